@@ -1,0 +1,68 @@
+"""Exactly equivariant self-attention over finite groups of the plane.
+
+Layers and models whose symmetry is a theorem, and the measures that show it. Imports torch and
+nothing of the study around it.
+"""
+
+from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
+from gsa_core.convolution import GroupConv2d, GroupLinear, LiftingConv2d
+from gsa_core.cost import count_flops, count_parameters, solve_channels
+from gsa_core.equivariance import (
+    assert_equivariant,
+    equivariance_error,
+    invariance_error,
+    layer_errors,
+    prediction_consistency,
+    rotate_image,
+    shift_image,
+)
+from gsa_core.groups import (
+    PointGroup,
+    act_on_features,
+    act_on_image,
+    cyclic_group,
+    dihedral_group,
+    point_group,
+)
+from gsa_core.layers import (
+    Block,
+    ChannelNorm,
+    FeedForward,
+    GlobalPool,
+    GroupPool,
+    Stem,
+    SymmetricMaxPool2d,
+)
+from gsa_core.models import build_model
+
+__all__ = [
+    "Block",
+    "ChannelNorm",
+    "FeedForward",
+    "GlobalPool",
+    "GroupConv2d",
+    "GroupLinear",
+    "GroupPool",
+    "GroupSelfAttention",
+    "LiftingConv2d",
+    "LiftingSelfAttention",
+    "PointGroup",
+    "Stem",
+    "SymmetricMaxPool2d",
+    "act_on_features",
+    "act_on_image",
+    "assert_equivariant",
+    "build_model",
+    "count_flops",
+    "count_parameters",
+    "cyclic_group",
+    "dihedral_group",
+    "equivariance_error",
+    "invariance_error",
+    "layer_errors",
+    "point_group",
+    "prediction_consistency",
+    "rotate_image",
+    "shift_image",
+    "solve_channels",
+]

@@ -1,0 +1,213 @@
+"""Group convolutions: lifting, group, and their 1x1 case, the group linear map.
+
+Cohen & Welling (2016), https://arxiv.org/abs/1602.07576, equations 10 and 11. The weights of all
+frames are one small bank, turned and permuted by an index table, then one ordinary ``conv2d``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gsa_core.groups import PointGroup
+from gsa_core.layout import to_features, to_tokens
+
+__all__ = ["GroupConv2d", "GroupLinear", "LiftingConv2d"]
+
+
+class GroupLinear(nn.Module):
+    """Linear map over channels and frames that commutes with the group.
+
+    ``y(h) = sum_h' W(h^-1 h') x(h') + b``, pointwise in space: a group convolution with a 1x1
+    kernel. For the trivial group it is ``torch.nn.Linear``.
+
+    Parameters
+    ----------
+    group
+        The point group H.
+    in_features, out_features
+        Channels a frame.
+    bias
+        Whether to add one bias a channel, shared by the frames.
+
+    Examples
+    --------
+    >>> from gsa_core import cyclic_group
+    >>> GroupLinear(cyclic_group(4), 3, 5)(torch.zeros(2, 7, 4, 3)).shape
+    torch.Size([2, 7, 4, 5])
+    """
+
+    def __init__(
+        self, group: PointGroup, in_features: int, out_features: int, *, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.group = group
+        self.weight = nn.Parameter(torch.empty(group.order, out_features, in_features))
+        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
+        self.register_buffer("relative", group.relative, persistent=False)
+        _initialise(self.weight, self.bias, fan_in=group.order * in_features)
+
+    def forward(self, tokens: Float[Tensor, "*batch group inner"]) -> Float[Tensor, "..."]:
+        """Map ``(..., |H|, in_features)`` to ``(..., |H|, out_features)``."""
+        order, out_features, in_features = self.weight.shape
+        if order == 1:
+            return functional.linear(tokens, self.weight[0], self.bias)
+        # weight[h^-1 h', o, i] -> matrix[(h o), (h' i)]
+        matrix = _gather(self.weight, self.relative).transpose(1, 2)
+        matrix = matrix.reshape(order * out_features, order * in_features)
+        mixed = functional.linear(tokens.flatten(-2), matrix)
+        mixed = mixed.unflatten(-1, (order, out_features))
+        return mixed if self.bias is None else mixed + self.bias
+
+
+class LiftingConv2d(nn.Module):
+    """Convolution from images to group feature maps.
+
+    ``F(x, h) = sum_y W(h^-1 (y - x)) f(y) + b``, with zeros outside the image ("same" size).
+    Equivariant: ``Phi(L_s f) = L_s Phi(f)``, to rounding for the elements that keep the pixel
+    grid. Kernels at other angles are sampled bilinearly: approximate.
+
+    Parameters
+    ----------
+    group
+        The point group H.
+    in_channels, out_channels
+        Channels of the image and channels a frame of the feature map.
+    kernel_size
+        Odd number of pixels.
+    bias
+        Whether to add one bias a channel, shared by the frames.
+
+    Examples
+    --------
+    >>> from gsa_core import cyclic_group
+    >>> LiftingConv2d(cyclic_group(4), 1, 8, 3)(torch.zeros(2, 1, 9, 9)).shape
+    torch.Size([2, 8, 4, 9, 9])
+    """
+
+    def __init__(
+        self,
+        group: PointGroup,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.group = group
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *_square(kernel_size)))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.register_buffer("sampling", _kernel_sampling(group, kernel_size), persistent=False)
+        _initialise(self.weight, self.bias, fan_in=in_channels * kernel_size**2)
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out_channels group height width"]:
+        """Map ``(batch, in, height, width)`` to ``(batch, out, |H|, height, width)``."""
+        size = self.weight.shape[-1]
+        turned = torch.einsum("huv,oiv->hoiu", self.sampling, self.weight.flatten(2))
+        bank = turned.reshape(-1, *self.weight.shape[1:])
+        return _convolve(image, bank, self.bias, self.group.order, padding=size // 2)
+
+
+class GroupConv2d(nn.Module):
+    """Convolution from group feature maps to group feature maps.
+
+    ``F'(x, h) = sum_{y, h'} W(h^-1 (y - x), h^-1 h') F(y, h') + b``, zeros outside the image.
+    Equivariant like `LiftingConv2d`.
+
+    Parameters
+    ----------
+    group
+        The point group H.
+    in_channels, out_channels
+        Channels a frame.
+    kernel_size
+        Odd number of pixels.
+    bias
+        Whether to add one bias a channel, shared by the frames.
+
+    Examples
+    --------
+    >>> from gsa_core import dihedral_group
+    >>> GroupConv2d(dihedral_group(4), 2, 3, 3)(torch.zeros(1, 2, 8, 6, 6)).shape
+    torch.Size([1, 3, 8, 6, 6])
+    """
+
+    def __init__(
+        self,
+        group: PointGroup,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.group = group
+        self.weight = nn.Parameter(
+            torch.empty(group.order, out_channels, in_channels, *_square(kernel_size))
+        )
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.register_buffer("relative", group.relative, persistent=False)
+        self.register_buffer("sampling", _kernel_sampling(group, kernel_size), persistent=False)
+        _initialise(self.weight, self.bias, fan_in=group.order * in_channels * kernel_size**2)
+
+    def forward(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch out_channels group height width"]:
+        """Map ``(batch, in, |H|, height, width)`` to ``(batch, out, |H|, height, width)``."""
+        order, size = self.group.order, self.weight.shape[-1]
+        permuted = _gather(self.weight, self.relative).flatten(4)  # (h, h', o, i, v)
+        turned = torch.einsum("huv,hgoiv->hogiu", self.sampling, permuted)
+        bank = turned.reshape(order * self.weight.shape[1], -1, size, size)
+        stacked = to_tokens(features).flatten(3).permute(0, 3, 1, 2)  # channels are (h', i)
+        return _convolve(stacked, bank, self.bias, order, padding=size // 2)
+
+
+def _convolve(image: Tensor, bank: Tensor, bias: Tensor | None, order: int, padding: int) -> Tensor:
+    """``conv2d`` whose output channels are (frame, channel), as a feature map."""
+    bank = bank.contiguous(memory_format=torch.channels_last)
+    response = functional.conv2d(
+        image, bank, None if bias is None else bias.repeat(order), padding=padding
+    )
+    return to_features(response.permute(0, 2, 3, 1).unflatten(3, (order, -1)))
+
+
+def _gather(bank: Tensor, index: Tensor) -> Tensor:
+    """``bank[index]`` along the first axis, as an embedding: its backward is a fast sum."""
+    rows = functional.embedding(index, bank.flatten(1))
+    return rows.unflatten(-1, bank.shape[1:])
+
+
+def _square(kernel_size: int) -> tuple[int, int]:
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size: got {kernel_size}; accepts odd numbers of pixels")
+    return kernel_size, kernel_size
+
+
+def _kernel_sampling(group: PointGroup, size: int) -> Float[Tensor, "group out inner"]:
+    """``sampling[h] @ kernel`` is the kernel turned by h: its value at ``h^-1 u``, bilinear.
+
+    For elements that keep the grid it is a permutation matrix.
+    """
+    radius = size // 2
+    axis = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)  # (size^2, 2), rows first
+    wanted = torch.einsum("hab,ub->hua", group.matrices[group.inverse], grid)
+    # Rounded so that what is equal by symmetry is equal to the last bit in float32 too.
+    weights = (1 - (wanted[:, :, None] - grid).abs()).clamp(min=0).prod(-1).round(decimals=10)
+    return weights.to(torch.get_default_dtype())
+
+
+def _initialise(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:
+    """Uniform in ``+-1 / sqrt(fan_in)``, as ``torch.nn.Linear``."""
+    bound = 1 / math.sqrt(fan_in)
+    nn.init.uniform_(weight, -bound, bound)
+    if bias is not None:
+        nn.init.uniform_(bias, -bound, bound)

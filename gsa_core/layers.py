@@ -1,0 +1,199 @@
+"""Everything between attention layers: norm, pooling, feed-forward, block, stem.
+
+All of them commute with the action of the group on feature maps
+``(batch, channels, |H|, height, width)``.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gsa_core.convolution import GroupConv2d, LiftingConv2d
+from gsa_core.groups import PointGroup
+from gsa_core.layout import to_features, to_tokens
+
+__all__ = [
+    "Block",
+    "ChannelNorm",
+    "FeedForward",
+    "GlobalPool",
+    "GroupPool",
+    "Stem",
+    "SymmetricMaxPool2d",
+]
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each token, scale and shift shared by all tokens.
+
+    Pointwise in space and frames, hence equivariant under every permutation of either.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch channels group height width"]:
+        """Normalise ``(batch, channels, |H|, height, width)``, shape kept."""
+        return to_features(self.norm(to_tokens(features)))
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a GELU between, on each token alone.
+
+    Parameters
+    ----------
+    channels
+        Channels a frame.
+    ratio
+        Hidden width over `channels`, rounded to a whole number of channels.
+    """
+
+    def __init__(self, channels: int, ratio: float = 2) -> None:
+        super().__init__()
+        hidden = max(1, round(ratio * channels))
+        self.expand = nn.Linear(channels, hidden)
+        self.contract = nn.Linear(hidden, channels)
+
+    def forward(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch channels group height width"]:
+        """Map ``(batch, channels, |H|, height, width)``, shape kept."""
+        hidden = functional.gelu(self.expand(to_tokens(features)))
+        return to_features(self.contract(hidden))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block around any attention layer that keeps the channels.
+
+    ``x + drop(attention(norm(x)))``, then ``x + drop(feed_forward(norm(x)))``. An image is lifted:
+    its tokens are repeated in every frame of the residual stream.
+
+    Parameters
+    ----------
+    attention
+        A `LiftingSelfAttention` or `GroupSelfAttention` with `channels` in and out.
+    channels
+        Channels a frame.
+    feedforward_ratio
+        Hidden width of the feed-forward layer over `channels`.
+    dropout
+        Probability of dropping a whole channel of a branch: shared by positions and frames, so
+        that the block is equivariant in training too.
+    """
+
+    def __init__(
+        self,
+        attention: nn.Module,
+        channels: int,
+        *,
+        feedforward_ratio: float = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.norm_attention = ChannelNorm(channels)
+        self.attention = attention
+        self.norm_feedforward = ChannelNorm(channels)
+        self.feedforward = FeedForward(channels, feedforward_ratio)
+        self.dropout = nn.Dropout3d(dropout)
+
+    def forward(self, x: Tensor) -> Float[Tensor, "batch channels group height width"]:
+        """Map an image or a feature map to a feature map ``(batch, channels, |H|, height, width)``."""
+        if x.ndim == 4:
+            x = x.unsqueeze(2)
+            attended = self.attention(self.norm_attention(x).squeeze(2))
+        else:
+            attended = self.attention(self.norm_attention(x))
+        x = x + self.dropout(attended)
+        return x + self.dropout(self.feedforward(self.norm_feedforward(x)))
+
+
+class SymmetricMaxPool2d(nn.Module):
+    """Halves the grid by a maximum, about the image centre at even and odd sizes.
+
+    An even side n is cut into n / 2 pairs; an odd side keeps every second pixel, the outermost
+    and the centre among them, as the maximum over three ((n + 1) / 2 of them). Each side follows
+    its own parity, so quarter turns and mirrors commute with it.
+    """
+
+    def forward(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch channels group height_ width_"]:
+        """Map ``(batch, channels, |H|, height, width)`` to about half the height and width."""
+        odd = [size % 2 for size in features.shape[-2:]]
+        kernel = [2 + side for side in odd]
+        pooled = functional.max_pool2d(
+            to_tokens(features).flatten(3).permute(0, 3, 1, 2), kernel, stride=2, padding=odd
+        )
+        tokens = pooled.permute(0, 2, 3, 1).unflatten(3, (features.shape[2], -1))
+        return to_features(tokens)
+
+
+class GroupPool(nn.Module):
+    """Mean or maximum over the frames: from the regular representation to images.
+
+    The result turns with the input and no longer says in which frame a feature was seen.
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        if reduction not in ("mean", "max"):
+            raise ValueError(f"reduction: got {reduction!r}; accepts 'mean', 'max'")
+        self.reduction = reduction
+
+    def forward(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Map ``(batch, channels, |H|, height, width)`` to ``(batch, channels, height, width)``."""
+        return features.mean(2) if self.reduction == "mean" else features.amax(2)
+
+
+class GlobalPool(nn.Module):
+    """Mean over all positions: ``(batch, channels, height, width)`` to ``(batch, channels)``."""
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels"]:
+        """Average over height and width; invariant under every permutation of the pixels."""
+        return image.mean((-2, -1))
+
+
+class Stem(nn.Module):
+    """Convolutional tokens that keep their orientation.
+
+    A 3x3 lifting convolution and a 3x3 group convolution, each with norm and GELU, then a
+    `SymmetricMaxPool2d`: tokens on half the grid, in every frame. Borders are padded with zeros,
+    so position leaks in from them even where no encoding is given.
+
+    Parameters
+    ----------
+    group
+        The point group H.
+    in_channels, channels
+        Channels of the image, and of a token in a frame.
+    """
+
+    def __init__(self, group: PointGroup, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.lift = LiftingConv2d(group, in_channels, channels, 3)
+        self.norm_lift = ChannelNorm(channels)
+        self.mix = GroupConv2d(group, channels, channels, 3)
+        self.norm_mix = ChannelNorm(channels)
+        self.pool = SymmetricMaxPool2d()
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out_channels group height_ width_"]:
+        """Map ``(batch, in, height, width)`` to ``(batch, channels, |H|, ceil(height / 2), ...)``."""
+        lifted = functional.gelu(self.norm_lift(self.lift(image)))
+        return self.pool(functional.gelu(self.norm_mix(self.mix(lifted))))
+
+    @staticmethod
+    def token_grid(image_size: tuple[int, int]) -> tuple[int, int]:
+        """Tokens along height and width."""
+        return (image_size[0] + 1) // 2, (image_size[1] + 1) // 2
