@@ -1,0 +1,44 @@
+# make study    the whole study: environment, data, sweep, confirmation, report
+# make test     the same environment; linter, formatter, types, tests
+# make clean    remove what these made, but neither results nor the state of a running sweep
+#
+# PYTHON=...    the Python 3.11 that makes the environment
+# VENV=...      an environment of your own, used as it is
+
+VENV ?= .venv
+export DVC_NO_ANALYTICS := 1
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+# The first of these that runs and is a Python 3.11.
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	&& { echo $$python; break; }; done)
+
+.PHONY: help study test venv clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+study: venv
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "error: this folder is not a git clone," \
+	"and DVC needs one; clone the repository instead of copying its files" >&2; exit 2; }
+	@dvc repro
+	@python -m pipeline summary
+
+test: venv
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@pytest
+
+venv:
+ifeq ($(VENV),.venv)
+	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11, which is not on the PATH; install" \
+	"it or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@"$(PYTHON)" scripts/make_environment.py $(VENV)
+endif
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find gsa_core pipeline tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,173 @@
+"""Make the project's virtual environment from the pinned constraints; standard library only.
+
+Quick when nothing changed: a stamp holds the hash of everything that decides the environment, and
+is written last. Without a matching stamp the environment is made anew, so an interrupted
+installation is never trusted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".state"
+LOG = STATE / "environment.log"
+NEEDED_GIB = 4  # the environment takes about 2, a download and a study's results the rest
+PULSE_SECONDS = 5
+
+NETWORK_SIGNS = (
+    "NewConnectionError",
+    "Temporary failure in name resolution",
+    "No matching distribution found",
+    "Network is unreachable",
+    "Connection refused",
+    "ReadTimeoutError",
+    "ConnectTimeoutError",
+    "ProxyError",
+)
+
+
+def stop(sentence: str) -> None:
+    """End with one sentence on standard error."""
+    sys.exit(f"error: {sentence}")
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash what decides the environment: requirements, pins, interpreter and place."""
+    digest = hashlib.sha256()
+    for name in ("pyproject.toml", "constraints.txt"):
+        digest.update((ROOT / name).read_bytes())
+    digest.update(f"{sys.version}\n{folder}".encode())
+    return digest.hexdigest()
+
+
+def is_ready(folder: Path) -> bool:
+    """Tell whether the environment is whole and made from today's requirements."""
+    stamp = folder / ".stamp"
+    return (
+        os.access(folder / "bin" / "python", os.X_OK)
+        and stamp.is_file()
+        and stamp.read_text().strip() == fingerprint(folder)
+    )
+
+
+def check_machine(folder: Path) -> None:
+    """Refuse early, and in words, what would otherwise fail late and in tracebacks."""
+    if sys.version_info[:2] != (3, 11):
+        stop(f"needs Python 3.11 (constraints.txt pins packages for it), not {sys.version[:6]}")
+    if shutil.which("git") is None:
+        stop("needs git (DVC keeps a study's history in it); install git and run this again")
+    free = shutil.disk_usage(folder.parent).free / 2**30
+    if free < NEEDED_GIB:
+        stop(
+            f"needs {NEEDED_GIB} GiB of free disk under {folder.parent}, which has {free:.1f} GiB; "
+            "make room and run this again"
+        )
+
+
+def make_folder(folder: Path) -> None:
+    """Make an empty virtual environment."""
+    try:
+        venv.EnvBuilder(clear=True, with_pip=True, symlinks=True).create(folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        stop(
+            f"could not make {folder} ({error}); on Debian and Ubuntu install python3.11-venv, "
+            "elsewhere check that the folder can be written"
+        )
+
+
+def install(folder: Path, lock: int) -> None:
+    """Install the project with all extras, pip's own words going to the log."""
+    command = [
+        str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input", "--retries", "2",
+        "--disable-pip-version-check", "--progress-bar", "off", "--editable", ".[study,dev]",
+    ]  # fmt: skip
+    # As a variable, not an option, the pins also hold where pip builds a package.
+    environment = {**os.environ, "PIP_CONSTRAINT": "constraints.txt"}
+    total = sum("==" in line for line in (ROOT / "constraints.txt").read_text().splitlines())
+    print(f"[setup] installing {total} pinned packages into {folder.name}; log: {shown(LOG)}")
+    with LOG.open("w") as log:
+        # The child inherits the lock: should this process be killed, nobody starts beside pip.
+        pip = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=log, pass_fds=(lock,)
+        )
+        try:
+            watch(pip, total)
+        except KeyboardInterrupt:
+            pip.terminate()
+            pip.wait()
+            stop("interrupted; the same command starts the installation again")
+    if pip.returncode != 0:
+        stop(explain(LOG.read_text(errors="replace")))
+
+
+def watch(pip: subprocess.Popen[bytes], total: int) -> None:
+    """Say every few seconds how far pip is."""
+    start, said = time.monotonic(), ""
+    while True:
+        try:
+            pip.wait(PULSE_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            text = LOG.read_text(errors="replace")
+        names = {line.split()[1] for line in text.splitlines() if line.startswith("Collecting ")}
+        step = f"found {len(names)} of {total}"
+        if "Installing collected packages" in text:
+            step = "unpacking"
+        if step != said or step == "unpacking":
+            print(f"[setup] {step} ({time.monotonic() - start:.0f} s)", flush=True)
+        said = step
+
+
+def explain(text: str) -> str:
+    """Turn pip's log into one sentence."""
+    where = f"the log is {shown(LOG)}"
+    if "No space left on device" in text:
+        return f"the disk filled up while unpacking; make room and run this again ({where})"
+    if any(sign in text for sign in NETWORK_SIGNS):
+        return f"the packages could not be fetched; check the network and run this again ({where})"
+    errors = [line for line in text.splitlines() if line.startswith("ERROR:")] or [
+        "no reason given"
+    ]
+    return f"pip failed: {errors[-1].removeprefix('ERROR:').strip()} ({where})"
+
+
+def shown(path: Path) -> str:
+    """Shorten a path for the terminal."""
+    return os.path.relpath(path)
+
+
+def main() -> None:
+    """Make the environment unless it is ready."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", default=".venv", help="where to make it")
+    folder = ROOT / parser.parse_args().folder
+    if is_ready(folder):
+        return
+    check_machine(folder)
+    STATE.mkdir(exist_ok=True)
+    with (STATE / "environment.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("[setup] another installation is running here; waiting for it", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_ready(folder):
+            return
+        make_folder(folder)
+        install(folder, lock.fileno())
+        (folder / ".stamp").write_text(fingerprint(folder) + "\n")
+    print(f"[setup] {folder.name} is ready")
+
+
+if __name__ == "__main__":
+    main()
