@@ -1,0 +1,158 @@
+"""Write files and folders so that what stands under its final name is always whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pipeline.errors import UserError
+
+__all__ = [
+    "file_sha256",
+    "json_text",
+    "replacing",
+    "replacing_folder",
+    "write_array",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+_REFUSALS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file system takes no file of this size",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+}
+
+
+@contextmanager
+def replacing(path: Path | str, size: int = 0) -> Iterator[BinaryIO]:
+    """Open a file beside `path` that takes its place when the block ends without an error.
+
+    A reader, or a crash at any moment, sees the old file or the new one, never a part.
+
+    Parameters
+    ----------
+    path
+        The final name. Missing folders are made.
+    size
+        The bytes about to be written, as far as known, for the message when there is no room.
+
+    Raises
+    ------
+    UserError
+        When the disk refuses; the old file is then untouched.
+    """
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(aside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        _raise_refusal(error, path, size)
+        raise
+
+
+@contextmanager
+def replacing_folder(path: Path | str) -> Iterator[Path]:
+    """Give an empty folder beside `path` that takes its place when the block ends without an error.
+
+    What an earlier, killed attempt left there is removed first. An old folder under the final
+    name stays until the new one is complete.
+    """
+    path = Path(path)
+    aside, old = (path.with_name(f".{path.name}.{word}") for word in ("tmp", "old.tmp"))
+    try:
+        for left in (aside, old):
+            shutil.rmtree(left, ignore_errors=True)
+        aside.mkdir(parents=True)
+        yield aside
+        _sync_folder(aside)
+        if path.exists():
+            os.rename(path, old)
+        os.rename(aside, path)
+        _sync_folder(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        _raise_refusal(error, path, 0)
+        raise
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write bytes to a file, whole or not at all."""
+    with replacing(path, len(data)) as file:
+        file.write(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write text as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write a value as indented JSON with sorted keys, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_array(path: Path | str, array: np.ndarray) -> None:
+    """Write an array in numpy's format, without pickle, whole or not at all."""
+    with replacing(path, array.nbytes) as file:
+        np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def json_text(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces. It is what gets hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def file_sha256(path: Path | str) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename is on the disk only once the folder that holds the name is.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _raise_refusal(error: BaseException, path: Path, size: int) -> None:
+    """Turn what a user can mend into a `UserError`; leave other errors to the caller."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
+        return
+    amount = f"{size:,} bytes" if size else "it"
+    why = _REFUSALS[error.errno]
+    if error.errno == errno.ENOSPC:
+        why += f" ({_free_bytes(path):,} bytes are free)"
+    raise UserError(
+        f"{path}: cannot write {amount}, because {why}: mend that and run the same command again"
+    ) from error
+
+
+def _free_bytes(path: Path) -> int:
+    folder = next((parent for parent in path.parents if parent.is_dir()), Path("."))
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,80 @@
+"""Say which code, parameters, data and packages a result came from."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.files import json_text
+from pipeline.schemas import SCHEMA_VERSION
+
+__all__ = ["provenance"]
+
+_PACKAGES = ("torch", "ray", "optuna", "numpy", "pyarrow")
+_ROOT = Path(__file__).resolve().parents[1]
+# What a run itself rewrites says nothing of the code and parameters it ran with.
+_WRITTEN_BY_RUNS = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude)data")
+
+
+def provenance(
+    params: BaseModel | Mapping[str, Any], data_card: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what is written into the file of every table.
+
+    Parameters
+    ----------
+    params
+        The study's parameters. ``resources`` is left out of the hash: it says where and how fast
+        a study runs, never what comes out.
+    data_card
+        The card of the prepared data set, or None for what needs no data.
+
+    Returns
+    -------
+    dict
+        ``schema_version git_commit git_dirty params_sha256 data_sha256 python system machine``
+        and the versions of the packages that shape a result. Where something cannot be told
+        (no git, no repository), the value is None.
+    """
+    values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
+    values.pop("resources", None)
+    status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_BY_RUNS)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": None if status is None else bool(status),
+        "params_sha256": _sha256(values),
+        "data_sha256": None if data_card is None else _sha256(data_card),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        **{name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    # Optional locks would make a commit in another terminal fail while a study runs.
+    command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json_text(value).encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

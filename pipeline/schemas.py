@@ -1,0 +1,116 @@
+"""The tables of a study: their columns, types and the key that makes each row unique."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+__all__ = [
+    "ANGLES",
+    "EPOCHS",
+    "HIERARCHY",
+    "LAYERS",
+    "RUNS",
+    "SCHEMA_VERSION",
+    "STATUSES",
+    "TRIALS",
+    "key_columns",
+    "table_name",
+]
+
+# Raise it whenever a column appears, goes, or changes its type or meaning.
+SCHEMA_VERSION = 1
+
+STATUSES = ("completed", "failed", "diverged", "timeout")
+
+_TYPES = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
+
+_CELL = "text: study dataset cell model group positional; int: depth; text: tokens"
+_OUTCOME = (
+    "text: status reason; float: validation_accuracy validation_loss; int: best_epoch epochs "
+    "params flops; float: seconds; int: peak_memory_bytes; text: device"
+)
+_CONFIGURATION = (
+    "text: form; int: window heads; text: encoding; int: channels; float: feedforward_ratio "
+    "dropout learning_rate weight_decay label_smoothing; int: batch_size; text: configuration"
+)
+_MEASURES = (
+    "float: tuned_validation_accuracy test_accuracy test_accuracy_quarter_turned "
+    "test_accuracy_turned invariance_error consistency invariance_error_mirror "
+    "consistency_mirror invariance_error_turned consistency_turned; text: weights"
+)
+
+
+def _schema(table: str, key: str, *columns: str) -> pa.Schema:
+    """Build a schema from words such as ``"text: status reason; int: epochs"``."""
+    fields = []
+    for group in "; ".join(columns).split("; "):
+        kind, names = group.split(": ")
+        fields += [pa.field(name, _TYPES[kind]) for name in names.split()]
+    return pa.schema(fields, metadata={"table": table, "key": key})
+
+
+# One row a sampled configuration of a cell.
+TRIALS = _schema(
+    "trials", "study dataset cell trial", _CELL, "int: trial seed", _OUTCOME, _CONFIGURATION
+)
+# One row an epoch of a trial (stage "sweep") or of a run (stage "confirm").
+EPOCHS = _schema(
+    "epochs",
+    "study dataset cell stage trial seed epoch",
+    _CELL,
+    "text: stage; int: trial seed epoch; float: train_loss validation_loss validation_accuracy "
+    "learning_rate seconds",
+)
+# One row a seed of a cell's best configuration; `trial` is the trial it came from.
+RUNS = _schema(
+    "runs",
+    "study dataset cell seed",
+    _CELL,
+    "int: trial seed",
+    _OUTCOME,
+    _CONFIGURATION,
+    _MEASURES,
+)
+# One row a run and angle of a full turn; `exact` where no interpolation was needed.
+ANGLES = _schema(
+    "angles",
+    "study dataset cell seed angle_degrees",
+    _CELL,
+    "int: seed; float: angle_degrees; bool: exact; float: accuracy consistency invariance_error",
+)
+# One row a run, layer and group element; `error` is relative, in the L2 norm.
+LAYERS = _schema(
+    "layers",
+    "study dataset cell seed layer_index layer element",
+    _CELL,
+    "int: seed; text: layer; int: layer_index; text: element; float: error",
+)
+# One row a random network and transformation: what an architecture is symmetric under, untrained.
+HIERARCHY = _schema(
+    "hierarchy",
+    "study group positional tokens transformation seed",
+    "text: study group positional tokens; int: seed; text: transformation; float: error; "
+    "bool: expected_symmetric",
+)
+
+
+def table_name(schema: pa.Schema) -> str:
+    """Return the name of a declared table.
+
+    Examples
+    --------
+    >>> table_name(TRIALS)
+    'trials'
+    """
+    return schema.metadata[b"table"].decode()
+
+
+def key_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns that order a declared table and make each of its rows unique.
+
+    Examples
+    --------
+    >>> key_columns(RUNS)
+    ['study', 'dataset', 'cell', 'seed']
+    """
+    return schema.metadata[b"key"].decode().split()
