@@ -137,17 +137,24 @@ def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field, table: str) -> pa.Array:
-    values = [_number_or_none(row.get(field.name)) for row in rows]
+    whole = pa.types.is_integer(field.type)
     try:
+        values = [_value(row.get(field.name), whole) for row in rows]
         return pa.array(values, type=field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{table}: {field.name} must be {field.type}: {error}") from error
 
 
-def _number_or_none(value: Any) -> Any:
+def _value(value: Any, whole: bool) -> Any:
+    """Return a plain Python value, None for what is not finite."""
     if isinstance(value, np.generic):
         value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        if whole and not value.is_integer():  # Arrow would cut it off without a word
+            raise ValueError(f"got {value!r}")
+    return value
 
 
 def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
@@ -206,7 +213,7 @@ def _metadata(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
     version = metadata[_VERSION].decode("utf-8", "replace")
     if version != str(SCHEMA_VERSION):
         raise UserError(
-            f"{path}: has schema version {version}, but this code reads version {SCHEMA_VERSION}: "
+            f"{path}: has schema version {version!r}, but this code reads {str(SCHEMA_VERSION)!r}: "
             "run `dvc repro` to make it anew, or read it with the commit that wrote it"
         )
     for key in (_TABLE, _PROVENANCE, _SHA256):
