@@ -23,6 +23,7 @@ help:
 study: venv
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "error: this folder is not a git clone," \
 	"and DVC needs one; clone the repository instead of copying its files" >&2; exit 2; }
+	@python -m pipeline check
 	@dvc repro
 	@python -m pipeline summary
 

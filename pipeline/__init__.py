@@ -1,0 +1,1 @@
+"""The study: prepared data, a sweep, confirmation with seeds, a report."""

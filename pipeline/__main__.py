@@ -1,0 +1,83 @@
+"""The command line: `python -m pipeline COMMAND`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.errors import main as run
+from pipeline.params import load_params
+from pipeline.study_rules import count_cells
+from pipeline.value_kinds import nearest
+
+STAGES = {
+    "prepare": "raw sources to fixed, disjoint splits: data/prepare/",
+    "sweep": "search the best configuration of each cell on train and validation: data/sweep/",
+    "confirm": "train the best with several seeds, open test once a run: data/confirm/",
+    "report": "tables, figures and the page: reports/",
+}
+COMMANDS = {
+    "check": "read params.yaml and say how large the study is; runs nothing",
+    "summary": "say where the report is and what it found",
+}
+REPORT, METRICS = Path("reports/index.html"), Path("reports/metrics.json")
+
+
+def usage() -> str:
+    """The help text."""
+    lines = ["usage: python -m pipeline COMMAND", "", "stages, which `dvc repro` runs in order:"]
+    lines += [f"  {name:<9}{what}" for name, what in STAGES.items()]
+    lines += ["", "and:"]
+    lines += [f"  {name:<9}{what}" for name, what in COMMANDS.items()]
+    return "\n".join(lines)
+
+
+def check() -> None:
+    """Read params.yaml and say how large the study is."""
+    params = load_params()
+    cells = count_cells(params) * len(params.prepare.datasets)
+    trials, runs = cells * params.sweep.trials_per_cell, cells * len(params.confirm.seeds)
+    print(f"params.yaml is a valid study: {cells} cells, {trials} trials, {runs} runs")
+
+
+def summary() -> None:
+    """Say where the report is and what it found."""
+    try:
+        found = json.loads(METRICS.read_text())["summary"]
+    except (OSError, ValueError, KeyError):
+        raise UserError(f"{METRICS}: no result yet; run `make study` first") from None
+    print(f"Report: {REPORT}\nFound:  {found}")
+
+
+def command(name: str) -> Callable[[], None]:
+    """Find a command; parameters are read before a stage is imported, since torch takes seconds."""
+    if name in STAGES:
+        load_params()
+        main: Callable[[], None] = importlib.import_module(f"pipeline.{name}").main
+        return main
+    if name in COMMANDS:
+        return {"check": check, "summary": summary}[name]
+    meant = nearest(name, [*STAGES, *COMMANDS])
+    guess = f"; did you mean {meant!r}?" if meant else ""
+    raise UserError(f"got {name!r}; accepts {', '.join([*STAGES, *COMMANDS])}{guess}")
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return
+    if len(arguments) > 1:
+        extra = " ".join(arguments[1:])
+        raise UserError(f"got {extra!r} after {arguments[0]!r}; a study is stated in params.yaml")
+    sys.argv = [sys.argv[0]]
+    command(arguments[0])()
+
+
+if __name__ == "__main__":
+    run(main)

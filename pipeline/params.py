@@ -1,0 +1,184 @@
+"""The only reader of params.yaml: what a study is, checked before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
+
+from pipeline.datasets.registry import SOURCES
+from pipeline.errors import UserError
+from pipeline.param_problems import Problem, explain
+from pipeline.strict_yaml import read_yaml
+from pipeline.study_rules import SEARCHABLE, broken_rules
+from pipeline.value_kinds import (
+    Flag,
+    GroupName,
+    Number,
+    OneOf,
+    OrNull,
+    Several,
+    Whole,
+    Word,
+)
+
+__all__ = [
+    "Architecture",
+    "Baseline",
+    "Choices",
+    "Confirm",
+    "Interval",
+    "Params",
+    "Prepare",
+    "Report",
+    "Resources",
+    "Sweep",
+    "load_params",
+]
+
+# Seeds go to numpy, torch and Optuna; this is what all of them take.
+Seed = Annotated[int, Whole(0, 2**32 - 1)]
+Fraction = Annotated[float, Number(0, 1, above=True, below=True)]
+
+POSITIONAL = OneOf(("none", "absolute", "relative"))
+
+
+class Section(BaseModel):
+    """A mapping of params.yaml: an unknown key is an error, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Prepare(Section):
+    """Data sets and how they are split; what is left of them is for training."""
+
+    datasets: Annotated[tuple[str, ...], Several(OneOf(tuple(SOURCES)))]
+    seed: Seed
+    validation_fraction: Fraction
+    test_fraction: Fraction
+
+
+class Architecture(Section):
+    """What all cells have in common."""
+
+    form: Annotated[str, OneOf(("framewise", "joint"))]
+    heads: Annotated[int | None, OrNull(Whole(1, 64), "searched")]
+    window: Annotated[int | None, OrNull(Whole(1, 255), "global attention")]
+    encoding: Annotated[str, OneOf(("auto", "table", "continuous"))]
+
+
+class Interval(Section):
+    """Numbers from low to high, uniformly or (`log`) in their logarithm, perhaps in steps."""
+
+    low: Annotated[float, Number(-1e9, 1e9)]
+    high: Annotated[float, Number(-1e9, 1e9)]
+    log: Annotated[bool, Flag()] = False
+    step: Annotated[float | None, OrNull(Number(0, 1e9, above=True), "any number")] = None
+
+
+class Choices(Section):
+    """A list of numbers, each as likely as the next."""
+
+    choices: Annotated[tuple[float, ...], Several(Number(-1e9, 1e9))]
+
+
+def _domain_tag(value: Any) -> str:
+    has_choices = isinstance(value, Choices) or (isinstance(value, dict) and "choices" in value)
+    return "choices" if has_choices else "interval"
+
+
+Domain = Annotated[
+    Annotated[Interval, Tag("interval")] | Annotated[Choices, Tag("choices")],
+    Discriminator(_domain_tag),
+]
+
+
+class Sweep(Section):
+    """The cells of the study, their common budget, and what is searched in each."""
+
+    seed: Seed
+    model: Annotated[tuple[str, ...], Several(OneOf(("gsa",)))]
+    group: Annotated[tuple[str, ...], Several(GroupName())]
+    positional: Annotated[tuple[str, ...], Several(POSITIONAL)]
+    depth: Annotated[tuple[int, ...], Several(Whole(1, 64))]
+    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "stem")))]
+    architecture: Architecture
+    match_parameters: Annotated[
+        int | None, OrNull(Whole(100, 10**9), "the width is searched as `channels`")
+    ]
+    trials_per_cell: Annotated[int, Whole(1, 10_000)]
+    epochs: Annotated[int, Whole(1, 10_000)]
+    batch_size: Annotated[int, Whole(1, 65_536)]
+    sampler: Annotated[str, OneOf(("tpe", "random"))]
+    search_space: dict[Annotated[str, OneOf(tuple(SEARCHABLE))], Domain]
+
+
+class Confirm(Section):
+    """Seeds of the confirming runs, and how finely the chosen models are measured."""
+
+    seeds: Annotated[tuple[int, ...], Several(Whole(0, 2**32 - 1), most=1000)]
+    angles: Annotated[int, Whole(4, 3600, step=4)]
+    layer_images: Annotated[int, Whole(1, 100_000)]
+    hierarchy_seeds: Annotated[int, Whole(1, 1000)]
+
+
+class Baseline(Section):
+    """The group and encoding that all others are compared with."""
+
+    group: Annotated[str, GroupName()]
+    positional: Annotated[str, POSITIONAL]
+
+
+class Report(Section):
+    """What the report says of the numbers."""
+
+    confidence: Annotated[float, Number(0.5, 1, below=True)]
+    baseline: Baseline
+
+
+class Resources(Section):
+    """Where and how fast, never what: no stage depends on it."""
+
+    workers: Annotated[int, Whole(1, 100_000)]
+    cpus_per_trial: Annotated[float, Number(0, 1024, above=True)]
+    gpus_per_trial: Annotated[float, Number(0, 64)]
+    trial_timeout_seconds: Annotated[float, Number(1, 604_800)]
+
+
+class Params(Section):
+    """A whole study."""
+
+    study: Annotated[str, Word()]
+    prepare: Prepare
+    sweep: Sweep
+    confirm: Confirm
+    report: Report
+    resources: Resources
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read a study.
+
+    Parameters
+    ----------
+    path
+        A YAML file of the form of the project's own ``params.yaml``.
+
+    Raises
+    ------
+    UserError
+        With one line for every problem: file, line, key path, what it got, what it accepts and
+        what was probably meant.
+    """
+    document = read_yaml(Path(path))
+    problems: list[Problem]
+    try:
+        params = Params.model_validate(document.values)
+    except ValidationError as error:
+        problems = explain(error, Params, document.values)
+    else:
+        problems = list(broken_rules(params))
+    if problems:
+        raise UserError(*(problem.sentence(document) for problem in problems))
+    return params

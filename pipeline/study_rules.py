@@ -1,0 +1,213 @@
+"""Rules that tie parameters together: each function yields what breaks one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import TYPE_CHECKING
+
+from pipeline.datasets.registry import SOURCES
+from pipeline.param_problems import Problem
+from pipeline.strict_yaml import KeyPath
+from pipeline.value_kinds import Kind, Number, Whole, nearest
+
+if TYPE_CHECKING:
+    from pipeline.params import Interval, Params
+
+__all__ = ["SEARCHABLE", "broken_rules", "count_cells", "token_grid"]
+
+# What a trial may sample, and which values make sense.
+SEARCHABLE: dict[str, Kind] = {
+    "learning_rate": Number(0, 10, above=True),
+    "weight_decay": Number(0, 10),
+    "dropout": Number(0, 1, below=True),
+    "feedforward_ratio": Number(0, 16, above=True),
+    "channels": Whole(1, 4096),
+    "heads": Whole(1, 64),
+    "label_smoothing": Number(0, 1, below=True),
+}
+
+# Groups that map a square pixel grid's axes onto one another, so that a table of offsets exists.
+KEEPS_AXES = ("C1", "C2", "C4", "D1", "D2", "D4")
+
+MAX_TRIALS = 1_000_000
+MIN_TRAIN_FRACTION = 0.1
+
+
+def token_grid(image_size: int, tokens: str) -> int:
+    """Tokens along one side of an image; a stem halves it, rounding up."""
+    return image_size if tokens == "pixel" else (image_size + 1) // 2
+
+
+def count_cells(params: Params) -> int:
+    """Number of cells of a study, of one data set."""
+    sweep = params.sweep
+    axes = (sweep.model, sweep.group, sweep.positional, sweep.depth, sweep.tokens)
+    return prod(len(axis) for axis in axes)
+
+
+def broken_rules(params: Params) -> Iterator[Problem]:
+    """Yield a problem for every rule that a well-formed study breaks."""
+    for rule in (
+        _splits,
+        _window,
+        _table,
+        _width_and_heads,
+        _search_space,
+        _seeds,
+        _baseline,
+        _size,
+    ):
+        yield from rule(params)
+
+
+def _splits(params: Params) -> Iterator[Problem]:
+    prepare = params.prepare
+    train = 1 - prepare.validation_fraction - prepare.test_fraction
+    if train < MIN_TRAIN_FRACTION - 1e-9:
+        most = 1 - MIN_TRAIN_FRACTION - prepare.validation_fraction
+        yield Problem(
+            ("prepare", "test_fraction"),
+            f"got {prepare.test_fraction:g} beside validation_fraction "
+            f"{prepare.validation_fraction:g}, which leaves {max(train, 0):.0%} for training",
+            f"a number up to {most:.2g}"
+            if most > 0
+            else "less beside a smaller validation_fraction",
+        )
+
+
+def _window(params: Params) -> Iterator[Problem]:
+    window = params.sweep.architecture.window
+    if window is None:
+        return
+    path = ("sweep", "architecture", "window")
+    grids = {
+        (dataset, tokens): token_grid(SOURCES[dataset].image_size, tokens)
+        for dataset in params.prepare.datasets
+        for tokens in params.sweep.tokens
+    }
+    (dataset, tokens), grid = min(grids.items(), key=lambda item: item[1])
+    largest = grid - 1 + grid % 2
+    accepts = f"null (global attention) or an odd number from 1 to {largest}"
+    if window > grid:
+        fault = f"got {window}, but {dataset} has {grid}x{grid} {tokens} tokens"
+        yield Problem(path, fault, accepts, str(largest))
+    elif window % 2 == 0:
+        yield Problem(path, f"got {window}, which has no middle", accepts, str(window - 1))
+
+
+def _table(params: Params) -> Iterator[Problem]:
+    if params.sweep.architecture.encoding != "table":
+        return
+    for index, group in enumerate(params.sweep.group):
+        if group not in KEEPS_AXES:
+            yield Problem(
+                ("sweep", "group", index),
+                f"got {group!r} with sweep.architecture.encoding 'table', "
+                "but its turns leave the pixel grid",
+                f"{', '.join(KEEPS_AXES)} with a table, or any group with encoding 'auto'",
+            )
+
+
+def _width_and_heads(params: Params) -> Iterator[Problem]:
+    """Width and heads each come from one place."""
+    sweep = params.sweep
+    settings = {
+        "channels": (("sweep", "match_parameters"), sweep.match_parameters),
+        "heads": (("sweep", "architecture", "heads"), sweep.architecture.heads),
+    }
+    for name, (path, value) in settings.items():
+        searched = name in sweep.search_space
+        if value is not None and searched:
+            yield Problem(
+                path,
+                f"got {value}, but sweep.search_space.{name} searches what it would fix",
+                f"null beside sweep.search_space.{name}, or a number without it",
+                "null",
+            )
+        elif value is None and not searched:
+            yield Problem(
+                path,
+                f"got null, but sweep.search_space has no {name!r}",
+                f"a number, or null beside sweep.search_space.{name}",
+            )
+
+
+def _search_space(params: Params) -> Iterator[Problem]:
+    base: KeyPath = ("sweep", "search_space")
+    if not params.sweep.search_space:
+        yield Problem(base, "got no name", f"one or more of {', '.join(SEARCHABLE)}")
+    for name, domain in params.sweep.search_space.items():
+        kind = SEARCHABLE[name]
+        path = (*base, name)
+        if hasattr(domain, "choices"):
+            named: dict[KeyPath, float] = {
+                ("choices", i): value for i, value in enumerate(domain.choices)
+            }
+        else:
+            named = {("low",): domain.low, ("high",): domain.high}
+            yield from _interval(path, domain, isinstance(kind, Whole))
+        for key, value in named.items():
+            if not kind.is_valid(value):
+                yield Problem((*path, *key), f"got {value!r}", kind.accepts, kind.meant(value))
+
+
+def _interval(path: KeyPath, domain: Interval, whole: bool) -> Iterator[Problem]:
+    if domain.low >= domain.high:
+        yield Problem(
+            (*path, "low"),
+            f"got {domain.low!r}, which is not below high: {domain.high!r}",
+            f"a number below {domain.high!r}",
+            None if domain.low == domain.high else f"low: {domain.high!r}, high: {domain.low!r}",
+        )
+    if domain.log and domain.low <= 0:
+        yield Problem(
+            (*path, "low"), f"got {domain.low!r} with log: true", "a number above 0 with log: true"
+        )
+    if domain.step is None:
+        return
+    if domain.log:
+        yield Problem((*path, "step"), f"got {domain.step!r} with log: true", "null with log: true")
+    elif domain.step > domain.high - domain.low:
+        width = domain.high - domain.low
+        yield Problem((*path, "step"), f"got {domain.step!r}", f"null or a number up to {width:g}")
+    elif whole and domain.step != int(domain.step):
+        yield Problem((*path, "step"), f"got {domain.step!r}", "null or a whole number")
+
+
+def _seeds(params: Params) -> Iterator[Problem]:
+    for index, seed in enumerate(params.confirm.seeds):
+        if seed == params.sweep.seed:
+            yield Problem(
+                ("confirm", "seeds", index),
+                f"got {seed}, the seed the sweep tuned with",
+                "seeds other than sweep.seed",
+            )
+
+
+def _baseline(params: Params) -> Iterator[Problem]:
+    for axis in ("group", "positional"):
+        got, cells = getattr(params.report.baseline, axis), getattr(params.sweep, axis)
+        if got not in cells:
+            yield Problem(
+                ("report", "baseline", axis),
+                f"got {got!r}, which no cell of the study has",
+                f"what sweep.{axis} lists: {', '.join(cells)}",
+                nearest(got, cells),
+            )
+
+
+def _size(params: Params) -> Iterator[Problem]:
+    cells = count_cells(params) * len(params.prepare.datasets)
+    sweep, seeds = params.sweep, len(params.confirm.seeds)
+    sizes = {
+        ("sweep", "trials_per_cell"): (sweep.trials_per_cell, "trials"),
+        ("confirm", "seeds"): (seeds, "runs"),
+    }
+    for path, (each, word) in sizes.items():
+        if cells * each > MAX_TRIALS:
+            yield Problem(
+                path,
+                f"got {each} for each of {cells} cells, which is {cells * each:,} {word}",
+                f"{MAX_TRIALS:,} {word} in all",
+            )
