@@ -1,0 +1,143 @@
+"""Stage 3: the best configuration of each cell x seeds; the only stage that opens test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline import errors, records, tables
+from pipeline.datasets import load_dataset
+from pipeline.engine import Engine
+from pipeline.params import Params
+from pipeline.plan import Run, plan_runs
+from pipeline.progress import Progress
+from pipeline.runs import RunStore, fingerprint
+from pipeline.search_space import cells
+from pipeline.sources import ConfirmSource
+from pipeline.stage import StageFailed, run_stage
+from pipeline.state import source_digest, state_folder, versions
+from pipeline.trial import run_confirmation
+from pipeline.work import Task, WorkFunction
+
+PREPARED, SWEPT, CONFIRMED = Path("data/prepare"), Path("data/sweep"), Path("data/confirm")
+SPLITS = ("train", "validation", "test", "test_turned")
+# The code that decides what comes of a run.
+CODE = ("gsa_core", "pipeline/training.py", "pipeline/trial.py", "pipeline/measures.py")
+HIERARCHY = "hierarchy of encodings"
+
+
+def run_task(params: Params, run: Run, card: bytes) -> Task:
+    """Write a run as a task, its key naming everything the result depends on but the code."""
+    payload = {
+        "kind": "run",
+        "dataset": run.dataset,
+        "configuration": run.configuration,
+        "angles": params.confirm.angles,
+        "layer_images": params.confirm.layer_images,
+    }
+    data = hashlib.sha256(card).hexdigest()
+    key = f"{run.dataset}-{run.name}-{fingerprint([payload, data])}"
+    return Task(key, {**payload, "label": f"seed {run.seed}"})
+
+
+def hierarchy_task(params: Params) -> Task:
+    """Write the measurement of the encodings' hierarchy as a task."""
+    seeds = list(range(params.confirm.hierarchy_seeds))
+    payload = {"kind": "hierarchy", "groups": list(params.sweep.group), "seeds": seeds}
+    return Task(f"hierarchy-{fingerprint(payload)}", {**payload, "label": "random weights"})
+
+
+def plan(params: Params, swept: Path) -> list[Run]:
+    """List the runs of the study."""
+    runs: list[Run] = []
+    for name in params.prepare.datasets:
+        trials = records.read(swept / name / "trials.parquet", records.TRIALS)
+        runs += plan_runs(name, cells(params), params.confirm.seeds, trials)
+    return runs
+
+
+def progress_of(params: Params, tasks: list[tuple[str, Task]]) -> Progress:
+    """Make the progress of the stage: a line for each cell, one for the hierarchy."""
+    names = [name for name, _ in tasks]
+    totals = {name: names.count(name) for name in names}
+    return Progress("confirm", totals, params.resources.workers)
+
+
+def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirmation) -> None:
+    """Do what is missing of a study's runs and write its tables.
+
+    Raises
+    ------
+    StageFailed
+        No run completed; the tables are written all the same.
+    """
+    runs = plan(params, SWEPT)
+    cards = {name: (PREPARED / name / "card.json").read_bytes() for name in params.prepare.datasets}
+    planned = {
+        run.dataset + run.name: run_task(params, run, cards[run.dataset])
+        for run in runs
+        if run.configuration is not None
+    }
+    hierarchy = hierarchy_task(params)
+    tasks = [
+        (f"{run.dataset} {run.cell.name}", planned[run.dataset + run.name])
+        for run in runs
+        if run.configuration is not None
+    ]
+    tasks.append((HIERARCHY, hierarchy))
+    progress = progress_of(params, tasks)
+    store = RunStore(state_folder("confirm", {"code": source_digest(CODE), **versions()}) / "runs")
+    source = ConfirmSource(tasks, store, progress)
+    progress.say(
+        f"{len(runs)} runs, {params.resources.workers} at once; "
+        f"{progress.done} of {progress.total} tasks done before"
+    )
+    if not source.exhausted:
+        data = {name: load_dataset(PREPARED / name, splits=SPLITS) for name in cards}
+        with progress:
+            engine.run(function, source, data, progress.tick)
+    write(params, runs, planned, source.results, cards)
+    found = source.results[hierarchy.key]
+    if found["row"]["status"] != "completed":
+        raise StageFailed(f"the hierarchy of encodings failed: {found['row']['reason']}")
+    tables.write_hierarchy(
+        CONFIRMED / "hierarchy.parquet",
+        params.study,
+        found["hierarchy"],
+        records.provenance(params, None),
+    )
+
+
+def write(
+    params: Params,
+    runs: list[Run],
+    planned: dict[str, Task],
+    results: dict[str, dict[str, Any]],
+    cards: dict[str, bytes],
+) -> None:
+    """Write the tables of all data sets; a run that could not be planned is a failed row."""
+    completed = 0
+    for name, card in cards.items():
+        mine = []
+        for run in (run for run in runs if run.dataset == name):
+            task = planned.get(run.dataset + run.name)
+            unplanned = {"row": {"status": "failed", "reason": run.reason}, "epochs": []}
+            mine.append((run, results[task.key] if task is not None else unplanned))
+        provenance = records.provenance(params, json.loads(card))
+        rows = tables.write_confirm(CONFIRMED / name, params.study, mine, provenance)
+        completed += sum(row["status"] == "completed" for row in rows)
+    if not completed:
+        raise StageFailed(
+            f"none of the {len(runs)} runs completed; all reasons are in {CONFIRMED}/*/runs.parquet"
+        )
+
+
+def main() -> None:
+    """Run the stage as `params.yaml` states it."""
+    run_stage("confirm", confirm)
+
+
+if __name__ == "__main__":
+    errors.main(main)

@@ -1,0 +1,163 @@
+"""The seam between what a stage computes and where it runs: in this process, or on Ray Tune."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.work import Context, Result, Task, WorkFunction, WorkSource, perform, timeout_reason
+
+# A task whose worker dies is started again this many times: a dead process is the machine's
+# fault until it has happened again and again.
+RESTARTS = 2
+# Seconds a task may overrun its limit before its process is ended from outside.
+GRACE = 5.0
+
+
+def nothing() -> None:
+    """Do nothing; the default of a tick."""
+
+
+class Engine(Protocol):
+    """Runs every task of a source, several at a time, until the source is exhausted."""
+
+    def run(
+        self,
+        function: WorkFunction,
+        source: WorkSource,
+        data: Mapping[str, Any],
+        tick: Callable[[], None] = nothing,
+    ) -> None:
+        """Run `function(task, data, context)` for each task; call `tick` a few times a second."""
+
+
+@dataclass
+class InProcess:
+    """One task after the other in this process: for debugging, tests, and machines without Ray.
+
+    The time limit is looked at between epochs only: a process cannot end itself from outside.
+    """
+
+    device: str = "cpu"
+    limit: float = float("inf")
+    threads: int = 1
+
+    def run(
+        self,
+        function: WorkFunction,
+        source: WorkSource,
+        data: Mapping[str, Any],
+        tick: Callable[[], None] = nothing,
+    ) -> None:
+        """Run the tasks of `source` one by one."""
+        use_threads(self.threads)
+        while (task := source.next()) is not None:
+
+            def send(row: dict[str, Any], task: Task = task) -> None:
+                source.epoch(task, row)
+                tick()
+
+            tick()
+            context = Context(device=self.device, limit=self.limit, send=send)
+            source.finish(task, perform(function, task, data, context))
+            tick()
+
+
+@dataclass
+class Desk:
+    """The driver's side of an engine with workers: who has which task, and what came of it.
+
+    Workers are named by the engine. A worker that ends without a result is looked at here: over
+    its time limit it is a timeout, else the task is handed out again, `RESTARTS` times.
+    """
+
+    source: WorkSource
+    slots: int
+    limit: float
+    restarts: int = RESTARTS
+    out: dict[str, tuple[Task, float]] = field(default_factory=dict)
+    epochs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    again: deque[Task] = field(default_factory=deque)
+    deaths: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no task is left to hand out and none is out."""
+        return not self.out and not self.again and self.source.exhausted
+
+    def take(self, worker: str) -> Task | None:
+        """Give `worker` a task; None when all slots are taken or nothing can start now."""
+        if len(self.out) >= self.slots:
+            return None
+        task = self.again.popleft() if self.again else self.source.next()
+        if task is not None:
+            self.out[worker] = (task, time.monotonic())
+            self.epochs[worker] = []
+        return task
+
+    def epoch(self, worker: str, row: dict[str, Any]) -> None:
+        """Pass on an epoch of the task that `worker` has."""
+        if worker in self.out:
+            self.epochs[worker].append(row)
+            self.source.epoch(self.out[worker][0], row)
+
+    def finish(self, worker: str, result: Result) -> None:
+        """Commit the result that `worker` brought; a second telling of it changes nothing."""
+        if worker in self.out:
+            task, _ = self.out[worker]
+            self.source.finish(task, result)
+            del self.out[worker], self.epochs[worker]
+
+    def lost(self, worker: str, hint: str) -> None:
+        """Deal with the task of a worker that ended without a result."""
+        if worker not in self.out:
+            return
+        task, begun = self.out.pop(worker)
+        seconds, epochs = time.monotonic() - begun, self.epochs.pop(worker)
+        self.deaths[task.key] += 1
+        if seconds > self.limit:
+            reason = timeout_reason(self.limit)
+            self.source.finish(task, Result("timeout", None, reason, seconds, epochs))
+        elif self.deaths[task.key] > self.restarts:
+            count = self.deaths[task.key]
+            reason = f"WorkerDied: the worker process ended {count} times in this task; {hint}"
+            self.source.finish(task, Result("failed", None, reason, seconds, epochs))
+        else:
+            self.again.append(task)
+
+
+def use_threads(count: int) -> None:
+    """Keep torch to `count` threads: more of them than cores slows every trial down."""
+    import torch
+
+    torch.set_num_threads(max(1, count))
+
+
+def make_engine(resources: Any, scratch: Path) -> Engine:
+    """Choose the engine: Ray Tune, or this process when `GSA_ENGINE=in-process` asks for it.
+
+    Parameters
+    ----------
+    resources : pipeline.params.Resources
+        How many trials at once, and what each of them gets.
+    scratch : Path
+        A folder of this stage alone, for what Ray Tune wants to write.
+    """
+    limit = float(resources.trial_timeout_seconds)
+    if os.environ.get("GSA_ENGINE") == "in-process":
+        device = "cuda" if resources.gpus_per_trial > 0 else "cpu"
+        return InProcess(device, limit, int(resources.cpus_per_trial))
+    from pipeline.ray_engine import RayTune
+
+    return RayTune(
+        slots=resources.workers,
+        cpus=resources.cpus_per_trial,
+        gpus=resources.gpus_per_trial,
+        limit=limit,
+        scratch=scratch,
+    )

@@ -1,0 +1,154 @@
+"""How a stage ends early: on a signal, or when the command that started it is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+# A stage that was told to end and has not after this many seconds ends without ceremony.
+DEADLINE = 20.0
+POLL = 1.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """The stage was told to end; not an Exception, so that no handler mistakes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@dataclass
+class _State:
+    """What the handler of this process knows."""
+
+    armed: bool = False
+    depth: int = 0
+    pending: int | None = None
+    ending: bool = False
+    before: dict[int, object] = field(default_factory=dict)
+
+
+_state = _State()
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    """Raise `Interrupted` once, and not in the middle of a commit."""
+    if _state.ending:
+        return
+    if _state.depth:
+        _state.pending = number
+        return
+    _state.ending = True
+    threading.Thread(target=_force, args=(number,), daemon=True).start()
+    raise Interrupted(number)
+
+
+def _force(number: int) -> None:
+    """End the process the hard way when the clean way takes too long."""
+    time.sleep(DEADLINE)
+    os._exit(128 + number)
+
+
+def rearm() -> None:
+    """Put the handlers back after a library has put its own in place."""
+    if _state.armed:
+        for number in SIGNALS:
+            signal.signal(number, _handle)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold a signal back until the block is done: for a commit that should not be cut in two."""
+    _state.depth += 1
+    try:
+        yield
+    finally:
+        _state.depth -= 1
+        if _state.depth == 0 and _state.pending is not None:
+            number, _state.pending = _state.pending, None
+            _handle(number, None)
+
+
+@contextmanager
+def lifeline() -> Iterator[None]:
+    """Turn SIGINT, SIGTERM and the end of the calling command into `Interrupted`."""
+    _state.before = {number: signal.getsignal(number) for number in SIGNALS}
+    _state.armed, _state.ending, _state.pending = True, False, None
+    rearm()
+    stop = threading.Event()
+    threading.Thread(target=_watch, args=(callers(), stop), daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
+        _state.armed = False
+        for number, handler in _state.before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def _watch(alive: list[Callable[[], bool]], stop: threading.Event) -> None:
+    """Send this process SIGTERM as soon as one of its callers is gone."""
+    while not stop.wait(POLL):
+        if not all(caller() for caller in alive):
+            print("the command that started this is gone: ending", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def callers() -> list[Callable[[], bool]]:
+    """List the processes this one works for, each as a question whether it still runs.
+
+    The direct parent, and (where there is a /proc) its ancestors within the same process group
+    that treat SIGHUP alike: make, dvc and the shells between them, but neither the terminal's
+    shell nor, under nohup, whatever the user means to outlive.
+    """
+    parent = os.getppid()
+    asked: list[Callable[[], bool]] = [lambda: os.getppid() == parent]
+    here = _stat(os.getpid())
+    while here is not None and (above := _stat(here.parent)) is not None:
+        if above.group != here.group or above.hangup != here.hangup:
+            break
+        pid, begun = here.parent, above.begun
+        asked.append(lambda pid=pid, begun=begun: _begun(pid) == begun)  # type: ignore[misc]
+        here = above
+    return asked
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A line of /proc: parent, process group, start time, whether SIGHUP is ignored."""
+
+    parent: int
+    group: int
+    begun: str
+    hangup: bool
+
+
+def _stat(pid: int) -> _Process | None:
+    """Read what /proc says of a process; None where it says nothing."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    if fields[0] in "ZX":
+        return None
+    ignored = next((line for line in status.splitlines() if line.startswith("SigIgn:")), "0")
+    hangup = bool(int(ignored.split()[-1], 16) & 1 << signal.SIGHUP - 1)
+    return _Process(int(fields[1]), int(fields[2]), fields[19], hangup)
+
+
+def _begun(pid: int) -> str | None:
+    """Return when a process began, None when it is gone."""
+    process = _stat(pid)
+    return None if process is None else process.begun

@@ -1,0 +1,236 @@
+"""The Ray Tune engine: long-lived workers, one copy of the data, results straight to the source."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Read by Ray when it is imported or started. Its own files, loggers, chatter and usage reports
+# are all off: the source keeps the results, and a Tune folder is never read back.
+QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+
+import ray  # noqa: E402
+from ray import tune  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
+
+from pipeline.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
+from pipeline.lifeline import rearm  # noqa: E402
+from pipeline.work import Context, Task, WorkFunction, WorkSource, perform  # noqa: E402
+
+MESSAGE = "message"
+
+
+@dataclass
+class RayTune:
+    """Tasks as Tune trials on reused workers, of a local Ray or of the cluster at RAY_ADDRESS.
+
+    Attributes
+    ----------
+    slots : int
+        Tasks at once.
+    cpus, gpus : float
+        What Ray reserves for each of them.
+    limit : float
+        Seconds a task may take.
+    scratch : Path
+        Emptied before use and removed after.
+    """
+
+    slots: int
+    cpus: float
+    gpus: float
+    limit: float
+    scratch: Path
+
+    def run(
+        self,
+        function: WorkFunction,
+        source: WorkSource,
+        data: Mapping[str, Any],
+        tick: Callable[[], None] = nothing,
+    ) -> None:
+        """Start or join Ray, run every task of `source`, and leave no process behind."""
+        if source.exhausted:
+            return
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.start(data)
+        try:
+            self.fit(function, Desk(source, self.slots, self.limit), data, tick)
+        finally:
+            ray.shutdown()
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def start(self, data: Mapping[str, Any]) -> None:
+        """Connect to Ray; a local one listens on the loopback only and has no dashboard."""
+        address = os.environ.get("RAY_ADDRESS", "local")
+        local: dict[str, Any] = {}
+        if address == "local":
+            local = {
+                "num_cpus": max(1, round(self.slots * self.cpus)),
+                "num_gpus": round(self.slots * self.gpus),
+                "_node_ip_address": "127.0.0.1",
+                "include_dashboard": False,
+                "object_store_memory": 100_000_000 + 2 * size_of(data),
+            }
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        # Ray puts a SIGTERM handler of its own in place of the one that ends a stage cleanly.
+        rearm()
+
+    def fit(
+        self,
+        function: WorkFunction,
+        desk: Desk,
+        data: Mapping[str, Any],
+        tick: Callable[[], None],
+    ) -> None:
+        """Let Tune start workers and carry messages; what to run is asked of the desk."""
+        searcher = DeskSearcher(desk)
+        trainable = tune.with_parameters(
+            on_worker, data=dict(data), function=function, limit=self.limit, threads=self.cpus
+        )
+        tune.Tuner(
+            tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
+            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(self.scratch.resolve()),
+                callbacks=[Ticker(searcher, tick)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                verbose=0,
+            ),
+        ).fit()
+        searcher.raise_error()
+
+
+class DeskSearcher(Searcher):
+    """Tune's side of the desk: a Tune trial is a worker's turn at one task.
+
+    Tune logs and swallows what a searcher raises when a trial ends, so an error is kept here
+    and raised at the next step of the driver's loop.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.error: BaseException | None = None
+
+    def raise_error(self) -> None:
+        """Raise what went wrong while results were taken, if anything did."""
+        if self.error is not None:
+            raise self.error
+
+    def suggest(self, trial_id: str) -> Any:
+        """Hand out a task, nothing for now, or the end."""
+        if self.error is not None or self.desk.finished:
+            return Searcher.FINISHED
+        try:
+            task = self.desk.take(trial_id)
+        except Exception as error:
+            self.error = error
+            return None
+        return None if task is None else {"key": task.key, "payload": Opaque(task.payload)}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Take a message of a worker: an epoch, or the result."""
+        kind, content = result[MESSAGE]
+        try:
+            if kind == "epoch":
+                self.desk.epoch(trial_id, content)
+            else:
+                self.desk.finish(trial_id, content)
+        except Exception as error:
+            self.error = error
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Notice a worker that ended without bringing a result."""
+        try:
+            self.desk.lost(trial_id, f"Ray's logs are in {log_folder()}")
+        except Exception as caught:
+            self.error = caught
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the source keeps what matters."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing: a restart is a fresh run over what is left."""
+
+
+class Ticker(tune.Callback):
+    """Calls back at every turn of the driver's loop, ten times a second or more."""
+
+    def __init__(self, searcher: DeskSearcher, tick: Callable[[], None]) -> None:
+        self.searcher, self.tick = searcher, tick
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Raise a kept error where Tune lets it through, else tick."""
+        self.searcher.raise_error()
+        self.tick()
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """A dictionary that Tune passes on without flattening or searching it."""
+
+    content: dict[str, Any]
+
+
+def on_worker(
+    config: dict[str, Any],
+    data: Mapping[str, Any],
+    function: WorkFunction,
+    limit: float,
+    threads: float,
+) -> None:
+    """Perform one task in a worker and bring its result to the driver."""
+    use_threads(int(threads))
+    task = Task(config["key"], config["payload"].content)
+    context = Context(device(), limit, lambda row: tune.report({MESSAGE: ("epoch", row)}))
+    if limit < float("inf"):
+        # Kept by a thread of C code: it ends even a process that holds the interpreter's lock.
+        faulthandler.dump_traceback_later(limit + GRACE, exit=True, file=sys.stderr.fileno())
+    try:
+        result = perform(function, task, data, context)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    tune.report({MESSAGE: ("result", result)})
+
+
+def device() -> str:
+    """Name the device Ray has given this worker: a GPU only where it reserved one."""
+    return "cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu"
+
+
+def size_of(data: Mapping[str, Any]) -> int:
+    """Count the bytes of all arrays in `data`."""
+    import pickle
+
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(dict(data), protocol=5, buffer_callback=buffers.append)
+    return len(head) + sum(buffer.raw().nbytes for buffer in buffers)
+
+
+def log_folder() -> str:
+    """Return where the running Ray keeps its logs."""
+    node = ray._private.worker._global_node
+    return str(node.get_logs_dir_path()) if node is not None else "Ray's temporary folder"

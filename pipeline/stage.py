@@ -1,0 +1,33 @@
+"""How sweep and confirm run as commands: parameters, lock, engine, and every way to end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from pipeline.engine import Engine, make_engine
+from pipeline.lifeline import Interrupted, lifeline
+from pipeline.params import Params, load_params
+from pipeline.state import ROOT, stage_lock
+
+
+class StageFailed(Exception):
+    """The stage ran to its end and wrote its tables, but nothing in it completed."""
+
+
+def run_stage(stage: str, function: Callable[[Params, Engine], None]) -> None:
+    """Run a stage; exit 1 when all of it failed, 128 + the signal when it was told to end."""
+    params = load_params()
+    print(f"{stage}: starting", flush=True)
+    try:
+        with lifeline(), stage_lock(stage):
+            function(params, make_engine(params.resources, ROOT / stage / "ray"))
+    except Interrupted as stopped:
+        print(
+            f"{stage}: ended by {stopped}; what is finished is kept, the same command goes on",
+            file=sys.stderr,
+        )
+        sys.exit(128 + stopped.number)
+    except StageFailed as failure:
+        print(f"{stage}: {failure}", file=sys.stderr)
+        sys.exit(1)

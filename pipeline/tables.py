@@ -1,0 +1,98 @@
+"""Derive the Parquet files of sweep and confirm from what their journals and stores hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import records
+from pipeline.files import write_bytes, write_json
+from pipeline.ledger import CellLedger
+from pipeline.plan import Run
+
+Row = dict[str, Any]
+
+
+def configured(
+    schema: Any, keys: Mapping[str, Any], config: Mapping[str, Any], row: Mapping[str, Any]
+) -> Row:
+    """Join keys, configuration and measurements into one row of a table of the schema."""
+    known = set(schema.names)
+    return {
+        **{name: value for name, value in config.items() if name in known},
+        **{name: value for name, value in row.items() if name in known},
+        **keys,
+        "configuration": json.dumps(config, sort_keys=True),
+    }
+
+
+def write_sweep(
+    folder: Path,
+    study: str,
+    seed: int,
+    ledgers: Iterable[CellLedger],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write `trials.parquet` and `epochs.parquet` of one data set."""
+    trials: list[Row] = []
+    epochs: list[Row] = []
+    for ledger in ledgers:
+        cell = {"study": study, "dataset": ledger.dataset, **ledger.cell.columns()}
+        for trial, result in ledger.results():
+            keys = {**cell, "trial": trial.number, "seed": seed}
+            # A proposal that makes no model has parameters but no whole configuration.
+            config = result["row"].get("configuration") or trial.params
+            trials.append(configured(records.TRIALS, keys, config, result["row"]))
+            epochs += [{**epoch, **keys, "stage": "sweep"} for epoch in result["epochs"]]
+    records.write(folder / "trials.parquet", trials, records.TRIALS, provenance)
+    records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)
+
+
+def write_confirm(
+    folder: Path,
+    study: str,
+    results: Sequence[tuple[Run, Mapping[str, Any]]],
+    provenance: Mapping[str, Any],
+) -> list[Row]:
+    """Write the tables and weights of one data set; return the rows of `runs.parquet`."""
+    runs, epochs, angles, layers = [], [], [], []
+    for run, value in results:
+        keys = run.keys(study)
+        trial = {**keys, "trial": run.trial}
+        measures = value.get("measures", {"run": {}, "angles": [], "layers": []})
+        measured = {
+            **value["row"],
+            **measures["run"],
+            "tuned_validation_accuracy": run.tuned_validation_accuracy,
+            "weights": write_weights(folder / "weights", run.name, value),
+        }
+        runs.append(configured(records.RUNS, trial, run.configuration or {}, measured))
+        epochs += [{**row, **trial, "stage": "confirm"} for row in value["epochs"]]
+        angles += [{**row, **keys} for row in measures["angles"]]
+        layers += [{**row, **keys} for row in measures["layers"]]
+    records.write(folder / "runs.parquet", runs, records.RUNS, provenance)
+    records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)
+    records.write(folder / "angles.parquet", angles, records.ANGLES, provenance)
+    records.write(folder / "layers.parquet", layers, records.LAYERS, provenance)
+    return runs
+
+
+def write_weights(folder: Path, name: str, value: Mapping[str, Any]) -> str | None:
+    """Write a run's weights and the arguments that rebuild its model; return their path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if "weights" not in value:
+        return None
+    path = folder / f"{name}.safetensors"
+    write_bytes(path, value["weights"])
+    write_json(path.with_suffix(".json"), value["model"])
+    return path.as_posix()
+
+
+def write_hierarchy(
+    path: Path, study: str, rows: Iterable[Row], provenance: Mapping[str, Any]
+) -> None:
+    """Write `hierarchy.parquet`: which symmetry each encoding has, of the architecture alone."""
+    own = [{**row, "study": study} for row in rows]
+    records.write(path, own, records.HIERARCHY, provenance)

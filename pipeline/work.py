@@ -1,0 +1,116 @@
+"""What an engine runs: tasks, the source that hands them out, and how one task is performed."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work: `key` names it for good, `payload` is all it needs beside the data."""
+
+    key: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a task.
+
+    `status` is "finished" (`value` is what the function returned), "failed" (`reason` holds the
+    error and its traceback) or "timeout". `epochs` are those reported before the end.
+    """
+
+    status: Literal["finished", "failed", "timeout"]
+    value: Any = None
+    reason: str | None = None
+    seconds: float = 0.0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+
+class OverTime(Exception):
+    """The task used up its time; raised where it reports an epoch."""
+
+
+@dataclass
+class Context:
+    """What a work function is given beside its task and the data.
+
+    Attributes
+    ----------
+    device : str
+        Where to compute, "cpu" or "cuda".
+    limit : float
+        Seconds the task may take; looked at whenever an epoch is reported.
+    send : callable
+        Takes the row of a finished epoch to the driver.
+    """
+
+    device: str = "cpu"
+    limit: float = float("inf")
+    send: Callable[[dict[str, Any]], None] | None = None
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+
+    def report(self, epoch: dict[str, Any]) -> None:
+        """Keep the row of a finished epoch, tell the driver, and stop a task that is over time."""
+        self.epochs.append(epoch)
+        if self.send is not None:
+            self.send(epoch)
+        if time.monotonic() - self.begun > self.limit:
+            raise OverTime
+
+
+WorkFunction = Callable[[Task, Mapping[str, Any], Context], Any]
+
+
+class WorkSource(Protocol):
+    """Hands out tasks and is told their results; the same task may come back only once."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every task has been handed out and its result taken."""
+
+    def next(self) -> Task | None:
+        """Hand out the next task; None when there is none now (or none any more)."""
+
+    def epoch(self, task: Task, row: dict[str, Any]) -> None:
+        """Take note of a finished epoch of a running task."""
+
+    def finish(self, task: Task, result: Result) -> None:
+        """Commit the result of a task for good."""
+
+
+def perform(
+    function: WorkFunction, task: Task, data: Mapping[str, Any], context: Context
+) -> Result:
+    """Run one task to a result; an error of the function is a result, not an exception."""
+    status: Literal["finished", "failed", "timeout"] = "finished"
+    value, reason = None, None
+    try:
+        value = function(task, data, context)
+    except OverTime:
+        status, reason = "timeout", timeout_reason(context.limit)
+    except Exception as error:
+        # The same code on the same input fails the same way: a row, never a retry.
+        status, reason = "failed", describe(error)
+    return Result(status, value, reason, time.monotonic() - context.begun, context.epochs)
+
+
+def timeout_reason(limit: float) -> str:
+    """Say why a task was stopped, in the words of its row."""
+    return f"stopped at resources.trial_timeout_seconds = {limit:g}"
+
+
+def describe(error: BaseException) -> str:
+    """One line that names the error, then its traceback with paths cut to the last two parts."""
+    lines = [f"{type(error).__name__}: {error}".strip()]
+    for frame in traceback.extract_tb(error.__traceback__):
+        place = "/".join(Path(frame.filename).parts[-2:])
+        lines.append(f"  {place}:{frame.lineno} in {frame.name}: {frame.line}")
+    return "\n".join(lines)
