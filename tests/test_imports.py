@@ -1,0 +1,164 @@
+"""What imports what: one direction, no cycles, only declared packages, complete stages."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from stage_code import ROOT, STAGES, closure, entry, imports, own, stage_code
+
+# Each module may import those before it; a name that is missing here is a new idea to place.
+ORDER = (
+    "groups", "layout", "positional", "convolution", "attention", "layers", "models",
+    "equivariance", "cost",
+)  # fmt: skip
+
+# What reads params.yaml as a whole, to check it.
+READERS = {"params.py", "param_problems.py", "study_rules.py", "value_kinds.py"}
+
+# Import names that differ from the name of the package.
+PACKAGES = {"yaml": "pyyaml", "sklearn": "scikit-learn", "pydantic_core": "pydantic"}
+
+
+def files(package: str) -> list[Path]:
+    """Every Python file of a package."""
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def module_name(file: Path) -> str:
+    """Dotted name of a file."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def outside(package: str) -> set[str]:
+    """Names of the packages from elsewhere that a package imports."""
+    tops = {name.split(".")[0] for file in files(package) for name in imports(file)}
+    return tops - set(sys.stdlib_module_names) - {"gsa_core", "pipeline"}
+
+
+def declared(*extras: str) -> set[str]:
+    """Names of the packages that pyproject.toml asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *(project["optional-dependencies"][e] for e in extras)]
+    return {re.split(r"[\[<>=~!; ]", item)[0].lower() for items in lists for item in items}
+
+
+def as_packages(names: set[str]) -> set[str]:
+    """Translate import names to package names."""
+    return {PACKAGES.get(name, name).lower() for name in names}
+
+
+def test_library_never_imports_the_pipeline() -> None:
+    for file in files("gsa_core"):
+        assert not any(name.split(".")[0] == "pipeline" for name in imports(file)), file
+
+
+def test_library_imports_only_its_own_dependencies() -> None:
+    assert as_packages(outside("gsa_core")) <= declared()
+
+
+def test_pipeline_imports_only_declared_packages() -> None:
+    assert as_packages(outside("pipeline")) <= declared("study")
+
+
+def test_every_dependency_is_pinned() -> None:
+    text = (ROOT / "constraints.txt").read_text()
+    pinned = {line.split("==")[0].lower() for line in text.splitlines() if "==" in line}
+    assert declared("study", "dev") <= pinned
+
+
+@pytest.mark.parametrize("file", files("gsa_core"), ids=lambda file: file.stem)
+def test_library_imports_point_one_way(file: Path) -> None:
+    if file.stem == "__init__":
+        return
+    earlier = ORDER[: ORDER.index(file.stem)]
+    for other in own(file) - {ROOT / "gsa_core" / "__init__.py"}:
+        assert other.stem in earlier, f"{file.stem} imports {other.stem}"
+
+
+def modules_at_import(file: Path) -> set[Path]:
+    """Modules that importing a file imports; through a package's __init__ all reach all."""
+    return {other for other in own(file, deferred=False) if other.stem != "__init__"}
+
+
+@pytest.mark.parametrize("file", files("pipeline"), ids=module_name)
+def test_no_module_imports_itself_in_a_circle(file: Path) -> None:
+    found: set[Path] = set()
+    todo = modules_at_import(file)
+    while todo:
+        other = todo.pop()
+        found.add(other)
+        todo |= modules_at_import(other) - found
+    assert file not in found
+
+
+@cache
+def dvc_stages() -> dict[str, Any]:
+    """The stages of dvc.yaml."""
+    stages: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return stages
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
+    listed = {dep for dep in dvc_stages()[stage]["deps"] if not dep.startswith("data/")}
+    assert listed == set(stage_code(stage)), "run `python scripts/stage_code.py --write`"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_is_described_and_named_after_its_module(stage: str) -> None:
+    assert dvc_stages()[stage]["desc"]
+    assert dvc_stages()[stage]["cmd"] == f"python -m pipeline.{stage}"
+
+
+def test_stages_are_these() -> None:
+    assert tuple(dvc_stages()) == STAGES
+
+
+def sections(file: Path) -> Iterator[str]:
+    """Sections of params.yaml that a file reads, as ``params.<section>``."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "params":
+            yield node.attr
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_depends_on_every_section_it_reads(stage: str) -> None:
+    known = set(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    code = {file for file in closure(entry(stage)) if file.name not in READERS}
+    read = {name for file in code for name in sections(file)} & known
+    listed = {name.split(".")[0] for name in dvc_stages()[stage]["params"]}
+    assert read - {"resources"} <= listed
+
+
+def accessed(file: Path) -> Iterator[str]:
+    """Names of the attributes that a file reads."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+def keys(values: Any) -> Iterator[str]:
+    """Every key of nested mappings."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield key
+            yield from keys(value)
+
+
+def test_every_parameter_is_consumed() -> None:
+    used = {
+        name for file in files("pipeline") if file.name not in READERS for name in accessed(file)
+    }
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    searched = set(values["sweep"]["search_space"])  # names of hyperparameters, not attributes
+    assert set(keys(values)) - searched <= used
