@@ -1,0 +1,10 @@
+"""Stage 4: tables, figures and one page, from the Parquet rows of the stages before it."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Write the report of the study in `params.yaml` into `reports/`."""
+    from pipeline.report.build import main as build
+
+    build()

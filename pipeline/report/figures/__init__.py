@@ -1,0 +1,1 @@
+"""One file a figure: `table(analysis)` in, `draw(table, analysis)` out, `caption` in words."""

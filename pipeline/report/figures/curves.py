@@ -1,0 +1,127 @@
+"""Learning curves of the confirmed runs: a small panel a group and encoding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import panels, style
+from pipeline.report.figures.axes import fit_percent, whole_axis
+from pipeline.report.names import SETTING, encoding_order, group_order
+from pipeline.report.statistics import mean_interval
+from pipeline.report.words import counted, listed, percent, plain
+
+NAME = "curves"
+TITLE = "Learning curves"
+ALT = (
+    "Validation accuracy against epoch, one panel a group and encoding, one line a depth with a "
+    "band over seeds."
+)
+KEYS = ["id", "label", *SETTING, "depth", "group", "positional"]
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return mean and interval over seeds of the validation accuracy at every epoch."""
+    curves = analysis.curves
+    curves = curves[(curves["stage"] == "confirm") & np.isfinite(_number(curves))]
+    rows = []
+    for values, part in curves.groupby([*KEYS, "epoch"], sort=False):
+        interval = mean_interval(
+            part["validation_accuracy"], analysis.settings.confidence, bounds=(0.0, 1.0)
+        )
+        rows.append({
+            **dict(zip([*KEYS, "epoch"], values, strict=True)),
+            "validation_accuracy": interval.centre, "low": interval.low, "high": interval.high,
+            "seeds": interval.n,
+        })  # fmt: skip
+    if not rows:
+        return pd.DataFrame()
+    return pd.DataFrame(rows).sort_values(["id", "epoch"], kind="stable")
+
+
+def _number(curves: pd.DataFrame) -> np.ndarray:
+    return curves["validation_accuracy"].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def draw(curves: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw a grid of panels, groups down and encodings across."""
+    parts = panels.settings(curves)
+    groups = sorted(curves["group"].unique(), key=group_order)
+    encodings = sorted(curves["positional"].unique(), key=encoding_order)
+    depths = sorted(curves["depth"].unique())
+    figure, axes = panels.grid(
+        len(parts) * len(groups), len(encodings), 1.3, sharex=True, sharey=True
+    )
+    for index, (title, part) in enumerate(parts):
+        for row, group in enumerate(groups):
+            for column, encoding in enumerate(encodings):
+                axis = axes[index * len(groups) + row][column]
+                here = part[(part["group"] == group) & (part["positional"] == encoding)]
+                _panel(axis, here, depths, analysis.look.colours[group])
+                name = f"{plain(group, 12)}, {plain(encoding, 14)}"
+                style.panel_title(axis, f"{name}, {title}" if title else name)
+    low, high = curves["low"].fillna(curves["validation_accuracy"]), curves["high"]
+    fit_percent(axes[0][0], float(low.min()), float(high.fillna(1.0).max()))
+    whole_axis(axes[0][0].xaxis)
+    for axis in axes[-1]:
+        axis.set_xlabel("Epoch")
+    figure.supylabel("Validation accuracy", fontsize=8)
+    if len(depths) > 1:
+        style.legend(figure, ("Depth", [style.dash_handle(f"{d}", i) for i, d in enumerate(depths)]))
+    style.note(figure, _notes(curves, analysis))
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, depths: list[int], colour: str) -> None:
+    if rows.empty:
+        axes.text(0.5, 0.5, "no finished run", transform=axes.transAxes, ha="center", fontsize=6.5,
+                  color=style.MUTED, style="italic")  # fmt: skip
+    for cell, line in rows.groupby("id", sort=False):
+        dash = style.dash(depths.index(line["depth"].iloc[0]))
+        (drawn,) = axes.plot(line["epoch"], line["validation_accuracy"], color=colour,
+                             linestyle=dash, linewidth=1.2)  # fmt: skip
+        style.tag(drawn, cell)
+        if len(line) == 1:  # a line of one point is invisible
+            drawn.set_marker(".")
+        if np.isfinite(line["low"]).any():
+            band = axes.fill_between(line["epoch"], line["low"], line["high"], color=colour,
+                                     alpha=0.18, linewidth=0)  # fmt: skip
+            style.tag(band, cell)
+
+
+def _notes(curves: pd.DataFrame, analysis: Analysis) -> list[str]:
+    notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)
+    return [line.replace("Bars:", "Bands:") for line in notes]
+
+
+def caption(curves: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    last = curves.groupby("id").tail(1)
+    final_epoch = int(curves["epoch"].max())
+    sentences = [
+        f"After {counted(final_epoch + 1, 'epoch')} the means lie between "
+        f"{percent(last['validation_accuracy'].min())} "
+        f"({plain(last.loc[last['validation_accuracy'].idxmin(), 'label'], 30)}) and "
+        f"{percent(last['validation_accuracy'].max())} "
+        f"({plain(last.loc[last['validation_accuracy'].idxmax(), 'label'], 30)})."
+    ]
+    climbing = [plain(label, 30) for label in _still_climbing(curves)]
+    if climbing:
+        sentences.append(
+            f"Still rising by more than a point over the last quarter of training: "
+            f"{listed(climbing, 5)}; their differences may be differences in speed."
+        )
+    return " ".join(sentences)
+
+
+def _still_climbing(curves: pd.DataFrame) -> list[str]:
+    names = []
+    for _, line in curves.groupby("id", sort=False):
+        values = line["validation_accuracy"].to_numpy()
+        quarter = max(1, len(values) // 4)
+        if len(values) > 4 and values[-quarter:].mean() - values[-2 * quarter : -quarter].mean() > 0.01:
+            names.append(line["label"].iloc[0])
+    return names

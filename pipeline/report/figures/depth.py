@@ -1,0 +1,95 @@
+"""What more blocks buy: accuracy against depth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.report import measures
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import panels, style
+from pipeline.report.figures.axes import fit_percent
+from pipeline.report.names import SETTING
+from pipeline.report.words import plain, signed_points
+
+NAME = "depth"
+TITLE = "Depth"
+ALT = (
+    "Accuracy against the number of blocks, a panel a test, one line a group and encoding with "
+    "intervals."
+)
+SHOWN = (
+    (measures.UPRIGHT.column, "upright"),
+    (measures.QUARTER.column, "quarter-turned"),
+    (measures.ANY_ANGLE.column, "any angle"),
+)
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return the finished cells, or nothing when the study has one depth."""
+    cells = analysis.drawn
+    return cells if cells["depth"].nunique() > 1 else cells.iloc[:0]
+
+
+def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw the three accuracies against depth."""
+    parts = panels.settings(cells)
+    figure, axes = panels.grid(len(parts), len(SHOWN), 2.5)
+    depths = sorted(cells["depth"].unique())
+    step = float(np.min(np.diff(depths)))
+    for row, (title, part) in zip(axes, parts, strict=True):
+        lines = list(part.groupby(["group", "positional"], sort=False))
+        # Dodge: lines of equal depth stand side by side instead of hiding one another.
+        shifts = np.linspace(-0.22, 0.22, len(lines)) * step if len(lines) > 1 else [0.0]
+        for axis, (column, name) in zip(row, SHOWN, strict=True):
+            for shift, ((group, encoding), line) in zip(shifts, lines, strict=True):
+                _line(axis, line, column, shift, analysis.look.colours[group],
+                      analysis.look.markers[encoding])  # fmt: skip
+            axis.set_xticks(depths)
+            axis.set_xlim(depths[0] - 0.45 * step, depths[-1] + 0.45 * step)
+            axis.set_xlabel("Depth (blocks)")
+            low, high = part[column + "_low"].fillna(part[column]), part[column + "_high"]
+            fit_percent(axis, low.min(), high.fillna(part[column]).max())
+            style.panel_title(axis, f"{title}: {name}" if title else name)
+        row[0].set_ylabel("Test accuracy")
+    style.legend(
+        figure,
+        ("Group", analysis.look.group_handles()),
+        ("Encoding", analysis.look.encoding_handles()),
+    )
+    style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
+    return figure
+
+
+def _line(
+    axes: object, line: pd.DataFrame, column: str, shift: float, colour: str, marker: str
+) -> None:
+    line = line.sort_values("depth")
+    axes.plot(line["depth"] + shift, line[column], color=colour, linewidth=0.7, alpha=0.7)
+    for _, cell in line.iterrows():
+        x = cell["depth"] + shift
+        (bar,) = axes.plot([x, x], [cell[column + "_low"], cell[column + "_high"]], color=colour,
+                           linewidth=0.9)  # fmt: skip
+        (mark,) = axes.plot(x, cell[column], marker=marker, color=colour, markersize=5,
+                            markeredgecolor=style.INK, markeredgewidth=0.5)  # fmt: skip
+        style.tag(bar, cell["id"])
+        style.tag(mark, cell["id"])
+
+
+def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    effects = analysis.effects
+    rows = effects[(effects["axis"] == "depth") & effects["difference"].notna()]
+    names = dict(SHOWN)
+    parts = [
+        f"{signed_points(row['difference'])} points {names[row['measure']]} from depth "
+        f"{plain(row['reference'])} to {plain(row['level'])}"
+        for _, row in rows.iterrows()
+    ]
+    if not parts:
+        return "No cell finished on the same seed at two depths: nothing is compared."
+    return (
+        f"Averaged over matched cells: {'; '.join(parts)}. The effect of depth with its interval "
+        "is in the figure of effects."
+    )

@@ -1,0 +1,98 @@
+"""Every cell against the baseline on the same seeds, in percentage points."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.comparisons import MEASURED, paired
+from pipeline.report.figures import forest, style
+from pipeline.report.names import KEYS
+from pipeline.report.words import MINUS, listed, plain
+
+NAME = "differences"
+TITLE = "Paired differences to the baseline"
+ALT = (
+    "One row a cell: its accuracy minus that of the baseline on the same seeds, with an interval "
+    "and the single seeds, for upright, quarter-turned and freely turned test images."
+)
+TITLES = ("upright", "quarter-turned", "any angle")
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return the comparisons that have at least one pair."""
+    compared = analysis.comparisons[analysis.comparisons["pairs"] > 0]
+    return compared.merge(analysis.cells[["id", *KEYS[1:]]], on="id", how="left")
+
+
+def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one panel a measure."""
+    cells = compared.drop_duplicates("id").sort_values("id")
+    places = {cell: y for y, cell in enumerate(cells["id"])}
+    figure, axes = forest.sheet(cells["label"].tolist(), len(MEASURED))
+    for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
+        axis.axvline(0, color=style.MUTED, linewidth=0.8)
+        for _, row in compared[compared["measure"] == measure.column].iterrows():
+            y, colour = places[row["id"]], analysis.look.colours[row["group"]]
+            dots = paired(analysis.runs, row["id"], row["baseline_id"], measure.column)
+            (seeds,) = axis.plot(dots, [y + 0.28] * len(dots), ".", color=colour, markersize=3.5,
+                                 alpha=0.6, markeredgewidth=0)  # fmt: skip
+            style.tag(seeds, row["id"])
+            fill = colour if row["distinguishable"] else style.PAPER
+            forest.interval(axis, y, row, ("difference", "low", "high"), color=colour,
+                            marker=analysis.look.markers[row["positional"]],
+                            markerfacecolor=fill)  # fmt: skip
+        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.xaxis.set_major_formatter(FuncFormatter(_points))
+        axis.set_xlabel("Points")
+        style.panel_title(axis, title)
+    marks = [_handle(style.INK, "yes"), _handle(style.PAPER, "no")]
+    style.legend(
+        figure,
+        ("Group", analysis.look.group_handles()),
+        ("Encoding", analysis.look.encoding_handles()),
+        ("Told apart", marks),
+    )
+    style.note(figure, _notes(compared, analysis))
+    return figure
+
+
+def _handle(fill: str, label: str) -> Line2D:
+    return Line2D([], [], linestyle="", marker="o", markerfacecolor=fill, label=label,
+                  markeredgecolor=style.INK, markeredgewidth=0.6)  # fmt: skip
+
+
+def _points(value: float, _: object) -> str:
+    return f"{100 * value:+g}".replace("-", MINUS) if abs(value) > 1e-9 else "0"
+
+
+def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:
+    names = listed([plain(name, 24) for name in compared["baseline_label"].unique()], 6)
+    level = f"{100 * analysis.settings.confidence:g} %"
+    notes = [f"Baseline: {names}. Small dots: single seeds."]
+    if compared["pairs"].max() > 1:
+        notes.append(f"Bars: {level} Student t intervals of the mean paired difference, "
+                     "not corrected.")  # fmt: skip
+    else:
+        notes.append("One seed: no interval, nothing is told apart.")
+    notes.append("Filled: told apart from the baseline by the exact sign-flip test after Holm.")
+    return notes
+
+
+def caption(compared: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers: a verdict a measure for the largest difference."""
+    sentences = []
+    for measure, title in zip(MEASURED, TITLES, strict=True):
+        rows = compared[(compared["measure"] == measure.column) & compared["difference"].notna()]
+        if rows.empty:
+            continue
+        told = int(rows["distinguishable"].sum())
+        largest = rows.loc[rows["difference"].abs().idxmax()]
+        sentences.append(
+            f"{title.capitalize()}: {told} of {len(rows)} cells are told apart from the baseline; "
+            f"largest difference {plain(largest['label'], 30)}: {largest['verdict']}."
+        )
+    return " ".join(sentences)

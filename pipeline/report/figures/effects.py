@@ -1,0 +1,73 @@
+"""The effect of each axis of the study, averaged over the others."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.comparisons import MEASURED
+from pipeline.report.figures import forest, style
+from pipeline.report.figures.differences import TITLES, _points
+from pipeline.report.words import PLUS_MINUS, counted, plain, signed_points
+
+NAME = "effects"
+TITLE = "What each choice does"
+ALT = (
+    "One row a level of group, encoding or depth: the change of accuracy against a reference "
+    "level, averaged over all other choices, with its interval over seeds."
+)
+WORDS = {"group": "group", "positional": "encoding", "depth": "depth"}
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return the effects that have at least one pair."""
+    return analysis.effects[analysis.effects["pairs"] > 0]
+
+
+def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one panel a measure, one row a level."""
+    effects = effects.assign(label=_labels(effects))
+    labels = list(effects["label"].drop_duplicates())
+    figure, axes = forest.sheet(labels, len(MEASURED))
+    for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
+        axis.axvline(0, color=style.MUTED, linewidth=0.8)
+        for _, row in effects[effects["measure"] == measure.column].iterrows():
+            colour = analysis.look.colours.get(row["level"], style.INK)
+            forest.interval(axis, labels.index(row["label"]), row, ("difference", "low", "high"),
+                            color=colour, marker="o")  # fmt: skip
+        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.xaxis.set_major_formatter(FuncFormatter(_points))
+        axis.set_xlabel("Points")
+        style.panel_title(axis, title)
+    seeds = int(effects["pairs"].max())
+    bars = f"{100 * analysis.settings.confidence:g} % Student t intervals over"
+    style.note(figure, [
+        "Matched cells differ in this choice alone; their differences are averaged per seed.",
+        f"Bars: {bars} {counted(seeds, 'seed')}." if seeds > 1 else "One seed: no interval.",
+    ])  # fmt: skip
+    return figure
+
+
+def _labels(effects: pd.DataFrame) -> list[str]:
+    return [
+        f"{WORDS[row['axis']]}: {plain(row['level'], 14)} for {plain(row['reference'], 14)}"
+        for _, row in effects.iterrows()
+    ]
+
+
+def caption(effects: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    sentences = []
+    for measure, title in zip(MEASURED, TITLES, strict=True):
+        rows = effects[effects["measure"] == measure.column]
+        parts = [
+            f"{plain(r['level'], 14)} for {plain(r['reference'], 14)} "
+            f"{signed_points(r['difference'])}"
+            + (f" {PLUS_MINUS} {50 * (r['high'] - r['low']):.1f}" if r["pairs"] > 1 else "")
+            for _, r in rows.iterrows()
+        ]
+        if parts:
+            sentences.append(f"{title.capitalize()}, in points: {', '.join(parts)}.")
+    return " ".join(sentences)

@@ -1,0 +1,43 @@
+"""Rows with intervals: the shared drawing of every figure that lists cells downwards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.report.figures import panels, style
+from pipeline.report.words import plain
+
+ROW_HEIGHT = 0.17
+
+
+def sheet(labels: list[str], columns: int) -> tuple[Figure, list[Axes]]:
+    """Make one row of panels tall enough for all labels, first label on top."""
+    figure, axes = panels.grid(1, columns, 0.75 + ROW_HEIGHT * len(labels), sharey=True)
+    first = axes[0][0]
+    first.set_ylim(len(labels) - 0.4, -0.6)
+    first.set_yticks(range(len(labels)), [plain(label, 34) for label in labels])
+    for axis in axes[0]:
+        axis.tick_params(axis="y", length=0)
+        axis.grid(axis="y", visible=False)
+        for y in range(1, len(labels), 2):
+            axis.axhspan(y - 0.5, y + 0.5, color=style.ZONE, linewidth=0, zorder=0)
+    return figure, axes[0]
+
+
+def interval(axes: Axes, y: float, row: pd.Series, columns: tuple[str, str, str], **look: object) -> None:
+    """Draw a mark with its interval; `columns` name centre, low and high."""
+    centre, low, high = (row[column] for column in columns)
+    cell = row.get("id")
+    colour = look.pop("color", style.INK)
+    artists = []
+    if np.isfinite(low) and np.isfinite(high):
+        artists += axes.plot([low, high], [y, y], color=colour, linewidth=1.1, zorder=2)
+    options = {"marker": "o", "markersize": 5, "markerfacecolor": colour, **look}
+    artists += axes.plot(centre, y, linestyle="", markeredgecolor=style.INK, markeredgewidth=0.6,
+                         zorder=3, **options)  # fmt: skip
+    if cell is not None:
+        for artist in artists:
+            style.tag(artist, int(cell))

@@ -1,0 +1,109 @@
+"""The hierarchy of encodings: which transformations leave untrained networks unmoved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.checks import CLEARLY_MOVED
+from pipeline.report.figures import heatmap, panels, style
+from pipeline.report.names import ROUNDING, TRANSFORMATIONS, encoding_order, group_order
+from pipeline.report.words import counted, listed, plain, small
+
+NAME = "hierarchy"
+TITLE = "Encoding decides translations, group decides rotations"
+ALT = (
+    "Heat maps, one a group: encodings as rows, transformations as columns. The number is the "
+    "largest measured error of random-weight networks; a frame marks what theory calls symmetric."
+)
+NAMES = {"quarter_turn": "quarter turn", "turn_45": "45° turn"}
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return the largest and smallest error over random networks of every entry."""
+    rows = analysis.hierarchy
+    rows = rows[np.isfinite(rows["error"].to_numpy(dtype=np.float64, na_value=np.nan))]
+    if rows.empty:
+        return pd.DataFrame()
+    keys = ["tokens", "group", "positional", "transformation", "expected_symmetric"]
+    result = rows.groupby(keys, sort=False)["error"].agg(
+        largest="max", smallest="min", networks="size"
+    )
+    result = result.reset_index()
+    symmetric = result["expected_symmetric"].astype(bool)
+    agrees = np.where(symmetric, result["largest"] <= ROUNDING, result["smallest"] > CLEARLY_MOVED)
+    return result.assign(expected_symmetric=symmetric, agrees=agrees)
+
+
+def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one map a group."""
+    parts = panels.split(rows.assign(order=rows["group"].map(group_order)).sort_values(
+        "order", kind="stable").drop(columns="order"), ["tokens", "group"])  # fmt: skip
+    encodings = sorted(rows["positional"].unique(), key=encoding_order)
+    moves = [t for t in TRANSFORMATIONS if t in set(rows["transformation"])]
+    moves += sorted(set(rows["transformation"]) - set(moves))
+    columns = min(3, len(parts))
+    lines = -(-len(parts) // columns)
+    figure, axes = panels.grid(lines, columns, 0.85 + 0.3 * len(encodings), sharey=True)
+    flat = [axis for row in axes for axis in row]
+    for axis in flat[len(parts) :]:
+        axis.set_visible(False)
+    for axis, (title, part) in zip(flat, parts, strict=False):
+        heatmap.frame(axis, encodings, [NAMES.get(move, move) for move in moves])
+        axis.tick_params(axis="x", labelrotation=40)
+        for label in axis.get_xticklabels():
+            label.set_horizontalalignment("right")
+            label.set_rotation_mode("anchor")
+        for _, row in part.iterrows():
+            _square(axis, row, moves.index(row["transformation"]),
+                    encodings.index(row["positional"]))  # fmt: skip
+        style.panel_title(axis, title or plain(part["group"].iloc[0]))
+    style.note(figure, [
+        "Number: largest relative error over random networks, float32.",
+        f"Dark: at most {small(ROUNDING)}, rounding. Framed: symmetric in theory. "
+        "Bold with !: measurement and theory disagree. No network is trained here.",
+    ])  # fmt: skip
+    return figure
+
+
+def _square(axes: Axes, row: pd.Series, x: int, y: int) -> None:
+    # Dark means symmetric: from 1e-8 (dark) to 1 (light), the same scale in every study.
+    place = np.clip((np.log10(max(row["largest"], 1e-12)) + 8) / 8, 0, 1)
+    colour = sns.color_palette("crest_r", as_cmap=True)(0.1 + 0.9 * place)
+    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER))
+    ink = style.ink_on(colour)
+    if row["expected_symmetric"]:
+        axes.add_patch(Rectangle((x + 0.07, y + 0.09), 0.86, 0.82, facecolor="none",
+                                 edgecolor=ink, linewidth=0.9))  # fmt: skip
+    text = small(row["largest"]) + ("" if row["agrees"] else " !")
+    axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=6, color=ink,
+              fontweight="normal" if row["agrees"] else "bold")  # fmt: skip
+
+
+def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    symmetric, others = rows[rows["expected_symmetric"]], rows[~rows["expected_symmetric"]]
+    sentences = [f"{counted(len(rows), 'entry').replace('entrys', 'entries')}."]
+    if len(symmetric):
+        sentences.append(
+            f"The {len(symmetric)} that theory calls symmetric measure at most "
+            f"{small(symmetric['largest'].max())}"
+            + (f", the {len(others)} others at least {small(others['smallest'].min())}."
+               if len(others) else ".")
+        )  # fmt: skip
+    wrong = [
+        f"{plain(r['group'], 12)} {plain(r['positional'], 12)} under "
+        f"{NAMES.get(r['transformation'], plain(r['transformation'], 16))}"
+        for _, r in rows[~rows["agrees"]].iterrows()
+    ]
+    sentences.append(
+        f"Measurement and theory disagree for {listed(wrong)}."
+        if wrong
+        else "Measurement and theory agree everywhere."
+    )
+    return " ".join(sentences)

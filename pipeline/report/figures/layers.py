@@ -1,0 +1,78 @@
+"""Layer by layer: where in the trained networks equivariance holds and where it breaks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import panels, style
+from pipeline.report.figures.axes import ErrorScale, whole_axis
+from pipeline.report.names import ROUNDING, SETTING
+from pipeline.report.words import plain, small
+
+NAME = "layers"
+TITLE = "Equivariance error, layer by layer"
+ALT = (
+    "Relative equivariance error on a log axis against the layer's place in the network, one "
+    "panel a depth, one line a cell."
+)
+KEYS = ["id", "label", *SETTING, "depth", "group", "positional"]
+COLUMNS = 3
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return the largest error over elements and seeds of every layer."""
+    rows = analysis.layers
+    rows = rows[np.isfinite(rows["error"].to_numpy(dtype=np.float64, na_value=np.nan))]
+    if rows.empty:
+        return pd.DataFrame()
+    worst = rows.groupby([*KEYS, "layer_index", "layer"], sort=False)["error"]
+    result = worst.agg(error="max", smallest="min", measurements="size").reset_index()
+    return result.sort_values(["id", "layer_index"], kind="stable")
+
+
+def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one panel a depth."""
+    parts = panels.split(layers, [*SETTING, "depth"])
+    columns = min(COLUMNS, len(parts))
+    figure, axes = panels.grid(-(-len(parts) // columns), columns, 2.5, sharey=True)
+    flat = [axis for row in axes for axis in row]
+    for axis in flat[len(parts) :]:
+        axis.set_visible(False)
+    scale = ErrorScale(layers["error"])
+    look = analysis.look
+    for axis, (title, part) in zip(flat, parts, strict=False):
+        scale.apply(axis, "y")
+        for cell, line in part.groupby("id", sort=False):
+            group, encoding = line["group"].iloc[0], line["positional"].iloc[0]
+            (drawn,) = axis.plot(line["layer_index"], scale.place(line["error"]), linewidth=0.9,
+                                 color=look.colours[group], marker=look.markers[encoding],
+                                 markersize=4, markeredgecolor=style.INK,
+                                 markeredgewidth=0.35)  # fmt: skip
+            style.tag(drawn, cell)
+        whole_axis(axis.xaxis)
+        axis.set_xlabel("Layer (from the input)")
+        style.panel_title(axis, title)
+    for row in axes:
+        row[0].set_ylabel("Relative equivariance error")
+    style.legend(
+        figure, ("Group", look.group_handles()), ("Encoding", look.encoding_handles())
+    )
+    style.note(figure, [
+        "Largest over the elements of the cell's own group and over seeds; C1 is measured under "
+        "quarter turns of space alone. Shaded: float32 rounding.",
+    ])  # fmt: skip
+    return figure
+
+
+def caption(layers: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    sentences = []
+    for group, rows in layers.groupby("group", sort=False):
+        worst = rows.loc[rows["error"].idxmax()]
+        where = f"{plain(worst['layer'], 30)} of {plain(worst['label'], 30)}"
+        state = "all at rounding" if worst["error"] <= ROUNDING else "not equivariant"
+        sentences.append(f"{plain(group, 12)}: {state}, at most {small(worst['error'])} ({where}).")
+    return " ".join(sentences)

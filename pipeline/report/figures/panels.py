@@ -1,0 +1,77 @@
+"""Splitting a table into panels, and what must be said below a figure about its seeds."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.report.figures.style import WIDTH
+from pipeline.report.names import SETTING
+from pipeline.report.words import counted, listed, plain
+
+
+def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Split by data set, model and tokens: a title naming those that vary, and the rows."""
+    return split(table, SETTING)
+
+
+def split(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, pd.DataFrame]]:
+    """Split by some columns, in the table's own order, titled by those that vary."""
+    varying = [column for column in columns if table[column].nunique() > 1]
+    parts = []
+    for values, part in table.groupby(columns, sort=False, dropna=False):
+        named = dict(zip(columns, values, strict=True))
+        title = ", ".join(_value(column, named[column]) for column in varying)
+        parts.append((title, part))
+    return parts
+
+
+def _value(column: str, value: object) -> str:
+    if column == "depth":
+        return f"depth {value}"
+    return f"{plain(value, 24)} tokens" if column == "tokens" else plain(value, 24)
+
+
+def grid(rows: int, columns: int, height: float, **options: object) -> tuple[Figure, list]:
+    """Make a figure of the report's width with `rows` x `columns` panels; `height` is one row's.
+
+    Returns the figure and its axes as a list of lists.
+    """
+    figure = Figure(figsize=(WIDTH, height * rows + 0.45))
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, [list(row) for row in axes]
+
+
+def label_outer(axes: list[list[Axes]], x: str, y: str) -> None:
+    """Name the axes once a column and once a row."""
+    for row in axes:
+        row[0].set_ylabel(y)
+    for column in axes[-1]:
+        column.set_xlabel(x)
+
+
+def seed_notes(cells: pd.DataFrame, confidence: float) -> list[str]:
+    """Say what the bars are, and which cells have one seed, failed runs or none at all."""
+    counts = cells["runs_finished"]
+    drawn = counts[counts > 0]
+    if drawn.empty:
+        return ["No run finished."]
+    spread = f"{drawn.min()}" if drawn.nunique() == 1 else f"{drawn.min()} to {drawn.max()}"
+    notes = []
+    if drawn.max() > 1:
+        noun = "seed" if spread == "1" else "seeds"
+        notes.append(f"Bars: {100 * confidence:g} % Student t intervals over {spread} {noun}.")
+    single = cells[counts == 1]["label"].map(lambda name: plain(name, 30)).tolist()
+    if single and len(single) == len(drawn):
+        notes.append("One seed a cell: no interval can be given, and nothing is told apart.")
+    elif single:
+        notes.append(f"One seed, no interval: {listed(single)}.")
+    partial = cells[(counts > 0) & (counts < cells["runs"])]
+    if len(partial):
+        lost = int((partial["runs"] - partial["runs_finished"]).sum())
+        notes.append(f"{counted(lost, 'failed run')} left out of the means.")
+    empty = cells[counts == 0]["label"].map(lambda name: plain(name, 30)).tolist()
+    if empty:
+        notes.append(f"No finished run, not drawn: {listed(empty)}.")
+    return notes

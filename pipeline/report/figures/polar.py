@@ -1,0 +1,80 @@
+"""Accuracy round the full turn as a polar plot: a circle is invariance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import panels, style, turn
+from pipeline.report.names import encoding_order
+from pipeline.report.words import percent, plain
+
+NAME = "polar"
+TITLE = "Accuracy round the circle"
+ALT = (
+    "Polar plots, one a positional encoding: the angle is that of the test image, the radius the "
+    "accuracy, one closed line a group. An invariant model draws a circle."
+)
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return the same rows as the figure along a full turn."""
+    return turn.table(analysis)
+
+
+def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one circle an encoding."""
+    parts = panels.settings(rows)
+    encodings = sorted(rows["positional"].unique(), key=encoding_order)
+    columns = min(len(encodings), 4)
+    per_part = -(-len(encodings) // columns)
+    figure, axes = panels.grid(
+        len(parts) * per_part, columns, 2.0, subplot_kw={"projection": "polar"}
+    )
+    for row in axes:
+        for axis in row:
+            axis.set_visible(False)
+    for index, (title, part) in enumerate(parts):
+        for place, encoding in enumerate(encodings):
+            row, column = divmod(place, columns)
+            axis = axes[index * per_part + row][column]
+            axis.set_visible(True)
+            _circle(axis, part[part["positional"] == encoding], analysis.look)
+            name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
+            style.panel_title(axis, name)
+    style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
+    style.note(figure, ["Radius: accuracy, 0 at the centre. Dots: exact quarter turns."])
+    return figure
+
+
+def _circle(axis: object, rows: pd.DataFrame, look: style.Look) -> None:
+    axis.set_theta_zero_location("N")
+    axis.set_ylim(0, 1)
+    axis.set_rlabel_position(45)
+    axis.yaxis.set_major_locator(FixedLocator([0.5, 1.0]))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
+    axis.xaxis.set_major_locator(FixedLocator(np.radians([0, 90, 180, 270])))
+    axis.tick_params(axis="y", labelsize=6)
+    axis.tick_params(axis="x", pad=-1)
+    axis.spines["polar"].set_visible(False)
+    for group, line in rows.groupby("group", sort=False):
+        angle, value, _, _ = turn.closed(line, "accuracy")
+        colour = look.colours[group]
+        axis.plot(np.radians(angle), value, color=colour, linestyle=look.dashes[group],
+                  linewidth=1.2)  # fmt: skip
+        exact = line[line["exact"]]
+        axis.plot(np.radians(exact["angle_degrees"]), exact["accuracy"], "o", color=colour,
+                  markersize=3, markeredgecolor=style.INK, markeredgewidth=0.4)  # fmt: skip
+
+
+def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    spread = rows.groupby("group", sort=False)["accuracy"].agg(["min", "max"])
+    parts = [
+        f"{plain(group, 16)} between {percent(row['min'])} and {percent(row['max'])}"
+        for group, row in spread.iterrows()
+    ]
+    return f"Accuracy over all angles and encodings: {'; '.join(parts)}. A circle is invariance."

@@ -1,0 +1,92 @@
+"""What the search bought: best validation accuracy so far against the trial."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import panels, style
+from pipeline.report.figures.axes import fit_percent, whole_axis
+from pipeline.report.names import SETTING, encoding_order, group_order
+from pipeline.report.words import counted, percent, plain, signed_points
+
+NAME = "search"
+TITLE = "Best score against search budget"
+ALT = (
+    "Step lines of the best validation accuracy so far against the number of the trial, one panel "
+    "a group and encoding, one line a depth; dots are single trials."
+)
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return every completed trial with the best score of its cell up to it."""
+    trials = analysis.trials
+    scores = trials["validation_accuracy"].to_numpy(dtype=np.float64, na_value=np.nan)
+    trials = trials[(trials["status"] == "completed") & np.isfinite(scores)]
+    if trials.empty:
+        return pd.DataFrame()
+    columns = ["id", "label", *SETTING, "depth", "group", "positional", "trial",
+               "validation_accuracy"]  # fmt: skip
+    trials = trials[columns].sort_values(["id", "trial"], kind="stable")
+    return trials.assign(best=trials.groupby("id")["validation_accuracy"].cummax())
+
+
+def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw a grid of panels, groups down and encodings across."""
+    parts = panels.settings(trials)
+    groups = sorted(trials["group"].unique(), key=group_order)
+    encodings = sorted(trials["positional"].unique(), key=encoding_order)
+    depths = sorted(trials["depth"].unique())
+    figure, axes = panels.grid(
+        len(parts) * len(groups), len(encodings), 1.3, sharex=True, sharey=True
+    )
+    for index, (title, part) in enumerate(parts):
+        for row, group in enumerate(groups):
+            for column, encoding in enumerate(encodings):
+                axis = axes[index * len(groups) + row][column]
+                here = part[(part["group"] == group) & (part["positional"] == encoding)]
+                for cell, line in here.groupby("id", sort=False):
+                    _steps(axis, cell, line, style.dash(depths.index(line["depth"].iloc[0])),
+                           analysis.look.colours[group])  # fmt: skip
+                name = f"{plain(group, 12)}, {plain(encoding, 14)}"
+                style.panel_title(axis, f"{name}, {title}" if title else name)
+    fit_percent(axes[0][0], trials["validation_accuracy"].min(), trials["best"].max())
+    whole_axis(axes[0][0].xaxis)
+    axes[0][0].set_xlim(0.6, trials["trial"].max() + 1.4)
+    for axis in axes[-1]:
+        axis.set_xlabel("Trial")
+    figure.supylabel("Validation accuracy", fontsize=8)
+    if len(depths) > 1:
+        style.legend(figure, ("Depth", [style.dash_handle(f"{d}", i) for i, d in enumerate(depths)]))
+    style.note(figure, [
+        "As observed, one search a cell: no band, because the trials of an adaptive search are "
+        "not independent draws.",
+    ])  # fmt: skip
+    return figure
+
+
+def _steps(axes: object, cell: int, line: pd.DataFrame, dash: object, colour: str) -> None:
+    (dots,) = axes.plot(line["trial"] + 1, line["validation_accuracy"], "o", color=colour,
+                        markersize=2.5, alpha=0.6, markeredgewidth=0)  # fmt: skip
+    (best,) = axes.plot(line["trial"] + 1, line["best"], color=colour, linestyle=dash,
+                        drawstyle="steps-post", linewidth=1.2)  # fmt: skip
+    style.tag(dots, cell)
+    style.tag(best, cell)
+
+
+def caption(trials: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    first, last = trials.groupby("id")["best"].first(), trials.groupby("id")["best"].last()
+    gain = last - first
+    budget = trials.groupby("id").size()
+    spread = f"{budget.min()}" if budget.nunique() == 1 else f"{budget.min()} to {budget.max()}"
+    label = trials.set_index("id")["label"].groupby("id").first()
+    return (
+        f"{counted(len(trials), 'completed trial')} of {counted(len(last), 'cell')}, {spread} a "
+        f"cell. From the first trial to the best the score rises by "
+        f"{signed_points(float(gain.mean()))} points on average, most for "
+        f"{plain(label[gain.idxmax()], 30)} ({signed_points(float(gain.max()))}); best score "
+        f"{percent(float(last.max()))} ({plain(label[last.idxmax()], 30)})."
+    )

@@ -1,0 +1,159 @@
+"""One look for every figure: sizes, inks, colours by group, shapes by encoding."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pipeline.report.names import encoding_order, group_order
+from pipeline.report.words import plain
+
+WIDTH = 7.2  # inches: a double column
+INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d8dee4", "#ffffff"
+ZONE = "#eef1f4"  # background of a marked region
+# Inside coloured cells the ink must not change with the theme of the page.
+CELL_DARK, CELL_LIGHT = "#101010", "#fdfdfd"
+
+# Okabe-Ito and Tol colours, ordered so that neighbours differ in lightness: readable in grey.
+GROUP_COLOURS = {
+    "C1": "#3d3d3d", "C2": "#56b4e9", "C4": "#0072b2", "C8": "#009e73", "C16": "#882255",
+    "D1": "#cc79a7", "D2": "#999933", "D4": "#e69f00", "D8": "#d55e00",
+}  # fmt: skip
+_OTHER_COLOURS = ("#882255", "#44aa99", "#cc79a7", "#999933", "#d55e00", "#56b4e9", "#7b5ea7")
+_MARKERS = {"none": "o", "absolute": "s", "relative": "^", "radial": "D", "rotary": "P"}
+_OTHER_MARKERS = ("v", "X", "h", "<", ">", "*", "p", "8", "d")
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1)),
+           (0, (1, 2.2)), (0, (8, 2)))  # fmt: skip
+
+STYLE = {
+    "font.family": "DejaVu Sans", "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8,
+    "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7.5,
+    "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 5,
+    "text.color": INK, "axes.labelcolor": INK, "axes.titlecolor": INK,
+    "axes.edgecolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED,
+    "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+    "axes.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7,
+    "xtick.minor.width": 0.5, "ytick.minor.width": 0.5, "xtick.major.size": 3,
+    "ytick.major.size": 3, "xtick.minor.size": 1.5, "ytick.minor.size": 1.5,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.5, "axes.axisbelow": True,
+    "lines.linewidth": 1.4, "lines.markersize": 5.5, "patch.linewidth": 0.6,
+    "figure.facecolor": PAPER, "axes.facecolor": "none", "legend.frameon": False,
+    "figure.constrained_layout.use": True, "svg.fonttype": "path", "svg.hashsalt": "report",
+    # Names come from users: a dollar sign in one is a dollar sign, not mathematics.
+    "text.parse_math": False, "text.usetex": False, "axes.unicode_minus": True,
+}  # fmt: skip
+
+
+@contextmanager
+def report_style() -> Iterator[None]:
+    """Draw with this project's look and nothing of the user's own matplotlib settings."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour and dash of every group and shape of every encoding of one study."""
+
+    colours: dict[str, str]
+    dashes: dict[str, object]
+    markers: dict[str, str]
+
+    @classmethod
+    def of(cls, groups: pd.Series, encodings: pd.Series) -> Look:
+        """Assign looks to the names in use; well-known names always look the same."""
+        names = sorted(set(groups), key=group_order)
+        shapes = sorted(set(encodings), key=encoding_order)
+        return cls(
+            colours=_assign(names, GROUP_COLOURS, _OTHER_COLOURS),
+            dashes={name: dash(i) for i, name in enumerate(names)},
+            markers=_assign(shapes, _MARKERS, _OTHER_MARKERS),
+        )
+
+    def group_handles(self, lines: bool = False) -> list[Line2D]:
+        """Legend entries for the groups: discs of colour, or dashed lines."""
+        return [
+            Line2D([], [], color=colour, label=plain(name, 16), linestyle=self.dashes[name])
+            if lines
+            else Line2D([], [], marker="o", linestyle="", label=plain(name, 16),
+                        markerfacecolor=colour, markeredgecolor=INK, markeredgewidth=0.5)
+            for name, colour in self.colours.items()
+        ]  # fmt: skip
+
+    def encoding_handles(self) -> list[Line2D]:
+        """Legend entries for the encodings: empty shapes."""
+        return [
+            Line2D([], [], marker=marker, linestyle="", label=plain(name, 16),
+                   markerfacecolor=PAPER, markeredgecolor=INK, markeredgewidth=0.9)
+            for name, marker in self.markers.items()
+        ]  # fmt: skip
+
+
+def _assign(names: list[str], known: dict[str, str], others: tuple[str, ...]) -> dict[str, str]:
+    unknown = [name for name in names if name not in known]
+    spare = [value for value in others if value not in {known.get(n) for n in names}] or others
+    chosen = {name: spare[i % len(spare)] for i, name in enumerate(unknown)}
+    return {name: known.get(name) or chosen[name] for name in names}
+
+
+def dash(index: int) -> object:
+    """Return the dash pattern of the i-th line of a kind."""
+    return _DASHES[index % len(_DASHES)]
+
+
+def dash_handle(label: str, index: int) -> Line2D:
+    """Legend entry for a dash pattern."""
+    return Line2D([], [], color=INK, linestyle=dash(index), linewidth=1.2, label=plain(label, 16))
+
+
+def tag(artist: Artist, cell: int, run: int | None = None) -> None:
+    """Name an artist after its cell (and run), so that the page can filter and explain it."""
+    artist.set_gid(f"cell-{cell}" if run is None else f"cell-{cell}-run-{run}")
+
+
+def ink_on(colour: object) -> str:
+    """Return the ink that is legible on a fill colour (relative luminance, WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return CELL_DARK if luminance > 0.18 else CELL_LIGHT
+
+
+def legend(figure: Figure, *sections: tuple[str, list[Line2D]]) -> None:
+    """Put titled legend sections in one column to the right of the panels."""
+    handles: list[Line2D] = []
+    headings = []
+    for title, entries in sections:
+        if handles:
+            handles.append(Line2D([], [], linestyle="", label=" "))
+        headings.append(len(handles))
+        handles += [Line2D([], [], linestyle="", label=title), *entries]
+    drawn = figure.legend(handles=handles, loc="outside right upper", handletextpad=0.5,
+                          borderaxespad=0.2, labelspacing=0.4)  # fmt: skip
+    for index in headings:
+        drawn.get_texts()[index].set_fontweight("bold")
+
+
+def note(figure: Figure, sentences: list[str]) -> None:
+    """Write what a reader must know to read the figure rightly below it, small."""
+    if not sentences:
+        return
+    lines = textwrap.wrap("  ".join(sentences), int(figure.get_figwidth() * 19.5))
+    figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.5, color=MUTED)
+
+
+def panel_title(axes: Axes, text: str) -> None:
+    """Title a panel; long names are cut, not overlapped."""
+    axes.set_title(plain(text, 44))

@@ -1,0 +1,131 @@
+"""Accuracy and consistency along a full turn, by group."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import panels, style
+from pipeline.report.figures.axes import percent_axis
+from pipeline.report.names import SETTING, encoding_order
+from pipeline.report.statistics import mean_interval
+from pipeline.report.words import counted, listed, percent, plain
+
+NAME = "turn"
+TITLE = "Along a full turn"
+ALT = (
+    "Line plots over the angle of the test image, one column a positional encoding, one line a "
+    "group: test accuracy above, share of unchanged predictions below."
+)
+KEYS = [*SETTING, "positional", "group"]
+ROWS = (("accuracy", "Accuracy"), ("consistency", "Consistency"))
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return mean and interval over seeds at every angle; depths are averaged within a seed."""
+    angles = analysis.angles
+    if angles.empty:
+        return pd.DataFrame()
+    rows = []
+    for values, part in angles.groupby([*KEYS, "angle_degrees"], sort=False):
+        row = dict(zip([*KEYS, "angle_degrees"], values, strict=True))
+        row["exact"] = bool(part["exact"].all())
+        row["cells"] = " ".join(str(cell) for cell in sorted(part["id"].unique()))
+        for column, _ in ROWS:
+            seeds = part.groupby("seed")[column].mean()
+            interval = mean_interval(seeds, analysis.settings.confidence, bounds=(0.0, 1.0))
+            row |= {column: interval.centre, f"{column}_low": interval.low,
+                    f"{column}_high": interval.high, "seeds": interval.n}  # fmt: skip
+        rows.append(row)
+    order = analysis.cells["group"].drop_duplicates().tolist()
+    result = pd.DataFrame(rows)
+    result["place"] = result["group"].map({name: i for i, name in enumerate(order)})
+    keys = [*SETTING, "positional", "place", "angle_degrees"]
+    return result.sort_values(keys, kind="stable").drop(columns="place")
+
+
+def draw(turn: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one column an encoding, accuracy above and consistency below."""
+    parts = panels.settings(turn)
+    encodings = sorted(turn["positional"].unique(), key=encoding_order)
+    figure, axes = panels.grid(
+        len(parts) * len(ROWS), len(encodings), 1.75, sharex=True, sharey=True
+    )
+    for index, (title, part) in enumerate(parts):
+        for column, encoding in enumerate(encodings):
+            mine = part[part["positional"] == encoding]
+            for offset, (measure, _) in enumerate(ROWS):
+                _lines(axes[index * len(ROWS) + offset][column], mine, measure, analysis.look)
+            name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
+            style.panel_title(axes[index * len(ROWS)][column], name)
+    for row, line in enumerate(axes):
+        line[0].set_ylabel(ROWS[row % len(ROWS)][1])
+    for axis in axes[-1]:
+        axis.set_xlabel("Turned by (degrees)")
+    style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
+    style.note(figure, _notes(turn, analysis))
+    return figure
+
+
+def _lines(axes: Axes, rows: pd.DataFrame, measure: str, look: style.Look) -> None:
+    axes.set_xlim(0, 360)
+    axes.set_xticks(range(0, 361, 90))
+    axes.set_ylim(-0.02, 1.03)
+    percent_axis(axes.yaxis)
+    for group, line in rows.groupby("group", sort=False):
+        angle, value, low, high = closed(line, measure)
+        colour = look.colours[group]
+        axes.plot(angle, value, color=colour, linestyle=look.dashes[group], linewidth=1.3)
+        if np.isfinite(low).any():
+            axes.fill_between(angle, low, high, color=colour, alpha=0.18, linewidth=0)
+        exact = line[line["exact"]]
+        axes.plot(exact["angle_degrees"], exact[measure], "o", color=colour, markersize=3.5,
+                  markeredgecolor=style.INK, markeredgewidth=0.4, clip_on=False)  # fmt: skip
+
+
+def closed(line: pd.DataFrame, measure: str) -> tuple[np.ndarray, ...]:
+    """Return angle, value, low and high with the start repeated at 360 degrees."""
+    line = line.sort_values("angle_degrees")
+    columns = [line["angle_degrees"], line[measure], line[f"{measure}_low"], line[f"{measure}_high"]]
+    arrays = [column.to_numpy(dtype=np.float64) for column in columns]
+    return (
+        np.append(arrays[0], arrays[0][0] + 360),
+        *(np.append(values, values[0]) for values in arrays[1:]),
+    )
+
+
+def _notes(turn: pd.DataFrame, analysis: Analysis) -> list[str]:
+    depths = analysis.drawn["depth"].nunique()
+    averaged = f" and {depths} depths" if depths > 1 else ""
+    most = int(turn["seeds"].max())
+    bands = (
+        f"Bands: {100 * analysis.settings.confidence:g} % Student t intervals over "
+        f"{counted(most, 'seed')}."
+        if most > 1
+        else "One seed: no bands."
+    )
+    return [
+        f"Means over seeds{averaged}.",
+        bands,
+        "Dots: quarter turns, which move pixels exactly; between them the image is resampled, so "
+        "the dips also measure interpolation, most of all on small images.",
+    ]
+
+
+def caption(turn: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    sentences = []
+    for group, rows in turn.groupby("group", sort=False):
+        exact, between = rows[rows["exact"]], rows[~rows["exact"]]
+        text = f"{plain(group, 16)}: {percent(exact['accuracy'].min())} at its worst quarter turn"
+        if len(between):
+            worst = between.loc[between["accuracy"].idxmin()]
+            text += (
+                f", {percent(worst['accuracy'])} at its worst angle between "
+                f"({worst['angle_degrees']:g} degrees, {plain(worst['positional'], 16)})"
+            )
+        sentences.append(text)
+    return listed([], 0) + "; ".join(sentences) + "."

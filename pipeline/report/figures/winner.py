@@ -1,0 +1,73 @@
+"""The winner's curse: the score that won the search beside what the seeds confirm."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pipeline.report import measures
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import forest, panels, style
+from pipeline.report.figures.axes import percent_axis
+from pipeline.report.words import counted, plain, signed_points
+
+NAME = "winner"
+TITLE = "The winner's curse"
+ALT = (
+    "One row a cell: the validation accuracy of the trial that won the search, the mean "
+    "validation accuracy of the confirmed runs with its interval, and their mean test accuracy."
+)
+TUNED, VALIDATION, TEST = (
+    measures.TUNED.column, measures.VALIDATION.column, measures.UPRIGHT.column,
+)  # fmt: skip
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return the finished cells whose search left a winning score."""
+    cells = analysis.drawn
+    return cells[cells[TUNED].notna() & cells[VALIDATION].notna()]
+
+
+def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw a row a cell."""
+    figure, (axis,) = forest.sheet(cells["label"].tolist(), 1)
+    for y, (_, cell) in enumerate(cells.iterrows()):
+        colour = analysis.look.colours[cell["group"]]
+        marker = analysis.look.markers[cell["positional"]]
+        columns = (VALIDATION, VALIDATION + "_low", VALIDATION + "_high")
+        forest.interval(axis, y, cell, columns, color=colour, marker=marker)
+        (won,) = axis.plot(cell[TUNED], y, "|", color=style.INK, markersize=9, markeredgewidth=1.4)
+        (test,) = axis.plot(cell[TEST], y, "x", color=style.INK, markersize=4.5, zorder=3.5)
+        for artist in (won, test):
+            style.tag(artist, cell["id"])
+    percent_axis(axis.xaxis)
+    axis.set_xlabel("Accuracy on upright images")
+    marks = [
+        _handle("|", "winning trial,\nvalidation", 9),
+        _handle("o", "confirmed,\nvalidation", 5),
+        _handle("x", "confirmed,\ntest", 4.5),
+    ]
+    style.legend(figure, ("Score", marks), ("Group", analysis.look.group_handles()))
+    style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
+    return figure
+
+
+def _handle(marker: str, label: str, size: float) -> Line2D:
+    return Line2D([], [], linestyle="", marker=marker, color=style.INK, markersize=size,
+                  label=label, markeredgewidth=1.2 if marker == "|" else 0.8)  # fmt: skip
+
+
+def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    confirmed = cells[VALIDATION] - cells[TUNED]
+    test = cells[TEST] - cells[TUNED]
+    lower = int((confirmed < 0).sum())
+    return (
+        f"Chosen for its luck as well as its merit, a winner's score is optimistic: run again with "
+        f"fresh seeds, {lower} of {counted(len(cells), 'cell')} score lower on the same validation "
+        f"images, by {signed_points(float(confirmed.mean()))} points on average (worst: "
+        f"{plain(cells.loc[confirmed.idxmin(), 'label'], 30)}, "
+        f"{signed_points(float(confirmed.min()))}); on the test images the mean difference to the "
+        f"winning score is {signed_points(float(test.mean()))} points."
+    )

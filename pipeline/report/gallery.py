@@ -1,0 +1,70 @@
+"""All figures of the report, in the order of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import (
+    cost,
+    curves,
+    depth,
+    differences,
+    effects,
+    heatmap,
+    hierarchy,
+    layers,
+    polar,
+    search,
+    style,
+    tradeoff,
+    turn,
+    winner,
+)
+
+# Each module has NAME, TITLE, ALT, table(analysis), draw(table, analysis), caption(...).
+MODULES: tuple[ModuleType, ...] = (
+    tradeoff, heatmap, differences, effects, turn, polar, hierarchy, layers, depth, cost,
+    curves, search, winner,
+)  # fmt: skip
+
+WHY_NOT = {
+    "depth": "the study has one depth, or no finished run",
+    "differences": "no cell shares a finished seed with its baseline",
+    "effects": "no two finished cells differ in one choice alone",
+    "hierarchy": "the hierarchy was not measured",
+    "search": "no trial completed",
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, or the reason why there is none, with caption and the rows it was drawn from."""
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    table: pd.DataFrame
+    figure: Figure | None
+    reason: str = ""
+
+
+def draw_all(analysis: Analysis) -> list[Drawn]:
+    """Draw every figure that has rows."""
+    with style.report_style():
+        return [_draw(module, analysis) for module in MODULES]
+
+
+def _draw(module: ModuleType, analysis: Analysis) -> Drawn:
+    table = module.table(analysis)
+    if table.empty:
+        reason = WHY_NOT.get(module.NAME, "no run finished")
+        return Drawn(module.NAME, module.TITLE, module.ALT, "", table, None, reason)
+    figure = module.draw(table, analysis)
+    caption = module.caption(table, analysis)
+    return Drawn(module.NAME, module.TITLE, module.ALT, caption, table, figure)

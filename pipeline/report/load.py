@@ -1,0 +1,107 @@
+"""Read every table of a study; whatever is missing or broken becomes one clear sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from pipeline import records
+from pipeline.errors import UserError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the report is told: the study's name and the `report` section of the parameters."""
+
+    study: str
+    confidence: float = 0.95
+    baseline: Mapping[str, str] = field(
+        default_factory=lambda: {"group": "C1", "positional": "absolute"}
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Parquet file that was read, and the provenance written into it."""
+
+    path: str
+    rows: int
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """All rows of a study, data sets one below the other, and where they came from."""
+
+    settings: Settings
+    trials: pd.DataFrame
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    angles: pd.DataFrame
+    layers: pd.DataFrame
+    hierarchy: pd.DataFrame
+    sources: list[Source]
+    absent: list[str]
+
+
+def load_study(settings: Settings, data: Path) -> Study:
+    """Read `data/sweep/*/` and `data/confirm/*/`.
+
+    Raises
+    ------
+    UserError
+        When there are no rows at all, when a file cannot be read, or when rows belong to another
+        study.
+    """
+    reader = _Reader(settings.study, data)
+    names = sorted(
+        {folder.name for stage in ("sweep", "confirm") for folder in (data / stage).glob("*/")}
+    )
+    if not names:
+        raise UserError(
+            f"{data} holds no results: run `dvc repro` (stages sweep and confirm) before the report"
+        )
+    tables = {
+        "trials": [reader.read(f"sweep/{name}/trials.parquet", records.TRIALS) for name in names],
+        "runs": [reader.read(f"confirm/{name}/runs.parquet", records.RUNS) for name in names],
+        "curves": [reader.read(f"confirm/{name}/epochs.parquet", records.EPOCHS) for name in names],
+        "angles": [reader.read(f"confirm/{name}/angles.parquet", records.ANGLES) for name in names],
+        "layers": [reader.read(f"confirm/{name}/layers.parquet", records.LAYERS) for name in names],
+        "hierarchy": [reader.read("confirm/hierarchy.parquet", records.HIERARCHY)],
+    }
+    frames = {key: pd.concat(parts, ignore_index=True) for key, parts in tables.items()}
+    if frames["trials"].empty and frames["runs"].empty:
+        raise UserError(
+            f"the Parquet files under {data} hold no trial and no run: "
+            "run `dvc repro` (stages sweep and confirm) before the report"
+        )
+    return Study(settings=settings, sources=reader.sources, absent=reader.absent, **frames)
+
+
+class _Reader:
+    """Reads files one by one and keeps a list of what was there and what was not."""
+
+    def __init__(self, study: str, data: Path) -> None:
+        self.study, self.data = study, data
+        self.sources: list[Source] = []
+        self.absent: list[str] = []
+
+    def read(self, name: str, schema: pa.Schema) -> pd.DataFrame:
+        path = self.data / name
+        if not path.is_file():
+            self.absent.append(name)
+            return schema.empty_table().to_pandas()
+        frame = records.read(path, schema)
+        others = sorted(set(frame["study"].dropna().unique()) - {self.study})
+        if others:
+            raise UserError(
+                f"{path} holds rows of the study {others[0]!r} but params.yaml says "
+                f"{self.study!r}: run `dvc repro` to bring the results up to date"
+            )
+        self.sources.append(Source(name, len(frame), records.read_provenance(path)))
+        return frame

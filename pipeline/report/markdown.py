@@ -1,0 +1,78 @@
+"""`report.md`: the report for a repository, with the same words and the PNG figures."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pandas as pd
+
+from pipeline.report import method, origin, summary, tables
+from pipeline.report.analysis import Analysis
+from pipeline.report.gallery import Drawn
+from pipeline.report.words import plain
+
+# Characters with a meaning in Markdown; a name made of them must stay a name.
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#!|~$])")
+_WORD_UNDERSCORE = re.compile(r"(?<=\w)\\_(?=\w)")
+
+
+def escape(value: object, limit: int = 2000) -> str:
+    """Return text that Markdown, and the HTML inside Markdown, prints as it stands."""
+    text = html.escape(plain(value, limit), quote=False)
+    text = _WORD_UNDERSCORE.sub("_", _MARKUP.sub(r"\\\1", text))
+    # A bare address would become a link.
+    return text.replace("://", ":&#8203;//")
+
+
+def report(analysis: Analysis, drawn: list[Drawn]) -> str:
+    """Return the whole document."""
+    parts = [f"# {escape(analysis.settings.study)}: what exact symmetry buys",
+             escape(summary.sentence(analysis))]  # fmt: skip
+    warned = origin.warnings(analysis)
+    if warned:
+        parts.append("\n".join(f"> **Mind:** {escape(line)}" for line in warned))
+    parts.append(f"Commit {escape(origin.commit(analysis))}.")
+    checks = pd.DataFrame(
+        [(c.expected, c.found, c.outcome) for c in analysis.checks],
+        columns=["expected", "found", "outcome"],
+    )
+    parts += ["## Does it hold?", table(checks), "## Results"]
+    parts.append(table(tables.results(analysis).drop(columns="id")))
+    for item in drawn:
+        parts.append(f"## {escape(item.title)}")
+        if item.figure is None:
+            parts.append(f"No figure: {escape(item.reason)}.")
+        else:
+            parts.append(f"![{escape(item.alt)}](figures/{item.name}.png)")
+            parts.append(escape(item.caption))
+    parts += ["## Verdicts", _verdicts(analysis), "## Failures", _failures(analysis)]
+    parts.append("## How to read this")
+    parts += [f"**{escape(name)}.** {escape(words)}" for name, words in method.entries(analysis)]
+    parts += ["## Provenance", table(origin.table(analysis))]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(frame: pd.DataFrame) -> str:
+    """Return a pipe table."""
+    head = "| " + " | ".join(escape(column) for column in frame.columns) + " |"
+    rule = "|" + " --- |" * len(frame.columns)
+    rows = [
+        "| " + " | ".join(escape(value, 300) for value in row) + " |"
+        for row in frame.itertuples(index=False)
+    ]
+    return "\n".join([head, rule, *rows])
+
+
+def _verdicts(analysis: Analysis) -> str:
+    rows = analysis.comparisons
+    if rows.empty:
+        return "No comparison: no cell shares data set, depth and tokens with the baseline."
+    columns = {"label": "cell", "measure": "test images", "baseline_label": "against",
+               "verdict": "verdict"}  # fmt: skip
+    return table(rows[list(columns)].rename(columns=columns))
+
+
+def _failures(analysis: Analysis) -> str:
+    frame = tables.failures(analysis)
+    return "None." if frame.empty else table(frame.drop(columns="id"))

@@ -1,0 +1,39 @@
+"""The columns a report speaks about: their names in words, their kind, which way is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One numeric column of the runs."""
+
+    column: str
+    label: str
+    kind: str  # fraction | error | cost
+
+
+UPRIGHT = Measure("test_accuracy", "Test accuracy, upright", "fraction")
+QUARTER = Measure("test_accuracy_quarter_turned", "Test accuracy, quarter-turned", "fraction")
+ANY_ANGLE = Measure("test_accuracy_turned", "Test accuracy, any angle", "fraction")
+VALIDATION = Measure("validation_accuracy", "Validation accuracy", "fraction")
+TUNED = Measure("tuned_validation_accuracy", "Validation accuracy of the winning trial", "fraction")
+CONSISTENCY = Measure("consistency", "Consistency, quarter turns", "fraction")
+CONSISTENCY_MIRROR = Measure("consistency_mirror", "Consistency, mirrors", "fraction")
+CONSISTENCY_TURNED = Measure("consistency_turned", "Consistency, any angle", "fraction")
+ERROR = Measure("invariance_error", "Invariance error, quarter turns", "error")
+ERROR_MIRROR = Measure("invariance_error_mirror", "Invariance error, mirrors", "error")
+ERROR_TURNED = Measure("invariance_error_turned", "Invariance error, any angle", "error")
+PARAMS = Measure("params", "Parameters", "cost")
+FLOPS = Measure("flops", "FLOPs an image", "cost")
+SECONDS = Measure("seconds", "Training seconds", "cost")
+MEMORY = Measure("peak_memory_bytes", "Peak memory, bytes", "cost")
+
+FRACTIONS = (
+    UPRIGHT, QUARTER, ANY_ANGLE, VALIDATION, TUNED, CONSISTENCY, CONSISTENCY_MIRROR,
+    CONSISTENCY_TURNED,
+)  # fmt: skip
+ERRORS = (ERROR, ERROR_MIRROR, ERROR_TURNED)
+COSTS = (PARAMS, FLOPS, SECONDS, MEMORY)
+ALL = (*FRACTIONS, *ERRORS, *COSTS)

@@ -1,0 +1,53 @@
+"""How the numbers were made and what they cannot tell: the same words for page and Markdown."""
+
+from __future__ import annotations
+
+from pipeline.report import html
+from pipeline.report.analysis import Analysis
+from pipeline.report.names import ROUNDING
+from pipeline.report.statistics import least_pairs
+from pipeline.report.words import counted, listed, plain, small
+
+
+def entries(analysis: Analysis) -> list[tuple[str, str]]:
+    """Return pairs of a heading and a paragraph."""
+    settings = analysis.settings
+    percent = f"{100 * settings.confidence:g} %"
+    least = least_pairs(1 - settings.confidence)
+    seeds = listed([str(int(s)) for s in sorted(analysis.runs["seed"].dropna().unique())], 20)
+    baseline = " ".join(plain(value, 20) for value in settings.baseline.values())
+    trials = analysis.cells["trials"]
+    budget = (
+        counted(int(trials.min()), "trial") if trials.nunique() == 1
+        else f"{trials.min()} to {trials.max()} trials"
+    )  # fmt: skip
+    return [
+        ("Protocol", f"{budget} a cell, chosen on validation images; the winner of each cell is "
+         f"trained again with the seeds {seeds or 'none'}; test images are read once a run. Models "
+         "are trained on upright images and tested upright, turned by quarter turns, and turned "
+         "each by its own random angle."),
+        ("Invariance error", "Mean distance of the logits of a turned and the upright image, over "
+         "the mean distance of the logits of two different images; mean of the three quarter "
+         "turns. Quarter turns and mirrors move pixels without interpolation. Errors up to "
+         f"{small(ROUNDING)} are float32 rounding."),
+        ("Other angles", "Turning by other angles resamples the image. On small images (8 x 8 "
+         "pixels) this alone changes the digit, so those columns also measure interpolation."),
+        ("Intervals", f"{percent} Student t intervals of the mean over seeds, cut off at 0 and 1; "
+         "for errors of the logarithm, or the range where a value is exactly zero. They hold the "
+         "chance of initialisation and order, not that of another split or other test images."),
+        ("Comparisons", f"Against {baseline} of the same data set, tokens and depth, paired by "
+         "seed; exact two-sided sign-flip test, Holm's correction within each kind of test images. "
+         f"With n pairs its p-value cannot fall below 2 / 2^n: {least} seeds are the least for "
+         f"{percent} confidence, before any correction."),
+        ("Failures", "A run that failed, diverged or ran out of time is in no mean and is counted "
+         "below its cell; values that are not finite are left out likewise."),
+    ]  # fmt: skip
+
+
+def as_html(analysis: Analysis) -> str:
+    """Return the section for the page."""
+    items = "".join(
+        f"<dt>{html.text(heading)}</dt><dd>{html.text(paragraph)}</dd>"
+        for heading, paragraph in entries(analysis)
+    )
+    return f'<h2 id="method">How to read this</h2><dl class="method">{items}</dl>'

@@ -1,0 +1,51 @@
+"""What groups and encodings are called, in which order, and what theory expects of them."""
+
+from __future__ import annotations
+
+import re
+
+KEYS = ["study", "dataset", "cell", "model", "group", "positional", "depth", "tokens"]
+# What tells two cells apart, and the part of it that splits a figure into panels.
+AXES = ["dataset", "model", "tokens", "depth", "group", "positional"]
+SETTING = ["dataset", "model", "tokens"]
+
+ENCODINGS = ("none", "absolute", "relative", "radial", "rotary")
+TRANSFORMATIONS = ("permutation", "translation", "quarter_turn", "mirror", "turn_45")
+
+# Invariance errors up to here are float32 rounding: no interpolation, no learned asymmetry.
+ROUNDING = 1e-5
+
+_GROUP = re.compile(r"([CD])([1-9][0-9]{0,3})")
+
+
+def parse_group(group: str) -> tuple[str, int] | None:
+    """Return the family (`C` or `D`) and n of a point group's name, or None for another name."""
+    match = _GROUP.fullmatch(group)
+    return (match[1], int(match[2])) if match else None
+
+
+def group_order(group: str) -> tuple[int, str, int, str]:
+    """Sort key: C1, C2, C4, C8, D1, D4, then any other name."""
+    parsed = parse_group(group)
+    return (1, "", 0, group) if parsed is None else (0, *parsed, group)
+
+
+def encoding_order(positional: str) -> tuple[int, str]:
+    """Sort key: from no encoding to the most structured, then any other name."""
+    known = ENCODINGS.index(positional) if positional in ENCODINGS else len(ENCODINGS)
+    return known, positional
+
+
+def is_exact(group: str, positional: str, tokens: str, transformation: str) -> bool:
+    """Return whether a cell is invariant by construction, to rounding, whatever its weights.
+
+    `transformation` is `quarter_turn` or `mirror` (one of the four mirrors of D4). The group has
+    to contain them; on pixel tokens an encoding blind to positions, or one that sees distances
+    alone, brings them without the group.
+    """
+    if tokens == "pixel" and positional in ("none", "radial"):
+        return True
+    parsed = parse_group(group)
+    if parsed is None or parsed[1] % 4:
+        return False
+    return transformation == "quarter_turn" or parsed[0] == "D"

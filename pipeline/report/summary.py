@@ -1,0 +1,146 @@
+"""What the study found, in one line and a few key numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.report import measures
+from pipeline.report.analysis import Analysis
+from pipeline.report.checks import FAILS
+from pipeline.report.statistics import Interval, least_pairs
+from pipeline.report.words import counted, listed, percent, percent_interval, plain, small
+
+QUARTER, UPRIGHT, ERROR = measures.QUARTER, measures.UPRIGHT, measures.ERROR
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """One large number of the page's head."""
+
+    value: str
+    label: str
+
+
+def interval_of(cell: pd.Series, column: str) -> Interval:
+    """Return a cell's interval of one measure."""
+    ends = cell[column + "_low"], cell[column + "_high"]
+    return Interval(cell[column], *ends, int(cell[column + "_n"]), "")
+
+
+def representative(cells: pd.DataFrame) -> pd.Series | None:
+    """Return the cell with the best confirmed *validation* accuracy.
+
+    Choosing by test accuracy would report the luckiest cell.
+    """
+    known = cells[cells[measures.VALIDATION.column].notna() & cells[QUARTER.column].notna()]
+    return None if known.empty else known.loc[known[measures.VALIDATION.column].idxmax()]
+
+
+def sentence(analysis: Analysis) -> str:
+    """Return the whole finding in one line."""
+    drawn, cells = analysis.drawn, analysis.cells
+    if drawn.empty:
+        reasons = _main_reason(analysis)
+        return (
+            f"{plain(analysis.settings.study)}: no run finished ({counted(len(cells), 'cell')} "
+            f"tried{reasons}); there is nothing to report but the failures."
+        )
+    several = drawn["dataset"].nunique() > 1
+    parts = [_of_dataset(rows, several) for _, rows in drawn.groupby("dataset", sort=False)]
+    text = f"{plain(analysis.settings.study)}: {'; '.join(parts)}; {_certainty(analysis)}."
+    failed = [check for check in analysis.checks if check.outcome == FAILS]
+    if failed:
+        text += f" Attention: {counted(len(failed), 'expectation')} not met."
+    unfinished = len(cells) - len(drawn)
+    if unfinished:
+        text += f" {counted(unfinished, 'cell')} of {len(cells)} without a finished run."
+    return text
+
+
+def _of_dataset(cells: pd.DataFrame, name_it: bool) -> str:
+    exact, plain_cell = representative(cells[cells["exact"]]), _baseline(cells)
+    where = f"on {plain(cells['dataset'].iloc[0], 30)}, " if name_it else ""
+    if exact is None and plain_cell is None:
+        best = representative(cells)
+        if best is None:
+            return f"{where}nothing was measured"
+        return f"{where}{_keeps(best)}, and no cell is invariant by construction"
+    if exact is None:
+        return f"{where}{_keeps(plain_cell)}, and no invariant cell finished"
+    text = f"{where}{_keeps(exact)}"
+    if plain_cell is not None:
+        text += f" while {_keeps(plain_cell)}"
+    errors = cells.loc[cells["exact"], ERROR.column + "_max"]
+    return f"{text}; invariant cells measure errors of at most {small(errors.max())}"
+
+
+def _baseline(cells: pd.DataFrame) -> pd.Series | None:
+    return representative(cells[cells["baseline"]])
+
+
+def _keeps(cell: pd.Series) -> str:
+    return (
+        f"{plain(cell['label'], 30)} goes from {percent(cell[UPRIGHT.column])} upright to "
+        f"{percent(cell[QUARTER.column])} on quarter-turned images"
+    )
+
+
+def _certainty(analysis: Analysis) -> str:
+    seeds = int(analysis.drawn["runs_finished"].min())
+    comparisons = analysis.comparisons
+    told = int(comparisons["distinguishable"].sum())
+    alpha = 1 - analysis.settings.confidence
+    if comparisons["pairs"].max() is np.nan or comparisons.empty:
+        return f"{counted(seeds, 'seed')} a cell, no baseline to compare with"
+    least = least_pairs(alpha)
+    if seeds < least:
+        return (
+            f"with {counted(seeds, 'seed')} a cell the paired test cannot tell any two cells "
+            f"apart: {least} is the least"
+        )
+    return f"{told} of {len(comparisons)} comparisons with the baseline are told apart"
+
+
+def _main_reason(analysis: Analysis) -> str:
+    rows = pd.concat([analysis.runs["reason"], analysis.trials["reason"]]).dropna()
+    return f", mostly: {plain(rows.mode().iloc[0], 80)}" if len(rows) else ""
+
+
+def key_numbers(analysis: Analysis) -> list[KeyNumber]:
+    """Return the numbers a reader looks for first."""
+    drawn = analysis.drawn
+    numbers = []
+    exact, baseline = representative(drawn[drawn["exact"]]), _baseline(drawn)
+    for cell, what in ((exact, "invariant cell"), (baseline, "baseline")):
+        if cell is not None:
+            value = percent_interval(interval_of(cell, QUARTER.column))
+            numbers.append(
+                KeyNumber(value, f"{plain(cell['label'], 30)} ({what}), quarter-turned images")
+            )
+    if drawn["exact"].any():
+        worst = drawn.loc[drawn["exact"], ERROR.column + "_max"].max()
+        numbers.append(KeyNumber(small(worst), "largest invariance error of invariant cells"))
+    finished, runs = int(analysis.cells["runs_finished"].sum()), int(analysis.cells["runs"].sum())
+    trials = analysis.cells["trials"].sum()
+    numbers.append(
+        KeyNumber(f"{finished} / {runs}", f"confirmed runs finished, after {counted(trials, 'trial')}")
+    )
+    hours = analysis.study.trials["seconds"].sum() + analysis.study.runs["seconds"].sum()
+    numbers.append(KeyNumber(duration(float(hours)), "of training, trials and runs together"))
+    return numbers
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in the unit a reader thinks in."""
+    for size, unit in ((3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def broken_cells(cells: pd.DataFrame) -> str:
+    """Name the cells whose promise of invariance is broken."""
+    return listed([plain(label, 30) for label in cells.loc[cells["broken"], "label"]])

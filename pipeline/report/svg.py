@@ -1,0 +1,94 @@
+"""Make matplotlib's SVG fit for a page: no style attributes, own ids, cells as data, tooltips."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from xml.etree.ElementTree import Element
+
+SVG = "{http://www.w3.org/2000/svg}"
+XLINK = "{http://www.w3.org/1999/xlink}"
+ElementTree.register_namespace("", SVG[1:-1])
+ElementTree.register_namespace("xlink", XLINK[1:-1])
+
+_TAGGED = re.compile(r"cell-(\d+)(?:-run-(\d+))?")
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{4,}(?:e-?\d+)?")
+_LOCAL_URL = re.compile(r"url\(#([^)]+)\)")
+_IN_TEXT_ONLY = {"font-family", "font-size", "text-anchor"}
+
+
+def clean(source: str, name: str, explain: Callable[[int, int | None], str]) -> str:
+    """Return an SVG document without style attributes, sheets, comments and dates.
+
+    A content security policy that forbids inline styles leaves it as it is; ids begin with the
+    figure's `name`, so that several figures share a page; what was tagged with a cell carries
+    `data-cell` (and `data-run`) and a title from `explain(cell, run)`.
+    """
+    root = ElementTree.fromstring(source)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{SVG}metadata", f"{SVG}style"):
+                parent.remove(child)
+    # What the removed style sheet said, inherited by everything below.
+    root.set("stroke-linejoin", "round")
+    root.set("stroke-linecap", "butt")
+    for element in root.iter():
+        _style_to_attributes(element)
+        _own_names(element, name)
+        _tagged(element, name, explain)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == f"{SVG}defs" and not len(child):
+                parent.remove(child)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _style_to_attributes(element: Element) -> None:
+    style = element.attrib.pop("style", "")
+    for part in style.split(";"):
+        key, _, value = part.partition(":")
+        if key.strip():
+            element.set(key.strip(), value.strip())
+    for key in ("d", "points", "transform", "x", "y", "width", "height"):
+        if key in element.attrib:
+            element.set(key, _LONG_NUMBER.sub(_shorter, element.get(key, "")))
+
+
+def _shorter(match: re.Match[str]) -> str:
+    return f"{float(match[0]):.6g}"
+
+
+def _own_names(element: Element, name: str) -> None:
+    for key, value in list(element.attrib.items()):
+        if key == "id" and not _TAGGED.fullmatch(value):
+            element.set(key, f"{name}-{value}")
+        elif key in ("href", f"{XLINK}href") and value.startswith("#"):
+            element.set(key, f"#{name}-{value[1:]}")
+        elif "url(#" in value:
+            element.set(key, _LOCAL_URL.sub(rf"url(#{name}-\1)", value))
+
+
+def _tagged(element: Element, name: str, explain: Callable[[int, int | None], str]) -> None:
+    match = _TAGGED.fullmatch(element.get("id", ""))
+    if not match:
+        return
+    del element.attrib["id"]
+    cell, run = int(match[1]), match[2]
+    element.set("data-cell", str(cell))
+    if run is not None:
+        element.set("data-run", run)
+    title = Element(f"{SVG}title")
+    title.text = explain(cell, None if run is None else int(run))
+    element.insert(0, title)
+
+
+def inline(document: str, label: str) -> str:
+    """Return the `svg` element alone, sized by its container, named for screen readers."""
+    root = ElementTree.fromstring(document)
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.set("role", "img")
+    root.set("aria-label", label)
+    text = ElementTree.tostring(root, encoding="unicode")
+    return text.replace("<svg:", "<").replace("</svg:", "</")
