@@ -18,6 +18,8 @@ class Source:
         that parameters can be checked without torch, scikit-learn or a file at hand.
     image_size
         Height and width in pixels.
+    remarks
+        What somebody who reads a result on it should know.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Source:
     address: str
     licence: str
     citation: str
+    remarks: str = ""
 
 
 _DIGITS = Source(
@@ -43,6 +46,10 @@ _DIGITS = Source(
     citation=(
         "E. Alpaydin and C. Kaynak (1998). Optical Recognition of Handwritten Digits. "
         "UCI Machine Learning Repository. https://doi.org/10.24432/C50P49"
+    ),
+    remarks=(
+        "13 people wrote these digits, and who wrote which is not recorded, so each of them is "
+        "in every split: the test says nothing about the hand of a new writer."
     ),
 )
 

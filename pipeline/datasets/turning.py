@@ -1,0 +1,39 @@
+"""Turn every image by an angle of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from gsa_core.equivariance import rotate_image
+
+__all__ = ["turn"]
+
+_BATCH = 1024  # images at once: bounds the memory, not the result
+
+
+def turn(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Turn images about their centre, bilinear, zeros from outside.
+
+    Parameters
+    ----------
+    images
+        ``(count, channels, height, width)``, uint8 or float32.
+    degrees
+        ``(count,)``, in the sense of ``torch.rot90``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape and type; uint8 is rounded.
+    """
+    turned = np.empty_like(images)
+    for start in range(0, len(images), _BATCH):
+        some = slice(start, start + _BATCH)
+        pixels = torch.tensor(images[some], dtype=torch.float32)
+        result = rotate_image(pixels, torch.tensor(degrees[some])).numpy()
+        if images.dtype == np.uint8:
+            turned[some] = np.rint(result.clip(0, 255))
+        else:
+            turned[some] = result.clip(0, 1)  # interpolation can pass 1 by a rounding error
+    return turned
