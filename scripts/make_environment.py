@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".state"
 LOG = STATE / "environment.log"
 NEEDED_GIB = 4  # the environment takes about 2, a download and a study's results the rest
-PULSE_SECONDS = 5
+PULSE_SECONDS = 5 if sys.stdout.isatty() else 15
 
 NETWORK_SIGNS = (
     "NewConnectionError",
@@ -112,7 +112,8 @@ def install(folder: Path, lock: int) -> None:
 
 def watch(pip: subprocess.Popen[bytes], total: int) -> None:
     """Say every few seconds how far pip is."""
-    start, said = time.monotonic(), ""
+    start = time.monotonic()
+    end = "\r" if sys.stdout.isatty() else "\n"
     while True:
         try:
             pip.wait(PULSE_SECONDS)
@@ -120,12 +121,9 @@ def watch(pip: subprocess.Popen[bytes], total: int) -> None:
         except subprocess.TimeoutExpired:
             text = LOG.read_text(errors="replace")
         names = {line.split()[1] for line in text.splitlines() if line.startswith("Collecting ")}
-        step = f"found {len(names)} of {total}"
-        if "Installing collected packages" in text:
-            step = "unpacking"
-        if step != said or step == "unpacking":
-            print(f"[setup] {step} ({time.monotonic() - start:.0f} s)", flush=True)
-        said = step
+        unpacking = "Installing collected packages" in text
+        step = "unpacking" if unpacking else f"found {len(names)} of {total}"
+        print(f"[setup] {step} ({time.monotonic() - start:.0f} s)  ", end=end, flush=True)
 
 
 def explain(text: str) -> str:
