@@ -9,6 +9,7 @@ and column of the query, k l row and column of the key, h frame of the key, d ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -40,20 +41,36 @@ def attend(
     query: Float[Tensor, "batch streams queries head_dim"],
     key: Float[Tensor, "batch streams keys head_dim"],
     value: Float[Tensor, "batch streams keys head_dim"],
+    *,
+    terms: tuple[Tensor, Tensor] | None = None,
     bias: Tensor | None = None,
 ) -> Float[Tensor, "batch streams queries head_dim"]:
-    """``softmax(q k^T / sqrt(d) + bias) v`` in every stream.
+    """``softmax((q k^T + a b^T) / sqrt(d) + bias) v`` in every stream.
 
-    ``bias`` is added to the scaled scores, or, if boolean, says which keys a query sees.
+    Parameters
+    ----------
+    query, key, value
+        ``(batch, streams, tokens, d)``; a stream is a head of an independent attention.
+    terms
+        Factors ``a (batch, streams, queries, rank)`` and ``b (keys, rank)`` of scores that are
+        known in factors. Laid beside queries and keys they cost no tensor of queries x keys.
+    bias
+        Added to the scaled scores, or, if boolean, says which keys a query sees.
     """
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    width, scale = query.shape[-1], query.shape[-1] ** -0.5
+    if terms is not None:
+        of_query, of_key = terms
+        query = torch.cat([query, of_query], -1)
+        key = torch.cat([key, of_key.expand(*key.shape[:2], -1, -1)], -1)
+        value = functional.pad(value, (0, of_key.shape[-1]))  # fused kernels want equal widths
+    attended = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=bias, scale=scale
+    )
+    return attended[..., :width]
 
 
 class _SelfAttention(nn.Module):
-    """What lifting and group attention share: heads, encoding, window, and the arithmetic.
-
-    Subclasses give ``_project``: tokens to queries, keys and values of every frame.
-    """
+    """What lifting and group attention share: heads, encoding, window, and the arithmetic."""
 
     def __init__(
         self,
@@ -92,10 +109,9 @@ class _SelfAttention(nn.Module):
         self, size: tuple[int, int] | None, encoding: str
     ) -> RelativeTable | RelativeFunction:
         """A table where its extent is known and the group keeps the axes, else a function."""
+        reach = max(size) - 1 if size else None
         if self.window is not None:
             reach = self.window // 2
-        else:
-            reach = max(size) - 1 if size else None
         if encoding == "table" and reach is None:
             raise ValueError("encoding: got 'table' without window or image_size, which size it")
         table = encoding == "table" or (
@@ -106,13 +122,30 @@ class _SelfAttention(nn.Module):
             return RelativeTable(*heads, reach or 0, across_frames=self.joint)
         return RelativeFunction(*heads, scale=float(reach or 8), across_frames=self.joint)
 
+    def _add_maps(
+        self, linear: Callable[..., nn.Module], in_channels: int, out_channels: int
+    ) -> None:
+        """Queries, keys and values from one map, and the output map.
+
+        A bias of the keys cancels in the softmax and one of the values in the output's.
+        """
+        inner = self.num_heads * self.head_dim
+        self.query_key_value = linear(in_channels, 3 * inner, bias=False)
+        self.query_bias = nn.Parameter(torch.zeros(inner))
+        self.output = linear(inner, out_channels)
+
+    def _forward_tokens(
+        self, tokens: Float[Tensor, "batch rows cols frames channels"]
+    ) -> Float[Tensor, "batch rows cols group out_channels"]:
+        if self.absolute is not None:
+            tokens = self.absolute(tokens)
+        query, key, value = self.query_key_value(tokens).chunk(3, -1)
+        return self.output(self._attend(query + self.query_bias, key, value))
+
     def _attend(
-        self,
-        query: Float[Tensor, "batch rows cols frames channels"],
-        key: Float[Tensor, "batch rows cols frames channels"],
-        value: Float[Tensor, "batch rows cols frames channels"],
+        self, query: Tensor, key: Tensor, value: Tensor
     ) -> Float[Tensor, "batch rows cols group channels"]:
-        """Attention of tokens whose channels are (head, channel of a head)."""
+        """Attention of tokens ``(b, rows, cols, frames, channels)``, channels being (head, d)."""
         rows, cols = query.shape[1:3]
         tiling = _Tiling(rows, cols, self.window, round_window=not self.group.keeps_axes)
         query, key, value = (
@@ -134,16 +167,20 @@ def _framewise_streams(
 ) -> Tensor:
     """Every frame attends within itself: streams are (tile, frame, head)."""
     b, t, g, n, i, j, d = query.shape
+    streams = (b, t * g * n)
     key, value = (
-        x.expand(-1, -1, g, -1, -1, -1, -1).reshape(b, t * g * n, -1, d) for x in (key, value)
+        x.expand(-1, -1, g, -1, -1, -1, -1).reshape(*streams, -1, d) for x in (key, value)
     )
-    bias = _spatial_bias(scores)
-    if bias is not None:
-        bias = bias.reshape(b, t * g * n, i * j, -1)
+    terms, bias = None, None
+    if scores.rows is not None and scores.cols is not None:
+        of_query = torch.cat([scores.rows, scores.cols], -1).reshape(*streams, i * j, -1)
+        terms = of_query, _key_terms(scores.rows, scores.cols)
+    if scores.pairs is not None:
+        bias = scores.pairs.reshape(*streams, i * j, -1)
     if visible is not None:
-        visible = visible[:, None].expand(-1, g * n, -1, -1).reshape(1, t * g * n, i * j, -1)
-    attended = attend(query.reshape(b, t * g * n, i * j, d), key, value, _masked(bias, visible, d))
-    return attended.reshape(b, t, g, n, i, j, d)
+        visible = visible[:, None].expand(-1, g * n, -1, -1).flatten(0, 1).unsqueeze(0)
+    query, bias = query.reshape(*streams, i * j, d), _combine(bias, visible, d)
+    return attend(query, key, value, terms=terms, bias=bias).reshape(b, t, g, n, i, j, d)
 
 
 def _joint_streams(
@@ -151,31 +188,43 @@ def _joint_streams(
 ) -> Tensor:
     """Every token attends to all frames: streams are (tile, head), tokens (frame, position)."""
     b, t, g, n, i, j, d = query.shape
-    query, key, value = (x.transpose(2, 3).reshape(b, t * n, -1, d) for x in (query, key, value))
-    bias = _spatial_bias(scores)
-    if bias is not None:
-        bias = bias.unsqueeze(5)  # (b t g n ij 1 kl)
-        if scores.frames is not None:
-            bias = bias + scores.frames.flatten(4, 5).unsqueeze(-1)
-        bias = bias.expand(-1, -1, -1, -1, -1, g, -1).transpose(2, 3)
-        bias = bias.reshape(b, t * n, g * i * j, -1)
+    streams = (b, t * n)
+    query, key, value = (x.transpose(2, 3).reshape(*streams, -1, d) for x in (query, key, value))
+    terms, bias = None, None
+    parts = [x for x in (scores.rows, scores.cols, scores.frames) if x is not None]
+    if parts:
+        of_query = torch.cat(parts, -1).transpose(2, 3).reshape(*streams, g * i * j, -1)
+        terms = of_query, _key_terms(scores.rows, scores.cols, g, scores.frames, key.shape[2])
+    if scores.pairs is not None:
+        bias = scores.pairs.flatten(4, 5).flatten(5, 6).transpose(2, 3).unsqueeze(5)
+        bias = bias.expand(-1, -1, -1, -1, -1, g, -1).reshape(*streams, g * i * j, -1)
     if visible is not None:
         visible = visible[:, None, None, :, None, :].expand(-1, n, g, -1, g, -1)
         visible = visible.reshape(1, t * n, g * i * j, -1)
-    attended = attend(query, key, value, _masked(bias, visible, d))
+    attended = attend(query, key, value, terms=terms, bias=_combine(bias, visible, d))
     return attended.reshape(b, t, n, g, i, j, d).transpose(2, 3)
 
 
-def _spatial_bias(scores: PositionalScores) -> Tensor | None:
-    """The terms in space as one tensor ``(b t g n ij kl)``."""
-    if scores.pairs is not None:
-        return scores.pairs.flatten(4, 5).flatten(5, 6)
-    if scores.rows is None or scores.cols is None:
-        return None
-    return (scores.rows.unsqueeze(-1) + scores.cols.unsqueeze(-2)).flatten(4, 5).flatten(5, 6)
+def _key_terms(
+    rows: Tensor | None,
+    cols: Tensor | None,
+    group: int = 1,
+    frames: Tensor | None = None,
+    keys: int = 0,
+) -> Tensor:
+    """One-hot row, column and frame of every key (frame, row, column), ``(keys, rank)``."""
+    parts = []
+    if rows is not None and cols is not None:
+        height, width = rows.shape[-1], cols.shape[-1]
+        grid = (group, height, width)
+        parts.append(torch.eye(height).to(rows)[None, :, None].expand(*grid, -1).flatten(0, 2))
+        parts.append(torch.eye(width).to(cols)[None, None].expand(*grid, -1).flatten(0, 2))
+    if frames is not None:
+        parts.append(torch.eye(group).to(frames).repeat_interleave(keys // group, 0))
+    return torch.cat(parts, -1)
 
 
-def _masked(bias: Tensor | None, visible: Tensor | None, head_dim: int) -> Tensor | None:
+def _combine(bias: Tensor | None, visible: Tensor | None, head_dim: int) -> Tensor | None:
     """Bias on the scale of the scores, minus infinity where a key is not seen."""
     if bias is None:
         return visible
@@ -325,21 +374,13 @@ class LiftingSelfAttention(_SelfAttention):
             image_size=image_size,
             encoding=encoding,
         )
-        inner = num_heads * self.head_dim
-        self.query = nn.Linear(in_channels, inner)
-        self.key = nn.Linear(in_channels, inner, bias=False)  # its bias has no effect
-        self.value = nn.Linear(in_channels, inner)
-        self.output = nn.Linear(inner, out_channels)
+        self._add_maps(nn.Linear, in_channels, out_channels)
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out_channels group height width"]:
         """Map ``(batch, in, height, width)`` to ``(batch, out, |H|, height, width)``."""
-        tokens = to_tokens(image.unsqueeze(2))
-        if self.absolute is not None:
-            tokens = self.absolute(tokens)
-        attended = self._attend(self.query(tokens), self.key(tokens), self.value(tokens))
-        return to_features(self.output(attended))
+        return to_features(self._forward_tokens(to_tokens(image.unsqueeze(2))))
 
 
 class GroupSelfAttention(_SelfAttention):
@@ -402,11 +443,7 @@ class GroupSelfAttention(_SelfAttention):
         )
         self.form = form
         linear = nn.Linear if self.joint else partial(GroupLinear, group)
-        inner = num_heads * self.head_dim
-        self.query = linear(in_channels, inner)
-        self.key = linear(in_channels, inner, bias=False)  # its bias has no effect
-        self.value = linear(in_channels, inner)
-        self.output = linear(inner, out_channels)
+        self._add_maps(linear, in_channels, out_channels)
 
     def forward(
         self, features: Float[Tensor, "batch channels group height width"]
@@ -417,11 +454,7 @@ class GroupSelfAttention(_SelfAttention):
                 f"features: got {features.shape[2]} frames on axis 2; {self.group.name} has "
                 f"{self.group.order}"
             )
-        tokens = to_tokens(features)
-        if self.absolute is not None:
-            tokens = self.absolute(tokens)
-        attended = self._attend(self.query(tokens), self.key(tokens), self.value(tokens))
-        return to_features(self.output(attended))
+        return to_features(self._forward_tokens(to_tokens(features)))
 
 
 def _check_choice(name: str, got: str, accepted: tuple[str, ...]) -> None:

@@ -51,7 +51,9 @@ class GroupLinear(nn.Module):
         self.register_buffer("relative", group.relative, persistent=False)
         _initialise(self.weight, self.bias, fan_in=group.order * in_features)
 
-    def forward(self, tokens: Float[Tensor, "*batch group inner"]) -> Float[Tensor, "..."]:
+    def forward(
+        self, tokens: Float[Tensor, "*batch group inner"]
+    ) -> Float[Tensor, "*batch group outer"]:
         """Map ``(..., |H|, in_features)`` to ``(..., |H|, out_features)``."""
         order, out_features, in_features = self.weight.shape
         if order == 1:

@@ -59,7 +59,8 @@ def solve_channels(parameters: int, **arguments: Any) -> int:
 
     Examples
     --------
-    >>> solve_channels(30_000, group="C1", image_size=8) > solve_channels(30_000, group="D4", image_size=8)
+    >>> wide, narrow = (solve_channels(30_000, group=name) for name in ("C1", "D4"))
+    >>> wide > narrow
     True
     """
 

@@ -202,10 +202,8 @@ def rotate_image(
     rows, cols = (torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in (height, width))
     row, col = rows[None, :, None], cols[None, None, :]
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    source = torch.stack(
-        [2 / width * (cos * col - sin * row), 2 / height * (cos * row + sin * col)]
-    )
-    grid = source.permute(1, 2, 3, 0).to(image)  # (x, y), -1 to 1 from edge to edge
+    source_row, source_col = cos * row + sin * col, cos * col - sin * row  # R(t)^-1 p
+    grid = torch.stack([2 / width * source_col, 2 / height * source_row], -1).to(image)
     return functional.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
 
 

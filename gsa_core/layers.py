@@ -6,7 +6,6 @@ All of them commute with the action of the group on feature maps
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,6 +15,7 @@ from gsa_core.groups import PointGroup
 from gsa_core.layout import to_features, to_tokens
 
 __all__ = [
+    "BatchNorm",
     "Block",
     "ChannelNorm",
     "FeedForward",
@@ -103,7 +103,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout3d(dropout)
 
     def forward(self, x: Tensor) -> Float[Tensor, "batch channels group height width"]:
-        """Map an image or a feature map to a feature map ``(batch, channels, |H|, height, width)``."""
+        """Map an image or a feature map to a feature map."""
         if x.ndim == 4:
             x = x.unsqueeze(2)
             attended = self.attention(self.norm_attention(x).squeeze(2))
@@ -163,12 +163,30 @@ class GlobalPool(nn.Module):
         return image.mean((-2, -1))
 
 
+class BatchNorm(nn.Module):
+    """Batch norm of each channel over images, frames and positions.
+
+    Statistics, scale and shift are shared by all frames and positions: equivariant in training
+    and in evaluation.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm3d(channels)
+
+    def forward(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch channels group height width"]:
+        """Normalise ``(batch, channels, |H|, height, width)``, shape kept."""
+        return self.norm(features.permute(0, 1, 3, 4, 2)).permute(0, 1, 4, 2, 3)
+
+
 class Stem(nn.Module):
     """Convolutional tokens that keep their orientation.
 
-    A 3x3 lifting convolution and a 3x3 group convolution, each with norm and GELU, then a
-    `SymmetricMaxPool2d`: tokens on half the grid, in every frame. Borders are padded with zeros,
-    so position leaks in from them even where no encoding is given.
+    A 3x3 lifting convolution, a `SymmetricMaxPool2d` and a 3x3 group convolution, with batch norm
+    and GELU after each convolution: tokens on half the grid, in every frame. Borders are padded
+    with zeros, so position leaks in from them even where no encoding is given.
 
     Parameters
     ----------
@@ -180,18 +198,18 @@ class Stem(nn.Module):
 
     def __init__(self, group: PointGroup, in_channels: int, channels: int) -> None:
         super().__init__()
-        self.lift = LiftingConv2d(group, in_channels, channels, 3)
-        self.norm_lift = ChannelNorm(channels)
-        self.mix = GroupConv2d(group, channels, channels, 3)
-        self.norm_mix = ChannelNorm(channels)
+        self.lift = LiftingConv2d(group, in_channels, channels, 3, bias=False)
+        self.norm_lift = BatchNorm(channels)
         self.pool = SymmetricMaxPool2d()
+        self.mix = GroupConv2d(group, channels, channels, 3, bias=False)
+        self.norm_mix = BatchNorm(channels)
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out_channels group height_ width_"]:
-        """Map ``(batch, in, height, width)`` to ``(batch, channels, |H|, ceil(height / 2), ...)``."""
-        lifted = functional.gelu(self.norm_lift(self.lift(image)))
-        return self.pool(functional.gelu(self.norm_mix(self.mix(lifted))))
+        """Map ``(batch, in, height, width)`` to tokens on ``ceil(height / 2)`` rows, in frames."""
+        lifted = self.pool(functional.gelu(self.norm_lift(self.lift(image))))
+        return functional.gelu(self.norm_mix(self.mix(lifted)))
 
     @staticmethod
     def token_grid(image_size: tuple[int, int]) -> tuple[int, int]:

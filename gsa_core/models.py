@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,6 +17,25 @@ from gsa_core.positional import AbsoluteEncoding
 __all__ = ["MODELS", "TOKENS", "GroupTransformer", "build_model"]
 
 TOKENS = ("pixel", "stem")
+
+
+class Standardise(nn.Module):
+    """``(image - mean) / std`` by channel, with constants that belong to the data."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], in_channels: int) -> None:
+        super().__init__()
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) not in (1, in_channels):
+                raise ValueError(
+                    f"{name}: got {len(values)} values; accepts 1 or in_channels ({in_channels})"
+                )
+            self.register_buffer(name, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Standardise every pixel."""
+        return (image - self.mean) / self.std
 
 
 class PixelEmbedding(nn.Module):
@@ -78,6 +100,8 @@ class GroupTransformer(nn.Module):
         ``pixel`` or ``stem``.
     channels, num_heads, form, window, encoding, feedforward_ratio, dropout
         As in the layers.
+    mean, std
+        Of the data, by channel.
     """
 
     def __init__(
@@ -97,11 +121,14 @@ class GroupTransformer(nn.Module):
         encoding: str,
         feedforward_ratio: float,
         dropout: float,
+        mean: Sequence[float],
+        std: Sequence[float],
     ) -> None:
         super().__init__()
         if depth < 1:
             raise ValueError(f"depth: got {depth}; accepts an integer >= 1")
         self.group = group
+        self.standardise = Standardise(mean, std, in_channels)
         lifted = tokens == "stem"
         grid = Stem.token_grid(image_size) if lifted else image_size
         self.tokens: nn.Module
@@ -136,7 +163,7 @@ class GroupTransformer(nn.Module):
 
     def layers(self) -> dict[str, nn.Module]:
         """The layers that are applied one after another, by name."""
-        named: dict[str, nn.Module] = {"tokens": self.tokens}
+        named: dict[str, nn.Module] = {"standardise": self.standardise, "tokens": self.tokens}
         if self.position is not None:
             named["position"] = self.position
         named |= {f"block {i + 1}": block for i, block in enumerate(self.blocks)}
@@ -167,11 +194,13 @@ def build_model(
     tokens: str = "stem",
     form: str = "framewise",
     channels: int = 24,
-    num_heads: int = 4,
+    num_heads: int = 2,
     window: int | None = None,
     encoding: str = "auto",
     feedforward_ratio: float = 2,
     dropout: float = 0.0,
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 1.0,
 ) -> nn.Module:
     """Build a classifier of images ``(batch, in_channels, height, width)``.
 
@@ -199,6 +228,8 @@ def build_model(
         ``"auto"``, ``"table"`` or ``"continuous"`` positions.
     dropout
         Probability of dropping a channel of a residual branch in training.
+    mean, std
+        The network standardises its input by these, one number or one a channel.
 
     Returns
     -------
@@ -232,4 +263,6 @@ def build_model(
         encoding=encoding,
         feedforward_ratio=feedforward_ratio,
         dropout=dropout,
+        mean=mean if isinstance(mean, Sequence) else (mean,),
+        std=std if isinstance(std, Sequence) else (std,),
     )

@@ -51,7 +51,7 @@ def _run(payload: dict[str, Any], data: Mapping[str, Any], context: Context) -> 
     return {
         **value,
         "measures": {"run": measures.run, "angles": measures.angles, "layers": measures.layers},
-        "model": model_arguments(config),
+        "model": model_arguments(config, dataset),
         "weights": safetensors.torch.save(state),
     }
 
@@ -60,7 +60,7 @@ def _hierarchy(
     payload: dict[str, Any], data: Mapping[str, Any], context: Context
 ) -> dict[str, Any]:
     """Measure which symmetry each encoding has, on networks with random weights."""
-    from pipeline.measures import measure_hierarchy
+    from pipeline.hierarchy import measure_hierarchy
 
     rows = measure_hierarchy(payload["groups"], payload["seeds"])
     return {"row": {"status": "completed"}, "epochs": [], "hierarchy": rows}
