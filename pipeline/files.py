@@ -17,10 +17,12 @@ import numpy as np
 from pipeline.errors import UserError
 
 __all__ = [
+    "explaining",
     "file_sha256",
     "json_text",
     "replacing",
     "replacing_folder",
+    "settle",
     "write_array",
     "write_bytes",
     "write_json",
@@ -57,19 +59,16 @@ def replacing(path: Path | str, size: int = 0) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     aside = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(aside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        _raise_refusal(error, path, size)
-        raise
+    with explaining(path, size):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(aside, "wb") as file:
+                yield file
+            settle(aside, path)
+        except BaseException:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -81,21 +80,46 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     aside, old = (path.with_name(f".{path.name}.{word}") for word in ("tmp", "old.tmp"))
+    with explaining(path):
+        try:
+            for left in (aside, old):
+                shutil.rmtree(left, ignore_errors=True)
+            aside.mkdir(parents=True)
+            yield aside
+            _sync(aside)
+            if path.exists():
+                os.rename(path, old)
+            os.rename(aside, path)
+            _sync(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+
+
+def settle(aside: Path, path: Path) -> None:
+    """Give a complete file its final name, content first, so that a crash cannot swap the two."""
+    _sync(aside)
+    os.replace(aside, path)
+    _sync(path.parent)
+
+
+@contextmanager
+def explaining(path: Path, size: int = 0) -> Iterator[None]:
+    """Turn a refusal of the disk into a `UserError` that names the path and the bytes."""
     try:
-        for left in (aside, old):
-            shutil.rmtree(left, ignore_errors=True)
-        aside.mkdir(parents=True)
-        yield aside
-        _sync_folder(aside)
-        if path.exists():
-            os.rename(path, old)
-        os.rename(aside, path)
-        _sync_folder(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        _raise_refusal(error, path, 0)
-        raise
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        amount = f"{size:,} bytes" if size else "it"
+        why = _REFUSALS[error.errno]
+        if error.errno == errno.ENOSPC:
+            why += f" ({_free_bytes(path):,} bytes are free)"
+        raise UserError(
+            f"{path}: cannot write {amount}, because {why}: "
+            "mend that and run the same command again"
+        ) from error
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
@@ -131,26 +155,13 @@ def file_sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
-    # A rename is on the disk only once the folder that holds the name is.
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    # Of a folder too: a rename is on the disk only once the folder that holds the name is.
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _raise_refusal(error: BaseException, path: Path, size: int) -> None:
-    """Turn what a user can mend into a `UserError`; leave other errors to the caller."""
-    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
-        return
-    amount = f"{size:,} bytes" if size else "it"
-    why = _REFUSALS[error.errno]
-    if error.errno == errno.ENOSPC:
-        why += f" ({_free_bytes(path):,} bytes are free)"
-    raise UserError(
-        f"{path}: cannot write {amount}, because {why}: mend that and run the same command again"
-    ) from error
 
 
 def _free_bytes(path: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["SOURCES", "Source"]
 
@@ -53,4 +53,40 @@ _DIGITS = Source(
     ),
 )
 
-SOURCES: dict[str, Source] = {source.name: source for source in (_DIGITS,)}
+_MNIST = Source(
+    name="mnist",
+    title="MNIST handwritten digits",
+    module="pipeline.datasets.mnist",
+    image_size=28,
+    channels=1,
+    classes=10,
+    address="https://doi.org/10.1109/5.726791",
+    licence="CC BY-SA 3.0",
+    citation=(
+        "Y. LeCun, L. Bottou, Y. Bengio and P. Haffner (1998). Gradient-based learning applied to "
+        "document recognition. Proceedings of the IEEE 86(11), 2278-2324. "
+        "https://doi.org/10.1109/5.726791"
+    ),
+    remarks="The published test part is the test; validation is drawn from the training part.",
+)
+
+_ROTATED_MNIST = replace(
+    _MNIST,
+    name="rotated-mnist",
+    title="Rotated MNIST, generated from MNIST",
+    module="pipeline.datasets.rotated_mnist",
+    citation=(
+        f"{_MNIST.citation}; protocol: H. Larochelle, D. Erhan, A. Courville, J. Bergstra and "
+        "Y. Bengio (2007). An empirical evaluation of deep architectures on problems with many "
+        "factors of variation. ICML 2007. https://doi.org/10.1145/1273496.1273556"
+    ),
+    remarks=(
+        "Generated here by the protocol of Larochelle et al.: 10,000 training, 2,000 validation "
+        "and 50,000 test images drawn from all of MNIST, each turned by its own uniform angle, "
+        "with a fixed seed. It is not their archive (mnist-rot), and accuracies on the two are "
+        "close but not the same. Images in `test` are turned already; `test_turned` turns the "
+        "same upright images by other angles."
+    ),
+)
+
+SOURCES: dict[str, Source] = {source.name: source for source in (_DIGITS, _MNIST, _ROTATED_MNIST)}

@@ -1,0 +1,73 @@
+"""Find the files a source is made of, check them, and fetch what is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.datasets.download import download
+from pipeline.errors import UserError
+from pipeline.files import file_sha256
+
+__all__ = ["FOLDER_VARIABLE", "RawFile", "find_files"]
+
+FOLDER_VARIABLE = "GSA_DATA"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file as its authors published it; `addresses` are tried in their order."""
+
+    name: str
+    bytes: int
+    sha256: str
+    addresses: tuple[str, ...]
+
+
+def find_files(source: str, files: Iterable[RawFile]) -> dict[str, Path]:
+    """Return where each file is, its checksum compared; fetch a file only where there is none.
+
+    Files are looked for in ``$GSA_DATA/<source>/`` if that variable is set, else in
+    ``data/raw/<source>/``, and fetched to there.
+
+    Raises
+    ------
+    UserError
+        For a file that is not the published one, and for a missing one that cannot be fetched.
+    """
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or "data/raw") / source
+    return {file.name: _find(folder, file) for file in files}
+
+
+def _find(folder: Path, file: RawFile) -> Path:
+    path = folder / file.name
+    if not path.is_file():
+        _fetch(path, file)
+        return path
+    try:
+        actual = file_sha256(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    if actual != file.sha256:
+        raise UserError(
+            f"{path}: its SHA-256 is {actual}, but the published file has {file.sha256}: "
+            "remove it, and it will be fetched again"
+        )
+    return path
+
+
+def _fetch(path: Path, file: RawFile) -> None:
+    problems = []
+    for address in file.addresses:
+        try:
+            download(address, path, size=file.bytes, sha256=file.sha256)
+            return
+        except (OSError, ValueError) as error:
+            problems.append(str(getattr(error, "reason", error)) or type(error).__name__)
+    raise UserError(
+        f"{path}: is missing and cannot be fetched ({'; '.join(dict.fromkeys(problems))}): put "
+        f"{file.addresses[0]} there ({file.bytes:,} bytes, SHA-256 {file.sha256}), or name the "
+        f"folder that holds {path.parent.name}/{path.name} in {FOLDER_VARIABLE}"
+    )
