@@ -100,6 +100,11 @@ class Desk:
             self.epochs[worker] = []
         return task
 
+    def begin(self, worker: str) -> None:
+        """Start the clock of a task: its worker process is there."""
+        if worker in self.out:
+            self.out[worker] = (self.out[worker][0], time.monotonic())
+
     def epoch(self, worker: str, row: dict[str, Any]) -> None:
         """Pass on an epoch of the task that `worker` has."""
         if worker in self.out:
@@ -117,18 +122,20 @@ class Desk:
         """Deal with the task of a worker that ended without a result."""
         if worker not in self.out:
             return
-        task, begun = self.out.pop(worker)
-        seconds, epochs = time.monotonic() - begun, self.epochs.pop(worker)
+        task, begun = self.out[worker]
+        seconds, epochs = time.monotonic() - begun, self.epochs[worker]
         self.deaths[task.key] += 1
+        count = self.deaths[task.key]
         if seconds > self.limit:
             reason = timeout_reason(self.limit)
-            self.source.finish(task, Result("timeout", None, reason, seconds, epochs))
-        elif self.deaths[task.key] > self.restarts:
-            count = self.deaths[task.key]
+            self.finish(worker, Result("timeout", None, reason, seconds, epochs))
+        elif count > self.restarts:
             reason = f"WorkerDied: the worker process ended {count} times in this task; {hint}"
-            self.source.finish(task, Result("failed", None, reason, seconds, epochs))
+            self.finish(worker, Result("failed", None, reason, seconds, epochs))
         else:
+            del self.out[worker], self.epochs[worker]
             self.again.append(task)
+            self.source.note(f"a worker process died in {task.key}, which starts again; {hint}")
 
 
 def use_threads(count: int) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -29,28 +29,30 @@ class Interrupted(BaseException):
 
 @dataclass
 class _State:
-    """What the handler of this process knows."""
+    """What the handler of this process knows: how deep in what must not be disturbed, what came."""
 
-    armed: bool = False
     depth: int = 0
-    pending: int | None = None
-    ending: bool = False
-    before: dict[int, object] = field(default_factory=dict)
+    ending: int | None = None
+    raised: bool = False
 
 
 _state = _State()
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    """Raise `Interrupted` once, and not in the middle of a commit."""
-    if _state.ending:
-        return
-    if _state.depth:
-        _state.pending = number
-        return
-    _state.ending = True
-    threading.Thread(target=_force, args=(number,), daemon=True).start()
-    raise Interrupted(number)
+    """Raise `Interrupted` once, and not where the process is not to be disturbed."""
+    if _state.ending is None:
+        _state.ending = number
+        threading.Thread(target=_force, args=(number,), daemon=True).start()
+        if not _state.depth:
+            raise_pending()
+
+
+def raise_pending() -> None:
+    """Raise `Interrupted` if a signal has come that has not been raised yet."""
+    if _state.ending is not None and not _state.raised:
+        _state.raised = True
+        raise Interrupted(_state.ending)
 
 
 def _force(number: int) -> None:
@@ -60,30 +62,31 @@ def _force(number: int) -> None:
 
 
 def rearm() -> None:
-    """Put the handlers back after a library has put its own in place."""
-    if _state.armed:
-        for number in SIGNALS:
-            signal.signal(number, _handle)
+    """Install the handlers, again where a library has put its own in their place."""
+    for number in SIGNALS:
+        signal.signal(number, _handle)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold a signal back until the block is done: for a commit that should not be cut in two."""
+    """Hold signals back: for a commit that is not to be cut in two, or code that cannot be.
+
+    What came in the meantime is raised at the end of the block, or by `raise_pending` within.
+    """
     _state.depth += 1
     try:
         yield
     finally:
         _state.depth -= 1
-        if _state.depth == 0 and _state.pending is not None:
-            number, _state.pending = _state.pending, None
-            _handle(number, None)
+    if not _state.depth:
+        raise_pending()
 
 
 @contextmanager
 def lifeline() -> Iterator[None]:
     """Turn SIGINT, SIGTERM and the end of the calling command into `Interrupted`."""
-    _state.before = {number: signal.getsignal(number) for number in SIGNALS}
-    _state.armed, _state.ending, _state.pending = True, False, None
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    _state.ending, _state.raised = None, False
     rearm()
     stop = threading.Event()
     threading.Thread(target=_watch, args=(callers(), stop), daemon=True).start()
@@ -91,9 +94,8 @@ def lifeline() -> Iterator[None]:
         yield
     finally:
         stop.set()
-        _state.armed = False
-        for number, handler in _state.before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch(alive: list[Callable[[], bool]], stop: threading.Event) -> None:

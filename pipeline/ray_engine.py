@@ -8,7 +8,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,11 @@ QUIET = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+ADDRESS = os.environ.get("RAY_ADDRESS", "local")
+LOCAL = ADDRESS == "local"
+if LOCAL:
+    # Ray's switch for machines that are no cluster: every port on the loopback, none beyond.
+    QUIET["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
 
 import ray  # noqa: E402
@@ -32,7 +39,8 @@ from ray import tune  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 from pipeline.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
-from pipeline.lifeline import rearm  # noqa: E402
+from pipeline.guard import guarded  # noqa: E402
+from pipeline.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
 from pipeline.work import Context, Task, WorkFunction, WorkSource, perform  # noqa: E402
 
 MESSAGE = "message"
@@ -71,29 +79,34 @@ class RayTune:
         if source.exhausted:
             return
         shutil.rmtree(self.scratch, ignore_errors=True)
-        self.start(data)
-        try:
-            self.fit(function, Desk(source, self.slots, self.limit), data, tick)
-        finally:
-            ray.shutdown()
-            shutil.rmtree(self.scratch, ignore_errors=True)
+        # A signal must not raise within Ray's C++ code: it is looked at in the driver's loop.
+        with undisturbed():
+            try:
+                self.start(data)
+                with guarded(raylet()) if LOCAL else nullcontext():
+                    self.fit(function, Desk(source, self.slots, self.limit), data, tick)
+                    ray.shutdown()
+            finally:
+                ray.shutdown()
+                shutil.rmtree(self.scratch, ignore_errors=True)
 
     def start(self, data: Mapping[str, Any]) -> None:
         """Connect to Ray; a local one listens on the loopback only and has no dashboard."""
-        address = os.environ.get("RAY_ADDRESS", "local")
         local: dict[str, Any] = {}
-        if address == "local":
+        if LOCAL:
             local = {
-                "num_cpus": max(1, round(self.slots * self.cpus)),
-                "num_gpus": round(self.slots * self.gpus),
-                "_node_ip_address": "127.0.0.1",
+                "num_cpus": max(1, ceil(self.slots * self.cpus)),
+                "num_gpus": ceil(self.slots * self.gpus),
                 "include_dashboard": False,
                 "object_store_memory": 100_000_000 + 2 * size_of(data),
             }
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-        # Ray puts a SIGTERM handler of its own in place of the one that ends a stage cleanly.
+        # Ray would put a SIGTERM handler of its own in place of the one that ends a stage cleanly.
+        ray._private.utils.set_sigterm_handler = lambda handler: None
+        ray.init(address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **local)
         rearm()
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        # Deaths of workers are told in our own words, by the desk.
+        ray._private.worker._worker_logs_enabled = False
 
     def fit(
         self,
@@ -165,7 +178,7 @@ class DeskSearcher(Searcher):
     ) -> None:
         """Notice a worker that ended without bringing a result."""
         try:
-            self.desk.lost(trial_id, f"Ray's logs are in {log_folder()}")
+            self.desk.lost(trial_id, f"Ray's logs: {log_folder()}")
         except Exception as caught:
             self.error = caught
 
@@ -182,8 +195,13 @@ class Ticker(tune.Callback):
     def __init__(self, searcher: DeskSearcher, tick: Callable[[], None]) -> None:
         self.searcher, self.tick = searcher, tick
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a worker is there for the task, which may be long after it was handed out."""
+        self.searcher.desk.begin(trial.trial_id)
+
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Raise a kept error where Tune lets it through, else tick."""
+        """Raise a signal or a kept error, where Tune lets it through, else tick."""
+        raise_pending()
         self.searcher.raise_error()
         self.tick()
 
@@ -228,6 +246,12 @@ def size_of(data: Mapping[str, Any]) -> int:
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(dict(data), protocol=5, buffer_callback=buffers.append)
     return len(head) + sum(buffer.raw().nbytes for buffer in buffers)
+
+
+def raylet() -> int:
+    """Return the process id of the local Ray's raylet."""
+    processes = ray._private.worker._global_node.all_processes["raylet"]
+    return int(processes[0].process.pid)
 
 
 def log_folder() -> str:

@@ -18,15 +18,24 @@ def outcome(result: Result) -> dict[str, Any]:
     if result.status != "finished":
         row = {"status": result.status, "reason": result.reason, "seconds": result.seconds}
         return {"row": row, "epochs": result.epochs}
-    value = dict(result.value)
-    row: dict[str, Any] = dict(value["row"])
-    value["row"] = row
+    value = {**result.value, "row": dict(result.value["row"])}
+    row = value["row"]
     if row["status"] == "completed" and not math.isfinite(row.get("validation_accuracy", 0.0)):
         row.update(status="diverged", reason="the validation accuracy is not a number")
     return value
 
 
-class SweepSource:
+class Told:
+    """What both sources do with a note of the engine."""
+
+    progress: Progress
+
+    def note(self, text: str) -> None:
+        """Show a note of the engine."""
+        self.progress.say(text)
+
+
+class SweepSource(Told):
     """Hands out the trials of all cells in turn: the lowest number first, then in order of cells.
 
     So every cell has its first result before any starts its second, and a cell that cannot work
@@ -84,7 +93,7 @@ class SweepSource:
         )
 
 
-class ConfirmSource:
+class ConfirmSource(Told):
     """Hands out the runs that are not in the store yet, and puts their results there.
 
     Parameters

@@ -85,6 +85,9 @@ class WorkSource(Protocol):
     def finish(self, task: Task, result: Result) -> None:
         """Commit the result of a task for good."""
 
+    def note(self, text: str) -> None:
+        """Tell the user something about the work."""
+
 
 def perform(
     function: WorkFunction, task: Task, data: Mapping[str, Any], context: Context

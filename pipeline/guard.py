@@ -1,0 +1,63 @@
+"""End the processes of a local Ray when the driver ends without having ended them.
+
+A killed driver takes Ray's daemons with it, but two of their helpers live on for a minute, and
+a worker in a long step may too. A guard of a few megabytes waits at a pipe for the driver's end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def guarded(raylet: int) -> Iterator[None]:
+    """Have a guard end whatever the raylet has started, should this process die in the block.
+
+    Parameters
+    ----------
+    raylet : int
+        The raylet's process id: what it starts has it in its environment.
+    """
+    if not Path("/proc/self/environ").exists():
+        yield
+        return
+    command = [sys.executable, "-I", "-S", __file__, str(raylet)]
+    # In a session of its own, so that what is sent to the driver's group does not reach it.
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        # A word on the pipe says that all is well; its end without one, that the driver died.
+        with suppress(BrokenPipeError):
+            guard.communicate(b"done")
+
+
+def started_by(raylet: int) -> list[int]:
+    """List the processes that a raylet has started, directly or not."""
+    mark = f"RAY_RAYLET_PID={raylet}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+    return found
+
+
+def main() -> None:
+    """Wait for the driver's last word, and clean up when there is none."""
+    if sys.stdin.buffer.read():
+        return
+    for pid in started_by(int(sys.argv[1])):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
