@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,20 @@ class Shape:
     seed: int = 0
     provenance: Row = field(default_factory=lambda: dict(PROVENANCE))
 
-    def with_(self, **changes: Any) -> Shape:
-        """Return a copy with some fields changed."""
-        return replace(self, **changes)
 
+def write_study(
+    root: Path, shape: Shape, change: Callable[[dict[str, list[Row]]], None] | None = None
+) -> Path:
+    """Write all Parquet files of a study below `root` and return the data folder.
 
-def write_study(root: Path, shape: Shape) -> Path:
-    """Write all Parquet files of a study below `root` and return the data folder."""
+    `change` may alter the rows of each data set before they are written.
+    """
     data = root / "data"
     generator = np.random.default_rng(shape.seed)
     for dataset in shape.datasets:
         tables = dataset_rows(shape, dataset, generator)
+        if change is not None:
+            change(tables)
         for name, (stage, schema) in FILES.items():
             path = data / stage / folder_name(dataset) / f"{name.split('_')[-1]}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)

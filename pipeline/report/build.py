@@ -70,6 +70,9 @@ def render(analysis: Analysis) -> dict[str, bytes]:
 def _pictures(item: Drawn, explain: Explainer) -> tuple[str, bytes]:
     assert isinstance(item.figure, Figure)
     with style.report_style():
+        # Laid out once, then frozen: working it out again for each format takes most of the time.
+        item.figure.draw_without_rendering()
+        item.figure.set_layout_engine("none")
         vector, pixels = io.StringIO(), io.BytesIO()
         # No dates and no program names: the same rows give the same bytes.
         item.figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})

@@ -42,8 +42,7 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_ids(frame: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Attach each row's cell id, label and place in the order; rows of unknown cells are left out.
-    """
+    """Attach the id and label of each row's cell; rows of unknown cells are left out."""
     columns = ["dataset", "cell", "id", "label"]
     return frame.merge(cells[columns], on=["dataset", "cell"], how="inner")
 

@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.report import measures
 from pipeline.report.load import Study
 from pipeline.report.names import ROUNDING
+from pipeline.report.statistics import least_pairs
 from pipeline.report.words import counted, listed, percent, plain, signed_points, small
 
 HOLDS, FAILS, UNTOLD, NO_DATA = "holds", "fails", "cannot be told", "no data"
@@ -31,15 +32,15 @@ def run_checks(
     cells: pd.DataFrame, runs: pd.DataFrame, compared: pd.DataFrame, study: Study
 ) -> list[Check]:
     """Return every check of the study, the most important first."""
-    drawn = cells[cells["runs_finished"] > 0]
+    drawn, alpha = cells[cells["runs_finished"] > 0], 1 - study.settings.confidence
     return [
         exact_cells(drawn, "exact", measures.ERROR.column, "quarter turns"),
         exact_cells(drawn, "exact_mirror", measures.ERROR_MIRROR.column, "mirrors"),
         other_cells(drawn),
         same_answers(drawn, runs),
         hierarchy(study.hierarchy),
-        turned_gain(drawn, compared),
-        upright_price(drawn, compared),
+        turned_gain(drawn, compared, alpha),
+        upright_price(drawn, compared, alpha),
     ]
 
 
@@ -74,8 +75,10 @@ def other_cells(cells: pd.DataFrame) -> Check:
         f"Cells without that symmetry show an error well above rounding (> {small(CLEARLY_MOVED)})"
     )
     others = cells[~cells["exact"] & cells[column].notna()]
+    if cells.empty:
+        return Check(expected, "no run finished", NO_DATA)
     if others.empty:
-        return Check(expected, "every cell with a finished run is invariant by construction", NO_DATA)
+        return Check(expected, "every finished cell is invariant by construction", NO_DATA)
     still = others[~(others[column + "_low"].fillna(others[column]) > CLEARLY_MOVED)]
     if still.empty:
         found = f"smallest mean of {counted(len(others), 'cell')}: {small(others[column].min())}"
@@ -123,7 +126,7 @@ def hierarchy(table: pd.DataFrame) -> Check:
     return Check(expected, f"{len(wrong)} of {len(largest)} disagree: {listed(names)}", FAILS)
 
 
-def turned_gain(cells: pd.DataFrame, compared: pd.DataFrame) -> Check:
+def turned_gain(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> Check:
     """Trained upright, an invariant cell should beat the baseline on quarter-turned images."""
     expected = "Trained upright, invariant cells beat the baseline on quarter-turned images"
     rows = _exact_comparisons(cells, compared, measures.QUARTER.column)
@@ -135,10 +138,10 @@ def turned_gain(cells: pd.DataFrame, compared: pd.DataFrame) -> Check:
         return Check(expected, f"{found}; not so for {listed(losers)}", FAILS)
     if rows["distinguishable"].all():
         return Check(expected, found, HOLDS)
-    return Check(expected, f"{found}; {_too_few(rows)}", UNTOLD)
+    return Check(expected, f"{found}; {_too_few(rows, alpha)}", UNTOLD)
 
 
-def upright_price(cells: pd.DataFrame, compared: pd.DataFrame) -> Check:
+def upright_price(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> Check:
     """What invariance costs where it is not needed. Theory promises nothing here."""
     expected = "What invariance costs or gains on upright images (theory promises nothing)"
     rows = _exact_comparisons(cells, compared, measures.UPRIGHT.column)
@@ -146,7 +149,7 @@ def upright_price(cells: pd.DataFrame, compared: pd.DataFrame) -> Check:
         return Check(expected, "nothing to compare", NO_DATA)
     told = rows[rows["distinguishable"]]
     if told.empty:
-        return Check(expected, f"{_range(rows)}; {_too_few(rows)}", UNTOLD)
+        return Check(expected, f"{_range(rows)}; {_too_few(rows, alpha)}", UNTOLD)
     better, worse = int((told["difference"] > 0).sum()), int((told["difference"] < 0).sum())
     found = f"{_range(rows)}; of {len(rows)} cells {better} are better and {worse} worse"
     return Check(expected, found, HOLDS)
@@ -164,14 +167,12 @@ def _range(rows: pd.DataFrame) -> str:
     return f"{span} points against the baseline ({counted(len(rows), 'cell')})"
 
 
-def _too_few(rows: pd.DataFrame) -> str:
-    from pipeline.report.statistics import least_pairs
-
+def _too_few(rows: pd.DataFrame, alpha: float) -> str:
     fewest, comparisons = int(rows["pairs"].min()), int(rows["comparisons"].max())
-    least = least_pairs(0.05, comparisons)
+    least = least_pairs(alpha, comparisons)
     if fewest >= least:
         return "the test does not tell them apart"
     return (
-        f"the paired test cannot tell with {counted(fewest, 'seed')}: 6 is the least, "
+        f"the paired test cannot tell with {counted(fewest, 'seed')}: {least_pairs(alpha)} is the least, "
         f"{least} among {counted(comparisons, 'comparison')}"
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -53,6 +56,6 @@ def _effect(
     }  # fmt: skip
 
 
-def _order(axis: str):  # noqa: ANN202
-    keys = {"group": group_order, "positional": encoding_order}
+def _order(axis: str) -> Callable[[Any], Any]:
+    keys: dict[str, Callable[[Any], Any]] = {"group": group_order, "positional": encoding_order}
     return keys.get(axis, np.int64)

@@ -14,9 +14,7 @@ class Explainer:
     """Explains a cell, or a single run of it, from the exact row it was drawn from."""
 
     def __init__(self, analysis: Analysis) -> None:
-        self._cells = {
-            int(row["id"]): _cell(row, analysis) for _, row in analysis.cells.iterrows()
-        }
+        self._cells = {int(row["id"]): _cell(row, analysis) for _, row in analysis.cells.iterrows()}
         self._runs = {int(row["run"]): _run(row) for _, row in analysis.runs.iterrows()}
 
     def __call__(self, cell: int, run: int | None) -> str:

@@ -40,7 +40,7 @@ def page(analysis: Analysis, drawn: list[Drawn], documents: dict[str, str]) -> s
     name = html.text(analysis.settings.study)
     body = "\n".join([
         _head(analysis), _checks(analysis), _contents(drawn), _filters(analysis),
-        _results(analysis), _figures(drawn, documents), _verdicts(analysis), _failures(analysis),
+        _results(analysis), _failures(analysis), _figures(drawn, documents), _verdicts(analysis),
         method.as_html(analysis), _provenance(analysis),
     ])  # fmt: skip
     return f"""<!DOCTYPE html>
@@ -108,8 +108,12 @@ def _checks(analysis: Analysis) -> str:
 
 def _contents(drawn: list[Drawn]) -> str:
     items = "".join(
-        f'<li><a href="#{item.name}">{html.text(item.title)}</a></li>' for item in drawn
+        f'<li><a href="#{item.name}">{html.text(item.title)}</a></li>'
+        for item in drawn
+        if item.figure is not None
     )
+    if not items:
+        return ""
     return f'<nav aria-label="Figures"><h2>Figures</h2><ul>{items}</ul></nav>'
 
 
@@ -127,22 +131,23 @@ def _filters(analysis: Analysis) -> str:
         )
         name = FILTER_NAMES.get(axis, axis)
         fields.append(f"<fieldset><legend>{name}</legend>{boxes}</fieldset>")
-    if not fields:
+    if not fields or analysis.drawn.empty:
         return ""
     return (
         '<details class="filters" hidden><summary>Filter figures and tables'
-        f'<output aria-live="polite"></output></summary>{"".join(fields)}</details>'
+        f'<output aria-live="polite"></output></summary>{"".join(fields)}'
+        '<p class="small">Figures that average over cells stay whole.</p></details>'
     )
 
 
 def _cell_axes(analysis: Analysis) -> list[dict[str, int]]:
     codes = {axis: pd.factorize(analysis.cells[axis])[0] for axis in AXES}
-    return [
-        {axis: int(codes[axis][row]) for axis in AXES} for row in range(len(analysis.cells))
-    ]
+    return [{axis: int(codes[axis][row]) for axis in AXES} for row in range(len(analysis.cells))]
 
 
 def _results(analysis: Analysis) -> str:
+    if analysis.drawn.empty:
+        return '<h2 id="table">Results</h2><p class="nothing">No run finished.</p>'
     frame = tables.results(analysis)
     cells = analysis.cells
     by = {
@@ -164,13 +169,17 @@ def _results(analysis: Analysis) -> str:
 
 
 def _figures(drawn: list[Drawn], documents: dict[str, str]) -> str:
-    return "".join(_figure(item, documents.get(item.name)) for item in drawn)
+    shown = "".join(_figure(i, documents[i.name]) for i in drawn if i.name in documents)
+    missing = "".join(
+        f"<li>{html.text(item.title)}: {html.text(item.reason)}.</li>"
+        for item in drawn
+        if item.name not in documents
+    )
+    return shown + (f"<h2>Not drawn</h2><ul>{missing}</ul>" if missing else "")
 
 
-def _figure(item: Drawn, document: str | None) -> str:
+def _figure(item: Drawn, document: str) -> str:
     heading = f'<h2 id="{item.name}">{html.text(item.title)}</h2>'
-    if document is None:
-        return f'{heading}<p class="nothing">No figure: {html.text(item.reason)}.</p>'
     links = " · ".join(
         f'<a href="{path}">{word}</a>'
         for word, path in (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from pipeline.report import measures
@@ -72,7 +71,10 @@ def _of_dataset(cells: pd.DataFrame, name_it: bool) -> str:
         return f"{where}{_keeps(plain_cell)}, and no invariant cell finished"
     text = f"{where}{_keeps(exact)}"
     if plain_cell is not None:
-        text += f" while {_keeps(plain_cell)}"
+        text += (
+            f", {plain(plain_cell['label'], 30)} {percent(plain_cell[UPRIGHT.column])} and "
+            f"{percent(plain_cell[QUARTER.column])}"
+        )
     errors = cells.loc[cells["exact"], ERROR.column + "_max"]
     return f"{text}; invariant cells measure errors of at most {small(errors.max())}"
 
@@ -83,25 +85,30 @@ def _baseline(cells: pd.DataFrame) -> pd.Series | None:
 
 def _keeps(cell: pd.Series) -> str:
     return (
-        f"{plain(cell['label'], 30)} goes from {percent(cell[UPRIGHT.column])} upright to "
-        f"{percent(cell[QUARTER.column])} on quarter-turned images"
+        f"{plain(cell['label'], 30)} classifies {percent(cell[UPRIGHT.column])} of upright and "
+        f"{percent(cell[QUARTER.column])} of quarter-turned test images"
     )
 
 
 def _certainty(analysis: Analysis) -> str:
+    compared = analysis.comparisons[analysis.comparisons["pairs"] > 0]
     seeds = int(analysis.drawn["runs_finished"].min())
-    comparisons = analysis.comparisons
-    told = int(comparisons["distinguishable"].sum())
-    alpha = 1 - analysis.settings.confidence
-    if comparisons["pairs"].max() is np.nan or comparisons.empty:
+    if compared.empty:
         return f"{counted(seeds, 'seed')} a cell, no baseline to compare with"
+    told, pairs = int(compared["distinguishable"].sum()), int(compared["pairs"].max())
+    if told:
+        return f"{told} of {len(compared)} comparisons with the baseline are told apart"
+    alpha, comparisons = 1 - analysis.settings.confidence, int(compared["comparisons"].max())
     least = least_pairs(alpha)
-    if seeds < least:
+    if pairs < least:
         return (
-            f"with {counted(seeds, 'seed')} a cell the paired test cannot tell any two cells "
+            f"with {counted(pairs, 'seed')} a cell the paired test cannot tell any two cells "
             f"apart: {least} is the least"
         )
-    return f"{told} of {len(comparisons)} comparisons with the baseline are told apart"
+    return (
+        f"with {counted(pairs, 'seed')} a cell none of {comparisons} cells is told apart from its "
+        f"baseline after correction ({least_pairs(alpha, comparisons)} seeds are the least)"
+    )
 
 
 def _main_reason(analysis: Analysis) -> str:
@@ -124,12 +131,10 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
         worst = drawn.loc[drawn["exact"], ERROR.column + "_max"].max()
         numbers.append(KeyNumber(small(worst), "largest invariance error of invariant cells"))
     finished, runs = int(analysis.cells["runs_finished"].sum()), int(analysis.cells["runs"].sum())
-    trials = analysis.cells["trials"].sum()
-    numbers.append(
-        KeyNumber(f"{finished} / {runs}", f"confirmed runs finished, after {counted(trials, 'trial')}")
-    )
-    hours = analysis.study.trials["seconds"].sum() + analysis.study.runs["seconds"].sum()
-    numbers.append(KeyNumber(duration(float(hours)), "of training, trials and runs together"))
+    trials = counted(int(analysis.cells["trials"].sum()), "trial")
+    numbers.append(KeyNumber(f"{finished} / {runs}", f"confirmed runs finished, after {trials}"))
+    seconds = analysis.study.trials["seconds"].sum() + analysis.study.runs["seconds"].sum()
+    numbers.append(KeyNumber(duration(float(seconds)), "of training, trials and runs together"))
     return numbers
 
 

@@ -15,7 +15,6 @@ ElementTree.register_namespace("xlink", XLINK[1:-1])
 _TAGGED = re.compile(r"cell-(\d+)(?:-run-(\d+))?")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{4,}(?:e-?\d+)?")
 _LOCAL_URL = re.compile(r"url\(#([^)]+)\)")
-_IN_TEXT_ONLY = {"font-family", "font-size", "text-anchor"}
 
 
 def clean(source: str, name: str, explain: Callable[[int, int | None], str]) -> str:
@@ -41,6 +40,9 @@ def clean(source: str, name: str, explain: Callable[[int, int | None], str]) -> 
         for child in list(parent):
             if child.tag == f"{SVG}defs" and not len(child):
                 parent.remove(child)
+    for shape in root.iterfind(f".//{SVG}defs/{SVG}path"):
+        # Every use of a marker says its own stroke; this one would win over a page's theme.
+        shape.attrib.pop("stroke", None)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 

@@ -70,7 +70,8 @@ def draw(curves: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.set_xlabel("Epoch")
     figure.supylabel("Validation accuracy", fontsize=8)
     if len(depths) > 1:
-        style.legend(figure, ("Depth", [style.dash_handle(f"{d}", i) for i, d in enumerate(depths)]))
+        handles = [style.dash_handle(f"{depth}", place) for place, depth in enumerate(depths)]
+        style.legend(figure, ("Depth", handles))
     style.note(figure, _notes(curves, analysis))
     return figure
 
@@ -121,7 +122,7 @@ def _still_climbing(curves: pd.DataFrame) -> list[str]:
     names = []
     for _, line in curves.groupby("id", sort=False):
         values = line["validation_accuracy"].to_numpy()
-        quarter = max(1, len(values) // 4)
-        if len(values) > 4 and values[-quarter:].mean() - values[-2 * quarter : -quarter].mean() > 0.01:
+        quarter = len(values) // 4
+        if quarter and values[-quarter:].mean() - values[-2 * quarter : -quarter].mean() > 0.01:
             names.append(line["label"].iloc[0])
     return names

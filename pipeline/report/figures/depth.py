@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report import measures
@@ -19,6 +20,7 @@ ALT = (
     "Accuracy against the number of blocks, a panel a test, one line a group and encoding with "
     "intervals."
 )
+MOST_LINES = 9  # in one panel; beyond that every encoding gets a row of its own
 SHOWN = (
     (measures.UPRIGHT.column, "upright"),
     (measures.QUARTER.column, "quarter-turned"),
@@ -34,8 +36,10 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw the three accuracies against depth."""
-    parts = panels.settings(cells)
-    figure, axes = panels.grid(len(parts), len(SHOWN), 2.5)
+    lines = cells.groupby([*SETTING, "group", "positional"]).ngroups / len(panels.settings(cells))
+    crowded = lines > MOST_LINES
+    parts = panels.split(cells, [*SETTING, "positional"] if crowded else SETTING)
+    figure, axes = panels.grid(len(parts), len(SHOWN), 1.9 if crowded else 2.5)
     depths = sorted(cells["depth"].unique())
     step = float(np.min(np.diff(depths)))
     for row, (title, part) in zip(axes, parts, strict=True):
@@ -63,7 +67,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
 
 
 def _line(
-    axes: object, line: pd.DataFrame, column: str, shift: float, colour: str, marker: str
+    axes: Axes, line: pd.DataFrame, column: str, shift: float, colour: str, marker: str
 ) -> None:
     line = line.sort_values("depth")
     axes.plot(line["depth"] + shift, line[column], color=colour, linewidth=0.7, alpha=0.7)

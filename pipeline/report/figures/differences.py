@@ -11,7 +11,7 @@ from pipeline.report.analysis import Analysis
 from pipeline.report.comparisons import MEASURED, paired
 from pipeline.report.figures import forest, style
 from pipeline.report.names import KEYS
-from pipeline.report.words import MINUS, listed, plain
+from pipeline.report.words import MINUS, plain
 
 NAME = "differences"
 TITLE = "Paired differences to the baseline"
@@ -70,9 +70,9 @@ def _points(value: float, _: object) -> str:
 
 
 def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:
-    names = listed([plain(name, 24) for name in compared["baseline_label"].unique()], 6)
+    name = " ".join(plain(value, 20) for value in analysis.settings.baseline.values())
     level = f"{100 * analysis.settings.confidence:g} %"
-    notes = [f"Baseline: {names}. Small dots: single seeds."]
+    notes = [f"Baseline: {name} of the same depth. Small dots: single seeds."]
     if compared["pairs"].max() > 1:
         notes.append(f"Bars: {level} Student t intervals of the mean paired difference, "
                      "not corrected.")  # fmt: skip

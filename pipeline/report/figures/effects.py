@@ -51,10 +51,11 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
 
 
 def _labels(effects: pd.DataFrame) -> list[str]:
-    return [
-        f"{WORDS[row['axis']]}: {plain(row['level'], 14)} for {plain(row['reference'], 14)}"
-        for _, row in effects.iterrows()
-    ]
+    return [_label(row) for _, row in effects.iterrows()]
+
+
+def _label(row: pd.Series) -> str:
+    return f"{WORDS[row['axis']]} {plain(row['level'], 14)} for {plain(row['reference'], 14)}"
 
 
 def caption(effects: pd.DataFrame, analysis: Analysis) -> str:
@@ -63,7 +64,7 @@ def caption(effects: pd.DataFrame, analysis: Analysis) -> str:
     for measure, title in zip(MEASURED, TITLES, strict=True):
         rows = effects[effects["measure"] == measure.column]
         parts = [
-            f"{plain(r['level'], 14)} for {plain(r['reference'], 14)} "
+            f"{_label(r)} "
             f"{signed_points(r['difference'])}"
             + (f" {PLUS_MINUS} {50 * (r['high'] - r['low']):.1f}" if r["pairs"] > 1 else "")
             for _, r in rows.iterrows()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -27,7 +29,9 @@ def sheet(labels: list[str], columns: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[0]
 
 
-def interval(axes: Axes, y: float, row: pd.Series, columns: tuple[str, str, str], **look: object) -> None:
+def interval(
+    axes: Axes, y: float, row: pd.Series, columns: tuple[str, str, str], **look: Any
+) -> None:
     """Draw a mark with its interval; `columns` name centre, low and high."""
     centre, low, high = (row[column] for column in columns)
     cell = row.get("id")

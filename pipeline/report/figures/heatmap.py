@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -51,7 +52,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def colour_map() -> object:
+def colour_map() -> Colormap:
     """Light to dark in one hue: readable in grey and for the colour-blind."""
     return sns.color_palette("crest", as_cmap=True)
 

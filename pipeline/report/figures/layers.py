@@ -57,9 +57,7 @@ def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
         style.panel_title(axis, title)
     for row in axes:
         row[0].set_ylabel("Relative equivariance error")
-    style.legend(
-        figure, ("Group", look.group_handles()), ("Encoding", look.encoding_handles())
-    )
+    style.legend(figure, ("Group", look.group_handles()), ("Encoding", look.encoding_handles()))
     style.note(figure, [
         "Largest over the elements of the cell's own group and over seeds; C1 is measured under "
         "quarter turns of space alone. Shaded: float32 rounding.",

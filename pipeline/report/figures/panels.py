@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,7 +35,7 @@ def _value(column: str, value: object) -> str:
     return f"{plain(value, 24)} tokens" if column == "tokens" else plain(value, 24)
 
 
-def grid(rows: int, columns: int, height: float, **options: object) -> tuple[Figure, list]:
+def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, list]:
     """Make a figure of the report's width with `rows` x `columns` panels; `height` is one row's.
 
     Returns the figure and its axes as a list of lists.

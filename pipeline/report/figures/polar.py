@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -32,7 +34,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     columns = min(len(encodings), 4)
     per_part = -(-len(encodings) // columns)
     figure, axes = panels.grid(
-        len(parts) * per_part, columns, 2.0, subplot_kw={"projection": "polar"}
+        len(parts) * per_part, columns, 6.0 / max(columns, 3), subplot_kw={"projection": "polar"}
     )
     for row in axes:
         for axis in row:
@@ -50,13 +52,13 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _circle(axis: object, rows: pd.DataFrame, look: style.Look) -> None:
+def _circle(axis: Any, rows: pd.DataFrame, look: style.Look) -> None:
     axis.set_theta_zero_location("N")
     axis.set_ylim(0, 1)
-    axis.set_rlabel_position(45)
+    axis.set_rlabel_position(157)
     axis.yaxis.set_major_locator(FixedLocator([0.5, 1.0]))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
-    axis.xaxis.set_major_locator(FixedLocator(np.radians([0, 90, 180, 270])))
+    axis.xaxis.set_major_locator(FixedLocator(np.radians([0, 90, 180, 270]).tolist()))
     axis.tick_params(axis="y", labelsize=6)
     axis.tick_params(axis="x", pad=-1)
     axis.spines["polar"].set_visible(False)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.analysis import Analysis
@@ -59,7 +62,8 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.set_xlabel("Trial")
     figure.supylabel("Validation accuracy", fontsize=8)
     if len(depths) > 1:
-        style.legend(figure, ("Depth", [style.dash_handle(f"{d}", i) for i, d in enumerate(depths)]))
+        handles = [style.dash_handle(f"{depth}", place) for place, depth in enumerate(depths)]
+        style.legend(figure, ("Depth", handles))
     style.note(figure, [
         "As observed, one search a cell: no band, because the trials of an adaptive search are "
         "not independent draws.",
@@ -67,7 +71,7 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _steps(axes: object, cell: int, line: pd.DataFrame, dash: object, colour: str) -> None:
+def _steps(axes: Axes, cell: int, line: pd.DataFrame, dash: Any, colour: str) -> None:
     (dots,) = axes.plot(line["trial"] + 1, line["validation_accuracy"], "o", color=colour,
                         markersize=2.5, alpha=0.6, markeredgewidth=0)  # fmt: skip
     (best,) = axes.plot(line["trial"] + 1, line["best"], color=colour, linestyle=dash,

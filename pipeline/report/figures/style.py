@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import matplotlib
 import pandas as pd
@@ -60,7 +61,7 @@ def report_style() -> Iterator[None]:
     """Draw with this project's look and nothing of the user's own matplotlib settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        matplotlib.rcParams.update(cast(Any, STYLE))
         yield
 
 
@@ -69,7 +70,7 @@ class Look:
     """Colour and dash of every group and shape of every encoding of one study."""
 
     colours: dict[str, str]
-    dashes: dict[str, object]
+    dashes: dict[str, Any]
     markers: dict[str, str]
 
     @classmethod
@@ -109,7 +110,7 @@ def _assign(names: list[str], known: dict[str, str], others: tuple[str, ...]) ->
     return {name: known.get(name) or chosen[name] for name in names}
 
 
-def dash(index: int) -> object:
+def dash(index: int) -> Any:
     """Return the dash pattern of the i-th line of a kind."""
     return _DASHES[index % len(_DASHES)]
 
@@ -124,7 +125,7 @@ def tag(artist: Artist, cell: int, run: int | None = None) -> None:
     artist.set_gid(f"cell-{cell}" if run is None else f"cell-{cell}-run-{run}")
 
 
-def ink_on(colour: object) -> str:
+def ink_on(colour: Any) -> str:
     """Return the ink that is legible on a fill colour (relative luminance, WCAG 2)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -140,6 +141,8 @@ def legend(figure: Figure, *sections: tuple[str, list[Line2D]]) -> None:
             handles.append(Line2D([], [], linestyle="", label=" "))
         headings.append(len(handles))
         handles += [Line2D([], [], linestyle="", label=title), *entries]
+    # A study of two cells makes a flat figure: the legend still needs its height.
+    figure.set_figheight(max(figure.get_figheight(), 0.35 + 0.172 * len(handles)))
     drawn = figure.legend(handles=handles, loc="outside right upper", handletextpad=0.5,
                           borderaxespad=0.2, labelspacing=0.4)  # fmt: skip
     for index in headings:

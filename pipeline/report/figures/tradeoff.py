@@ -51,13 +51,15 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
             everything = cells[cells[Y] >= above]
             scale = ErrorScale(_errors(everything, runs), whole=not is_zoom)
             _panel(here, shown, runs, analysis.look, scale)
-            low, high = _extent(everything)
-            fit_percent(here, max(low, above) if is_zoom else low, high)
+            fit_percent(here, *_extent(everything, runs))
+            if not is_zoom:
+                here.text(scale.start * 1.15, 0.02, "float32 rounding", fontsize=6,
+                          color=style.MUTED, transform=here.get_xaxis_transform())  # fmt: skip
             style.panel_title(here, f"{title} – the accurate cells" if is_zoom else title)
     for spare in range(len(parts), blocks * columns):
         for row in range(len(bands)):
             axes[(spare // columns) * len(bands) + row][spare % columns].set_visible(False)
-    panels.label_outer(axes, "Invariance error of the logits, quarter turns", "Accuracy, quarter-turned")
+    panels.label_outer(axes, "Invariance error", "Accuracy, quarter-turned")
     style.legend(
         figure,
         ("Group", analysis.look.group_handles()),
@@ -95,19 +97,16 @@ def _errors(cells: pd.DataFrame, runs: pd.DataFrame) -> np.ndarray:
     return np.concatenate([single, cells[X + "_low"], cells[X + "_high"]])
 
 
-def _extent(cells: pd.DataFrame) -> tuple[float, float]:
-    return (
-        float(cells[Y + "_low"].fillna(cells[Y]).min()),
-        float(cells[Y + "_high"].fillna(cells[Y]).max()),
-    )
+def _extent(cells: pd.DataFrame, runs: pd.DataFrame) -> tuple[float, float]:
+    single = runs.loc[runs["id"].isin(cells["id"]), Y]
+    lowest = min(cells[Y + "_low"].fillna(cells[Y]).min(), single.min())
+    return float(lowest), float(max(cells[Y + "_high"].fillna(cells[Y]).max(), single.max()))
 
 
 def _panel(
     axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, look: style.Look, scale: ErrorScale
 ) -> None:
     scale.apply(axes, "x")
-    axes.text(scale.start * 1.15, 0.02, "float32 rounding", transform=axes.get_xaxis_transform(),
-              fontsize=6, color=style.MUTED)  # fmt: skip
     front = cells[cells["pareto"]].sort_values(X)
     axes.plot(scale.place(front[X]), front[Y], color=style.MUTED, linewidth=0.8, zorder=1.5)
     for _, cell in cells.iterrows():
@@ -129,8 +128,8 @@ def _mark(axes: Axes, cell: pd.Series, colour: str, marker: str, scale: ErrorSca
             (bar,) = axes.plot(*ends, color=colour, linewidth=0.9, zorder=2.5)
             style.tag(bar, cell["id"])
     if cell["pareto"]:
-        (ring,) = axes.plot(x, y, marker="o", markersize=11, markerfacecolor="none",
-                            markeredgecolor=style.MUTED, markeredgewidth=0.9, zorder=2.8)  # fmt: skip
+        (ring,) = axes.plot(x, y, "o", markersize=11, markerfacecolor="none", zorder=2.8,
+                            markeredgecolor=style.MUTED, markeredgewidth=0.9)  # fmt: skip
         style.tag(ring, cell["id"])
     (mark,) = axes.plot(x, y, marker=marker, markersize=6, markerfacecolor=colour,
                         markeredgecolor=style.INK, markeredgewidth=0.6, zorder=3)  # fmt: skip

@@ -89,8 +89,8 @@ def _lines(axes: Axes, rows: pd.DataFrame, measure: str, look: style.Look) -> No
 def closed(line: pd.DataFrame, measure: str) -> tuple[np.ndarray, ...]:
     """Return angle, value, low and high with the start repeated at 360 degrees."""
     line = line.sort_values("angle_degrees")
-    columns = [line["angle_degrees"], line[measure], line[f"{measure}_low"], line[f"{measure}_high"]]
-    arrays = [column.to_numpy(dtype=np.float64) for column in columns]
+    columns = ["angle_degrees", measure, f"{measure}_low", f"{measure}_high"]
+    arrays = [line[column].to_numpy(dtype=np.float64) for column in columns]
     return (
         np.append(arrays[0], arrays[0][0] + 360),
         *(np.append(values, values[0]) for values in arrays[1:]),

@@ -44,9 +44,9 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     percent_axis(axis.xaxis)
     axis.set_xlabel("Accuracy on upright images")
     marks = [
-        _handle("|", "winning trial,\nvalidation", 9),
-        _handle("o", "confirmed,\nvalidation", 5),
-        _handle("x", "confirmed,\ntest", 4.5),
+        _handle("|", "won, validation", 9),
+        _handle("o", "seeds, validation", 5),
+        _handle("x", "seeds, test", 4.5),
     ]
     style.legend(figure, ("Score", marks), ("Group", analysis.look.group_handles()))
     style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
@@ -64,10 +64,10 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
     test = cells[TEST] - cells[TUNED]
     lower = int((confirmed < 0).sum())
     return (
-        f"Chosen for its luck as well as its merit, a winner's score is optimistic: run again with "
-        f"fresh seeds, {lower} of {counted(len(cells), 'cell')} score lower on the same validation "
-        f"images, by {signed_points(float(confirmed.mean()))} points on average (worst: "
+        "The score that won a search was won by luck as well as by merit. Run again with fresh "
+        f"seeds, {lower} of {counted(len(cells), 'cell')} score lower on the same validation "
+        f"images; the mean change is {signed_points(float(confirmed.mean()))} points (lowest: "
         f"{plain(cells.loc[confirmed.idxmin(), 'label'], 30)}, "
-        f"{signed_points(float(confirmed.min()))}); on the test images the mean difference to the "
-        f"winning score is {signed_points(float(test.mean()))} points."
+        f"{signed_points(float(confirmed.min()))}). From the winning score to the test images it "
+        f"is {signed_points(float(test.mean()))} points."
     )
