@@ -10,13 +10,18 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 import venv
+from contextlib import suppress
 from pathlib import Path
+
+with suppress(ImportError):  # an older Python has none, and main refuses it in words
+    import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".state"
@@ -43,11 +48,12 @@ def stop(sentence: str) -> None:
 
 def fingerprint(folder: Path) -> str:
     """Hash what decides the environment: requirements, pins, interpreter and place."""
-    digest = hashlib.sha256()
-    for name in ("pyproject.toml", "constraints.txt"):
-        digest.update((ROOT / name).read_bytes())
-    digest.update(f"{sys.version}\n{folder}".encode())
-    return digest.hexdigest()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    decides = {key: project[key] for key in ("project", "build-system")}
+    decides["packages"] = project["tool"]["setuptools"]
+    decides["pins"] = (ROOT / "constraints.txt").read_text()
+    decides["python"] = [sys.version, str(folder)]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def is_ready(folder: Path) -> bool:
@@ -62,8 +68,6 @@ def is_ready(folder: Path) -> bool:
 
 def check_machine(folder: Path) -> None:
     """Refuse early, and in words, what would otherwise fail late and in tracebacks."""
-    if sys.version_info[:2] != (3, 11):
-        stop(f"needs Python 3.11 (constraints.txt pins packages for it), not {sys.version[:6]}")
     if shutil.which("git") is None:
         stop("needs git (DVC keeps a study's history in it); install git and run this again")
     free = shutil.disk_usage(folder.parent).free / 2**30
@@ -149,6 +153,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", default=".venv", help="where to make it")
     folder = ROOT / parser.parse_args().folder
+    if sys.version_info[:2] != (3, 11):
+        stop(f"needs Python 3.11, for which constraints.txt pins packages, not {sys.version[:6]}")
     if is_ready(folder):
         return
     check_machine(folder)
