@@ -7,11 +7,12 @@
 
 VENV ?= .venv
 export DVC_NO_ANALYTICS := 1
-export PATH := $(abspath $(VENV))/bin:$(PATH)
+# Stages call `python`; only they see the environment, so that it is never made from itself.
+INSIDE = PATH="$$(cd '$(VENV)' && pwd)/bin:$$PATH"
 
 # The first of these that runs and is a Python 3.11.
 PYTHON ?= $(shell for python in python3.11 python3 python; do \
-	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	$$python -c 'import fcntl, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 
 .PHONY: help study test venv clean
@@ -23,15 +24,15 @@ help:
 study: venv
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "error: this folder is not a git clone," \
 	"and DVC needs one; clone the repository instead of copying its files" >&2; exit 2; }
-	@python -m pipeline check
-	@dvc repro
-	@python -m pipeline summary
+	@$(INSIDE) python -m pipeline check
+	@$(INSIDE) dvc repro
+	@$(INSIDE) python -m pipeline summary
 
 test: venv
-	@ruff check .
-	@ruff format --check .
-	@mypy
-	@pytest
+	@$(INSIDE) ruff check .
+	@$(INSIDE) ruff format --check .
+	@$(INSIDE) mypy
+	@$(INSIDE) pytest
 
 venv:
 ifeq ($(VENV),.venv)

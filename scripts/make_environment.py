@@ -47,12 +47,12 @@ def stop(sentence: str) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Hash what decides the environment: requirements, pins, interpreter and place."""
+    """Hash what decides the environment: requirements, pins and place."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     decides = {key: project[key] for key in ("project", "build-system")}
     decides["packages"] = project["tool"]["setuptools"]
     decides["pins"] = (ROOT / "constraints.txt").read_text()
-    decides["python"] = [sys.version, str(folder)]
+    decides["folder"] = str(folder)  # an environment cannot be moved
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
