@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import errors, records, tables
+from pipeline.confirmation import run_confirmation
 from pipeline.datasets import load_dataset
 from pipeline.engine import Engine
 from pipeline.params import Params
@@ -16,15 +17,20 @@ from pipeline.progress import Progress
 from pipeline.runs import RunStore, fingerprint
 from pipeline.search_space import cells
 from pipeline.sources import ConfirmSource
-from pipeline.stage import StageFailed, run_stage
+from pipeline.stage import StageFailed, in_memory, run_stage
 from pipeline.state import source_digest, state_folder, versions
-from pipeline.trial import run_confirmation
 from pipeline.work import Task, WorkFunction
 
 PREPARED, SWEPT, CONFIRMED = Path("data/prepare"), Path("data/sweep"), Path("data/confirm")
 SPLITS = ("train", "validation", "test", "test_turned")
 # The code that decides what comes of a run.
-CODE = ("gsa_core", "pipeline/training.py", "pipeline/trial.py", "pipeline/measures.py")
+CODE = (
+    "gsa_core",
+    "pipeline/training.py",
+    "pipeline/confirmation.py",
+    "pipeline/measures.py",
+    "pipeline/hierarchy.py",
+)
 HIERARCHY = "hierarchy of encodings"
 
 
@@ -95,7 +101,7 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
         f"{progress.done} of {progress.total} tasks done before"
     )
     if not source.exhausted:
-        data = {name: load_dataset(PREPARED / name, splits=SPLITS) for name in cards}
+        data = {name: in_memory(load_dataset(PREPARED / name, SPLITS)) for name in cards}
         with progress:
             engine.run(function, source, data, progress.tick)
     write(params, runs, planned, source.results, cards)

@@ -250,11 +250,14 @@ def size_of(data: Mapping[str, Any]) -> int:
 
 def raylet() -> int:
     """Return the process id of the local Ray's raylet."""
-    processes = ray._private.worker._global_node.all_processes["raylet"]
-    return int(processes[0].process.pid)
+    return int(_node().all_processes["raylet"][0].process.pid)
 
 
 def log_folder() -> str:
     """Return where the running Ray keeps its logs."""
-    node = ray._private.worker._global_node
-    return str(node.get_logs_dir_path()) if node is not None else "Ray's temporary folder"
+    return str(_node().get_logs_dir_path())
+
+
+def _node() -> Any:
+    """Return Ray's own record of the node this driver is on."""
+    return ray._private.worker._global_node

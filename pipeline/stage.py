@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
+
+from pipeline.datasets import Dataset, Split
 from pipeline.engine import Engine, make_engine
 from pipeline.lifeline import Interrupted, lifeline
 from pipeline.params import Params, load_params
 from pipeline.state import ROOT, stage_lock
+
+
+def in_memory(dataset: Dataset) -> Dataset:
+    """Read a memory-mapped data set whole, into arrays that workers can share without a copy."""
+    splits: dict[str, Any] = {
+        name: Split(np.array(split.images), np.array(split.labels))
+        for name in ("train", "validation", "test", "test_turned")
+        if (split := getattr(dataset, name)) is not None
+    }
+    return replace(dataset, **splits)
 
 
 class StageFailed(Exception):

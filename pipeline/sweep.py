@@ -21,7 +21,7 @@ from pipeline.progress import Progress
 from pipeline.proposals import Proposer
 from pipeline.search_space import cells, configuration, distributions
 from pipeline.sources import SweepSource
-from pipeline.stage import StageFailed, run_stage
+from pipeline.stage import StageFailed, in_memory, run_stage
 from pipeline.state import ROOT, source_digest, state_folder, versions
 from pipeline.trial import run_trial
 from pipeline.work import WorkFunction
@@ -80,7 +80,7 @@ def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) ->
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     names = params.prepare.datasets
     cards = {name: (PREPARED / name / "card.json").read_bytes() for name in names}
-    data = {name: load_dataset(PREPARED / name, splits=SPLITS) for name in names}
+    data = {name: in_memory(load_dataset(PREPARED / name, SPLITS)) for name in names}
     ledgers = {name: open_ledgers(params, name, data[name], cards[name]) for name in names}
     every = [ledger for name in names for ledger in ledgers[name]]
     budget, slots = params.sweep.trials_per_cell, params.resources.workers

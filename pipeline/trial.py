@@ -1,9 +1,8 @@
-"""What a worker does: train a trial of the sweep, train and measure a run of confirm."""
+"""What a worker does for the sweep: train one configuration on train and validation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pipeline.work import Context, Task
@@ -20,50 +19,3 @@ def run_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[str
         on_epoch=context.report,
     )
     return {"row": outcome.row, "epochs": outcome.epochs}
-
-
-def run_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Do one task of confirm, of the kind its payload names."""
-    return CONFIRMATIONS[task.payload["kind"]](task.payload, data, context)
-
-
-def _run(payload: dict[str, Any], data: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Train the chosen configuration with one seed, then open test, once."""
-    import safetensors.torch
-
-    from pipeline.measures import TestSplits, measure
-    from pipeline.training import model_arguments, train
-
-    config, dataset = payload["configuration"], data[payload["dataset"]]
-    hidden = replace(dataset, test=None, test_turned=None)
-    outcome = train(config, hidden, device=context.device, on_epoch=context.report)
-    value = {"row": outcome.row, "epochs": outcome.epochs}
-    if outcome.row["status"] != "completed":
-        return value
-    measures = measure(
-        outcome.model,
-        TestSplits(dataset.test, dataset.test_turned),
-        group=config["group"],
-        angles=payload["angles"],
-        layer_images=payload["layer_images"],
-    )
-    state = {name: tensor.cpu().contiguous() for name, tensor in outcome.model.state_dict().items()}
-    return {
-        **value,
-        "measures": {"run": measures.run, "angles": measures.angles, "layers": measures.layers},
-        "model": model_arguments(config, dataset),
-        "weights": safetensors.torch.save(state),
-    }
-
-
-def _hierarchy(
-    payload: dict[str, Any], data: Mapping[str, Any], context: Context
-) -> dict[str, Any]:
-    """Measure which symmetry each encoding has, on networks with random weights."""
-    from pipeline.hierarchy import measure_hierarchy
-
-    rows = measure_hierarchy(payload["groups"], payload["seeds"])
-    return {"row": {"status": "completed"}, "epochs": [], "hierarchy": rows}
-
-
-CONFIRMATIONS = {"run": _run, "hierarchy": _hierarchy}

@@ -1,0 +1,57 @@
+"""What a worker does for confirm: train with one seed, then open test, once, and measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipeline.work import Context, Task
+
+Payload = dict[str, Any]
+
+
+def run_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Do one task of confirm, of the kind its payload names."""
+    return KINDS[task.payload["kind"]](task.payload, data, context)
+
+
+def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Train and measure the chosen configuration with one seed."""
+    import safetensors.torch
+
+    from pipeline.measures import TestSplits, measure
+    from pipeline.training import model_arguments, train
+
+    config, dataset = payload["configuration"], data[payload["dataset"]]
+    # Training cannot see test, whatever it may try.
+    hidden = replace(dataset, test=None, test_turned=None)
+    outcome = train(config, hidden, device=context.device, on_epoch=context.report)
+    value = {"row": outcome.row, "epochs": outcome.epochs}
+    if outcome.row["status"] != "completed":
+        return value
+    measures = measure(
+        outcome.model,
+        TestSplits(dataset.test, dataset.test_turned),
+        group=config["group"],
+        angles=payload["angles"],
+        layer_images=payload["layer_images"],
+    )
+    state = {name: tensor.cpu().contiguous() for name, tensor in outcome.model.state_dict().items()}
+    return {
+        **value,
+        "measures": {"run": measures.run, "angles": measures.angles, "layers": measures.layers},
+        "model": model_arguments(config, hidden),
+        "weights": safetensors.torch.save(state),
+    }
+
+
+def _hierarchy(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Measure which symmetry each encoding has, on networks with random weights."""
+    from pipeline.hierarchy import measure_hierarchy
+
+    rows = measure_hierarchy(payload["groups"], payload["seeds"])
+    return {"row": {"status": "completed"}, "epochs": [], "hierarchy": rows}
+
+
+KINDS = {"run": _run, "hierarchy": _hierarchy}
