@@ -228,13 +228,13 @@ def _angles(key: Row, seed: int, upright: float, generator: np.random.Generator)
 
 
 def _layers(key: Row, seed: int, generator: np.random.Generator) -> list[Row]:
-    names = ["stem.lifting", "stem.convolution"]
-    names += [f"blocks.{i}.{part}" for i in range(key["depth"]) for part in ("attention", "mlp")]
-    elements = ["r90", "r180", "r270"] + (["m", "mr90"] if key["group"].startswith("D") else [])
+    names = ["standardise", "tokens", *["position"] * (key["positional"] == "absolute")]
+    names += [*(f"block {i + 1}" for i in range(key["depth"])), "head"]
+    elements = ["r90", "r180", "r270"] + (["m", "r90m"] if key["group"].startswith("D") else [])
     return [
         {
             **key, "seed": seed, "layer": name, "layer_index": index, "element": element,
-            "error": _rounding(generator) * (1 + index) if _exact(key) else 0.5 + 0.1 * index,
+            "error": (_rounding(generator) if _exact(key) else 0.5 + 0.1 * index) * (index > 0),
         }
         for index, name in enumerate(names)
         for element in elements
@@ -250,7 +250,7 @@ def hierarchy_rows(shape: Shape, generator: np.random.Generator) -> list[Row]:
                                    "turn_45"):  # fmt: skip
                 symmetric = _symmetric(group, positional, transformation)
                 for seed in range(3):
-                    error = _rounding(generator) if symmetric else 0.5 + generator.random()
+                    error = 1e-8 * _rounding(generator) if symmetric else 0.5 + generator.random()
                     rows.append({
                         "study": shape.study, "group": group, "positional": positional,
                         "tokens": "pixel", "seed": seed, "transformation": transformation,

@@ -46,6 +46,13 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     return analysed(tmp_path_factory.mktemp("two"), shape)
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    shape = Shape(datasets=("digits", "mnist"), tokens=("pixel", "stem"), groups=("C1", "C4"),
+                  encodings=("absolute", "relative"), seeds=(101,), epochs=2)  # fmt: skip
+    return analysed(tmp_path_factory.mktemp("several"), shape)
+
+
 def drawn(module: ModuleType, analysis: Analysis) -> Figure:
     with style.report_style():
         figure = module.draw(module.table(analysis), analysis)
@@ -75,8 +82,13 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("size", ["two", "sixty"])
-@pytest.mark.parametrize("module", [tradeoff, heatmap, differences, winner, hierarchy, search])
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        *itertools.product([tradeoff, heatmap, differences, hierarchy, search], ["two", "sixty"]),
+        *itertools.product([tradeoff, heatmap, winner], ["several"]),
+    ],
+)
 def test_no_labels_overlap(module: ModuleType, size: str, request: pytest.FixtureRequest) -> None:
     figure = drawn(module, request.getfixturevalue(size))
     assert overlaps(figure) == []

@@ -57,8 +57,6 @@ def analyse(study: Study) -> Analysis:
     runs.insert(0, "run", np.arange(len(runs)))
     done = finished(runs)
     compared = comparisons.against_baseline(done, cells, study.settings, generator)
-    groups = pd.concat([cells["group"], study.hierarchy["group"]])
-    encodings = pd.concat([cells["positional"], study.hierarchy["positional"]])
     return Analysis(
         study=study,
         cells=cells,
@@ -70,5 +68,5 @@ def analyse(study: Study) -> Analysis:
         comparisons=compared,
         effects=effects.axis_effects(done, study.settings),
         checks=run_checks(cells, done, compared, study),
-        look=Look.of(groups, encodings),
+        look=Look.of(cells["group"], cells["positional"]),
     )

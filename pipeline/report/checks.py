@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.report import measures
 from pipeline.report.load import Study
-from pipeline.report.names import ROUNDING
+from pipeline.report.names import DOUBLE_MOVED, DOUBLE_ROUNDING, ROUNDING
 from pipeline.report.statistics import least_pairs
 from pipeline.report.words import counted, listed, percent, plain, signed_points, small
 
@@ -113,8 +113,8 @@ def hierarchy(table: pd.DataFrame) -> Check:
         return Check(expected, "the hierarchy was not measured", NO_DATA)
     worst = rows.groupby(["group", "positional", "transformation", "expected_symmetric"])["error"]
     largest, smallest = worst.max().reset_index(), worst.min().reset_index()
-    leaks = largest[largest["expected_symmetric"] & (largest["error"] > ROUNDING)]
-    extra = smallest[~smallest["expected_symmetric"] & (smallest["error"] < CLEARLY_MOVED)]
+    leaks = largest[largest["expected_symmetric"] & (largest["error"] > DOUBLE_ROUNDING)]
+    extra = smallest[~smallest["expected_symmetric"] & (smallest["error"] < DOUBLE_MOVED)]
     wrong = pd.concat([leaks, extra])
     if wrong.empty:
         return Check(expected, f"all {len(largest)} entries agree", HOLDS)
@@ -173,6 +173,6 @@ def _too_few(rows: pd.DataFrame, alpha: float) -> str:
     if fewest >= least:
         return "the test does not tell them apart"
     return (
-        f"the paired test cannot tell with {counted(fewest, 'seed')}: {least_pairs(alpha)} is the least, "
-        f"{least} among {counted(comparisons, 'comparison')}"
+        f"the paired test cannot tell with {counted(fewest, 'seed')}: {least_pairs(alpha)} is the "
+        f"least, {least} among {counted(comparisons, 'comparison')}"
     )

@@ -37,7 +37,7 @@ WHY_NOT = {
     "differences": "no cell shares a finished seed with its baseline",
     "effects": "no two finished cells differ in one choice alone",
     "hierarchy": "the hierarchy was not measured",
-    "search": "no trial completed",
+    "search": "no cell has two completed trials",
 }
 
 

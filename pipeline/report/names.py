@@ -14,6 +14,8 @@ TRANSFORMATIONS = ("permutation", "translation", "quarter_turn", "mirror", "turn
 
 # Invariance errors up to here are float32 rounding: no interpolation, no learned asymmetry.
 ROUNDING = 1e-5
+# The hierarchy of untrained networks is measured in float64.
+DOUBLE_ROUNDING, DOUBLE_MOVED = 1e-9, 1e-6
 
 _GROUP = re.compile(r"([CD])([1-9][0-9]{0,3})")
 

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.report import measures
 from pipeline.report.analysis import Analysis
 from pipeline.report.checks import FAILS
+from pipeline.report.names import SETTING
 from pipeline.report.statistics import Interval, least_pairs
 from pipeline.report.words import counted, listed, percent, percent_interval, plain, small
 
@@ -47,8 +48,7 @@ def sentence(analysis: Analysis) -> str:
             f"{plain(analysis.settings.study)}: no run finished ({counted(len(cells), 'cell')} "
             f"tried{reasons}); there is nothing to report but the failures."
         )
-    several = drawn["dataset"].nunique() > 1
-    parts = [_of_dataset(rows, several) for _, rows in drawn.groupby("dataset", sort=False)]
+    parts = [_of_dataset(rows) for _, rows in drawn.groupby("dataset", sort=False)]
     text = f"{plain(analysis.settings.study)}: {'; '.join(parts)}; {_certainty(analysis)}."
     failed = [check for check in analysis.checks if check.outcome == FAILS]
     if failed:
@@ -59,17 +59,17 @@ def sentence(analysis: Analysis) -> str:
     return text
 
 
-def _of_dataset(cells: pd.DataFrame, name_it: bool) -> str:
-    exact, plain_cell = representative(cells[cells["exact"]]), _baseline(cells)
-    where = f"on {plain(cells['dataset'].iloc[0], 30)}, " if name_it else ""
+def _of_dataset(cells: pd.DataFrame) -> str:
+    exact = representative(cells[cells["exact"]])
+    plain_cell = _baseline(cells, exact)
     if exact is None and plain_cell is None:
         best = representative(cells)
         if best is None:
-            return f"{where}nothing was measured"
-        return f"{where}{_keeps(best)}, and no cell is invariant by construction"
+            return f"nothing was measured on {plain(cells['dataset'].iloc[0], 30)}"
+        return f"{_keeps(best)}, and no cell is invariant by construction"
     if exact is None:
-        return f"{where}{_keeps(plain_cell)}, and no invariant cell finished"
-    text = f"{where}{_keeps(exact)}"
+        return f"{_keeps(plain_cell)}, and no invariant cell finished"
+    text = f"{_keeps(exact)}"
     if plain_cell is not None:
         text += (
             f", {plain(plain_cell['label'], 30)} {percent(plain_cell[UPRIGHT.column])} and "
@@ -79,8 +79,13 @@ def _of_dataset(cells: pd.DataFrame, name_it: bool) -> str:
     return f"{text}; invariant cells measure errors of at most {small(errors.max())}"
 
 
-def _baseline(cells: pd.DataFrame) -> pd.Series | None:
-    return representative(cells[cells["baseline"]])
+def _baseline(cells: pd.DataFrame, beside: pd.Series | None) -> pd.Series | None:
+    """Return the baseline of the same data set, model, tokens and depth as another cell."""
+    chosen = cells["baseline"]
+    if beside is not None:
+        for axis in (*SETTING, "depth"):
+            chosen = chosen & (cells[axis] == beside[axis])
+    return representative(cells[chosen])
 
 
 def _keeps(cell: pd.Series) -> str:
@@ -120,7 +125,8 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
     """Return the numbers a reader looks for first."""
     drawn = analysis.drawn
     numbers = []
-    exact, baseline = representative(drawn[drawn["exact"]]), _baseline(drawn)
+    exact = representative(drawn[drawn["exact"]])
+    baseline = _baseline(drawn, exact)
     for cell, what in ((exact, "invariant cell"), (baseline, "baseline")):
         if cell is not None:
             value = percent_interval(interval_of(cell, QUARTER.column))

@@ -91,7 +91,7 @@ def fit_percent(axes: Axes, low: float, high: float) -> None:
 
 def whole_axis(axis: Axis) -> None:
     """Use whole numbers only (epochs, trials, layers)."""
-    axis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
 
 
 def amount_axis(axes: Axes, values: np.ndarray) -> None:

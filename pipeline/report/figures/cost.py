@@ -40,11 +40,10 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         for axis, (column, name) in zip(row, SHOWN, strict=True):
             _panel(axis, part[part[column] > 0], column, analysis.look)
             axis.set_xlabel(name)
-            if title:
-                style.panel_title(axis, title)
         low = part[Y + "_low"].fillna(part[Y]).min()
         fit_percent(row[0], low, part[Y + "_high"].fillna(part[Y]).max())
         row[0].set_ylabel("Test accuracy, upright")
+        style.name_row(row[0], title)
     style.legend(
         figure,
         ("Group", analysis.look.group_handles()),

@@ -62,7 +62,7 @@ def draw(curves: pd.DataFrame, analysis: Analysis) -> Figure:
                 here = part[(part["group"] == group) & (part["positional"] == encoding)]
                 _panel(axis, here, depths, analysis.look.colours[group])
                 name = f"{plain(group, 12)}, {plain(encoding, 14)}"
-                style.panel_title(axis, f"{name}, {title}" if title else name)
+                style.panel_title(axis, f"{name}, {title}" if title else name, len(encodings))
     low, high = curves["low"].fillna(curves["validation_accuracy"]), curves["high"]
     fit_percent(axes[0][0], float(low.min()), float(high.fillna(1.0).max()))
     whole_axis(axes[0][0].xaxis)
@@ -101,9 +101,8 @@ def _notes(curves: pd.DataFrame, analysis: Analysis) -> list[str]:
 def caption(curves: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
     last = curves.groupby("id").tail(1)
-    final_epoch = int(curves["epoch"].max())
     sentences = [
-        f"After {counted(final_epoch + 1, 'epoch')} the means lie between "
+        f"After {counted(curves['epoch'].nunique(), 'epoch')} the means lie between "
         f"{percent(last['validation_accuracy'].min())} "
         f"({plain(last.loc[last['validation_accuracy'].idxmin(), 'label'], 30)}) and "
         f"{percent(last['validation_accuracy'].max())} "

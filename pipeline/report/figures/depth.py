@@ -55,8 +55,10 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
             axis.set_xlabel("Depth (blocks)")
             low, high = part[column + "_low"].fillna(part[column]), part[column + "_high"]
             fit_percent(axis, low.min(), high.fillna(part[column]).max())
-            style.panel_title(axis, f"{title}: {name}" if title else name)
+            if row is axes[0]:
+                style.panel_title(axis, name, len(SHOWN))
         row[0].set_ylabel("Test accuracy")
+        style.name_row(row[0], title)
     style.legend(
         figure,
         ("Group", analysis.look.group_handles()),

@@ -48,7 +48,7 @@ def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.xaxis.set_major_formatter(FuncFormatter(_points))
         axis.set_xlabel("Points")
-        style.panel_title(axis, title)
+        style.panel_title(axis, title, len(MEASURED))
     marks = [_handle(style.INK, "yes"), _handle(style.PAPER, "no")]
     style.legend(
         figure,

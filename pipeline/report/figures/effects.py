@@ -40,7 +40,7 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.xaxis.set_major_formatter(FuncFormatter(_points))
         axis.set_xlabel("Points")
-        style.panel_title(axis, title)
+        style.panel_title(axis, title, len(MEASURED))
     seeds = int(effects["pairs"].max())
     bars = f"{100 * analysis.settings.confidence:g} % Student t intervals over"
     style.note(figure, [

@@ -43,7 +43,9 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     for row, (title, part) in zip(axes, parts, strict=True):
         for axis, (column, name) in zip(row, SHOWN, strict=True):
             _map(axis, part, column, groups, encodings)
-            style.panel_title(axis, f"{title}: {name}" if title else name)
+            if row is axes[0]:
+                style.panel_title(axis, name, len(SHOWN))
+        style.name_row(row[0], title)
         for axis in row[1:]:
             axis.set_yticklabels([])
     notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)

@@ -10,16 +10,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pipeline.report.analysis import Analysis
-from pipeline.report.checks import CLEARLY_MOVED
 from pipeline.report.figures import heatmap, panels, style
-from pipeline.report.names import ROUNDING, TRANSFORMATIONS, encoding_order, group_order
+from pipeline.report.names import (
+    DOUBLE_MOVED,
+    DOUBLE_ROUNDING,
+    TRANSFORMATIONS,
+    encoding_order,
+    group_order,
+)
 from pipeline.report.words import counted, listed, plain, small
 
 NAME = "hierarchy"
 TITLE = "Encoding decides translations, group decides rotations"
 ALT = (
     "Heat maps, one a group: encodings as rows, transformations as columns. The number is the "
-    "largest measured error of random-weight networks; a frame marks what theory calls symmetric."
+    "measured error of random-weight networks; a frame marks what theory calls symmetric."
 )
 NAMES = {"quarter_turn": "quarter turn", "turn_45": "45° turn"}
 
@@ -36,7 +41,8 @@ def table(analysis: Analysis) -> pd.DataFrame:
     )
     result = result.reset_index()
     symmetric = result["expected_symmetric"].astype(bool)
-    agrees = np.where(symmetric, result["largest"] <= ROUNDING, result["smallest"] > CLEARLY_MOVED)
+    unmoved, moved = result["largest"] <= DOUBLE_ROUNDING, result["smallest"] > DOUBLE_MOVED
+    agrees = np.where(symmetric, unmoved, moved)
     return result.assign(expected_symmetric=symmetric, agrees=agrees)
 
 
@@ -62,27 +68,36 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         for _, row in part.iterrows():
             _square(axis, row, moves.index(row["transformation"]),
                     encodings.index(row["positional"]))  # fmt: skip
-        style.panel_title(axis, title or plain(part["group"].iloc[0]))
+        style.panel_title(axis, title or plain(part["group"].iloc[0]), columns)
     style.note(figure, [
-        "Number: largest relative error over random networks, float32.",
-        f"Dark: at most {small(ROUNDING)}, rounding. Framed: symmetric in theory. "
-        "Bold with !: measurement and theory disagree. No network is trained here.",
+        "Number: invariance error of the logits, the worst of the random networks: the largest "
+        "where theory says symmetric (framed), the smallest elsewhere.",
+        f"Dark: rounding, float64 (at most {small(DOUBLE_ROUNDING)}). Bold with !: measurement and "
+        "theory disagree. A 45° turn also measures interpolation. Nothing is trained here.",
     ])  # fmt: skip
     return figure
 
 
 def _square(axes: Axes, row: pd.Series, x: int, y: int) -> None:
-    # Dark means symmetric: from 1e-8 (dark) to 1 (light), the same scale in every study.
-    place = np.clip((np.log10(max(row["largest"], 1e-12)) + 8) / 8, 0, 1)
+    shown = row["largest"] if row["expected_symmetric"] else row["smallest"]
+    # Dark means symmetric: from 1e-9 (dark) to 1 (light), the same scale in every study.
+    place = np.clip((np.log10(max(shown, 1e-12)) + 9) / 9, 0, 1)
     colour = sns.color_palette("crest_r", as_cmap=True)(0.1 + 0.9 * place)
     axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER))
     ink = style.ink_on(colour)
     if row["expected_symmetric"]:
         axes.add_patch(Rectangle((x + 0.07, y + 0.09), 0.86, 0.82, facecolor="none",
                                  edgecolor=ink, linewidth=0.9))  # fmt: skip
-    text = small(row["largest"]) + ("" if row["agrees"] else " !")
+    text = _short(shown) + ("" if row["agrees"] else " !")
     axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=6, color=ink,
               fontweight="normal" if row["agrees"] else "bold")  # fmt: skip
+
+
+def _short(value: float) -> str:
+    """Rounding has no second digit worth printing."""
+    if value == 0 or value >= 0.1:
+        return small(value)
+    return f"{value:.0e}".replace("e-0", "e-")
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:

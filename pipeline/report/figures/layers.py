@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import ErrorScale, whole_axis
+from pipeline.report.figures.axes import ErrorScale
 from pipeline.report.names import ROUNDING, SETTING
 from pipeline.report.words import plain, small
 
 NAME = "layers"
 TITLE = "Equivariance error, layer by layer"
 ALT = (
-    "Relative equivariance error on a log axis against the layer's place in the network, one "
+    "Relative equivariance error on a log axis for every layer from input to output, one "
     "panel a depth, one line a cell."
 )
 KEYS = ["id", "label", *SETTING, "depth", "group", "positional"]
 COLUMNS = 3
+MOST_NAMES = 9  # on one axis
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -45,24 +47,42 @@ def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
     look = analysis.look
     for axis, (title, part) in zip(flat, parts, strict=False):
         scale.apply(axis, "y")
+        order = layer_order(part)
         for cell, line in part.groupby("id", sort=False):
             group, encoding = line["group"].iloc[0], line["positional"].iloc[0]
-            (drawn,) = axis.plot(line["layer_index"], scale.place(line["error"]), linewidth=0.9,
+            places = [order.index(name) for name in line["layer"]]
+            (drawn,) = axis.plot(places, scale.place(line["error"]), linewidth=0.9,
                                  color=look.colours[group], marker=look.markers[encoding],
                                  markersize=4, markeredgecolor=style.INK,
                                  markeredgewidth=0.35)  # fmt: skip
             style.tag(drawn, cell)
-        whole_axis(axis.xaxis)
-        axis.set_xlabel("Layer (from the input)")
-        style.panel_title(axis, title)
+        _name_layers(axis, order)
+        style.panel_title(axis, title, columns)
     for row in axes:
         row[0].set_ylabel("Relative equivariance error")
     style.legend(figure, ("Group", look.group_handles()), ("Encoding", look.encoding_handles()))
     style.note(figure, [
-        "Largest over the elements of the cell's own group and over seeds; C1 is measured under "
-        "quarter turns of space alone. Shaded: float32 rounding.",
+        "Every layer alone, fed the upright features; largest error over the elements of the "
+        "cell's own group and over seeds. C1 is measured under quarter turns of space. Shaded: "
+        "float32 rounding.",
     ])  # fmt: skip
     return figure
+
+
+def layer_order(layers: pd.DataFrame) -> list[str]:
+    """Return the names of all layers of a panel from the input on.
+
+    Networks of one panel may lack a layer (no position to add), so places go by name.
+    """
+    last = layers.groupby("layer")["layer_index"].max()
+    return sorted(last.index, key=lambda name: (last[name], name))
+
+
+def _name_layers(axis: Axes, order: list[str]) -> None:
+    step = -(-len(order) // MOST_NAMES)
+    names = [plain(name, 14) for name in order[::step]]
+    axis.set_xticks(range(0, len(order), step), names, rotation=40, ha="right",
+                    rotation_mode="anchor")  # fmt: skip
 
 
 def caption(layers: pd.DataFrame, analysis: Analysis) -> str:

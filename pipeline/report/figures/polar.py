@@ -46,7 +46,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             axis.set_visible(True)
             _circle(axis, part[part["positional"] == encoding], analysis.look)
             name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
-            style.panel_title(axis, name)
+            style.panel_title(axis, name, columns)
     style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
     style.note(figure, ["Radius: accuracy, 0 at the centre. Dots: exact quarter turns."])
     return figure
@@ -55,7 +55,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
 def _circle(axis: Any, rows: pd.DataFrame, look: style.Look) -> None:
     axis.set_theta_zero_location("N")
     axis.set_ylim(0, 1)
-    axis.set_rlabel_position(157)
+    axis.set_rlabel_position(135)
     axis.yaxis.set_major_locator(FixedLocator([0.5, 1.0]))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
     axis.xaxis.set_major_locator(FixedLocator(np.radians([0, 90, 180, 270]).tolist()))

@@ -28,7 +28,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
     trials = analysis.trials
     scores = trials["validation_accuracy"].to_numpy(dtype=np.float64, na_value=np.nan)
     trials = trials[(trials["status"] == "completed") & np.isfinite(scores)]
-    if trials.empty:
+    if trials.empty or trials.groupby("id").size().max() < 2:
         return pd.DataFrame()
     columns = ["id", "label", *SETTING, "depth", "group", "positional", "trial",
                "validation_accuracy"]  # fmt: skip
@@ -54,7 +54,7 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
                     _steps(axis, cell, line, style.dash(depths.index(line["depth"].iloc[0])),
                            analysis.look.colours[group])  # fmt: skip
                 name = f"{plain(group, 12)}, {plain(encoding, 14)}"
-                style.panel_title(axis, f"{name}, {title}" if title else name)
+                style.panel_title(axis, f"{name}, {title}" if title else name, len(encodings))
     fit_percent(axes[0][0], trials["validation_accuracy"].min(), trials["best"].max())
     whole_axis(axes[0][0].xaxis)
     axes[0][0].set_xlim(0.6, trials["trial"].max() + 1.4)

@@ -157,6 +157,14 @@ def note(figure: Figure, sentences: list[str]) -> None:
     figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.5, color=MUTED)
 
 
-def panel_title(axes: Axes, text: str) -> None:
-    """Title a panel; long names are cut, not overlapped."""
-    axes.set_title(plain(text, 44))
+def panel_title(axes: Axes, text: str, columns: int) -> None:
+    """Title one of so many panels in a row, in two lines where one does not hold the name."""
+    width = 78 // columns
+    axes.set_title("\n".join(textwrap.wrap(plain(text, 2 * width), width)[:2]))
+
+
+def name_row(first: Axes, title: str) -> None:
+    """Name a row of panels at its left end, above what the axis says."""
+    if title:
+        wrapped = "\n".join(textwrap.wrap(plain(title, 60), 24))
+        first.set_ylabel("\n".join(filter(None, [wrapped, first.get_ylabel()])))

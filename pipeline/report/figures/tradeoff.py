@@ -55,7 +55,8 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
             if not is_zoom:
                 here.text(scale.start * 1.15, 0.02, "float32 rounding", fontsize=6,
                           color=style.MUTED, transform=here.get_xaxis_transform())  # fmt: skip
-            style.panel_title(here, f"{title} – the accurate cells" if is_zoom else title)
+            words = [title, "zoom"] if is_zoom else [title]
+            style.panel_title(here, ": ".join(filter(None, words)), columns)
     for spare in range(len(parts), blocks * columns):
         for row in range(len(bands)):
             axes[(spare // columns) * len(bands) + row][spare % columns].set_visible(False)
@@ -65,13 +66,16 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         ("Group", analysis.look.group_handles()),
         ("Encoding", analysis.look.encoding_handles()),
     )
-    style.note(figure, [*panels.seed_notes(analysis.cells, analysis.settings.confidence), NOTE])
+    notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)
+    if cells["runs_finished"].max() > 1:
+        notes.append("Small dots: single runs.")
+    style.note(figure, [*notes, NOTE])
     return figure
 
 
 NOTE = (
-    "Small dots: single runs. Ringed and joined: Pareto front (errors within the shaded zone of "
-    "float32 rounding count as equal)."
+    "Ringed and joined: Pareto front (errors within the shaded zone of float32 rounding count as "
+    "equal)."
 )
 
 

@@ -60,7 +60,7 @@ def draw(turn: pd.DataFrame, analysis: Analysis) -> Figure:
             for offset, (measure, _) in enumerate(ROWS):
                 _lines(axes[index * len(ROWS) + offset][column], mine, measure, analysis.look)
             name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
-            style.panel_title(axes[index * len(ROWS)][column], name)
+            style.panel_title(axes[index * len(ROWS)][column], name, len(encodings))
     for row, line in enumerate(axes):
         line[0].set_ylabel(ROWS[row % len(ROWS)][1])
     for axis in axes[-1]:

@@ -44,7 +44,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     percent_axis(axis.xaxis)
     axis.set_xlabel("Accuracy on upright images")
     marks = [
-        _handle("|", "won, validation", 9),
+        _handle("|", "winning trial", 9),
         _handle("o", "seeds, validation", 5),
         _handle("x", "seeds, test", 4.5),
     ]
