@@ -19,11 +19,9 @@ from pipeline import confirm, stage, sweep
 from pipeline.params import Params
 from pipeline.work import Context, Task
 
-CELLS = 3
-
 
 def study(**sweep_section: Any) -> Params:
-    """A small study of three cells; keywords change its sweep section."""
+    """A small study of three cells and four trials; keywords change its sweep section."""
     return Params.model_validate(
         {
             "study": "fake",
@@ -71,8 +69,12 @@ def study(**sweep_section: Any) -> Params:
 
 @dataclass(frozen=True)
 class FakeData:
-    """What configurations need to know of a data set."""
+    """What configurations need to know of a data set; there are no images."""
 
+    train: None = None
+    validation: None = None
+    test: None = None
+    test_turned: None = None
     in_channels: int = 1
     num_classes: int = 10
     image_size: int = 8
@@ -132,26 +134,26 @@ def fake_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[st
 
 
 def faulty_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Fail in the way of the cell's group: an error, NaN, or a hang; once, kill the worker."""
-    config = task.payload["configuration"]
-    first = not Path("killed.txt").exists()
+    """Fail in the way of the cell's group: an error, NaN; D4 kills its worker and hangs, once."""
     value = fake_trial(task, data, context)
-    if config["group"] == "C1":
+    group = task.payload["configuration"]["group"]
+    if group == "C1":
         raise ValueError("this cell always fails")
-    if config["group"] == "C4":
+    if group == "C4":
         value["row"]["validation_accuracy"] = float("nan")
-    if first and config["group"] == "D4":
-        Path("killed.txt").touch()
+    if group == "D4" and first_time("killed"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return value
-
-
-def hanging_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Hang without looking at the clock in the first trial of the first cell."""
-    value = fake_trial(task, data, context)
-    if task.payload["configuration"]["group"] == "C1":
+    if group == "D4" and first_time("hung"):
         time.sleep(3600)
     return value
+
+
+def first_time(name: str) -> bool:
+    """Whether this is asked for the first time in this study."""
+    path = Path(os.environ["FAKE_STARTS"]).with_name(name)
+    known = path.exists()
+    path.touch()
+    return not known
 
 
 def fake_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -183,7 +185,6 @@ def fake_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> 
 FUNCTIONS = {
     "fake_trial": fake_trial,
     "faulty_trial": faulty_trial,
-    "hanging_trial": hanging_trial,
     "fake_confirmation": fake_confirmation,
 }
 

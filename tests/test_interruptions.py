@@ -1,0 +1,190 @@
+"""Real processes: signals, dead callers, dead drivers and workers, many starts at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from pipeline import records
+from pipeline.guard import started_by
+
+FAKE = Path(__file__).with_name("fake_study.py")
+KEYS = ["cell", "trial", "learning_rate", "channels", "status", "validation_accuracy"]
+
+
+class Stage:
+    """Starts of one stage of the fake study, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def start(
+        self, *arguments: str, ray: bool = False, seconds: float = 0, shell: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """Start the stage in a process group of its own, perhaps under a shell that waits."""
+        environment = {
+            **os.environ,
+            "FAKE_STARTS": str(self.folder / "starts.txt"),
+            "FAKE_SECONDS": str(seconds),
+            "GSA_ENGINE": "" if ray else "in-process",
+            "PYTHONPATH": str(FAKE.parent.parent),
+        }
+        command = [sys.executable, str(FAKE), *(arguments or ("sweep", "fake_trial"))]
+        if shell:
+            command = ["sh", "-c", '"$@" & echo $! > pid; wait', "sh", *command]
+        self.started.append(
+            subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdout=(self.folder / "out.txt").open("ab"),
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        )
+        return self.started[-1]
+
+    def wait_for(self, count: int, limit: float = 60) -> None:
+        """Wait until so many trials have been started."""
+        end = time.monotonic() + limit
+        while self.starts().total() < count:
+            assert time.monotonic() < end, self.output()
+            time.sleep(0.05)
+
+    def starts(self) -> Counter[str]:
+        path = self.folder / "starts.txt"
+        return Counter(path.read_text().splitlines() if path.exists() else [])
+
+    def output(self) -> str:
+        return (self.folder / "out.txt").read_text()
+
+    def trials(self) -> pd.DataFrame:
+        return records.read(self.folder / "data/sweep/digits/trials.parquet", records.TRIALS)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage whose processes are gone when the test is."""
+    stage = Stage(tmp_path)
+    yield stage
+    for process in stage.started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The trials of a sweep that nothing happened to."""
+    stage = Stage(tmp_path_factory.mktemp("whole"))
+    assert stage.start().wait(60) == 0, stage.output()
+    return stage.trials()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_stage_and_the_same_command_goes_on(
+    stage: Stage, whole: pd.DataFrame, number: signal.Signals
+) -> None:
+    process = stage.start(seconds=0.3)
+    stage.wait_for(3)
+    os.killpg(process.pid, number)
+    assert process.wait(10) == 128 + number
+    last = stage.output().splitlines()[-1]
+    kept = "what is finished is kept, the same command goes on"
+    assert last == f"sweep: ended by {number.name}; {kept}"
+    assert stage.start().wait(60) == 0, stage.output()
+    pd.testing.assert_frame_equal(stage.trials()[KEYS], whole[KEYS])
+    assert stage.starts().total() <= 13
+
+
+def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -> None:
+    shell = stage.start(seconds=0.3, shell=True)
+    stage.wait_for(1)
+    pid = int((stage.folder / "pid").read_text())
+    shell.kill()
+    shell.wait()
+    end = time.monotonic() + 10
+    while is_running(pid):
+        assert time.monotonic() < end, "the sweep is an orphan"
+        time.sleep(0.1)
+    assert "ended by SIGTERM" in stage.output()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and is more than a name waiting for its parent."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_of_many_starts_at_once_one_runs_and_the_others_name_it(stage: Stage) -> None:
+    first = stage.start(seconds=0.5)
+    stage.wait_for(1)
+    others = [stage.start() for _ in range(3)]
+    assert [other.wait(30) for other in others] == [2, 2, 2]
+    assert stage.output().count(f"already running here (pid {first.pid} on ") == 3
+    first.kill()
+    first.wait()
+    assert stage.start().wait(60) == 0, "a lock without a holder held"
+
+
+@pytest.mark.ray
+def test_faults_of_workers_are_rows_or_retries(stage: Stage, whole: pd.DataFrame) -> None:
+    process = stage.start("sweep", "faulty_trial", "3", ray=True)
+    assert process.wait(120) == 0, stage.output()
+    trials = stage.trials().set_index("group")
+    assert trials.groupby("group")["status"].value_counts().to_dict() == {
+        ("C1", "failed"): 4,
+        ("C4", "diverged"): 4,
+        ("D4", "completed"): 3,
+        ("D4", "timeout"): 1,
+    }
+    assert trials.loc["C1", "reason"].str.startswith("ValueError: this cell always fails").all()
+    executed = stage.starts()
+    assert (len(executed), executed.total()) == (12, 13), "only the killed trial is retried"
+    assert "a worker process died in digits gsa-D4" in stage.output()
+    assert len(stage.output().splitlines()) == 12 + 3, "Ray was heard"
+
+
+@pytest.mark.ray
+def test_a_killed_driver_leaves_no_process_and_loses_nothing(
+    stage: Stage, whole: pd.DataFrame
+) -> None:
+    driver = stage.start(ray=True, seconds=0.5)
+    stage.wait_for(5)
+    family = psutil.Process(driver.pid).children(recursive=True)
+    raylet = next(child.pid for child in family if child.name() == "raylet")
+    assert started_by(raylet)
+    assert listening({driver.pid, *(child.pid for child in family)}) <= {"127.0.0.1"}
+    driver.kill()
+    driver.wait()
+    end = time.monotonic() + 10
+    while left := [pid for pid in started_by(raylet) if is_running(pid)]:
+        assert time.monotonic() < end, f"still there: {left}"
+        time.sleep(0.1)
+    before = stage.starts().total()
+    assert stage.start(ray=True).wait(120) == 0, stage.output()
+    pd.testing.assert_frame_equal(stage.trials()[KEYS], whole[KEYS])
+    assert stage.starts().total() <= 12 + 2, "more than what was in flight ran again"
+    assert stage.starts().total() > before
+
+
+def listening(pids: set[int]) -> set[str]:
+    """Addresses on which any of the processes takes connections."""
+    return {
+        connection.laddr.ip.removeprefix("::ffff:")
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.pid in pids
+    }

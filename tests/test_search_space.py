@@ -1,0 +1,122 @@
+"""Cells, configurations, and proposals that depend on seed, cell and number alone."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from typing import Any
+
+import optuna
+import pytest
+from fake_study import FakeData, study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from pipeline.params import Params
+from pipeline.proposals import GENERATION, Proposer
+from pipeline.search_space import Cell, cells, configuration, distributions
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+SPACE = {
+    "learning_rate": {"low": 0.001, "high": 0.01, "log": True},
+    "dropout": {"low": 0.0, "high": 0.2, "step": 0.05},
+    "channels": {"low": 8, "high": 32, "step": 8},
+    "heads": {"choices": [2, 4]},
+}
+
+
+def searched() -> Params:
+    params = study(search_space=SPACE)
+    assert params.sweep.search_space.keys() == SPACE.keys()
+    return params
+
+
+def run_in_order(sampler: str, seed: int, count: int, parallel: int, shuffle: int) -> list[Any]:
+    """Propose and finish trials with `parallel` of them running, finishing in any order."""
+    proposer = Proposer(sampler, seed, "cell", distributions(searched().sweep.search_space))
+    draw, trials, running = random.Random(shuffle), [], []
+    while len(trials) < count or running:
+        needed = trials[: proposer.needed(len(trials))]
+        ready = len(trials) < count and all(t.state.is_finished() for t in needed)
+        if ready and len(running) < parallel:
+            sampled = proposer.propose(len(trials), trials)
+            running.append(len(trials))
+            trials.append(trial_of(proposer, sampled, TrialState.RUNNING))
+            continue
+        number = running.pop(draw.randrange(len(running)))
+        trials[number] = trial_of(proposer, trials[number].params, TrialState.COMPLETE)
+    return [trial.params for trial in trials]
+
+
+def trial_of(proposer: Proposer, params: dict[str, Any], state: TrialState) -> FrozenTrial:
+    done = state == TrialState.COMPLETE
+    value = params["learning_rate"] - params["dropout"] if done else None
+    return create_trial(state=state, value=value, params=params, distributions=proposer.space)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_the_same_seed_proposes_the_same_whatever_finishes_first(sampler: str) -> None:
+    count = 2 * GENERATION + 3
+    one_by_one = run_in_order(sampler, 0, count, parallel=1, shuffle=0)
+    for parallel, shuffle in [(2, 1), (7, 2)]:
+        assert run_in_order(sampler, 0, count, parallel, shuffle) == one_by_one
+    assert run_in_order(sampler, 1, count, parallel=1, shuffle=0) != one_by_one
+
+
+def test_no_proposal_comes_twice() -> None:
+    proposals = [json.dumps(p) for p in run_in_order("tpe", 0, 30, parallel=2, shuffle=0)]
+    assert len(set(proposals)) == 30
+
+
+def test_cells_draw_differently() -> None:
+    space = distributions(searched().sweep.search_space)
+    one, other = (Proposer("random", 0, name, space).propose(0, []) for name in ("one", "other"))
+    assert one != other
+
+
+def test_distributions_do_not_follow_the_order_of_lines() -> None:
+    space = searched().sweep.search_space
+    backwards = dict(reversed(space.items()))
+    assert list(distributions(space).items()) == list(distributions(backwards).items())
+
+
+def test_cells_are_all_combinations_in_order() -> None:
+    params = study(group=["C1", "C4"], positional=["none", "relative"], depth=[1, 2])
+    found = [(cell.group, cell.positional, cell.depth) for cell in cells(params)]
+    assert found == list(itertools.product(["C1", "C4"], ["none", "relative"], [1, 2]))
+
+
+def test_a_configuration_is_flat_and_whole() -> None:
+    params = searched()
+    cell = cells(params)[0]
+    sampled = Proposer("random", 0, cell.name, distributions(params.sweep.search_space))
+    config = configuration(cell, sampled.propose(0, []), params, FakeData())
+    assert json.loads(json.dumps(config)) == config
+    expected = (
+        "model group positional depth tokens form heads window encoding channels "
+        "feedforward_ratio dropout learning_rate weight_decay label_smoothing batch_size epochs "
+        "seed in_channels num_classes image_size"
+    )
+    assert set(config) == set(expected.split())
+    assert isinstance(config["channels"], int)
+    assert isinstance(config["heads"], int)
+    assert not any(isinstance(value, dict | tuple) for value in config.values())
+
+
+def test_widths_meet_the_budget_of_parameters() -> None:
+    from gsa_core import build_model, count_parameters
+
+    space = {"learning_rate": SPACE["learning_rate"]}
+    params = study(search_space=space, match_parameters=5000)
+    counts = []
+    for cell in cells(params):
+        config = configuration(cell, {"learning_rate": 0.003}, params, FakeData())
+        model = build_model(
+            group=cell.group, depth=1, image_size=8, channels=config["channels"], num_heads=4
+        )
+        counts.append(count_parameters(model))
+    assert all(abs(count - 5000) < 1000 for count in counts), counts
+
+
+def test_names_of_cells_tell_them_apart() -> None:
+    assert Cell("gsa", "C1", "none", 1, "stem").name != Cell("gsa", "C1", "none", 11, "stem").name
