@@ -15,7 +15,8 @@ from pipeline.report.words import plain
 
 def text(value: object, limit: int = 4000) -> str:
     """Return text that is text in HTML, in an attribute too."""
-    return html.escape(plain(value, limit), quote=True)
+    # A number and its per cent sign stay on one line.
+    return html.escape(plain(value, limit).replace(" %", "\N{NO-BREAK SPACE}%"), quote=True)
 
 
 def lines(value: object, limit: int = 4000) -> str:

@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 
-from pipeline.report import method, origin, summary, tables
+from pipeline.report import measures, method, origin, summary, tables
 from pipeline.report.analysis import Analysis
 from pipeline.report.gallery import Drawn
 from pipeline.report.words import plain
@@ -70,7 +70,8 @@ def _verdicts(analysis: Analysis) -> str:
         return "No comparison: no cell shares data set, depth and tokens with the baseline."
     columns = {"label": "cell", "measure": "test images", "baseline_label": "against",
                "verdict": "verdict"}  # fmt: skip
-    return table(rows[list(columns)].rename(columns=columns))
+    named = rows.assign(measure=rows["measure"].map(measures.SHORT))
+    return table(named[list(columns)].rename(columns=columns))
 
 
 def _failures(analysis: Analysis) -> str:

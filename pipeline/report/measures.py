@@ -30,6 +30,13 @@ FLOPS = Measure("flops", "FLOPs an image", "cost")
 SECONDS = Measure("seconds", "Training seconds", "cost")
 MEMORY = Measure("peak_memory_bytes", "Peak memory, bytes", "cost")
 
+# What a test accuracy is called where its column is one of three.
+SHORT = {
+    UPRIGHT.column: "upright",
+    QUARTER.column: "quarter-turned",
+    ANY_ANGLE.column: "any angle",
+}
+
 FRACTIONS = (
     UPRIGHT, QUARTER, ANY_ANGLE, VALIDATION, TUNED, CONSISTENCY, CONSISTENCY_MIRROR,
     CONSISTENCY_TURNED,

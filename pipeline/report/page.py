@@ -22,11 +22,6 @@ DARK = {
 }  # fmt: skip
 OUTCOMES = {HOLDS: "holds", FAILS: "fails", UNTOLD: "unsure", NO_DATA: "none"}
 FILTER_NAMES = {"positional": "encoding"}
-MEASURE_NAMES = {
-    measures.UPRIGHT.column: "upright",
-    measures.QUARTER.column: "quarter-turned",
-    measures.ANY_ANGLE.column: "any angle",
-}
 
 
 def page(analysis: Analysis, drawn: list[Drawn], documents: dict[str, str]) -> str:
@@ -207,7 +202,7 @@ def _verdicts(analysis: Analysis) -> str:
             f"tokens with the baseline {html.text(baseline)}.</p>"
         )
     frame = pd.DataFrame({
-        "id": rows["id"], "cell": rows["label"], "test images": rows["measure"].map(MEASURE_NAMES),
+        "id": rows["id"], "cell": rows["label"], "test images": rows["measure"].map(measures.SHORT),
         "against": rows["baseline_label"], "verdict": rows["verdict"],
     })  # fmt: skip
     caption = (

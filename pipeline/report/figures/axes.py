@@ -82,10 +82,13 @@ def percent_axis(axis: Axis) -> None:
 
 
 def fit_percent(axes: Axes, low: float, high: float) -> None:
-    """Fit the y axis to fractions between `low` and `high`, never beyond 0 and 1 by much."""
-    margin = 0.06 * max(high - low, 0.01)
-    axes.set_ylim(max(low - margin, -0.02), min(high + margin, 1.0 + 0.3 * margin))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    """Fit the y axis to fractions, with room for whole marks; ticks stay between 0 and 100 %."""
+    margin = 0.07 * max(high - low, 0.01)
+    low, high = low - margin, high + margin
+    axes.set_ylim(low, high)
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    inside = [tick for tick in ticks if max(low, -1e-9) <= tick <= min(high, 1 + 1e-9)]
+    axes.yaxis.set_major_locator(FixedLocator(inside))
     percent_axis(axes.yaxis)
 
 

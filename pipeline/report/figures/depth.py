@@ -21,11 +21,7 @@ ALT = (
     "intervals."
 )
 MOST_LINES = 9  # in one panel; beyond that every encoding gets a row of its own
-SHOWN = (
-    (measures.UPRIGHT.column, "upright"),
-    (measures.QUARTER.column, "quarter-turned"),
-    (measures.ANY_ANGLE.column, "any angle"),
-)
+SHOWN = tuple(measures.SHORT.items())
 
 
 def table(analysis: Analysis) -> pd.DataFrame:

@@ -22,11 +22,7 @@ ALT = (
     "Heat maps with groups as rows and positional encodings as columns; the number in each cell "
     "is the mean test accuracy in per cent, darker is more accurate."
 )
-SHOWN = (
-    (measures.UPRIGHT.column, "upright"),
-    (measures.QUARTER.column, "quarter-turned"),
-    (measures.ANY_ANGLE.column, "any angle"),
-)
+SHOWN = tuple(measures.SHORT.items())
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
