@@ -117,7 +117,7 @@ class PointGroup:
         turns[m == 1, :, 1] *= -1
         return turns
 
-    @cached_property
+    @property
     def relative(self) -> Int[Tensor, "order order"]:
         """``relative[h, h'] = h^-1 h'``: the group offset of two frames, left invariant."""
         return self.product[self.inverse]
