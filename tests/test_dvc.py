@@ -100,8 +100,9 @@ def template(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     ignored = shutil.ignore_patterns("__pycache__", ".*cache")
     for name in ("gsa_core", "pipeline"):
         shutil.copytree(root / name, folder / name, ignore=ignored)
-    for name in ("params.yaml", ".dvcignore", ".gitignore"):
+    for name in (".dvcignore", ".gitignore"):
         shutil.copy(root / name, folder / name)
+    shutil.copy(root / "tests" / "study.yaml", folder / "params.yaml")
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(root / ".dvc" / name, folder / ".dvc" / name)

@@ -21,7 +21,7 @@ from pipeline.errors import UserError
 from pipeline.params import Params, load_params
 from pipeline.strict_yaml import KeyPath
 
-DEFAULT = (Path(__file__).resolve().parent.parent / "params.yaml").read_text()
+DEFAULT = (Path(__file__).resolve().parent / "study.yaml").read_text()
 SECONDS, MEBIBYTES = 2, 200
 
 
@@ -55,12 +55,18 @@ def refused(tmp_path: Path, text: str | bytes) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_default_study_is_read_as_written(tmp_path: Path) -> None:
+def test_study_of_the_project_is_valid(root: Path) -> None:
+    text = (root / "params.yaml").read_text()
+    params = load_params(root / "params.yaml")
+    assert params.model_dump(mode="json", exclude_unset=True) == yaml.safe_load(text)
+
+
+def test_study_is_read_as_written(tmp_path: Path) -> None:
     params = read(tmp_path, DEFAULT)
     assert params.sweep.group == ("C1", "C4", "D4")
     assert params.sweep.positional == ("none", "absolute", "relative")
     assert params.sweep.search_space["learning_rate"].log is True
-    assert params.model_dump(mode="json", exclude_defaults=True) == yaml.safe_load(DEFAULT)
+    assert params.model_dump(mode="json", exclude_unset=True) == yaml.safe_load(DEFAULT)
 
 
 def test_parameters_do_not_change_after_reading(tmp_path: Path) -> None:
@@ -330,9 +336,7 @@ def valid_studies(draw: st.DrawFn) -> str:
 @given(text=valid_studies())
 def test_valid_study_is_accepted(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     params = read(tmp_path_factory.mktemp("valid"), text)
-    assert (
-        params.model_dump(mode="json", exclude_defaults=True).keys() == yaml.safe_load(text).keys()
-    )
+    assert params.model_dump(mode="json", exclude_unset=True).keys() == yaml.safe_load(text).keys()
 
 
 @settings(max_examples=100, deadline=None)
