@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pipeline.strict_yaml import Document, KeyPath
-from pipeline.value_kinds import Kind, Several, nearest
+from pipeline.value_kinds import Kind, OneOf, Several, nearest
 
 __all__ = ["Problem", "explain"]
 
@@ -78,8 +78,9 @@ def _explain_one(item: Any, model: type[BaseModel], values: Any) -> Problem:
         owner = _resolve(model, item["loc"][:-1])[1]
         return _unknown_key(path, list(_keys(owner)), values, model)
     if item["loc"][-1:] == ("[key]",) and isinstance(kind, Kind):
-        names = kind.accepts.split(", ")
-        return Problem(path, "unknown name", kind.accepts, nearest(path[-1], names))
+        if not isinstance(kind, OneOf):
+            return Problem(path, "unfit name", kind.accepts, kind.meant(path[-1]))
+        return Problem(path, "unknown name", kind.accepts, nearest(path[-1], kind.words))
     if item["type"] == "missing":
         return Problem(path, "missing", _accepted(kind))
     if isinstance(kind, Several) and isinstance(got, list):
@@ -164,7 +165,13 @@ def _accepted(found: Any) -> str:
     keys = ", ".join(_keys(found))
     if keys:
         return f"a mapping with the keys {keys}"
+    if typing.get_origin(found) is dict and _keys_of_values(found):
+        return f"a mapping of names to mappings with the keys {_keys_of_values(found)}"
     return "a mapping of names to {low, high, log, step} or {choices}"
+
+
+def _keys_of_values(found: Any) -> str:
+    return ", ".join(_keys(_unwrap(typing.get_args(found)[1])))
 
 
 def _dotted(path: KeyPath) -> str:

@@ -7,18 +7,19 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 
-from pipeline.datasets.registry import SOURCES
 from pipeline.errors import UserError
 from pipeline.param_problems import Problem, explain
 from pipeline.strict_yaml import read_yaml
 from pipeline.study_rules import SEARCHABLE, broken_rules
 from pipeline.value_kinds import (
+    Either,
     Flag,
     GroupName,
     Number,
     OneOf,
     OrNull,
     Several,
+    Text,
     Whole,
     Word,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "Choices",
     "Confirm",
     "Interval",
+    "OwnSource",
     "Params",
     "Prepare",
     "Report",
@@ -50,13 +52,43 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+class OwnSource(Section):
+    """A data set of the user's own: where it is and what every image of it becomes."""
+
+    kind: Annotated[str, OneOf(("folder", "arrays", "parquet"))]
+    path: Annotated[str, Text()]
+    size: Annotated[int, Whole(4, 1024)]
+    fit: Annotated[str, OneOf(("resize", "crop", "pad"))]
+    channels: Annotated[int, Either((1, 3))]
+    dtype: Annotated[str, OneOf(("uint8", "float32"))] = "uint8"
+    splits: Annotated[str, OneOf(("made", "given"))] = "made"
+    min_count: Annotated[int, Whole(1, 10**9)] = 1
+    on_bad_image: Annotated[str, OneOf(("error", "skip"))] = "error"
+    group_pattern: Annotated[str | None, OrNull(Text(), "no groups")] = None  # of a folder
+    image_column: Annotated[str, Text()] = "image"  # these three of parquet
+    label_column: Annotated[str, Text()] = "label"
+    group_column: Annotated[str | None, OrNull(Text(), "no groups")] = None
+    title: Annotated[str | None, OrNull(Text(), "its name")] = None
+    licence: Annotated[str | None, OrNull(Text(), "not stated")] = None
+    citation: Annotated[str | None, OrNull(Text(), "not stated")] = None
+    remarks: Annotated[str | None, OrNull(Text(), "none")] = None
+
+
 class Prepare(Section):
     """Data sets and how they are split; what is left of them is for training."""
 
-    datasets: Annotated[tuple[str, ...], Several(OneOf(tuple(SOURCES)))]
+    datasets: Annotated[tuple[str, ...], Several(Word())]
     seed: Seed
     validation_fraction: Fraction
     test_fraction: Fraction
+    # Fewer training images, of every class alike; smaller studies are part of larger ones.
+    train_fraction: Annotated[float, Number(0, 1, above=True)] = 1
+    images_per_class: Annotated[int | None, OrNull(Whole(1, 10**9), "train_fraction decides")] = (
+        None
+    )
+    # Whether splits that a source gives may share images; the card counts them either way.
+    allow_leaks: Annotated[bool, Flag()] = False
+    sources: dict[Annotated[str, Word()], OwnSource] = {}
 
 
 class Architecture(Section):

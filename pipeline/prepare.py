@@ -1,21 +1,49 @@
-"""Stage 1: raw sources to fixed, disjoint splits with a card, in data/prepare/."""
+"""Stage 1: raw sources to fixed, disjoint splits with a card, in data/prepare/.
+
+Every image is read once into a pool beside the output, in shards that an interrupted attempt
+leaves for the next one; splits are drawn from labels and checksums alone, then written in one pass.
+Memory does not depend on how many images there are.
+"""
 
 from __future__ import annotations
 
-import importlib
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.card import describe_files, describe_splits, describe_versions
-from pipeline.datasets.contact_sheet import contact_sheet
-from pipeline.datasets.parts import Images, Parts, check_parts
-from pipeline.datasets.registry import SOURCES, Source
-from pipeline.datasets.splitting import make_splits
+from pipeline.datasets.card import (
+    describe_likeness,
+    describe_reading,
+    describe_splits,
+    describe_versions,
+)
+from pipeline.datasets.contact_sheet import class_means_sheet, contact_sheet, sampled
+from pipeline.datasets.own import Opened, open_source
+from pipeline.datasets.pace import Pace
+from pipeline.datasets.parts import check_parts
+from pipeline.datasets.pool import Pooled, pool_part
+from pipeline.datasets.splitting import Listed, Selection, fewer, make_splits
 from pipeline.datasets.store import SPLITS, load_dataset, split_files
 from pipeline.datasets.turning import turn
+from pipeline.datasets.writing import Tally, write_images
+from pipeline.errors import UserError
 from pipeline.errors import main as run
-from pipeline.files import replacing_folder, write_array, write_bytes, write_json
+from pipeline.files import (
+    explaining,
+    file_sha256,
+    replacing_folder,
+    write_array,
+    write_bytes,
+    write_json,
+)
 from pipeline.params import Prepare, load_params
 
 __all__ = ["main", "prepare_all", "prepare_dataset"]
@@ -37,67 +65,193 @@ def main() -> None:
 
 def prepare_all(settings: Prepare, output: Path) -> None:
     """Write one folder a data set; the output appears when all of them are complete."""
-    with replacing_folder(output) as aside:
-        for name in settings.datasets:
-            prepare_dataset(SOURCES[name], settings, aside / name)
+    with _work_folder(output) as work:
+        with replacing_folder(output) as aside:
+            for name in settings.datasets:
+                prepare_dataset(name, settings, aside / name, work / name)
+        shutil.rmtree(work, ignore_errors=True)
     for name in settings.datasets:
         counts = load_dataset(output / name, SPLITS, verify=True).card["counts"]
         words = ", ".join(
             f"{counts[split]['total']:,} {split}" for split in ("train", "validation", "test")
         )
-        print(f"prepare: {name}: {words} images, checked, in {output / name}", flush=True)
+        _say(name, f"{words} images, checked, in {output / name}")
 
 
-def prepare_dataset(source: Source, settings: Prepare, folder: Path) -> None:
+@contextmanager
+def _work_folder(output: Path) -> Iterator[Path]:
+    """Hold the folder beside the output that keeps what an interrupted attempt has read."""
+    work = output.with_name(f".{output.name}.work.tmp")
+    with explaining(work):
+        work.mkdir(parents=True, exist_ok=True)
+        handle = os.open(work, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield work
+    except BlockingIOError:
+        raise UserError(
+            f"{output}: another process is preparing it: wait for that, or end it first"
+        ) from None
+    finally:
+        os.close(handle)
+
+
+def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> None:
     """Read, check, split and turn one data set, and write it with its card."""
-    _say(source, f"reading {source.title}")
-    parts: Parts = importlib.import_module(source.module).read()
-    check_parts(parts, source)
-    _say(source, f"splitting {sum(map(len, parts.values())):,} images")
+    with explaining(work):
+        work.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    _say(name, "opening")
+    opened = open_source(name, settings, work)
+    check_parts(opened.parts, opened.source)
+    _say(name, f"reading {sum(map(len, opened.parts.values())):,} images")
+    pooled = {
+        part: pool_part(images, part, opened.source, work) for part, images in opened.parts.items()
+    }
+    listed = {
+        part: Listed(images.labels, pooled[part].hashes, images.groups)
+        for part, images in opened.parts.items()
+    }
+    splits = _splits(settings, listed, pooled)
+    _say(name, f"writing {sum(map(len, splits.values())):,} images and the turned test")
+    _write(opened, settings, splits, listed, pooled, folder)
+
+
+def _splits(
+    settings: Prepare, listed: dict[str, Listed], pooled: dict[str, Pooled]
+) -> dict[str, Selection]:
+    """Draw the splits among the images that can be used."""
+    usable = {
+        part: np.setdiff1d(np.arange(len(images)), list(pooled[part].problems))
+        for part, images in listed.items()
+    }
     splits = make_splits(
-        parts,
+        {part: _only(listed[part], indices) for part, indices in usable.items()},
         _generator(settings.seed, _SPLITS),
         validation_fraction=settings.validation_fraction,
         test_fraction=settings.test_fraction,
+        allow_leaks=settings.allow_leaks,
     )
-    _say(source, f"turning {len(splits['test']):,} test images")
-    degrees = _generator(settings.seed, _ANGLES).uniform(0, 360, len(splits["test"]))
-    turned = turn(splits["test"].images, degrees)  # from upright images: interpolated only once
-    shown = {name: _as_the_source_has_it(split) for name, split in splits.items()}
-    arrays = {"test_turned_images.npy": turned, "test_angles.npy": degrees}
-    for name, split in shown.items():
-        arrays |= dict(zip(split_files(name), (split.images, split.labels), strict=True))
-    for file, array in arrays.items():
-        write_array(folder / file, array)
-    upright = splits["test"]
-    title = f"{source.name}: test images upright and, below each, the same turned anticlockwise"
-    sheet = contact_sheet(title, upright.images, turned, upright.labels, degrees, source.classes)
-    write_bytes(folder / "samples.png", sheet)
+    splits = {
+        name: replace(split, indices=usable[split.part][split.indices])
+        for name, split in splits.items()
+    }
+    train = splits["train"]
+    splits["train"] = fewer(
+        train,
+        listed[train.part].labels[train.indices],
+        settings.seed,
+        fraction=settings.train_fraction,
+        per_class=settings.images_per_class,
+    )
+    return splits
+
+
+def _only(listed: Listed, indices: np.ndarray) -> Listed:
+    groups = None if listed.groups is None else listed.groups[indices]
+    return Listed(listed.labels[indices], listed.hashes[indices], groups)
+
+
+def _write(
+    opened: Opened,
+    settings: Prepare,
+    splits: dict[str, Selection],
+    listed: dict[str, Listed],
+    pooled: dict[str, Pooled],
+    folder: Path,
+) -> None:
+    source = opened.source
+    files: dict[str, Any] = {}
+    tallies: dict[str, Tally] = {}
+    total = sum(map(len, splits.values())) + len(splits["test"])
+    pace = Pace(source.name, "writing", total)
+
+    def write(name: str, split: Selection, degrees: np.ndarray | None) -> Tally:
+        images, labels = pooled[split.part].images, listed[split.part].labels[split.indices]
+        tally = Tally(source.classes, images.shape[1:], images.dtype)
+        files[f"{name}_images.npy"] = write_images(
+            folder / f"{name}_images.npy",
+            images,
+            labels,
+            split.indices,
+            None if degrees is None else _turning(degrees),
+            tally,
+            pace.add,
+        )
+        return tally
+
+    for name, split in splits.items():
+        given = opened.parts[split.part].degrees
+        tallies[name] = write(name, split, None if given is None else given[split.indices])
+        write_array(folder / split_files(name)[1], listed[split.part].labels[split.indices])
+    test = splits["test"]
+    degrees = _generator(settings.seed, _ANGLES).uniform(0, 360, len(test))
+    write("test_turned", test, degrees)  # from upright images: interpolated only once
+    write_array(folder / "test_angles.npy", degrees)
+    _draw(opened, test, listed, pooled, degrees, tallies["train"], folder)
+    for path in folder.iterdir():
+        if path.name not in files:
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
     card = {
-        **describe_splits(source, shown),
-        "given_parts": {name: len(part) for name, part in parts.items()},
+        **describe_splits(source, tallies, str(pooled[test.part].images.dtype)),
+        **describe_reading(pooled),
+        **describe_likeness(splits, listed, pooled),
+        **opened.facts,
+        "given_parts": {name: len(part) for name, part in opened.parts.items()},
+        "groups": any(part.groups is not None for part in listed.values()),
         "seed": settings.seed,
         "validation_fraction": settings.validation_fraction,
         "test_fraction": settings.test_fraction,
+        "train_fraction": settings.train_fraction,
+        "images_per_class": settings.images_per_class,
         "turning": _TURNING,
-        "files": describe_files(folder, [*arrays, "samples.png"]),
+        "files": files,
         "versions": describe_versions(),
     }
     write_json(folder / "card.json", card)
 
 
-def _as_the_source_has_it(split: Images) -> Images:
-    if split.degrees is None:
-        return split
-    return Images(turn(split.images, split.degrees), split.labels, split.degrees)
+def _draw(
+    opened: Opened,
+    test: Selection,
+    listed: dict[str, Listed],
+    pooled: dict[str, Pooled],
+    degrees: np.ndarray,
+    train: Tally,
+    folder: Path,
+) -> None:
+    """Write the pictures: samples of the test upright and turned, mean training images."""
+    source = opened.source
+    names = list(source.class_names) or [f"class {label}" for label in range(source.classes)]
+    samples = sampled(listed[test.part].labels[test.indices], source.classes)
+    places = np.concatenate(samples)
+    ends = np.cumsum([0, *map(len, samples)])
+    upright = pooled[test.part].images[test.indices[places]]
+    sheet = contact_sheet(
+        f"{source.name}: test images upright and, below each, the same turned anticlockwise",
+        upright,
+        turn(upright, degrees[places]),
+        degrees[places],
+        [np.arange(start, end) for start, end in pairwise(ends)],
+        names,
+    )
+    write_bytes(folder / "samples.png", sheet)
+    title = f"{source.name}: mean training image of each class"
+    write_bytes(
+        folder / "class_means.png", class_means_sheet(title, train.class_means()[:20], names)
+    )
+
+
+def _turning(degrees: np.ndarray) -> Callable[[np.ndarray, slice], np.ndarray]:
+    return lambda images, some: turn(images, degrees[some])
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,)))
 
 
-def _say(source: Source, text: str) -> None:
-    print(f"prepare: {source.name}: {text}", flush=True)
+def _say(name: str, text: str) -> None:
+    print(f"prepare: {name}: {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import prod
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from pipeline.value_kinds import Kind, Number, Whole, nearest
 if TYPE_CHECKING:
     from pipeline.params import Interval, Params
 
-__all__ = ["SEARCHABLE", "broken_rules", "count_cells", "token_grid"]
+__all__ = ["SEARCHABLE", "broken_rules", "count_cells", "image_size", "token_grid"]
 
 # What a trial may sample, and which values make sense.
 SEARCHABLE: dict[str, Kind] = {
@@ -29,6 +30,14 @@ SEARCHABLE: dict[str, Kind] = {
 
 # Groups that map a square pixel grid's axes onto one another, so that a table of offsets exists.
 KEEPS_AXES = ("C1", "C2", "C4", "D1", "D2", "D4")
+
+# Keys of an own source that mean something for one kind alone.
+ONLY_OF = {
+    "group_pattern": "folder",
+    "image_column": "parquet",
+    "label_column": "parquet",
+    "group_column": "parquet",
+}
 
 MAX_TRIALS = 1_000_000
 MIN_TRAIN_FRACTION = 0.1
@@ -49,6 +58,9 @@ def count_cells(params: Params) -> int:
 def broken_rules(params: Params) -> Iterator[Problem]:
     """Yield a problem for every rule that a well-formed study breaks."""
     for rule in (
+        _datasets,
+        _own_sources,
+        _fewer_images,
         _splits,
         _window,
         _table,
@@ -59,6 +71,52 @@ def broken_rules(params: Params) -> Iterator[Problem]:
         _size,
     ):
         yield from rule(params)
+
+
+def _datasets(params: Params) -> Iterator[Problem]:
+    known = [*SOURCES, *params.prepare.sources]
+    for index, name in enumerate(params.prepare.datasets):
+        if name not in known:
+            yield Problem(
+                ("prepare", "datasets", index),
+                f"got {name!r}",
+                f"{', '.join(known)}, or a name of your own that prepare.sources describes",
+                nearest(name, known),
+            )
+
+
+def _own_sources(params: Params) -> Iterator[Problem]:
+    for name, own in params.prepare.sources.items():
+        path: KeyPath = ("prepare", "sources", name)
+        if name in SOURCES:
+            yield Problem(path, "the name of a known data set", "a name of your own")
+        for key, kind in ONLY_OF.items():
+            if own.kind != kind and key in own.model_fields_set:
+                yield Problem((*path, key), f"set beside kind: {own.kind}", f"only kind: {kind}")
+        if own.group_pattern is not None:
+            try:
+                re.compile(own.group_pattern)
+            except (re.error, RecursionError, OverflowError) as error:
+                fault = f"got {own.group_pattern!r}, which is no regular expression ({error})"
+                yield Problem((*path, "group_pattern"), fault, "a regular expression")
+
+
+def _fewer_images(params: Params) -> Iterator[Problem]:
+    prepare = params.prepare
+    if prepare.images_per_class is not None and prepare.train_fraction != 1:
+        yield Problem(
+            ("prepare", "images_per_class"),
+            f"got {prepare.images_per_class} beside train_fraction {prepare.train_fraction:g}",
+            "one of the two",
+        )
+
+
+def image_size(params: Params, dataset: str) -> int | None:
+    """Height and width of a data set's images; None for a name that is not known."""
+    found = params.prepare.sources.get(dataset)
+    if found is not None:
+        return found.size
+    return SOURCES[dataset].image_size if dataset in SOURCES else None
 
 
 def _splits(params: Params) -> Iterator[Problem]:
@@ -82,10 +140,13 @@ def _window(params: Params) -> Iterator[Problem]:
         return
     path = ("sweep", "architecture", "window")
     grids = {
-        (dataset, tokens): token_grid(SOURCES[dataset].image_size, tokens)
+        (dataset, tokens): token_grid(size, tokens)
         for dataset in params.prepare.datasets
         for tokens in params.sweep.tokens
+        if (size := image_size(params, dataset)) is not None
     }
+    if not grids:
+        return
     (dataset, tokens), grid = min(grids.items(), key=lambda item: item[1])
     largest = grid - 1 + grid % 2
     accepts = f"null (global attention) or an odd number from 1 to {largest}"

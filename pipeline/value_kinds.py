@@ -12,7 +12,20 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["GroupName", "Kind", "Number", "OneOf", "OrNull", "Several", "Whole", "Word", "nearest"]
+__all__ = [
+    "Either",
+    "Flag",
+    "GroupName",
+    "Kind",
+    "Number",
+    "OneOf",
+    "OrNull",
+    "Several",
+    "Text",
+    "Whole",
+    "Word",
+    "nearest",
+]
 
 MAX_GROUP_TURNS = 64
 
@@ -161,6 +174,45 @@ class OneOf(Kind):
     def meant(self, got: Any) -> str | None:
         """Guess the nearest word; null stands for ``none`` where that is a word."""
         return nearest("none" if got is None else got, self.words)
+
+
+@dataclass(frozen=True)
+class Either(Kind):
+    """A whole number out of a few."""
+
+    numbers: tuple[int, ...]
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return " or ".join(map(str, self.numbers))
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is one of the numbers; true and 1.0 are not."""
+        return type(value) is int and value in self.numbers
+
+    def meant(self, got: Any) -> str | None:
+        """Guess the number behind quotes or 3.0."""
+        guess = Number(min(self.numbers), max(self.numbers)).meant(str(got))
+        return guess if guess in map(str, self.numbers) else None
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """Words, a path or a pattern on one line."""
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return "text of 1 to 1000 characters on one line"
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is such text."""
+        return isinstance(value, str) and 0 < len(value) <= 1000 and value.isprintable()
+
+    def meant(self, got: Any) -> str | None:
+        """Guess text behind a number."""
+        return f'"{got}"' if type(got) in (int, float) else None
 
 
 @dataclass(frozen=True)

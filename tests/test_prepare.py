@@ -16,9 +16,9 @@ import yaml
 
 from pipeline import prepare
 from pipeline.datasets import Dataset, load_dataset
-from pipeline.datasets.card import moments
 from pipeline.datasets.store import SPLITS
 from pipeline.datasets.turning import turn
+from pipeline.datasets.writing import Tally
 from pipeline.errors import UserError
 from pipeline.files import file_sha256
 from pipeline.params import Prepare
@@ -112,16 +112,25 @@ def test_moments_are_those_of_numpy(dtype: type) -> None:
     images = np.random.default_rng(0).uniform(0, 1, (5_000, 3, 2, 2)) ** 2
     images = (images * 255).astype(dtype) if dtype is np.uint8 else images.astype(dtype)
     whole = images.astype(np.float64) / (255 if dtype is np.uint8 else 1)
-    mean, std = moments(images)
+    labels = np.arange(5_000) % 7
+    tally = Tally(7, images.shape[1:], images.dtype)
+    for some in (slice(0, 1_000), slice(1_000, 5_000)):
+        tally.add(images[some], labels[some])
+    mean, std = tally.moments()
     assert mean == pytest.approx(whole.mean((0, 2, 3)), rel=1e-12)
     assert std == pytest.approx(whole.std((0, 2, 3)), rel=1e-12)
+    assert (tally.low, tally.high) == (images.min(), images.max())
+    for label in range(7):
+        expected = whole[labels == label].mean(0)
+        np.testing.assert_allclose(tally.class_means()[label], expected, rtol=1e-6)
 
 
 def test_the_card_tells_the_truth(output: Path, digits: Dataset) -> None:
     card = json.loads((output / "digits/card.json").read_text())
     assert card["licence"] == "CC BY 4.0" and "Alpaydin" in card["citation"]
     assert (card["seed"], card["validation_fraction"], card["test_fraction"]) == (3, 0.15, 0.25)
-    assert set(card["duplicates"].values()) == {0}
+    assert set(card["duplicates"].values()) == {0} and card["skipped"]["count"] == 0
+    assert card["value_range"]["train"] == [0, 1] and card["near_duplicates"]["test_in_train"] == 0
     on_disk = {path.name for path in (output / "digits").iterdir()} - {"card.json"}
     assert set(card["files"]) == on_disk
     for name, file in card["files"].items():
@@ -166,7 +175,8 @@ def test_a_failed_prepare_leaves_what_was_there(
     monkeypatch.setattr(prepare, "contact_sheet", stop)  # arrays are written, the card is not
     with pytest.raises(KeyboardInterrupt):
         prepare.prepare_all(SETTINGS, output)
-    assert [path.name for path in tmp_path.iterdir()] == ["prepare"]
+    # What is read stays for the next attempt, under a name that nobody takes for a result.
+    assert {path.name for path in tmp_path.iterdir()} == {"prepare", ".prepare.work.tmp"}
     assert (output / "digits/card.json").read_text() == "old"
 
 

@@ -67,7 +67,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def fetch(server: Server, path: Path) -> None:
-    download(server.address, path, size=len(CONTENT), sha256=SHA256)
+    download(server.address, path, size=len(CONTENT), checksum=SHA256)
 
 
 def names(folder: Path) -> list[str]:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.parts import Images
+from pipeline.datasets.likeness import NEAR, count_near
+from pipeline.datasets.pool import Pooled
 from pipeline.datasets.registry import Source
-from pipeline.datasets.splitting import count_shared, image_hashes
+from pipeline.datasets.splitting import Listed, Selection
 from pipeline.datasets.store import CARD_FORMAT
-from pipeline.files import file_sha256
+from pipeline.datasets.writing import Tally
 
-__all__ = ["describe_files", "describe_splits", "describe_versions", "moments"]
+__all__ = ["describe_likeness", "describe_reading", "describe_splits", "describe_versions"]
 
-_PACKAGES = ("numpy", "torch", "scikit-learn", "matplotlib")
-_CHUNK = 4096  # images at once: bounds the memory
+_PACKAGES = ("numpy", "torch", "scikit-learn", "matplotlib", "pillow")
+_MOST_NAMED = 1000  # bad images that are listed by name
+_PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 
 
-def describe_splits(source: Source, splits: dict[str, Images]) -> dict[str, Any]:
+def describe_splits(source: Source, tallies: dict[str, Tally], dtype: str) -> dict[str, Any]:
     """Return what the card says of the source and of what is in each split."""
-    train = splits["train"].images
-    mean, std = moments(train)
+    train = tallies["train"]
+    mean, std = train.moments()
     return {
         "format": CARD_FORMAT,
         "name": source.name,
@@ -35,27 +35,68 @@ def describe_splits(source: Source, splits: dict[str, Images]) -> dict[str, Any]
         "citation": source.citation,
         "remarks": source.remarks,
         "classes": source.classes,
-        "image_shape": list(train.shape[1:]),
-        "dtype": str(train.dtype),
+        "class_names": list(source.class_names),
+        "image_shape": list(train.class_sums.shape[1:]),
+        "dtype": dtype,
         "counts": {
-            name: {
-                "total": len(split),
-                "classes": np.bincount(split.labels, minlength=source.classes).tolist(),
-            }
-            for name, split in splits.items()
+            name: {"total": int(tally.counts.sum()), "classes": tally.counts.tolist()}
+            for name, tally in tallies.items()
         },
-        "mean": mean.tolist(),
-        "std": std.tolist(),
-        "duplicates": _duplicates(splits),
+        "value_range": {name: [tally.low, tally.high] for name, tally in tallies.items()},
+        "mean": mean,
+        "std": std,
     }
 
 
-def describe_files(folder: Path, names: Iterable[str]) -> dict[str, Any]:
-    """Return the size and checksum of each file."""
+def describe_reading(pooled: dict[str, Pooled]) -> dict[str, Any]:
+    """Return the sizes images had, and which of them could not be used."""
+    problems = [text for part in pooled.values() for text in part.problems.values()]
+    sizes = [part.sizes for part in pooled.values() if part.sizes]
+    found: dict[str, Any] = {"skipped": {"count": len(problems), "images": problems[:_MOST_NAMED]}}
+    if sizes:
+        limits = np.array(sizes)
+        found["sizes_before"] = {
+            "height": [int(limits[:, 0].min()), int(limits[:, 2].max())],
+            "width": [int(limits[:, 1].min()), int(limits[:, 3].max())],
+        }
+    return found
+
+
+def describe_likeness(
+    splits: dict[str, Selection], listed: dict[str, Listed], pooled: dict[str, Pooled]
+) -> dict[str, Any]:
+    """Return how many images stand twice, and how many of one split are, or nearly, in another."""
+    hashes = {name: listed[split.part].hashes[split.indices] for name, split in splits.items()}
+    everything = np.concatenate(list(hashes.values()))
+    near = {}
+    for one, other in _PAIRS:
+        (first, first_images), (second, second_images) = (
+            _prints(splits[name], listed, pooled) for name in (other, one)
+        )
+        near[f"{other}_in_{one}"] = count_near(first, second, (first_images, second_images))
     return {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)}
-        for name in sorted(names)
+        "duplicates": {
+            "images": len(everything) - len(np.unique(everything)),
+            **{
+                f"{other}_in_{one}": int(np.isin(hashes[other], hashes[one]).sum())
+                for one, other in _PAIRS
+            },
+        },
+        "near_duplicates": {
+            **near,
+            "meaning": f"same 64-bit print, mean difference below {NEAR:g} of the range, not equal",
+        },
     }
+
+
+def _prints(
+    split: Selection, listed: dict[str, Listed], pooled: dict[str, Pooled]
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    part = pooled[split.part]
+    return (
+        (part.prints[split.indices], listed[split.part].hashes[split.indices], split.indices),
+        part.images,
+    )
 
 
 def describe_versions() -> dict[str, str]:
@@ -63,33 +104,4 @@ def describe_versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in _PACKAGES},
-    }
-
-
-def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation by channel, on 0 to 1.
-
-    Parameters
-    ----------
-    images
-        ``(count, channels, height, width)``, uint8 or float32.
-    """
-    scale = 255.0 if images.dtype == np.uint8 else 1.0
-    axes = (0, 2, 3)
-    pixels = images[:, 0].size
-    chunks = [images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)]
-    mean = sum(chunk.sum(axes, dtype=np.float64) for chunk in chunks) / pixels
-    around = mean[:, None, None]
-    variance = sum(((chunk - around) ** 2).sum(axes) for chunk in chunks) / pixels
-    return mean / scale, np.sqrt(variance) / scale
-
-
-def _duplicates(splits: dict[str, Images]) -> dict[str, int]:
-    hashes = [image_hashes(split.images) for split in splits.values()]
-    total = sum(map(len, hashes))
-    names = list(splits)
-    pairs = [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]
-    return {
-        "images": total - len(np.unique(np.concatenate(hashes))),
-        **{f"{one}_in_{other}": count_shared(splits[one], splits[other]) for one, other in pairs},
     }

@@ -1,26 +1,34 @@
-"""A picture of samples: some test images of each class, upright and turned."""
+"""Pictures of a data set: samples of each class, upright and turned, and each class's mean."""
 
 from __future__ import annotations
 
 import io
+import warnings
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["contact_sheet"]
+__all__ = ["class_means_sheet", "contact_sheet", "sampled"]
 
 _ROWS = 3  # samples a class
 _COLUMNS = 20  # classes shown at most
+_LETTERS = 12  # of a class's name
+
+
+def sampled(labels: np.ndarray, classes: int) -> list[np.ndarray]:
+    """Return the places of the samples of each class that is shown."""
+    shown = range(min(classes, _COLUMNS))
+    return [np.flatnonzero(labels == label)[:_ROWS] for label in shown]
 
 
 def contact_sheet(
     title: str,
     upright: np.ndarray,
     turned: np.ndarray,
-    labels: np.ndarray,
     degrees: np.ndarray,
-    classes: int,
+    samples: list[np.ndarray],
+    names: list[str],
 ) -> bytes:
     """Return a PNG: a column a class, each sample above its turned version and angle.
 
@@ -30,27 +38,69 @@ def contact_sheet(
         What is shown.
     upright, turned
         The test images before and after turning, ``(count, channels, height, width)``.
-    labels, degrees
+    degrees
         ``(count,)``.
-    classes
-        Number of classes.
+    samples
+        Of each class, which images are shown.
+    names
+        Of each class.
     """
-    columns = min(classes, _COLUMNS)
-    width = max(0.75 * columns, 5)
-    figure = Figure(figsize=(width, 0.82 * 2 * _ROWS + 0.6), dpi=110, layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    columns = len(samples)
+    figure = Figure(
+        figsize=(_width(columns), 0.82 * 2 * _ROWS + 0.6), dpi=110, layout="constrained"
+    )
+    figure.suptitle(title, fontsize=11, parse_math=False)
     axes = figure.subplots(2 * _ROWS, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    for column in range(columns):
-        for row, index in enumerate(np.flatnonzero(labels == column)[:_ROWS]):
+    for column, places in enumerate(samples):
+        for row, index in enumerate(places.tolist()):
             _draw(axes[2 * row, column], upright[index])
             _draw(axes[2 * row + 1, column], turned[index])
             axes[2 * row + 1, column].set_title(f"{degrees[index]:.0f}°", fontsize=7, pad=2)
-        axes[0, column].set_title(f"class {column}", fontsize=8, pad=4)
+        _name(axes[0, column], names[column])
+    return _png(figure)
+
+
+def class_means_sheet(title: str, means: np.ndarray, names: list[str]) -> bytes:
+    """Return a PNG of the mean image of each class.
+
+    Parameters
+    ----------
+    title
+        What is shown.
+    means
+        ``(classes, channels, height, width)``, on 0 to 1.
+    names
+        Of each class.
+    """
+    columns = min(len(means), _COLUMNS)
+    figure = Figure(figsize=(_width(columns), 1.7), dpi=110, layout="constrained")
+    figure.suptitle(title, fontsize=11, parse_math=False)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for axis, mean, name in zip(axes, means, names, strict=False):
+        axis.set_axis_off()
+        _draw(axis, mean)
+        _name(axis, name)
+    return _png(figure)
+
+
+def _width(columns: int) -> float:
+    return max(0.75 * columns, 5)
+
+
+def _name(axis: Axes, name: str) -> None:
+    short = name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "…"
+    # A name is text: a dollar sign in it starts no formula.
+    axis.set_title(short, fontsize=8, pad=4, parse_math=False)
+
+
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    # Without the program's name the picture depends on nothing but its content.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters that the font does not have are drawn as boxes
+        # Without the program's name the picture depends on nothing but its content.
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

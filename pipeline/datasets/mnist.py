@@ -7,8 +7,9 @@ import numpy as np
 from pipeline.datasets.idx import read_idx
 from pipeline.datasets.parts import Images, Parts
 from pipeline.datasets.raw import RawFile, find_files
+from pipeline.errors import UserError
 
-__all__ = ["FILES", "read"]
+__all__ = ["FILES", "read", "read_four"]
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -47,12 +48,20 @@ FILES = (
 
 def read() -> Parts:
     """Return the published ``train`` and ``test``."""
-    found = find_files("mnist", FILES)
-    paths = [found[file.name] for file in FILES]
-    return {
-        part: Images(
-            read_idx(images, dimensions=3)[:, None],
-            read_idx(labels, dimensions=1).astype(np.int64),
-        )
-        for part, images, labels in zip(("train", "test"), paths[::2], paths[1::2], strict=True)
-    }
+    return read_four("mnist", FILES)
+
+
+def read_four(name: str, files: tuple[RawFile, ...]) -> Parts:
+    """Return the parts of a data set in the layout of MNIST: images, labels, images, labels."""
+    found = find_files(name, files)
+    paths = [found[file.name] for file in files]
+    parts: Parts = {}
+    for part, images, labels in zip(("train", "test"), paths[::2], paths[1::2], strict=True):
+        pixels, numbers = read_idx(images, dimensions=3), read_idx(labels, dimensions=1)
+        if len(pixels) != len(numbers):
+            raise UserError(
+                f"{labels}: holds {len(numbers):,} labels for the {len(pixels):,} images of "
+                f"{images.name}: fetch both again"
+            )
+        parts[part] = Images(pixels[:, None], numbers.astype(np.int64))
+    return parts

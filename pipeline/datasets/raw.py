@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.datasets.download import download
+from pipeline.datasets.download import checksum_name, download, file_checksum
 from pipeline.errors import UserError
-from pipeline.files import file_sha256
 
 __all__ = ["FOLDER_VARIABLE", "RawFile", "find_files"]
 
@@ -18,12 +17,28 @@ FOLDER_VARIABLE = "GSA_DATA"
 
 @dataclass(frozen=True)
 class RawFile:
-    """One file as its authors published it; `addresses` are tried in their order."""
+    """One file as its authors published it.
+
+    Attributes
+    ----------
+    bytes
+        Its size, or None where only the checksum is published.
+    checksum
+        SHA-256, or MD5 where that is what its authors give, as hexadecimal digits.
+    addresses
+        Tried in their order.
+    """
 
     name: str
-    bytes: int
-    sha256: str
+    bytes: int | None
+    checksum: str
     addresses: tuple[str, ...]
+
+    @property
+    def described(self) -> str:
+        """Size and checksum in words."""
+        size = f"{self.bytes:,} bytes, " if self.bytes else ""
+        return f"{size}{checksum_name(self.checksum)} {self.checksum}"
 
 
 def find_files(source: str, files: Iterable[RawFile]) -> dict[str, Path]:
@@ -47,13 +62,13 @@ def _find(folder: Path, file: RawFile) -> Path:
         _fetch(path, file)
         return path
     try:
-        actual = file_sha256(path)
+        actual = file_checksum(path, file.checksum)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    if actual != file.sha256:
+    if actual != file.checksum:
         raise UserError(
-            f"{path}: its SHA-256 is {actual}, but the published file has {file.sha256}: "
-            "remove it, and it will be fetched again"
+            f"{path}: its {checksum_name(file.checksum)} is {actual}, but the published file has "
+            f"{file.checksum}: remove it, and it will be fetched again"
         )
     return path
 
@@ -62,12 +77,12 @@ def _fetch(path: Path, file: RawFile) -> None:
     problems = []
     for address in file.addresses:
         try:
-            download(address, path, size=file.bytes, sha256=file.sha256)
+            download(address, path, size=file.bytes, checksum=file.checksum)
             return
         except (OSError, ValueError) as error:
             problems.append(str(getattr(error, "reason", error)) or type(error).__name__)
     raise UserError(
         f"{path}: is missing and cannot be fetched ({'; '.join(dict.fromkeys(problems))}): put "
-        f"{file.addresses[0]} there ({file.bytes:,} bytes, SHA-256 {file.sha256}), or name the "
+        f"{file.addresses[0]} there ({file.described}), or name the "
         f"folder that holds {path.parent.name}/{path.name} in {FOLDER_VARIABLE}"
     )

@@ -1,24 +1,49 @@
-"""Fixed, stratified, disjoint splits: the same image never stands in two of them."""
+"""Fixed, stratified, disjoint splits: neither an image nor a group stands in two of them."""
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from pipeline.datasets.parts import Images, Parts
 from pipeline.errors import UserError
 
-__all__ = ["count_shared", "image_hashes", "make_splits", "stratified"]
+__all__ = ["Listed", "Selection", "fewer", "make_splits", "stratified"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a draw needs to know of a part, each ``(count,)``; equal hashes are equal images."""
+
+    labels: np.ndarray
+    hashes: np.ndarray
+    groups: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The images of a split: the part they are in and their sorted places there."""
+
+    part: str
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
 
 def make_splits(
-    parts: Parts,
+    parts: dict[str, Listed],
     generator: np.random.Generator,
     *,
     validation_fraction: float,
     test_fraction: float,
-) -> dict[str, Images]:
+    allow_leaks: bool = False,
+) -> dict[str, Selection]:
     """Return ``train``, ``validation`` and ``test``.
 
     What the source has fixed is kept; the rest is drawn, class by class.
@@ -32,6 +57,8 @@ def make_splits(
     validation_fraction, test_fraction
         Of the images that the split is drawn from: all of them where the source fixes no split,
         its training part where it fixes only the test (``test_fraction`` is then without effect).
+    allow_leaks
+        Whether given splits may share images or groups.
 
     Raises
     ------
@@ -40,53 +67,86 @@ def make_splits(
     """
     if "all" in parts:
         wanted = {"test": test_fraction, "validation": validation_fraction}
-        splits = _draw(parts["all"], wanted, generator)
+        splits = _draw(parts, "all", wanted, generator)
     elif "validation" in parts:
-        splits = dict(parts)
+        splits = {name: _whole(parts, name) for name in parts}
     else:
-        drawn = _draw(parts["train"], {"validation": validation_fraction}, generator)
-        splits = {**drawn, "test": parts["test"]}
+        drawn = _draw(parts, "train", {"validation": validation_fraction}, generator)
+        splits = {**drawn, "test": _whole(parts, "test")}
     splits = {name: splits[name] for name in ("train", "validation", "test")}
-    for name in ("train", "validation"):
-        shared = count_shared(splits[name], splits["test"])
-        if shared:
-            raise UserError(
-                f"the test split holds {shared:,} images that are also in {name}: "
-                "the source's own splits leak, so no test on them can be trusted"
-            )
+    if not allow_leaks:
+        _refuse_leaks(parts, splits)
     return splits
 
 
+def _whole(parts: dict[str, Listed], name: str) -> Selection:
+    return Selection(name, np.arange(len(parts[name])))
+
+
+def _refuse_leaks(parts: dict[str, Listed], splits: dict[str, Selection]) -> None:
+    test = splits["test"]
+    for name in ("train", "validation"):
+        split = splits[name]
+        for word, keys in (("images", "hashes"), ("groups", "groups")):
+            held, tested = (getattr(parts[part.part], keys) for part in (split, test))
+            if held is None or tested is None:
+                continue
+            shared = np.isin(tested[test.indices], held[split.indices])
+            if shared.any():
+                count = len(np.unique(tested[test.indices][shared])) if word == "groups" else None
+                raise UserError(
+                    f"the test split holds {count or int(shared.sum()):,} {word} that are also in "
+                    f"{name}: the source's own splits leak, so no test on them can be trusted; "
+                    "mend them, or set prepare.allow_leaks: true to have them counted in the card"
+                )
+
+
 def _draw(
-    images: Images, fractions: dict[str, float], generator: np.random.Generator
-) -> dict[str, Images]:
-    indices = stratified(images.labels, image_hashes(images.images), fractions, generator)
-    return {name: images.take(chosen) for name, chosen in indices.items()}
+    parts: dict[str, Listed],
+    part: str,
+    fractions: dict[str, float],
+    generator: np.random.Generator,
+) -> dict[str, Selection]:
+    listed = parts[part]
+    together = _together(listed)
+    indices = stratified(listed.labels, together, fractions, generator)
+    return {name: Selection(part, chosen) for name, chosen in indices.items()}
+
+
+def _together(listed: Listed) -> np.ndarray:
+    """Keys ``(count,)``, equal for images that are linked by equal pixels or a common group."""
+    if listed.groups is None:
+        return listed.hashes
+    count = len(listed)
+    images = np.unique(listed.hashes, return_inverse=True)[1]
+    groups = np.unique(listed.groups, return_inverse=True)[1] + images.max() + 1
+    edges = coo_array((np.ones(count), (images, groups)), shape=(groups.max() + 1,) * 2)
+    return connected_components(edges, directed=False)[1][images]
 
 
 def stratified(
     labels: np.ndarray,
-    hashes: np.ndarray,
+    together: np.ndarray,
     fractions: dict[str, float],
     generator: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Return sorted indices of each named fraction of every class, and of ``train``, the rest.
 
-    Images with one hash go together, with the class of the first of them.
+    Images with one key go together, with the class of the first of them.
 
     Parameters
     ----------
     labels
         ``(count,)``.
-    hashes
-        ``(count,)``, equal where images are equal.
+    together
+        ``(count,)``, equal for images that must stay in one split.
     fractions
         The share of each split but ``train``.
     generator
         Where the draw comes from.
     """
     names = [*fractions, "train"]
-    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    _, first, group = np.unique(together, return_index=True, return_inverse=True)
     sizes = np.bincount(group)
     split_of_group = np.empty(len(first), dtype=np.int64)
     for label in np.unique(labels[first]):
@@ -94,21 +154,55 @@ def stratified(
         ends = np.cumsum(sizes[groups])
         bounds = np.cumsum([max(1, round(share * ends[-1])) for share in fractions.values()])
         split_of_group[groups] = np.searchsorted(bounds, ends)
-        empty = sorted(set(range(len(names))) - set(split_of_group[groups].tolist()))
-        if empty:
-            raise UserError(
-                f"class {label} has {ends[-1]} images, too few for {', '.join(names)}: "
-                f"none is left for {names[empty[0]]}"
-            )
     split = split_of_group[group]
+    for label in np.unique(labels):
+        here = split[labels == label]
+        empty = sorted(set(range(len(names))) - set(here.tolist()))
+        if empty:
+            bundles = len(np.unique(group[labels == label]))
+            raise UserError(
+                f"class {label} has {len(here)} images"
+                + (f" in {bundles} groups" if bundles < len(here) else "")
+                + f", too few for {', '.join(names)}: none is left for {names[empty[0]]}"
+            )
     return {name: np.flatnonzero(split == index) for index, name in enumerate(names)}
 
 
-def image_hashes(images: np.ndarray) -> np.ndarray:
-    """Return one text ``(count,)`` an image, equal where all pixels are equal."""
-    return np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
+def fewer(
+    train: Selection, labels: np.ndarray, seed: int, *, fraction: float, per_class: int | None
+) -> Selection:
+    """Return a part of every class of the training images; smaller parts lie within larger ones.
 
+    Parameters
+    ----------
+    train
+        The training split.
+    labels
+        ``(count,)`` of its images.
+    seed
+        Decides the order in which images of a class are taken.
+    fraction
+        Of each class, at least one image.
+    per_class
+        Images of each class instead, or None.
 
-def count_shared(one: Images, other: Images) -> int:
-    """Count the images of one split that are, pixel by pixel, also in the other."""
-    return int(np.isin(image_hashes(one.images), image_hashes(other.images)).sum())
+    Raises
+    ------
+    UserError
+        When a class has fewer images than asked for.
+    """
+    if fraction == 1 and per_class is None:
+        return train
+    chosen = []
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        wanted = per_class or max(1, round(fraction * len(places)))
+        if wanted > len(places):
+            raise UserError(
+                f"prepare.images_per_class: class {label} has {len(places)} training images, "
+                f"fewer than {wanted}: ask for at most {len(places)}"
+            )
+        # The order of a class depends on nothing but the seed and the class.
+        generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, int(label))))
+        chosen.append(generator.permutation(places)[:wanted])
+    return replace(train, indices=train.indices[np.sort(np.concatenate(chosen))])

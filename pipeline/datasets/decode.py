@@ -1,0 +1,183 @@
+"""Make a square image of one size out of an image file of any kind, or say why not."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+__all__ = ["FITS", "FORMATS", "SUFFIXES", "Target", "decode", "fit_array"]
+
+# Other decoders are never tried, whatever a file says of itself.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+FITS = ("resize", "crop", "pad")
+
+# More than any photograph; a few kilobytes can unpack to this many pixels, so it bounds memory.
+MOST_PIXELS = 1 << 26
+
+_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What every image becomes.
+
+    Attributes
+    ----------
+    size
+        Height and width in pixels.
+    fit
+        How other proportions become a square: ``resize`` stretches, ``crop`` fits the short side
+        and cuts the middle out, ``pad`` fits the long side and adds zeros around.
+    channels
+        1, grey, or 3, red, green and blue.
+    dtype
+        ``uint8``, or ``float32`` from 0 to 1, which keeps the depth of 16-bit images.
+    """
+
+    size: int
+    fit: str
+    channels: int
+    dtype: str = "uint8"
+
+
+def decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return an image ``(channels, size, size)`` and its height and width before.
+
+    Orientation tags are followed; what is transparent becomes black; 16 bits become 8 unless the
+    target is float32; a stored resolution or colour profile is ignored.
+
+    Raises
+    ------
+    ValueError
+        Saying what is wrong with the image, without its name.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged tags beside sound pixels
+            return _decode(file, target)
+    except ValueError as error:
+        raise ValueError(str(error) or "cannot be decoded") from error
+    except Image.UnidentifiedImageError:
+        raise ValueError("is no PNG, JPEG, TIFF or BMP image, whatever its name says") from None
+    except (OSError, SyntaxError, EOFError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"cannot be decoded ({_plain(error)})") from error
+    except Exception as error:  # a decoder may fail in any way on a damaged file
+        raise ValueError(f"cannot be decoded ({_plain(error)})") from error
+
+
+def _decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, int]]:
+    source = io.BytesIO(file) if isinstance(file, bytes) else file
+    with Image.open(source, formats=FORMATS) as image:
+        _refuse(image)
+        width, height = image.size
+        if image.format == "JPEG":
+            # The decoder leaves out detail that is more than twice finer than what is wanted.
+            part = max(width, height) if target.fit == "pad" else None
+            wanted = [2 * target.size * side // (part or side) or 1 for side in image.size]
+            image.draft("L" if target.channels == 1 else None, (wanted[0], wanted[1]))
+        upright = ImageOps.exif_transpose(image)
+        turned = upright.size == image.size[::-1] and image.size[0] != image.size[1]
+        before = (width, height) if turned else (height, width)
+        return _finish(_pixels(upright, target), target), before
+
+
+def _refuse(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise ValueError(
+            f"has {width:,}x{height:,} pixels, more than the {MOST_PIXELS:,} that are accepted"
+        )
+    if image.format != "JPEG" and getattr(image, "n_frames", 1) > 1:
+        raise ValueError(f"holds {image.n_frames} images, animated or in pages, instead of one")  # type: ignore[attr-defined]
+
+
+def _pixels(image: Image.Image, target: Target) -> np.ndarray:
+    """Values on 0 to 1 or 0 to 255, ``(height, width, channels)``."""
+    if image.mode in _SIXTEEN_BITS or image.mode == "F":
+        values = np.array(image, dtype=np.float32)
+        if image.mode != "F":
+            values /= 65535
+        if not (values.min() >= 0 and values.max() <= 1):  # not a number fails too
+            raise ValueError(
+                f"has values from {values.min():g} to {values.max():g}, which is not 0 to 1"
+            )
+        values = np.repeat(values[:, :, None], target.channels, axis=2)
+        return values if target.dtype == "float32" else np.rint(values * 255).astype(np.uint8)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        seen = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
+    grey = image.convert("L" if target.channels == 1 else "RGB")
+    return np.atleast_3d(np.asarray(grey))
+
+
+def _finish(values: np.ndarray, target: Target) -> np.ndarray:
+    fitted = fit_array(values, target)
+    if fitted.min() == fitted.max():
+        raise ValueError(f"is constant: every pixel is {fitted.flat[0]:g}")
+    return fitted
+
+
+def fit_array(values: np.ndarray, target: Target) -> np.ndarray:
+    """Return ``(channels, size, size)`` of the target's type.
+
+    Parameters
+    ----------
+    values
+        ``(height, width, channels)``, uint8, or float32 from 0 to 1.
+    target
+        What it becomes.
+    """
+    size = target.size
+    if values.shape[:2] != (size, size):
+        values = _fitted(values, target)
+    if target.dtype == "float32":
+        values = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values.clip(0, 1)
+    elif values.dtype != np.uint8:
+        values = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def _fitted(values: np.ndarray, target: Target) -> np.ndarray:
+    size, (height, width) = target.size, values.shape[:2]
+    box = (0.0, 0.0, float(width), float(height))
+    rows = columns = size
+    if target.fit == "crop":
+        side = min(height, width)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+    elif target.fit == "pad":
+        rows = max(1, round(size * height / max(height, width)))
+        columns = max(1, round(size * width / max(height, width)))
+    resized = _resized(values, rows, columns, box)
+    if (rows, columns) == (size, size):
+        return resized
+    padded = np.zeros((size, size, values.shape[2]), dtype=values.dtype)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    padded[top : top + rows, left : left + columns] = resized
+    return padded
+
+
+def _resized(
+    values: np.ndarray, rows: int, columns: int, box: tuple[float, float, float, float]
+) -> np.ndarray:
+    # Pillow's bilinear filter widens when it shrinks, so that nothing aliases.
+    def one(plane: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(plane)
+        return np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR, box))
+
+    if values.dtype == np.uint8 and values.shape[2] in (1, 3):
+        return np.atleast_3d(one(values[:, :, 0] if values.shape[2] == 1 else values))
+    planes = [one(np.ascontiguousarray(values[:, :, k])) for k in range(values.shape[2])]
+    return np.stack(planes, axis=2)
+
+
+def _plain(error: Exception) -> str:
+    text = str(error).splitlines()
+    return (text[0] if text else type(error).__name__)[:120]

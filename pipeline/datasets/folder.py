@@ -1,0 +1,168 @@
+"""A folder of your own images: one sub-folder a class, under given splits or not."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.datasets.decode import SUFFIXES, Target
+from pipeline.datasets.files_of_images import EncodedImages, plain_name
+from pipeline.datasets.labels import Labelled, label_parts
+from pipeline.errors import UserError
+
+__all__ = ["read"]
+
+# What people call the folders of given splits.
+_SPLITS = {
+    "train": "train", "training": "train", "validation": "validation", "valid": "validation",
+    "val": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    name: str
+    size: int
+    changed: int
+
+
+def read(
+    path: Path,
+    target: Target,
+    *,
+    given_splits: bool,
+    min_count: int,
+    group_pattern: str | None,
+    skip: bool,
+) -> Labelled:
+    """List a folder; images are decoded when they are read.
+
+    Parameters
+    ----------
+    path
+        The folder: ``<class>/**/<image>``, or ``<split>/<class>/**/<image>``.
+    target
+        What every image becomes.
+    given_splits
+        Whether the sub-folders are splits.
+    min_count
+        Classes with fewer images are left out.
+    group_pattern
+        A regular expression found in each image's path below the class; its first group, or
+        what it matches, names the image's group.
+    skip
+        Whether bad images are left out and listed.
+
+    Raises
+    ------
+    UserError
+        For a folder that is not laid out so.
+    """
+    tops = _folders(path)
+    _check_layout(path, tops, given_splits)
+    splits = {_SPLITS[top.name.lower()]: top for top in tops} if given_splits else {"all": path}
+    if given_splits and len(splits) < len(tops):
+        raise UserError(f"{plain_name(path)}: holds two folders for one split: keep one of them")
+    pattern = re.compile(group_pattern) if group_pattern else None
+    listed: dict[str, list[tuple[_File, str, str | None]]] = {}
+    for split, folder in splits.items():
+        listed[split] = [
+            (file, label.name, _group(file, label, pattern))
+            for label in _folders(folder)
+            for file in _images(label, path)
+        ]
+        if not listed[split]:
+            raise UserError(
+                f"{plain_name(folder)}: holds no image ({', '.join(SUFFIXES)}) in a sub-folder "
+                "of its class: put each class's images into a folder of their own"
+            )
+    images = {
+        split: _part([file for file, _, _ in rows], target, skip) for split, rows in listed.items()
+    }
+    return label_parts(
+        path.name,
+        images,
+        {split: [plain_name(label) for _, label, _ in rows] for split, rows in listed.items()},
+        {split: [group for _, _, group in rows] for split, rows in listed.items()}
+        if pattern
+        else None,
+        min_count=min_count,
+    )
+
+
+def _check_layout(path: Path, tops: list[Path], given_splits: bool) -> None:
+    names = [top.name.lower() for top in tops]
+    if given_splits:
+        odd = [top for top, name in zip(tops, names, strict=True) if name not in _SPLITS]
+        found = {_SPLITS[name] for name in names if name in _SPLITS}
+        if odd or not {"train", "test"} <= found:
+            raise UserError(
+                f"{plain_name(path)}: splits: given needs the sub-folders train and test, perhaps "
+                f"validation, but found {', '.join(plain_name(top.name) for top in tops) or 'none'}"
+            )
+    elif names and set(names) <= set(_SPLITS):
+        raise UserError(
+            f"{plain_name(path)}: its sub-folders are called {', '.join(names)}, like splits, not "
+            "classes: set splits: given, or name the folder whose sub-folders are the classes"
+        )
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        entries = sorted(path.iterdir(), key=lambda entry: os.fsencode(entry.name))
+        return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    except FileNotFoundError:
+        raise UserError(
+            f"{plain_name(path)}: there is no such folder: mend the path in prepare.sources"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{plain_name(path)}: cannot be read: {error.strerror}") from error
+
+
+def _images(label: Path, base: Path) -> Iterator[_File]:
+    """Image files below a class's folder, in one order on every machine; hidden ones are not."""
+
+    def stop(error: OSError) -> None:
+        where = plain_name(error.filename)
+        raise UserError(f"{where}: cannot be read: {error.strerror}") from error
+
+    for folder, folders, names in os.walk(label, onerror=stop):
+        folders[:] = sorted((f for f in folders if not f.startswith(".")), key=os.fsencode)
+        for name in sorted(names, key=os.fsencode):
+            path = Path(folder, name)
+            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                continue
+            shown = plain_name(path)
+            try:
+                state = path.stat()
+            except OSError as error:
+                raise UserError(f"{shown}: cannot be read: {error.strerror}") from error
+            yield _File(path, plain_name(path.relative_to(base)), state.st_size, state.st_mtime_ns)
+
+
+def _group(file: _File, label: Path, pattern: re.Pattern[str] | None) -> str | None:
+    if pattern is None:
+        return None
+    text = plain_name(file.path.relative_to(label))
+    match = pattern.search(text)
+    if match is None:
+        raise UserError(
+            f"{plain_name(file.path)}: group_pattern {pattern.pattern!r} is not found in {text!r}: "
+            "change the pattern so that it finds the group of every image"
+        )
+    return match[1] if pattern.groups else match[0]
+
+
+def _part(files: list[_File], target: Target, skip: bool) -> EncodedImages:
+    paths = [file.path for file in files]
+    return EncodedImages(
+        [plain_name(path) for path in paths],
+        lambda start, stop: paths[start:stop],
+        target,
+        skip=skip,
+        identity=[[file.name, file.size, file.changed] for file in files],
+    )

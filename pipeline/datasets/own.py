@@ -1,0 +1,100 @@
+"""Open a data set: one the project knows, or one of the user's own."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.datasets import arrays, folder, parquet
+from pipeline.datasets.decode import Target
+from pipeline.datasets.labels import Labelled
+from pipeline.datasets.parts import Parts
+from pipeline.datasets.registry import SOURCES, Source
+
+if TYPE_CHECKING:
+    from pipeline.params import OwnSource, Prepare
+
+__all__ = ["Opened", "open_source"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set, ready to be read.
+
+    Attributes
+    ----------
+    source
+        What is known of it.
+    parts
+        Its images and labels.
+    facts
+        What else the card says of it.
+    """
+
+    source: Source
+    parts: Parts
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
+    """Open a data set by its name.
+
+    Parameters
+    ----------
+    name
+        Of `SOURCES`, or of ``prepare.sources``.
+    settings
+        The section of params.yaml.
+    scratch
+        A folder for what has to be unpacked; it outlives an attempt that was killed.
+    """
+    if name in SOURCES:
+        source = SOURCES[name]
+        read = importlib.import_module(source.module).read
+        return Opened(source, read(scratch) if source.unpacks else read())
+    own = settings.sources[name]
+    labelled = _labelled(own)
+    source = Source(
+        name=name,
+        title=own.title or name,
+        module="",
+        image_size=own.size,
+        channels=own.channels,
+        classes=len(labelled.class_names),
+        address=Path(own.path).name,
+        licence=own.licence or "not stated",
+        citation=own.citation or "not stated",
+        remarks=own.remarks or "",
+        class_names=labelled.class_names,
+    )
+    facts = {
+        "kind": own.kind,
+        "fit": own.fit,
+        "splits": own.splits,
+        "classes_left_out": labelled.left_out,
+    }
+    return Opened(source, labelled.parts, facts)
+
+
+def _labelled(own: OwnSource) -> Labelled:
+    path = Path(own.path).expanduser()
+    target = Target(own.size, own.fit, own.channels, own.dtype)
+    common: dict[str, Any] = {
+        "given_splits": own.splits == "given",
+        "min_count": own.min_count,
+        "skip": own.on_bad_image == "skip",
+    }
+    if own.kind == "folder":
+        return folder.read(path, target, group_pattern=own.group_pattern, **common)
+    if own.kind == "arrays":
+        return arrays.read(path, target, **common)
+    return parquet.read(
+        path,
+        target,
+        image_column=own.image_column,
+        label_column=own.label_column,
+        group_column=own.group_column,
+        **common,
+    )

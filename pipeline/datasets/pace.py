@@ -1,0 +1,69 @@
+"""Say how far a long step is: how many, how fast, how long still."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Lock
+
+__all__ = ["Pace", "duration"]
+
+_SECONDS = 3.0  # between two lines
+
+
+class Pace:
+    """Counts what is done and says so every few seconds; short steps say nothing.
+
+    Parameters
+    ----------
+    name
+        The data set.
+    doing
+        What is done, as in "reading".
+    total
+        How many images there are.
+    already
+        How many of them an earlier attempt has done.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        doing: str,
+        total: int,
+        already: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.text, self.total, self.done = f"prepare: {name}: {doing}", total, already
+        self.started_at, self.clock, self.lock = already, clock, Lock()
+        self.begun = self.said = clock()
+        if already:
+            print(f"{self.text} goes on after {already:,} of {total:,} images", flush=True)
+
+    def add(self, count: int) -> None:
+        """Note that more images are done."""
+        with self.lock:
+            self.done += count
+            now = self.clock()
+            if now - self.said < _SECONDS or self.done >= self.total:
+                return
+            self.said = now
+            rate = (self.done - self.started_at) / (now - self.begun)
+            print(
+                f"{self.text} {self.done:,} of {self.total:,} images, {rate:,.0f} a second, "
+                f"{duration((self.total - self.done) / rate)} left",
+                flush=True,
+            )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    Examples
+    --------
+    >>> duration(45), duration(600), duration(9000)
+    ('45 s', '10 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,215 @@
+"""Parquet files with encoded images and labels, in the layout of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.datasets.decode import Target
+from pipeline.datasets.files_of_images import EncodedImages, plain_name
+from pipeline.datasets.labels import Labelled, label_parts
+from pipeline.errors import UserError
+
+__all__ = ["read"]
+
+_SPLITS = {"train": "train", "validation": "validation", "valid": "validation",
+           "val": "validation", "test": "test"}  # fmt: skip
+
+
+def read(
+    path: Path,
+    target: Target,
+    *,
+    given_splits: bool,
+    min_count: int,
+    image_column: str,
+    label_column: str,
+    group_column: str | None,
+    skip: bool,
+) -> Labelled:
+    """Open Parquet files; images are decoded when they are read.
+
+    Parameters
+    ----------
+    path
+        A file, or a folder of files called ``<split>-*.parquet`` where splits are given.
+    target
+        What every image becomes.
+    given_splits
+        Whether the files' names say their splits; else all files are one set.
+    min_count
+        Classes with fewer images are left out.
+    image_column
+        Encoded bytes, or a struct with a field ``bytes``.
+    label_column, group_column
+        Whole numbers or words; numbers are named as the hub's own metadata does.
+    skip
+        Whether bad images are left out and listed.
+
+    Raises
+    ------
+    UserError
+        Naming the file and what is wrong with it.
+    """
+    images: dict[str, Any] = {}
+    labels: dict[str, Sequence[str]] = {}
+    groups: dict[str, Sequence[str | None]] = {}
+    for part, files in _files_by_part(path, given_splits).items():
+        opened = [_Opened(file, image_column) for file in files]
+        labels[part] = [word for file in opened for word in file.words(label_column)]
+        if group_column:
+            groups[part] = [word for file in opened for word in file.words(group_column)]
+        images[part] = _images(opened, target, skip)
+    return label_parts(path.name, images, labels, groups or None, min_count=min_count)
+
+
+def _files_by_part(path: Path, given_splits: bool) -> dict[str, list[Path]]:
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    if not files:
+        raise UserError(f"{plain_name(path)}: holds no .parquet file: mend the path in its source")
+    if not given_splits:
+        return {"all": files}
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        word = file.name.split("-")[0].split(".")[0].lower()
+        if word not in _SPLITS:
+            raise UserError(
+                f"{plain_name(file)}: splits: given needs names that start with train, validation "
+                "or test: rename the file, or set splits: made"
+            )
+        parts.setdefault(_SPLITS[word], []).append(file)
+    if not {"train", "test"} <= set(parts):
+        raise UserError(f"{plain_name(path)}: splits: given needs files for train and for test")
+    return parts
+
+
+class _Opened:
+    """One file: its row groups are read one at a time."""
+
+    def __init__(self, path: Path, image_column: str) -> None:
+        self.path, self.column, self.lock = path, image_column, threading.Lock()
+        try:
+            # Extension types would be built by code the file names; none is needed here.
+            self.file = pq.ParquetFile(path, arrow_extensions_enabled=False)
+        except (pa.ArrowException, OSError) as error:
+            raise self.refuse(
+                f"is no Parquet file ({_first_line(error)}): fetch it again"
+            ) from error
+        self.schema = self.file.schema_arrow
+        kind = self.kind(image_column)
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            self.field, kind = f"{image_column}.bytes", kind.field("bytes").type
+        else:
+            self.field = image_column
+        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+            raise self.refuse(
+                f"the column {image_column!r} holds {kind}, not encoded images: name another in "
+                "image_column"
+            )
+        rows = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
+        self.ends = np.cumsum([0, *rows])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def refuse(self, text: str) -> UserError:
+        return UserError(f"{plain_name(self.path)}: {text}")
+
+    def kind(self, column: str) -> pa.DataType:
+        if column not in self.schema.names:
+            raise self.refuse(
+                f"has no column {column!r}: name one of {', '.join(self.schema.names)}"
+            )
+        return self.schema.field(column).type
+
+    def words(self, column: str) -> list[str]:
+        """A column of labels or groups as names."""
+        kind = self.kind(column)
+        if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind)):
+            raise self.refuse(f"the column {column!r} holds {kind}: give whole numbers or words")
+        try:
+            values = self.file.read(columns=[column]).column(0).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise self.refuse(f"is damaged ({_first_line(error)}): fetch it again") from error
+        if None in values:
+            raise self.refuse(f"row {values.index(None)} has no {column}: remove such rows")
+        if pa.types.is_string(kind):
+            return [plain_name(value) for value in values]
+        names = self._names(column)
+        if names and all(0 <= value < len(names) for value in values):
+            return [names[value] for value in values]
+        # Four digits sort as numbers do, in every file of a set alike.
+        return [f"{int(value):04}" for value in values]
+
+    def _names(self, column: str) -> list[str]:
+        """Names of classes that the hub's metadata gives, numbered so that their order stays."""
+        try:
+            info = json.loads((self.schema.metadata or {})[b"huggingface"])
+            found = info["info"]["features"][column]["names"]
+            return [f"{i:04} {plain_name(name)}" for i, name in enumerate(found)]
+        except (KeyError, ValueError, TypeError):
+            return []
+
+    def encoded(self, start: int, stop: int) -> list[bytes | None]:
+        """Encoded images of some rows; only the row groups that hold them are read."""
+        found: list[bytes | None] = []
+        first = int(np.searchsorted(self.ends, start, "right")) - 1
+        for group in range(first, self.file.num_row_groups):
+            begin, end = int(self.ends[group]), int(self.ends[group + 1])
+            if begin >= stop:
+                break
+            wanted = range(max(start, begin) - begin, min(stop, end) - begin)
+            found += self._rows(group, wanted)
+        return found
+
+    def _rows(self, group: int, wanted: range) -> list[bytes | None]:
+        found: list[bytes | None] = []
+        place = 0
+        try:
+            # One reader is not for several threads; decoding, which takes longer, is.
+            with self.lock:
+                for batch in self.file.iter_batches(
+                    batch_size=256, row_groups=[group], columns=[self.field], use_threads=False
+                ):
+                    column = batch.column(0)
+                    if pa.types.is_struct(column.type):
+                        column = column.field("bytes")
+                    low, high = max(wanted.start - place, 0), min(wanted.stop - place, len(column))
+                    if low < high:
+                        found += column.slice(low, high - low).to_pylist()
+                    place += len(column)
+                    if place >= wanted.stop:
+                        break
+        except (pa.ArrowException, OSError) as error:
+            raise self.refuse(f"is damaged ({_first_line(error)}): fetch it again") from error
+        return found
+
+
+def _images(files: list[_Opened], target: Target, skip: bool) -> EncodedImages:
+    ends = np.cumsum([0, *map(len, files)])
+
+    def load(start: int, stop: int) -> list[bytes | None]:
+        found: list[bytes | None] = []
+        for file, begin in zip(files, ends[:-1].tolist(), strict=True):
+            if begin < stop and begin + len(file) > start:
+                found += file.encoded(max(start - begin, 0), min(stop - begin, len(file)))
+        return found
+
+    names = [f"{plain_name(file.path)}, row {row}" for file in files for row in range(len(file))]
+    states = [file.path.stat() for file in files]
+    identity = [[plain_name(file.path.name), len(file)] for file in files]
+    stamp = [[state.st_size, state.st_mtime_ns] for state in states]
+    return EncodedImages(
+        names, load, target, skip=skip, identity=[identity, stamp, files[0].field if files else ""]
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,133 @@
+"""Write the images of a split in batches, and learn in the same pass what its card says of them."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pipeline.datasets.pool import shard_length
+from pipeline.files import replacing
+
+__all__ = ["Tally", "release", "write_images"]
+
+
+class Tally:
+    """Sums over images, from which moments, ranges and mean images come.
+
+    Parameters
+    ----------
+    classes
+        Number of classes.
+    shape
+        Of an image, ``(channels, height, width)``.
+    dtype
+        uint8, whose sums are exact, or float32.
+    """
+
+    def __init__(self, classes: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.exact = np.dtype(dtype) == np.uint8
+        kind = np.uint64 if self.exact else np.float64
+        self.counts = np.zeros(classes, dtype=np.int64)
+        self.class_sums = np.zeros((classes, *shape), dtype=kind)
+        self.squares = np.zeros(shape[0], dtype=kind)
+        self.low, self.high = np.inf, -np.inf
+
+    def add(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Count a batch of images in."""
+        kind = self.class_sums.dtype
+        for label in np.unique(labels):
+            chosen = images[labels == label]
+            self.class_sums[label] += chosen.sum(0, dtype=kind)
+            self.counts[label] += len(chosen)
+        squares = np.square(images, dtype=np.uint32 if self.exact else np.float64)
+        self.squares += squares.sum((0, 2, 3), dtype=kind)
+        self.low = min(self.low, float(images.min()))
+        self.high = max(self.high, float(images.max()))
+
+    def moments(self) -> tuple[list[float], list[float]]:
+        """Return mean and standard deviation by channel, on 0 to 1."""
+        scale = 255.0 if self.exact else 1.0
+        pixels = int(self.counts.sum()) * int(np.prod(self.class_sums.shape[2:]))
+        sums = self.class_sums.sum((0, 2, 3))
+        means, deviations = [], []
+        for total, squares in zip(sums.tolist(), self.squares.tolist(), strict=True):
+            # Whole numbers of any length: the difference of two large sums stays exact.
+            variance = (squares * pixels - total * total) / pixels**2
+            means.append(total / pixels / scale)
+            deviations.append(max(variance, 0.0) ** 0.5 / scale)
+        return means, deviations
+
+    def class_means(self) -> np.ndarray:
+        """Return the mean image of each class on 0 to 1, ``(classes, channels, height, width)``."""
+        counts = np.maximum(self.counts, 1)[:, None, None, None]
+        return (self.class_sums / counts / (255.0 if self.exact else 1.0)).astype(np.float32)
+
+
+def write_images(
+    path: Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    indices: np.ndarray,
+    change: Callable[[np.ndarray, slice], np.ndarray] | None,
+    tally: Tally,
+    tell: Callable[[int], None],
+) -> dict[str, Any]:
+    """Write some images to one file, whole or not at all; return its size and checksum.
+
+    Parameters
+    ----------
+    path
+        The file.
+    images
+        ``(count, channels, height, width)``, where they are taken from.
+    labels, indices
+        ``(chosen,)``, of the images to write, in their order.
+    change
+        Applied to each batch, which is the given slice of the chosen ones.
+    tally
+        Counts what is written.
+    tell
+        Told how many were written, batch by batch.
+    """
+    shape = (len(indices), *images.shape[1:])
+    step = shard_length(shape, images.dtype.itemsize)
+    size = int(np.prod(shape, dtype=np.int64)) * images.dtype.itemsize
+    with replacing(path, size) as file:
+        hashed = _Hashed(file)
+        header = {"descr": np.lib.format.dtype_to_descr(images.dtype), "shape": shape}
+        np.lib.format.write_array_header_1_0(hashed, {**header, "fortran_order": False})
+        for start in range(0, len(indices), step):
+            some = slice(start, min(start + step, len(indices)))
+            batch = images[indices[some]]
+            if change is not None:
+                batch = change(batch, some)
+            hashed.write(np.ascontiguousarray(batch).data.cast("B"))
+            tally.add(batch, labels[some])
+            tell(len(batch))
+            release(images)
+    return {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
+
+
+def release(images: np.ndarray) -> None:
+    """Give back the memory of a mapped array; its pages are read again when they are needed."""
+    mapped = getattr(images, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+class _Hashed:
+    """A file that hashes what is written to it, so that it need not be read again."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest, self.bytes = file, hashlib.sha256(), 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        self.file.write(data)
+        self.digest.update(data)
+        self.bytes += len(data)
+        return len(data)
