@@ -25,7 +25,12 @@ ORDER = (
 READERS = {"params.py", "param_problems.py", "study_rules.py", "value_kinds.py"}
 
 # Import names that differ from the name of the package.
-PACKAGES = {"yaml": "pyyaml", "sklearn": "scikit-learn", "pydantic_core": "pydantic", "PIL": "pillow"}
+PACKAGES = {
+    "PIL": "pillow",
+    "pydantic_core": "pydantic",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 
 
 def files(package: str) -> list[Path]:
