@@ -1,11 +1,4 @@
-"""Self-attention over a group: one function, and the layers around it.
-
-`attend` does the arithmetic of every form. Lifting and group attention, global and local, joint
-and framewise differ only in which tokens are laid side by side before it.
-
-Axis letters, as in `gsa_core.positional`: b batch, t tile, g frame of the query, n head, i j row
-and column of the query, k l row and column of the key, h frame of the key, d channel of a head.
-"""
+"""Self-attention layers over a group: thin callers of `gsa_core.attend`."""
 
 from __future__ import annotations
 
@@ -15,58 +8,29 @@ from functools import partial
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
+from gsa_core.attend import METHODS, attend_over_group
 from gsa_core.convolution import GroupLinear
+from gsa_core.dropout import OrbitDropout
 from gsa_core.groups import PointGroup
 from gsa_core.layout import to_features, to_tokens
-from gsa_core.positional import (
-    AbsoluteEncoding,
-    Offsets,
+from gsa_core.positional import AbsoluteEncoding
+from gsa_core.published import PublishedFunction, PublishedTable
+from gsa_core.relative import (
+    FrameOffsets,
     PositionalScores,
+    RadialFunction,
     RelativeFunction,
     RelativeTable,
 )
+from gsa_core.rotary import RotaryEncoding
+from gsa_core.tiling import WINDOW_SHAPES, Tiling
 
 __all__ = ["ENCODINGS", "FORMS", "POSITIONAL", "GroupSelfAttention", "LiftingSelfAttention"]
 
-POSITIONAL = ("none", "absolute", "relative")
-ENCODINGS = ("auto", "table", "continuous")
-FORMS = ("joint", "framewise")
-
-_TILE = 4  # queries a side that share their keys in local attention: the fastest in plain torch
-
-
-def attend(
-    query: Float[Tensor, "batch streams queries head_dim"],
-    key: Float[Tensor, "batch streams keys head_dim"],
-    value: Float[Tensor, "batch streams keys head_dim"],
-    *,
-    terms: tuple[Tensor, Tensor] | None = None,
-    bias: Tensor | None = None,
-) -> Float[Tensor, "batch streams queries head_dim"]:
-    """``softmax((q k^T + a b^T) / sqrt(d) + bias) v`` in every stream.
-
-    Parameters
-    ----------
-    query, key, value
-        ``(batch, streams, tokens, d)``; a stream is a head of an independent attention.
-    terms
-        Factors ``a (batch, streams, queries, rank)`` and ``b (keys, rank)`` of scores that are
-        known in factors. Laid beside queries and keys they cost no tensor of queries x keys.
-    bias
-        Added to the scaled scores, or, if boolean, says which keys a query sees.
-    """
-    width, scale = query.shape[-1], query.shape[-1] ** -0.5
-    if terms is not None:
-        of_query, of_key = terms
-        query = torch.cat([query, of_query], -1)
-        key = torch.cat([key, of_key.expand(*key.shape[:2], -1, -1)], -1)
-        value = functional.pad(value, (0, of_key.shape[-1]))  # fused kernels want equal widths
-    attended = functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=bias, scale=scale
-    )
-    return attended[..., :width]
+POSITIONAL = ("none", "absolute", "relative", "radial", "rotary")
+ENCODINGS = ("auto", "table", "continuous", "published")
+FORMS = ("joint", "framewise", "published")
 
 
 class _SelfAttention(nn.Module):
@@ -81,46 +45,84 @@ class _SelfAttention(nn.Module):
         *,
         positional: str,
         window: int | None,
-        joint: bool,
+        form: str,
         image_size: int | tuple[int, int] | None,
         encoding: str,
+        window_shape: str,
+        attention_dropout: float,
+        head_dim: int | None,
+        method: str,
     ) -> None:
         super().__init__()
-        _check_choice("positional", positional, POSITIONAL)
-        _check_choice("encoding", encoding, ENCODINGS)
+        for name, got, accepted in (
+            ("form", form, (*FORMS, "lifting")),
+            ("positional", positional, POSITIONAL),
+            ("encoding", encoding, ENCODINGS),
+            ("window_shape", window_shape, WINDOW_SHAPES),
+            ("method", method, METHODS),
+        ):
+            if got not in accepted:
+                raise ValueError(f"{name}: got {got!r}; accepts {', '.join(map(repr, accepted))}")
         if num_heads < 1:
             raise ValueError(f"num_heads: got {num_heads}; accepts an integer >= 1")
         if window is not None and (window < 1 or window % 2 == 0):
             raise ValueError(f"window: got {window}; accepts an odd number of pixels, or None")
-        self.group, self.positional, self.window, self.joint = group, positional, window, joint
+        self.group, self.positional, self.form = group, positional, form
+        self.window, self.method = window, method
+        self.window_shape = window_shape
+        if window_shape == "auto":
+            self.window_shape = "square" if group.keeps_axes else "disc"
         self.num_heads = num_heads
-        self.head_dim = -(-out_channels // num_heads)  # rounded up: any number of channels will do
+        # Rounded up: any number of channels will do.
+        self.head_dim = -(-out_channels // num_heads) if head_dim is None else head_dim
+        self.as_published = encoding == "published"
+        self.scale = (in_channels if self.as_published else self.head_dim) ** -0.5
+        self.dropout = OrbitDropout(group, attention_dropout)
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.absolute: AbsoluteEncoding | None = None
-        self.relative: RelativeTable | RelativeFunction | None = None
+        self.relative: FrameOffsets | None = None
+        self.rotary: RotaryEncoding | None = None
         if positional == "absolute":
             if size is None:
                 raise ValueError("image_size: got None; positional='absolute' needs the image size")
             self.absolute = AbsoluteEncoding(group, in_channels, size, encoding)
-        elif positional == "relative":
-            self.relative = self._relative_encoding(size, encoding)
+        elif positional != "none":
+            self._add_score_encoding(size, encoding)
 
-    def _relative_encoding(
-        self, size: tuple[int, int] | None, encoding: str
-    ) -> RelativeTable | RelativeFunction:
+    def _add_score_encoding(self, size: tuple[int, int] | None, encoding: str) -> None:
         """A table where its extent is known and the group keeps the axes, else a function."""
         reach = max(size) - 1 if size else None
         if self.window is not None:
             reach = self.window // 2
-        if encoding == "table" and reach is None:
-            raise ValueError("encoding: got 'table' without window or image_size, which size it")
-        table = encoding == "table" or (
-            encoding == "auto" and reach is not None and self.group.keeps_axes
-        )
+        if encoding in ("table", "published") and reach is None:
+            raise ValueError(f"encoding: got {encoding!r} without window or image_size, to size it")
+        scale = float(reach or 8)
         heads = (self.group, self.num_heads, self.head_dim)
-        if table:
-            return RelativeTable(*heads, reach or 0, across_frames=self.joint)
-        return RelativeFunction(*heads, scale=float(reach or 8), across_frames=self.joint)
+        offsets = self._frame_offsets()
+        if self.positional == "rotary":
+            self.rotary = RotaryEncoding(*heads, scale)
+            self.relative = FrameOffsets(*heads, frame_offsets=offsets)
+        elif self.positional == "radial":
+            self.relative = RadialFunction(*heads, scale, frame_offsets=offsets)
+        elif encoding == "published":
+            kind = PublishedTable if self.group.keeps_axes else PublishedFunction
+            self.relative = kind(*heads, reach or 0, frame_offsets=offsets)
+        elif encoding == "table" or (
+            encoding == "auto" and reach is not None and self.group.keeps_axes
+        ):
+            self.relative = RelativeTable(*heads, reach or 0, frame_offsets=offsets)
+        else:
+            self.relative = RelativeFunction(*heads, scale, frame_offsets=offsets)
+
+    def _frame_offsets(self) -> Tensor | None:
+        """Group offset of every pair of frames that meet, the same after a common left factor."""
+        if self.form == "joint":
+            return self.group.relative  # h^-1 h'
+        if self.form == "published":
+            # (h^-1 g) (h'^-1 g) for the query's frame g: in C_n, the index of GE-ViT.
+            acted, of_key = self.group.relative[:, :, None], self.group.relative.T[None]
+            return self.group.product[acted, of_key]
+        return None
 
     def _add_maps(
         self, linear: Callable[..., nn.Module], in_channels: int, out_channels: int
@@ -130,8 +132,9 @@ class _SelfAttention(nn.Module):
         A bias of the keys cancels in the softmax and one of the values in the output's.
         """
         inner = self.num_heads * self.head_dim
-        self.query_key_value = linear(in_channels, 3 * inner, bias=False)
-        self.query_bias = nn.Parameter(torch.zeros(inner))
+        self.query_key_value = linear(in_channels, 3 * inner, bias=self.as_published)
+        if not self.as_published:
+            self.query_bias = nn.Parameter(torch.zeros(inner))
         self.output = linear(inner, out_channels)
 
     def _forward_tokens(
@@ -139,172 +142,51 @@ class _SelfAttention(nn.Module):
     ) -> Float[Tensor, "batch rows cols group out_channels"]:
         if self.absolute is not None:
             tokens = self.absolute(tokens)
-        query, key, value = self.query_key_value(tokens).chunk(3, -1)
-        return self.output(self._attend(query + self.query_bias, key, value))
+        query, key, value = (
+            x.unflatten(-1, (self.num_heads, self.head_dim))
+            for x in self.query_key_value(tokens).chunk(3, -1)
+        )
+        if not self.as_published:
+            query = query + self.query_bias.unflatten(0, (self.num_heads, self.head_dim))
+        return self.output(self._attend(query, key, value))
 
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor
     ) -> Float[Tensor, "batch rows cols group channels"]:
-        """Attention of tokens ``(b, rows, cols, frames, channels)``, channels being (head, d)."""
-        rows, cols = query.shape[1:3]
-        tiling = _Tiling(rows, cols, self.window, round_window=not self.group.keeps_axes)
-        query, key, value = (
-            x.unflatten(-1, (self.num_heads, self.head_dim)) for x in (query, key, value)
-        )
-        query = tiling.split(query, halo=0)
-        key, value = tiling.split(key, halo=tiling.halo), tiling.split(value, halo=tiling.halo)
-        if query.shape[2] == 1 < self.group.order:  # lifting: every frame asks with one query
-            query = query.expand(-1, -1, self.group.order, -1, -1, -1, -1)
+        """Attention of tokens ``(batch, rows, cols, frames, heads, d)``.
+
+        Inside, a query has a frame g that sees positions and, in form ``published``, another one m
+        of its own, over which is summed; keys have frames h, and besides a frame g where they
+        differ for each: ``(batch, rows, cols, g, m or h, heads, d)``.
+        """
+        tiling = Tiling(query.shape[1], query.shape[2], self.window, self.window_shape)
+        query = query.unsqueeze(3 if self.form == "published" else 4)
+        shared = self.form in ("joint", "published")  # keys lie in every frame
+        key, value = (x.unsqueeze(3 if shared else 4) for x in (key, value))
+        value = self.dropout(value)
+        own = query.shape[4]
         scores = PositionalScores()
         if self.relative is not None:
-            scores = self.relative(query, tiling.offsets(query.device))
-        streams = _joint_streams if self.joint else _framewise_streams
-        return tiling.join(streams(query, key, value, scores, tiling.visible(query.device)))
+            asking = self._tiles_of_queries(tiling, query)
+            scores = self.relative(asking, tiling.offsets(query.device))
+        if self.rotary is not None:
+            query, key = self.rotary(query), self.rotary(key)
+        query = self._tiles_of_queries(tiling, query)
+        key, value = tiling.split(key, tiling.halo), tiling.split(value, tiling.halo)
+        if own > 1:
+            key, value = key.repeat_interleave(own, 1), value.repeat_interleave(own, 1)
+        mask = tiling.mask(query.device)
+        attended = attend_over_group(
+            query, key, value, scores, mask, scale=self.scale, method=self.method
+        )
+        return tiling.join(attended.unflatten(1, (-1, own)).sum(2))
 
-
-def _framewise_streams(
-    query: Tensor, key: Tensor, value: Tensor, scores: PositionalScores, visible: Tensor | None
-) -> Tensor:
-    """Every frame attends within itself: streams are (tile, frame, head)."""
-    b, t, g, n, i, j, d = query.shape
-    streams = (b, t * g * n)
-    key, value = (
-        x.expand(-1, -1, g, -1, -1, -1, -1).reshape(*streams, -1, d) for x in (key, value)
-    )
-    terms, bias = None, None
-    if scores.rows is not None and scores.cols is not None:
-        of_query = torch.cat([scores.rows, scores.cols], -1).reshape(*streams, i * j, -1)
-        terms = of_query, _key_terms(scores.rows, scores.cols)
-    if scores.pairs is not None:
-        bias = scores.pairs.reshape(*streams, i * j, -1)
-    if visible is not None:
-        visible = visible[:, None].expand(-1, g * n, -1, -1).flatten(0, 1).unsqueeze(0)
-    query, bias = query.reshape(*streams, i * j, d), _combine(bias, visible, d)
-    return attend(query, key, value, terms=terms, bias=bias).reshape(b, t, g, n, i, j, d)
-
-
-def _joint_streams(
-    query: Tensor, key: Tensor, value: Tensor, scores: PositionalScores, visible: Tensor | None
-) -> Tensor:
-    """Every token attends to all frames: streams are (tile, head), tokens (frame, position)."""
-    b, t, g, n, i, j, d = query.shape
-    streams = (b, t * n)
-    query, key, value = (x.transpose(2, 3).reshape(*streams, -1, d) for x in (query, key, value))
-    terms, bias = None, None
-    parts = [x for x in (scores.rows, scores.cols, scores.frames) if x is not None]
-    if parts:
-        of_query = torch.cat(parts, -1).transpose(2, 3).reshape(*streams, g * i * j, -1)
-        terms = of_query, _key_terms(scores.rows, scores.cols, g, scores.frames, key.shape[2])
-    if scores.pairs is not None:
-        bias = scores.pairs.flatten(4, 5).flatten(5, 6).transpose(2, 3).unsqueeze(5)
-        bias = bias.expand(-1, -1, -1, -1, -1, g, -1).reshape(*streams, g * i * j, -1)
-    if visible is not None:
-        visible = visible[:, None, None, :, None, :].expand(-1, n, g, -1, g, -1)
-        visible = visible.reshape(1, t * n, g * i * j, -1)
-    attended = attend(query, key, value, terms=terms, bias=_combine(bias, visible, d))
-    return attended.reshape(b, t, n, g, i, j, d).transpose(2, 3)
-
-
-def _key_terms(
-    rows: Tensor | None,
-    cols: Tensor | None,
-    group: int = 1,
-    frames: Tensor | None = None,
-    keys: int = 0,
-) -> Tensor:
-    """One-hot row, column and frame of every key (frame, row, column), ``(keys, rank)``."""
-    parts = []
-    if rows is not None and cols is not None:
-        height, width = rows.shape[-1], cols.shape[-1]
-        grid = (group, height, width)
-        parts.append(torch.eye(height).to(rows)[None, :, None].expand(*grid, -1).flatten(0, 2))
-        parts.append(torch.eye(width).to(cols)[None, None].expand(*grid, -1).flatten(0, 2))
-    if frames is not None:
-        parts.append(torch.eye(group).to(frames).repeat_interleave(keys // group, 0))
-    return torch.cat(parts, -1)
-
-
-def _combine(bias: Tensor | None, visible: Tensor | None, head_dim: int) -> Tensor | None:
-    """Bias on the scale of the scores, minus infinity where a key is not seen."""
-    if bias is None:
-        return visible
-    bias = bias * head_dim**-0.5
-    return bias if visible is None else bias.masked_fill(~visible, float("-inf"))
-
-
-class _Tiling:
-    """Cuts a grid into tiles of queries that share their keys: the tile and a halo around it.
-
-    Without a window there is one tile, the image, and no halo.
-    """
-
-    def __init__(self, rows: int, cols: int, window: int | None, *, round_window: bool) -> None:
-        self.size = (rows, cols)
-        self.round_window = round_window
-        self.local = window is not None and window < 2 * max(rows, cols) - 1
-        self.radius = (window or 0) // 2
-        self.halo = self.radius if self.local else 0
-        self.tile = (min(_TILE, rows), min(_TILE, cols)) if self.local else (rows, cols)
-        self.tiles = tuple(-(-n // tile) for n, tile in zip(self.size, self.tile, strict=True))
-        self.window = window
-
-    def split(self, tokens: Tensor, halo: int) -> Tensor:
-        """``(b, rows, cols, g, n, d)`` to ``(b, t, g, n, i, j, d)``, zeros beyond the image."""
-        if not self.local:
-            return tokens.permute(0, 3, 4, 1, 2, 5).unsqueeze(1)
-        (height, width), (count_rows, count_cols) = self.tile, self.tiles
-        beyond = (count_rows * height - self.size[0], count_cols * width - self.size[1])
-        padding = (0, 0, 0, 0, 0, 0, halo, halo + beyond[1], halo, halo + beyond[0])
-        tokens = functional.pad(tokens, padding)
-        tokens = tokens.unfold(1, height + 2 * halo, height).unfold(2, width + 2 * halo, width)
-        # (b, tile rows, tile cols, g, n, d, i, j)
-        return tokens.permute(0, 1, 2, 3, 4, 6, 7, 5).flatten(1, 2)
-
-    def join(self, tokens: Tensor) -> Tensor:
-        """``(b, t, g, n, i, j, d)`` back to ``(b, rows, cols, g, n d)``, cropped to the image."""
-        b, _, g, n, i, j, d = tokens.shape
-        tokens = tokens.unflatten(1, self.tiles).permute(0, 1, 5, 2, 6, 3, 4, 7)
-        tokens = tokens.reshape(b, self.tiles[0] * i, self.tiles[1] * j, g, n * d)
-        return tokens[:, : self.size[0], : self.size[1]]
-
-    def offsets(self, device: torch.device) -> Offsets:
-        """Offsets of keys from queries, the same in every tile; beyond the window clamped."""
-        axes = [
-            torch.arange(-self.halo, tile + self.halo, device=device)[None, :]
-            - torch.arange(tile, device=device)[:, None]
-            for tile in self.tile
-        ]
-        farthest = max(self.tile) - 1
-        if self.window is not None:
-            farthest = min(farthest + self.halo, self.radius)
-            axes = [axis.clamp(-farthest, farthest) for axis in axes]
-        return Offsets(axes[0], axes[1], farthest)
-
-    def visible(self, device: torch.device) -> Tensor | None:
-        """Which keys a query sees, ``(t, ij, kl)``: those in the window and in the image.
-
-        Queries beyond the image (the last tiles may stick out) see everything; they are cropped.
-        """
-        if not self.local:
-            return None
-        seen, key_inside, query_inside = [], [], []
-        for size, tile, count in zip(self.size, self.tile, self.tiles, strict=True):
-            query = torch.arange(tile, device=device)
-            key = torch.arange(-self.halo, tile + self.halo, device=device)
-            start = tile * torch.arange(count, device=device)[:, None]
-            seen.append(key[None, :] - query[:, None])
-            key_inside.append((start + key >= 0) & (start + key < size))
-            query_inside.append(start + query < size)
-        rows, cols = seen[0][:, None, :, None], seen[1][None, :, None, :]
-        if self.round_window:  # every lattice point within window / 2 pixels
-            near = 4 * (rows**2 + cols**2) <= self.window**2
-        else:
-            near = (rows.abs() <= self.radius) & (cols.abs() <= self.radius)
-        keys = key_inside[0][:, None, :, None] & key_inside[1][None, :, None, :]
-        queries = query_inside[0][:, None, :, None] & query_inside[1][None, :, None, :]
-        keys, queries = keys.flatten(0, 1).flatten(1, 2), queries.flatten(0, 1).flatten(1, 2)
-        near = near.flatten(0, 1).flatten(1, 2)
-        return (near & keys[:, None, :]) | ~queries[:, :, None]
+    def _tiles_of_queries(
+        self, tiling: Tiling, query: Tensor
+    ) -> Float[Tensor, "tiles batch_own group heads tile_rows tile_cols head_dim"]:
+        """Queries of every frame g, those of frames m in the batch."""
+        query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
+        return tiling.split(query, halo=0).transpose(2, 3).flatten(1, 2)
 
 
 class LiftingSelfAttention(_SelfAttention):
@@ -323,15 +205,25 @@ class LiftingSelfAttention(_SelfAttention):
     num_heads
         Number of heads; each has ``ceil(out_channels / num_heads)`` channels.
     positional
-        ``"none"``, ``"absolute"`` (needs `image_size`) or ``"relative"``.
+        ``"none"``, ``"absolute"`` (needs `image_size`), ``"relative"``, ``"radial"`` (a function
+        of the distance) or ``"rotary"`` (queries and keys turned by their positions).
     window
-        Odd side in pixels of the neighbourhood a query sees: a square for groups that keep the
-        axes, else a disc of that diameter. ``None`` is global.
+        Odd side in pixels of the neighbourhood a query sees; ``None`` is global.
     image_size
         Pixels, one number or ``(height, width)``; the largest image, for a global table.
     encoding
         ``"table"`` (learned offsets or positions), ``"continuous"`` (a learned function), or
-        ``"auto"``: a table where the group keeps the axes and its extent is known.
+        ``"auto"``: a table where the group keeps the axes and its extent is known;
+        ``"published"``: everything as the published code has it, see `gsa_core.published`.
+    window_shape
+        ``"square"``, ``"disc"`` of that diameter, ``"soft_disc"`` that fades to its rim, or
+        ``"auto"``: a square for groups that keep the axes, else a disc.
+    attention_dropout
+        Probability of dropping a key in training, see `gsa_core.dropout`.
+    head_dim
+        Channels a head, if not ``ceil(out_channels / num_heads)``.
+    method
+        ``"auto"`` (fused kernels) or ``"written_out"`` (all scores in memory); equal to rounding.
 
     Raises
     ------
@@ -362,6 +254,10 @@ class LiftingSelfAttention(_SelfAttention):
         window: int | None = None,
         image_size: int | tuple[int, int] | None = None,
         encoding: str = "auto",
+        window_shape: str = "auto",
+        attention_dropout: float = 0.0,
+        head_dim: int | None = None,
+        method: str = "auto",
     ) -> None:
         super().__init__(
             group,
@@ -370,9 +266,13 @@ class LiftingSelfAttention(_SelfAttention):
             num_heads,
             positional=positional,
             window=window,
-            joint=False,  # keys have no frames of their own
+            form="lifting",  # keys have no frames of their own
             image_size=image_size,
             encoding=encoding,
+            window_shape=window_shape,
+            attention_dropout=attention_dropout,
+            head_dim=head_dim,
+            method=method,
         )
         self._add_maps(nn.Linear, in_channels, out_channels)
 
@@ -394,6 +294,12 @@ class GroupSelfAttention(_SelfAttention):
     ``F'(x, h) = sum_y softmax_y[ q(x, h) . (k(y, h) + p(h^-1 (y - x))) / sqrt(d) ] v(y, h)``; its
     linear maps are `GroupLinear` and mix the frames. Cheaper by a factor ``|H|`` in scores.
 
+    Form ``published``, that of GSA-Nets and GE-ViT, summed over the frames g of the query:
+    ``F'(x, h) = sum_g sum_{y, h'} softmax_{(y, h')}[ q(x, g) . (k(y, h') + p(h^-1 (y - x),
+    (h^-1 g) (h'^-1 g))) / sqrt(d) ] v(y, h')``. In C_n its group offset is that of GE-ViT; written
+    as a product of left-invariant elements it is exact for groups that do not commute too.
+    Dearer by a factor ``|H|``.
+
     Equivariant: ``Phi(L_s F) = L_s Phi(F)``, to rounding for the elements that keep the pixel
     grid. For the trivial group both forms are ordinary self-attention.
 
@@ -404,8 +310,9 @@ class GroupSelfAttention(_SelfAttention):
     in_channels, out_channels
         Channels a frame.
     form
-        ``"joint"`` or ``"framewise"``.
-    num_heads, positional, window, image_size, encoding
+        ``"joint"``, ``"framewise"`` or ``"published"``.
+    num_heads, positional, window, image_size, encoding, window_shape, attention_dropout, \
+    head_dim, method
         As in `LiftingSelfAttention`.
 
     Examples
@@ -428,8 +335,11 @@ class GroupSelfAttention(_SelfAttention):
         form: str = "joint",
         image_size: int | tuple[int, int] | None = None,
         encoding: str = "auto",
+        window_shape: str = "auto",
+        attention_dropout: float = 0.0,
+        head_dim: int | None = None,
+        method: str = "auto",
     ) -> None:
-        _check_choice("form", form, FORMS)
         super().__init__(
             group,
             in_channels,
@@ -437,12 +347,15 @@ class GroupSelfAttention(_SelfAttention):
             num_heads,
             positional=positional,
             window=window,
-            joint=form == "joint",
+            form=form,
             image_size=image_size,
             encoding=encoding,
+            window_shape=window_shape,
+            attention_dropout=attention_dropout,
+            head_dim=head_dim,
+            method=method,
         )
-        self.form = form
-        linear = nn.Linear if self.joint else partial(GroupLinear, group)
+        linear = partial(GroupLinear, group) if form == "framewise" else nn.Linear
         self._add_maps(linear, in_channels, out_channels)
 
     def forward(
@@ -455,8 +368,3 @@ class GroupSelfAttention(_SelfAttention):
                 f"{self.group.order}"
             )
         return to_features(self._forward_tokens(to_tokens(features)))
-
-
-def _check_choice(name: str, got: str, accepted: tuple[str, ...]) -> None:
-    if got not in accepted:
-        raise ValueError(f"{name}: got {got!r}; accepts {', '.join(map(repr, accepted))}")

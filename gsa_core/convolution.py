@@ -41,6 +41,8 @@ class GroupLinear(nn.Module):
     torch.Size([2, 7, 4, 5])
     """
 
+    relative: Tensor
+
     def __init__(
         self, group: PointGroup, in_features: int, out_features: int, *, bias: bool = True
     ) -> None:
@@ -140,6 +142,8 @@ class GroupConv2d(nn.Module):
     >>> GroupConv2d(dihedral_group(4), 2, 3, 3)(torch.zeros(1, 2, 8, 6, 6)).shape
     torch.Size([1, 3, 8, 6, 6])
     """
+
+    relative: Tensor
 
     def __init__(
         self,

@@ -112,8 +112,8 @@ class PointGroup:
         sign and order), so what is exact on the grid stays exact in every floating-point type.
         """
         k, m = self._rotation_and_mirror()
-        turns = [_turn(int(i), self.rotations) for i in k]
-        turns = torch.tensor(turns, dtype=torch.float64, device=_CPU)
+        entries = [_turn(int(i), self.rotations) for i in k]
+        turns = torch.tensor(entries, dtype=torch.float64, device=_CPU)
         turns[m == 1, :, 1] *= -1
         return turns
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,9 @@ TOKENS = ("pixel", "stem")
 
 class Standardise(nn.Module):
     """``(image - mean) / std`` by channel, with constants that belong to the data."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], in_channels: int) -> None:
         super().__init__()
@@ -140,7 +144,7 @@ class GroupTransformer(nn.Module):
         if positional == "absolute":
             self.position = Position(AbsoluteEncoding(group, channels, grid, encoding))
             positional, lifted = "none", True
-        options = {
+        options: dict[str, Any] = {
             "positional": positional,
             "window": window,
             "image_size": grid,
@@ -247,12 +251,12 @@ def build_model(
         raise ValueError(f"model: got {model!r}; accepts {', '.join(map(repr, MODELS))}")
     if tokens not in TOKENS:
         raise ValueError(f"tokens: got {tokens!r}; accepts {', '.join(map(repr, TOKENS))}")
-    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     return MODELS[model](
         point_group(group),
         in_channels=in_channels,
         num_classes=num_classes,
-        image_size=size,
+        image_size=(height, width),
         depth=depth,
         positional=positional,
         tokens=tokens,

@@ -1,0 +1,153 @@
+"""The arithmetic of every form of attention: one function, and how tokens are laid before it.
+
+Lifting and group attention, global and local, joint, framewise and published differ only in which
+queries share which keys. Axis letters are those of `gsa_core.relative`.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from gsa_core.relative import PositionalScores
+
+__all__ = ["METHODS", "attend", "attend_over_group"]
+
+METHODS = ("auto", "written_out")
+
+
+def attend(
+    query: Float[Tensor, "tiles streams queries head_dim"],
+    key: Float[Tensor, "tiles streams keys head_dim"],
+    value: Float[Tensor, "tiles streams keys head_dim"],
+    *,
+    scale: float,
+    terms: tuple[Tensor, Tensor] | None = None,
+    bias: Tensor | None = None,
+    method: str = "auto",
+) -> Float[Tensor, "tiles streams queries head_dim"]:
+    """``softmax(scale (q k^T + a b^T) + bias) v`` in every stream of every tile.
+
+    Parameters
+    ----------
+    query, key, value
+        ``(tiles, streams, tokens, d)``; a stream is a head of an independent attention.
+    scale
+        Factor of the scores.
+    terms
+        Factors ``a (tiles, streams, queries, rank)`` and ``b (keys, rank)`` of scores that are
+        known in factors. Laid beside queries and keys they cost no tensor of queries x keys.
+    bias
+        Added to the scaled scores, or, if boolean, says which keys a query sees.
+    method
+        ``auto``: torch's fused attention; ``written_out``: every score is a number in memory.
+    """
+    width = value.shape[-1]
+    if terms is not None:
+        of_query, of_key = terms
+        query = torch.cat([query, of_query.to(query.dtype)], -1)
+        of_key = of_key.to(key.dtype).expand(*key.shape[:2], -1, -1)
+        key = torch.cat([key, of_key], -1)
+    if bias is not None and bias.dtype != torch.bool:
+        bias = bias.to(query.dtype)
+    if method == "written_out":
+        scores = scale * query @ key.mT
+        if bias is not None and bias.dtype == torch.bool:
+            scores = scores.masked_fill(~bias, float("-inf"))
+        elif bias is not None:
+            scores = scores + bias
+        return scores.softmax(-1) @ value
+    value = functional.pad(value, (0, query.shape[-1] - width))  # fused kernels want equal widths
+    attended = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=bias, scale=scale
+    )
+    return attended[..., :width]
+
+
+def attend_over_group(
+    query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
+    key: Float[Tensor, "tiles batch frames key_group heads key_rows key_cols head_dim"],
+    value: Float[Tensor, "tiles batch value_frames key_group heads key_rows key_cols head_dim"],
+    scores: PositionalScores,
+    mask: Tensor | None,
+    *,
+    scale: float,
+    method: str = "auto",
+) -> Float[Tensor, "tiles batch group heads rows cols head_dim"]:
+    """Attention of the queries of all frames to keys of their own or to keys they share.
+
+    Parameters
+    ----------
+    query
+        ``(t, b, g, n, i, j, d)``, frame g.
+    key, value
+        ``(t, b, 1 or g, h, n, k, l, d)``: keys of frames h, the same for the queries of all
+        frames, or for each its own.
+    scores
+        What a positional encoding adds.
+    mask
+        What is seen, ``(t, i j, k l)``; boolean, or added to the scores.
+    """
+    t, b, g, n, i, j, d = query.shape
+    frames = key.shape[3]
+    apart = max(key.shape[2], value.shape[2]) == g  # every frame of the query is a stream
+    if apart:
+        key, value = (x.expand(-1, -1, g, -1, -1, -1, -1, -1) for x in (key, value))
+    sharing = 1 if apart else g
+
+    def of_queries(x: Tensor) -> Tensor:
+        if apart:
+            return x.flatten(4, 5).flatten(1, 3)  # (t, b g n, i j, *)
+        return x.transpose(2, 3).flatten(3, 5).flatten(1, 2)  # (t, b n, g i j, *)
+
+    def of_keys(x: Tensor) -> Tensor:
+        return x.transpose(3, 4).flatten(4, 6).flatten(1, 3)  # (t, b [g] n, h k l, d)
+
+    terms, bias = None, None
+    known = [x for x in (scores.rows, scores.cols, scores.frames) if x is not None]
+    if known:
+        terms = of_queries(torch.cat(known, -1)), _key_terms(scores, frames, key.shape[5:7])
+    if scores.pairs is not None:
+        bias = scale * of_queries(scores.pairs.flatten(6, 7))
+        bias = bias.repeat(1, 1, 1, frames)
+    if mask is not None:
+        mask = mask.repeat(1, sharing, frames).unsqueeze(1)
+    attended = attend(
+        of_queries(query),
+        of_keys(key),
+        of_keys(value),
+        scale=scale,
+        terms=terms,
+        bias=_combine(bias, mask),
+        method=method,
+    )
+    if apart:
+        return attended.reshape(t, b, g, n, i, j, d)
+    return attended.reshape(t, b, n, g, i, j, d).transpose(2, 3)
+
+
+def _key_terms(scores: PositionalScores, frames: int, grid: torch.Size) -> Tensor:
+    """One-hot row, column and frame of every key (frame, row, column), ``(keys, rank)``."""
+    axes = (scores.frames, scores.rows, scores.cols)
+    sizes = (frames, *grid)
+    parts = []
+    for axis in (1, 2, 0):  # in the order of the scores: rows, columns, frames
+        x = axes[axis]
+        if x is None:
+            continue
+        shape = [1, 1, 1, sizes[axis]]
+        shape[axis] = sizes[axis]
+        one_hot = torch.eye(sizes[axis], dtype=x.dtype, device=x.device).reshape(shape)
+        parts.append(one_hot.expand(*sizes, -1).flatten(0, 2))
+    return torch.cat(parts, -1)
+
+
+def _combine(bias: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    """The bias where a key is seen, minus infinity where it is not."""
+    if bias is None or mask is None:
+        return mask if bias is None else bias
+    if mask.dtype == torch.bool:
+        return bias.masked_fill(~mask, float("-inf"))
+    return bias + mask

@@ -1,0 +1,267 @@
+"""Encodings of the offset between a key and a query, as seen in the query's frame.
+
+They add ``q . p`` to the scores with ``p(h^-1 (y - x), h^-1 h')`` (Romero & Cordonnier 2021,
+https://arxiv.org/abs/2010.00977, section 4). Everywhere here ``p`` is a sum of a spatial part and
+a part of the group offset, so that neither is ever evaluated for a pair of tokens, only for a
+distinct offset.
+
+Einsum letters: t tile, b batch, m frame of the query that is summed over (form ``published``; one
+otherwise), g frame whose eyes see the offset, n head, i j row and column of the query, k l row
+and column of the key, h frame of the key, d channel of a head, u distinct offset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gsa_core.groups import PointGroup
+from gsa_core.positional import position_network
+from gsa_core.tiling import Offsets
+
+__all__ = [
+    "FrameOffsets",
+    "PositionalScores",
+    "RadialFunction",
+    "RelativeFunction",
+    "RelativeTable",
+]
+
+
+@dataclass(frozen=True)
+class PositionalScores:
+    """What an encoding adds to the scores, as the terms it is a sum of.
+
+    ``rows (t b g n i j k)`` for the key's row, ``cols (t b g n i j l)`` for its column, ``frames
+    (t b g n i j h)`` for its frame, ``pairs (t b g n i j k l)`` for its position when that does
+    not separate; a term that does not occur is ``None``.
+    """
+
+    rows: Tensor | None = None
+    cols: Tensor | None = None
+    frames: Tensor | None = None
+    pairs: Tensor | None = None
+
+
+class FrameOffsets(nn.Module):
+    """A learned table of group offsets alone: ``p(d, h) = P(h)``.
+
+    Parameters
+    ----------
+    group
+        The point group H.
+    heads, head_dim
+        Number of heads and channels a head.
+    frame_offsets
+        Which entry a frame g reads for a key of frame h, ``(g, h)`` or, where the query has a
+        frame m of its own, ``(g, m, h)``; ``None`` where keys lie in the query's frame.
+    """
+
+    relative: Tensor
+
+    def __init__(
+        self,
+        group: PointGroup,
+        heads: int,
+        head_dim: int,
+        *,
+        frame_offsets: Int[Tensor, "group *own key_group"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.group, self.heads, self.head_dim = group, heads, head_dim
+        self.frame_table: nn.Parameter | None = None
+        if frame_offsets is not None:
+            self.frame_table = self._make_frame_table()
+            self.register_buffer("relative", frame_offsets, persistent=False)
+
+    def _make_frame_table(self) -> nn.Parameter | None:
+        if self.group.order == 1:
+            return None
+        table = nn.Parameter(torch.empty(self.group.order, self.heads * self.head_dim))
+        nn.init.normal_(table, std=0.02)
+        return table
+
+    def frame_entries(self) -> Float[Tensor, "entries channels"]:
+        """The table; channels are (head, d)."""
+        assert self.frame_table is not None
+        return self.frame_table
+
+    def forward(
+        self,
+        query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
+        offsets: Offsets,
+    ) -> PositionalScores:
+        """Scores of the group offsets."""
+        return PositionalScores(frames=self._frame_scores(query))
+
+    def _frame_scores(self, query: Tensor) -> Tensor | None:
+        if self.frame_table is None:
+            return None
+        order = self.group.order
+        index = self.relative.reshape(order, -1, order)  # (g, m, h)
+        table = functional.embedding(index, self.frame_entries())
+        table = table.unflatten(-1, (self.heads, self.head_dim))
+        query = query.unflatten(1, (-1, index.shape[1]))
+        return torch.einsum("tbmgnijd,gmhnd->tbmgnijh", query, table).flatten(1, 2)
+
+
+class RelativeTable(FrameOffsets):
+    """Learned tables of row, column and group offsets, for groups that keep the axes.
+
+    ``p(d, h) = P_1(d_1) + P_2(d_2) + P_3(h)``. Every frame reads the same two tables turned: a
+    quarter turn exchanges rows and columns, a mirror reverses one. Exactly equivariant under
+    translations (of the offsets) and H.
+
+    Parameters
+    ----------
+    group
+        A group that keeps the pixel axes: C1, C2, C4, D1, D2 or D4.
+    reach
+        Largest offset in pixels, ``2 reach + 1`` entries a table.
+    heads, head_dim, frame_offsets
+        As in `FrameOffsets`.
+    """
+
+    index: Tensor
+
+    def __init__(
+        self,
+        group: PointGroup,
+        heads: int,
+        head_dim: int,
+        reach: int,
+        *,
+        frame_offsets: Tensor | None = None,
+    ) -> None:
+        super().__init__(group, heads, head_dim, frame_offsets=frame_offsets)
+        if not group.keeps_axes:
+            raise ValueError(
+                f"encoding: got 'table' with {group.name}, whose turns leave the pixel axes; "
+                "accepts C1, C2, C4, D1, D2, D4 (use encoding='continuous')"
+            )
+        self.reach = reach
+        self.register_buffer("index", self._turned_index(), persistent=False)
+        self._make_table()
+
+    def _make_table(self) -> None:
+        self.table = nn.Parameter(torch.empty(2 * (2 * self.reach + 1), self.heads * self.head_dim))
+        nn.init.normal_(self.table, std=0.02)
+
+    def _turned_index(self) -> Int[Tensor, "axis group offset"]:
+        """Row of ``table`` that frame g reads at an offset along the image's rows or columns."""
+        offsets = torch.arange(-self.reach, self.reach + 1)
+        turned_back = self.group.matrices[self.group.inverse].round().long()
+        index = []
+        for axis in range(2):
+            component = turned_back[:, :, axis].abs().argmax(1)  # where this axis goes in frame g
+            sign = turned_back[:, :, axis].sum(1)
+            along = sign[:, None] * offsets + self.reach
+            index.append(component[:, None] * (2 * self.reach + 1) + along)
+        return torch.stack(index)
+
+    def entries(self) -> Float[Tensor, "entries channels"]:
+        """Both tables, that of rows before that of columns; channels are (head, d)."""
+        return self.table
+
+    def forward(
+        self,
+        query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
+        offsets: Offsets,
+    ) -> PositionalScores:
+        """Scores of the row, of the column and of the group offsets."""
+        if offsets.farthest > self.reach:
+            raise ValueError(
+                f"image: has offsets of {offsets.farthest} pixels; this layer's table reaches "
+                f"{self.reach} (set image_size to the largest image)"
+            )
+        entries = self.entries()
+        along_rows, along_cols = (
+            functional.embedding(self.index[axis][:, along + self.reach], entries)
+            .unflatten(-1, (self.heads, self.head_dim))
+            for axis, along in enumerate((offsets.rows, offsets.cols))
+        )  # fmt: skip
+        return PositionalScores(
+            rows=torch.einsum("tbgnijd,giknd->tbgnijk", query, along_rows),
+            cols=torch.einsum("tbgnijd,gjlnd->tbgnijl", query, along_cols),
+            frames=self._frame_scores(query),
+        )
+
+
+class RelativeFunction(FrameOffsets):
+    """A learned continuous function of the offset, for any group.
+
+    ``p(d, h) = f(h^-1 d) + P(h)`` with ``f`` a small network on Fourier features. Exactly
+    equivariant under translations and the elements that keep the grid; at other angles as good as
+    the grid allows.
+
+    Parameters
+    ----------
+    group, heads, head_dim, frame_offsets
+        As in `FrameOffsets`.
+    scale
+        Length in pixels over which ``f`` varies.
+    """
+
+    turned_back: Tensor
+
+    def __init__(
+        self,
+        group: PointGroup,
+        heads: int,
+        head_dim: int,
+        scale: float,
+        *,
+        frame_offsets: Tensor | None = None,
+    ) -> None:
+        super().__init__(group, heads, head_dim, frame_offsets=frame_offsets)
+        self.function = self._function(scale)
+        back = group.matrices[group.inverse].to(torch.get_default_dtype())
+        self.register_buffer("turned_back", back, persistent=False)
+
+    def _function(self, scale: float) -> nn.Module:
+        return position_network(self.heads * self.head_dim, scale)
+
+    def _seen(self, distinct: Float[Tensor, "offsets two"]) -> Float[Tensor, "group offsets two"]:
+        """Offsets as every frame sees them, ``h^-1 d``; never in less than float32."""
+        return (self.turned_back[:, None] * distinct[:, None, :]).sum(-1)
+
+    def forward(
+        self,
+        query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
+        offsets: Offsets,
+    ) -> PositionalScores:
+        """Scores of every pair of positions, from one evaluation a distinct offset."""
+        reach, span = offsets.farthest, 2 * offsets.farthest + 1
+        axis = torch.arange(-reach, reach + 1, device=query.device, dtype=self.turned_back.dtype)
+        rows, cols = torch.meshgrid(axis, axis, indexing="ij")
+        values = self.function(self._seen(torch.stack([rows.flatten(), cols.flatten()], -1)))
+        values = values.expand(self.group.order, -1, -1)  # (g, u, n d)
+        row, col = offsets.rows + reach, offsets.cols + reach
+        pair = row[:, None, :, None] * span + col[None, :, None, :]
+        frame = torch.arange(self.group.order, device=pair.device) * values.shape[1]
+        entries = functional.embedding(
+            frame[:, None, None, None, None] + pair, values.flatten(0, 1)
+        )
+        entries = entries.unflatten(-1, (self.heads, self.head_dim))
+        return PositionalScores(
+            pairs=torch.einsum("tbgnijd,gijklnd->tbgnijkl", query, entries),
+            frames=self._frame_scores(query),
+        )
+
+
+class RadialFunction(RelativeFunction):
+    """A learned function of the distance, ``p(d, h) = f(|d|) + P(h)``.
+
+    The spatial part is the same in every frame: equivariant under translations and all of O(2),
+    as far as the grid allows, and blind to direction.
+    """
+
+    def _function(self, scale: float) -> nn.Module:
+        return position_network(self.heads * self.head_dim, scale, dimensions=1)
+
+    def _seen(self, distinct: Float[Tensor, "offsets two"]) -> Float[Tensor, "one offsets one"]:
+        return distinct.square().sum(-1).sqrt()[None, :, None]
