@@ -119,6 +119,9 @@ def read_tar_members(path: Path, wanted: dict[str, int]) -> dict[str, bytes]:
             content = archive.extractfile(member)
             assert content is not None
             found[member.name] = content.read()
+        # The checksum of a gzip file stands at its end.
+        while stream.read(1 << 20):
+            pass
     missing = sorted(set(wanted) - set(found))
     if missing:
         raise UserError(f"{path}: has no member {missing[0]!r}: remove it and fetch it again")
