@@ -41,7 +41,7 @@ from ray.tune.search import Searcher  # noqa: E402
 from pipeline.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
 from pipeline.guard import guarded  # noqa: E402
 from pipeline.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
-from pipeline.work import Context, Task, WorkFunction, WorkSource, perform  # noqa: E402
+from pipeline.work import CannotWork, Context, Task, WorkFunction, WorkSource, describe, perform  # noqa: E402
 
 MESSAGE = "message"
 
@@ -117,9 +117,11 @@ class RayTune:
     ) -> None:
         """Let Tune start workers and carry messages; what to run is asked of the desk."""
         searcher = DeskSearcher(desk)
-        trainable = tune.with_parameters(
-            on_worker, data=dict(data), function=function, limit=self.limit, threads=self.cpus
-        )
+        # Tune's own choice for a searcher is one: workers would then start one after the other.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)
+        # A reference within a list, so that it is the worker's own code that opens it.
+        work = [ray.put((function, dict(data)))]
+        trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
             tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
@@ -165,11 +167,15 @@ class DeskSearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take a message of a worker: an epoch, or the result."""
         kind, content = result[MESSAGE]
+        if self.error is not None:
+            return
         try:
             if kind == "epoch":
                 self.desk.epoch(trial_id, content)
-            else:
+            elif kind == "result":
                 self.desk.finish(trial_id, content)
+            else:
+                raise CannotWork(f"no worker can load the work: {content}")
         except Exception as error:
             self.error = error
 
@@ -177,6 +183,8 @@ class DeskSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Notice a worker that ended without bringing a result."""
+        if self.error is not None:
+            return
         try:
             self.desk.lost(trial_id, f"Ray's logs: {log_folder()}")
         except Exception as caught:
@@ -215,13 +223,18 @@ class Opaque:
 
 def on_worker(
     config: dict[str, Any],
-    data: Mapping[str, Any],
-    function: WorkFunction,
+    work: list[Any],
     limit: float,
     threads: float,
 ) -> None:
     """Perform one task in a worker and bring its result to the driver."""
-    use_threads(int(threads))
+    try:
+        function, data = ray.get(work[0])
+        use_threads(int(threads))
+    except Exception as error:
+        # Not the task's fault, and no other task would fare better: the driver ends the stage.
+        tune.report({MESSAGE: ("broken", describe(error).partition("\n")[0])})
+        return
     task = Task(config["key"], config["payload"].content)
     context = Context(device(), limit, lambda row: tune.report({MESSAGE: ("epoch", row)}))
     if limit < float("inf"):

@@ -14,6 +14,7 @@ from pipeline.engine import Engine, make_engine
 from pipeline.lifeline import Interrupted, lifeline
 from pipeline.params import Params, load_params
 from pipeline.state import ROOT, stage_lock
+from pipeline.work import CannotWork
 
 
 def in_memory(dataset: Dataset) -> Dataset:
@@ -43,6 +44,6 @@ def run_stage(stage: str, function: Callable[[Params, Engine], None]) -> None:
             file=sys.stderr,
         )
         sys.exit(128 + stopped.number)
-    except StageFailed as failure:
+    except (CannotWork, StageFailed) as failure:
         print(f"{stage}: {failure}", file=sys.stderr)
         sys.exit(1)

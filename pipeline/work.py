@@ -37,6 +37,10 @@ class OverTime(Exception):
     """The task used up its time; raised where it reports an epoch."""
 
 
+class CannotWork(Exception):
+    """The engine cannot run any task at all, so that none of them is to blame."""
+
+
 @dataclass
 class Context:
     """What a work function is given beside its task and the data.
