@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +58,13 @@ def decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, i
         Saying what is wrong with the image, without its name.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged tags beside sound pixels
-            return _decode(file, target)
+        return _decode(file, target)
     except ValueError as error:
         raise ValueError(str(error) or "cannot be decoded") from error
     except Image.UnidentifiedImageError:
         raise ValueError("is no PNG, JPEG, TIFF or BMP image, whatever its name says") from None
-    except (OSError, SyntaxError, EOFError, KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"cannot be decoded ({_plain(error)})") from error
+    except Image.DecompressionBombError:
+        raise ValueError(f"has more than the {MOST_PIXELS:,} pixels that are accepted") from None
     except Exception as error:  # a decoder may fail in any way on a damaged file
         raise ValueError(f"cannot be decoded ({_plain(error)})") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,11 @@ def pool_part(part: Images, name: str, source: Source, folder: Path) -> Pooled:
             )
         return stop - start
 
-    with ThreadPoolExecutor(cores(), thread_name_prefix="prepare") as workers:
+    with (
+        warnings.catch_warnings(),
+        ThreadPoolExecutor(cores(), thread_name_prefix="prepare") as workers,
+    ):
+        warnings.filterwarnings("ignore", module="PIL")  # of damaged tags beside sound pixels
         futures = [workers.submit(read, *bound) for bound in todo]
         try:
             for future in as_completed(futures):
