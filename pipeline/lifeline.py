@@ -41,11 +41,16 @@ _state = _State()
 
 def _handle(number: int, frame: FrameType | None) -> None:
     """Raise `Interrupted` once, and not where the process is not to be disturbed."""
+    _note(number)
+    if not _state.depth:
+        raise_pending()
+
+
+def _note(number: int) -> None:
+    """Remember that the stage is to end, and give it until the deadline."""
     if _state.ending is None:
         _state.ending = number
         threading.Thread(target=_force, args=(number,), daemon=True).start()
-        if not _state.depth:
-            raise_pending()
 
 
 def raise_pending() -> None:
@@ -99,11 +104,15 @@ def lifeline() -> Iterator[None]:
 
 
 def _watch(alive: list[Callable[[], bool]], stop: threading.Event) -> None:
-    """Send this process SIGTERM as soon as one of its callers is gone."""
+    """End the stage as by SIGTERM as soon as one of its callers is gone."""
     while not stop.wait(POLL):
         if not all(caller() for caller in alive):
             print("the command that started this is gone: ending", file=sys.stderr, flush=True)
-            os.kill(os.getpid(), signal.SIGTERM)
+            # Where signals are held back a note is enough, and libraries' handlers stay silent.
+            if _state.depth:
+                _note(signal.SIGTERM)
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)
             return
 
 
