@@ -1,7 +1,8 @@
 """Find the code each stage of dvc.yaml runs, by following imports; `--write` puts it there.
 
 DVC re-runs a stage when a file it depends on changes, so a file that is missing from its list
-makes results stale in silence. tests/test_imports.py compares the lists with what this finds.
+makes results stale in silence. What lies beside a package's code and is read by it (style sheets,
+scripts, tables) belongs to the code of whoever imports the package. tests/test_imports.py compares the lists with what this finds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gsa_core", "pipeline")
 STAGES = ("prepare", "sweep", "confirm", "report")
+DATA_OF_PACKAGES = ("*.css", "*.js", "*.html", "*.csv")
 
 
 def module_file(name: str) -> Path | None:
@@ -84,9 +86,16 @@ def entry(stage: str) -> set[Path]:
     return files
 
 
+def data_of(files: set[Path]) -> set[Path]:
+    """What lies beside the code of the packages among files, as pyproject.toml ships it."""
+    folders = {file.parent for file in files if file.name == "__init__.py"}
+    return {found for folder in folders for kind in DATA_OF_PACKAGES for found in folder.glob(kind)}
+
+
 def stage_code(stage: str) -> list[str]:
-    """Paths of the code a stage runs, as dvc.yaml lists them."""
-    return sorted(file.relative_to(ROOT).as_posix() for file in closure(entry(stage)))
+    """Paths of the code a stage runs, and of its packages' data, as dvc.yaml lists them."""
+    code = closure(entry(stage))
+    return sorted(file.relative_to(ROOT).as_posix() for file in code | data_of(code))
 
 
 def with_code(text: str) -> str:
