@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -388,8 +387,20 @@ def test_command_refuses_fast_small_and_without_traceback(
     assert re.fullmatch(r"error: params\.yaml:1: .*\n", result.stderr)
     assert result.stdout == ""
     assert seconds < SECONDS
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    assert stage != "check" or peak < MEBIBYTES
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+@pytest.mark.parametrize("name", ["bomb", "deep", "huge", "long number"])
+def test_refusing_takes_little_memory(tmp_path: Path, root: Path, name: str) -> None:
+    (tmp_path / "params.yaml").write_bytes(NOT_A_STUDY[name])
+    code = (
+        "import pipeline.params, re\n"
+        "try:\n    pipeline.params.load_params()\n"
+        "except pipeline.errors.UserError:\n"
+        "    print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    )
+    result = command(tmp_path, root, "-c", code)
+    assert int(result.stdout) / 1024 < MEBIBYTES, result.stderr
 
 
 def test_reading_parameters_imports_neither_torch_nor_ray(root: Path) -> None:
