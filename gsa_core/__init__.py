@@ -5,6 +5,7 @@ nothing of the study around it.
 """
 
 from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
+from gsa_core.baselines import Symmetrized
 from gsa_core.convolution import GroupConv2d, GroupLinear, LiftingConv2d
 from gsa_core.cost import count_flops, count_parameters, solve_channels
 from gsa_core.equivariance import (
@@ -30,10 +31,10 @@ from gsa_core.layers import (
     FeedForward,
     GlobalPool,
     GroupPool,
-    Stem,
     SymmetricMaxPool2d,
 )
 from gsa_core.models import build_model
+from gsa_core.tokens import PatchEmbedding, Stem
 
 __all__ = [
     "Block",
@@ -46,9 +47,11 @@ __all__ = [
     "GroupSelfAttention",
     "LiftingConv2d",
     "LiftingSelfAttention",
+    "PatchEmbedding",
     "PointGroup",
     "Stem",
     "SymmetricMaxPool2d",
+    "Symmetrized",
     "act_on_features",
     "act_on_image",
     "assert_equivariant",

@@ -93,6 +93,9 @@ class LiftingConv2d(nn.Module):
     torch.Size([2, 8, 4, 9, 9])
     """
 
+    any_kernel = False  # "same" size asks for a middle
+    sampling: Tensor
+
     def __init__(
         self,
         group: PointGroup,
@@ -103,8 +106,10 @@ class LiftingConv2d(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.group = group
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *_square(kernel_size)))
+        if not self.any_kernel:
+            _check_odd(kernel_size)
+        self.group, self.kernel_size = group, kernel_size
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.register_buffer("sampling", _kernel_sampling(group, kernel_size), persistent=False)
         _initialise(self.weight, self.bias, fan_in=in_channels * kernel_size**2)
@@ -113,10 +118,12 @@ class LiftingConv2d(nn.Module):
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out_channels group height width"]:
         """Map ``(batch, in, height, width)`` to ``(batch, out, |H|, height, width)``."""
-        size = self.weight.shape[-1]
+        return self._respond(image, padding=(self.kernel_size // 2,) * 2, stride=1)
+
+    def _respond(self, image: Tensor, padding: tuple[int, int], stride: int) -> Tensor:
         turned = torch.einsum("huv,oiv->hoiu", self.sampling, self.weight.flatten(2))
         bank = turned.reshape(-1, *self.weight.shape[1:])
-        return _convolve(image, bank, self.bias, self.group.order, padding=size // 2)
+        return _convolve(image, bank, self.bias, self.group.order, padding, stride)
 
 
 class GroupConv2d(nn.Module):
@@ -156,8 +163,9 @@ class GroupConv2d(nn.Module):
     ) -> None:
         super().__init__()
         self.group = group
+        _check_odd(kernel_size)
         self.weight = nn.Parameter(
-            torch.empty(group.order, out_channels, in_channels, *_square(kernel_size))
+            torch.empty(group.order, out_channels, in_channels, kernel_size, kernel_size)
         )
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.register_buffer("relative", group.relative, persistent=False)
@@ -173,15 +181,21 @@ class GroupConv2d(nn.Module):
         turned = torch.einsum("huv,hgoiv->hogiu", self.sampling, permuted)
         bank = turned.reshape(order * self.weight.shape[1], -1, size, size)
         stacked = to_tokens(features).flatten(3).permute(0, 3, 1, 2)  # channels are (h', i)
-        return _convolve(stacked, bank, self.bias, order, padding=size // 2)
+        return _convolve(stacked, bank, self.bias, order, (size // 2, size // 2))
 
 
-def _convolve(image: Tensor, bank: Tensor, bias: Tensor | None, order: int, padding: int) -> Tensor:
+def _convolve(
+    image: Tensor,
+    bank: Tensor,
+    bias: Tensor | None,
+    order: int,
+    padding: tuple[int, int],
+    stride: int = 1,
+) -> Tensor:
     """``conv2d`` whose output channels are (frame, channel), as a feature map."""
     bank = bank.contiguous(memory_format=torch.channels_last)
-    response = functional.conv2d(
-        image, bank, None if bias is None else bias.repeat(order), padding=padding
-    )
+    bias = None if bias is None else bias.repeat(order)
+    response = functional.conv2d(image, bank, bias, stride=stride, padding=padding)
     return to_features(response.permute(0, 2, 3, 1).unflatten(3, (order, -1)))
 
 
@@ -191,10 +205,9 @@ def _gather(bank: Tensor, index: Tensor) -> Tensor:
     return rows.unflatten(-1, bank.shape[1:])
 
 
-def _square(kernel_size: int) -> tuple[int, int]:
+def _check_odd(kernel_size: int) -> None:
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"kernel_size: got {kernel_size}; accepts odd numbers of pixels")
-    return kernel_size, kernel_size
 
 
 def _kernel_sampling(group: PointGroup, size: int) -> Float[Tensor, "group out inner"]:
@@ -202,8 +215,7 @@ def _kernel_sampling(group: PointGroup, size: int) -> Float[Tensor, "group out i
 
     For elements that keep the grid it is a permutation matrix.
     """
-    radius = size // 2
-    axis = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    axis = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     grid = torch.cartesian_prod(axis, axis)  # (size^2, 2), rows first
     wanted = torch.einsum("hab,ub->hua", group.matrices[group.inverse], grid)
     # Rounded so that what is equal by symmetry is equal to the last bit in float32 too.

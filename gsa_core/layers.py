@@ -1,4 +1,4 @@
-"""Everything between attention layers: norm, pooling, feed-forward, block, stem.
+"""Everything between attention layers: norm, pooling, feed-forward, block.
 
 All of them commute with the action of the group on feature maps
 ``(batch, channels, |H|, height, width)``.
@@ -10,8 +10,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core.convolution import GroupConv2d, LiftingConv2d
-from gsa_core.groups import PointGroup
 from gsa_core.layout import to_features, to_tokens
 
 __all__ = [
@@ -21,7 +19,6 @@ __all__ = [
     "FeedForward",
     "GlobalPool",
     "GroupPool",
-    "Stem",
     "SymmetricMaxPool2d",
 ]
 
@@ -179,39 +176,3 @@ class BatchNorm(nn.Module):
     ) -> Float[Tensor, "batch channels group height width"]:
         """Normalise ``(batch, channels, |H|, height, width)``, shape kept."""
         return self.norm(features.permute(0, 1, 3, 4, 2)).permute(0, 1, 4, 2, 3)
-
-
-class Stem(nn.Module):
-    """Convolutional tokens that keep their orientation.
-
-    A 3x3 lifting convolution, a `SymmetricMaxPool2d` and a 3x3 group convolution, with batch norm
-    and GELU after each convolution: tokens on half the grid, in every frame. Borders are padded
-    with zeros, so position leaks in from them even where no encoding is given.
-
-    Parameters
-    ----------
-    group
-        The point group H.
-    in_channels, channels
-        Channels of the image, and of a token in a frame.
-    """
-
-    def __init__(self, group: PointGroup, in_channels: int, channels: int) -> None:
-        super().__init__()
-        self.lift = LiftingConv2d(group, in_channels, channels, 3, bias=False)
-        self.norm_lift = BatchNorm(channels)
-        self.pool = SymmetricMaxPool2d()
-        self.mix = GroupConv2d(group, channels, channels, 3, bias=False)
-        self.norm_mix = BatchNorm(channels)
-
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch out_channels group height_ width_"]:
-        """Map ``(batch, in, height, width)`` to tokens on ``ceil(height / 2)`` rows, in frames."""
-        lifted = self.pool(functional.gelu(self.norm_lift(self.lift(image))))
-        return functional.gelu(self.norm_mix(self.mix(lifted)))
-
-    @staticmethod
-    def token_grid(image_size: tuple[int, int]) -> tuple[int, int]:
-        """Tokens along height and width."""
-        return (image_size[0] + 1) // 2, (image_size[1] + 1) // 2

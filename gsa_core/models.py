@@ -2,201 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
+from gsa_core.baselines import GroupConvNet, Symmetrized
 from gsa_core.groups import PointGroup, point_group
-from gsa_core.layers import Block, ChannelNorm, GlobalPool, GroupPool, Stem
-from gsa_core.layout import to_features, to_tokens
-from gsa_core.positional import AbsoluteEncoding
+from gsa_core.published_networks import PUBLISHED, PublishedNetwork
+from gsa_core.tokens import TOKENS
+from gsa_core.transformer import GroupTransformer
 
-__all__ = ["MODELS", "TOKENS", "GroupTransformer", "build_model"]
-
-TOKENS = ("pixel", "stem")
+__all__ = ["MODELS", "TOKENS", "build_model"]
 
 
-class Standardise(nn.Module):
-    """``(image - mean) / std`` by channel, with constants that belong to the data."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float], in_channels: int) -> None:
-        super().__init__()
-        for name, values in (("mean", mean), ("std", std)):
-            if len(values) not in (1, in_channels):
-                raise ValueError(
-                    f"{name}: got {len(values)} values; accepts 1 or in_channels ({in_channels})"
-                )
-            self.register_buffer(name, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
-
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Standardise every pixel."""
-        return (image - self.mean) / self.std
+def _plain(group: PointGroup, **arguments: Any) -> nn.Module:
+    """A plain transformer, which has no group of its own."""
+    if group.order > 1:
+        raise ValueError(f"group: got {group.name!r} with model 'vit'; accepts 'C1'")
+    return GroupTransformer(group, **arguments)
 
 
-class PixelEmbedding(nn.Module):
-    """One token a pixel: a linear map of its channels, ``(b, in, h, w)`` to ``(b, c, h, w)``."""
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(in_channels, channels)
-
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch out_channels height width"]:
-        """Map every pixel by the same linear map."""
-        return to_features(self.linear(to_tokens(image.unsqueeze(2)))).squeeze(2)
+def _symmetrized(group: PointGroup, **arguments: Any) -> nn.Module:
+    """A plain transformer pooled over the orbit of the image under the group."""
+    reduction = arguments.pop("reduction")
+    return Symmetrized(_plain(point_group("C1"), **arguments), group, reduction=reduction)
 
 
-class Position(nn.Module):
-    """Adds an `AbsoluteEncoding` to the tokens of a network; lifts an image."""
-
-    def __init__(self, encoding: AbsoluteEncoding) -> None:
-        super().__init__()
-        self.encoding = encoding
-
-    def forward(self, x: Tensor) -> Float[Tensor, "batch channels group height width"]:
-        """Map an image or a feature map to a feature map."""
-        return to_features(self.encoding(to_tokens(x.unsqueeze(2) if x.ndim == 4 else x)))
+def _published(group: PointGroup, plan: str, **arguments: Any) -> nn.Module:
+    return PublishedNetwork(group, PUBLISHED[plan], **arguments)
 
 
-class Head(nn.Module):
-    """Norm, mean over frames, mean over positions, linear: logits invariant under H."""
+_DATA = ("in_channels", "num_classes", "mean", "std")
+_TRANSFORMER = (
+    *_DATA, "image_size", "depth", "positional", "tokens", "form", "channels", "num_heads",
+    "window", "window_shape", "encoding", "feedforward_ratio", "dropout", "attention_dropout",
+    "patch_size",
+)  # fmt: skip
+_PUBLISHED = (*_DATA, "image_size", "window", "form", "attention_dropout")
+_PLAIN = {"group": "C1", "tokens": "patch", "positional": "absolute"}
 
-    def __init__(self, channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(channels)
-        self.group_pool = GroupPool()
-        self.global_pool = GlobalPool()
-        self.classify = nn.Linear(channels, num_classes)
-
-    def forward(
-        self, features: Float[Tensor, "batch channels group height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Map ``(batch, channels, |H|, height, width)`` to ``(batch, classes)``."""
-        return self.classify(self.global_pool(self.group_pool(self.norm(features))))
-
-
-class GroupTransformer(nn.Module):
-    """Tokens, (positions,) attention blocks, invariant head.
-
-    With the trivial group and absolute positions it is a plain vision transformer.
-
-    Parameters
-    ----------
-    group
-        The point group H; logits are invariant under its elements that keep the pixel grid.
-    image_size
-        ``(height, width)`` in pixels.
-    depth
-        Number of attention blocks; with pixel tokens the first one lifts.
-    positional
-        ``none``, ``absolute`` (added once to the tokens) or ``relative`` (in every block).
-    tokens
-        ``pixel`` or ``stem``.
-    channels, num_heads, form, window, encoding, feedforward_ratio, dropout
-        As in the layers.
-    mean, std
-        Of the data, by channel.
-    """
-
-    def __init__(
-        self,
-        group: PointGroup,
-        *,
-        in_channels: int,
-        num_classes: int,
-        image_size: tuple[int, int],
-        depth: int,
-        positional: str,
-        tokens: str,
-        form: str,
-        channels: int,
-        num_heads: int,
-        window: int | None,
-        encoding: str,
-        feedforward_ratio: float,
-        dropout: float,
-        mean: Sequence[float],
-        std: Sequence[float],
-    ) -> None:
-        super().__init__()
-        if depth < 1:
-            raise ValueError(f"depth: got {depth}; accepts an integer >= 1")
-        self.group = group
-        self.standardise = Standardise(mean, std, in_channels)
-        lifted = tokens == "stem"
-        grid = Stem.token_grid(image_size) if lifted else image_size
-        self.tokens: nn.Module
-        if lifted:
-            self.tokens = Stem(group, in_channels, channels)
-        else:
-            self.tokens = PixelEmbedding(in_channels, channels)
-        self.position: Position | None = None
-        if positional == "absolute":
-            self.position = Position(AbsoluteEncoding(group, channels, grid, encoding))
-            positional, lifted = "none", True
-        options: dict[str, Any] = {
-            "positional": positional,
-            "window": window,
-            "image_size": grid,
-            "encoding": encoding,
-        }
-        self.blocks = nn.ModuleList()
-        for _ in range(depth):
-            attention: nn.Module
-            if lifted:
-                attention = GroupSelfAttention(
-                    group, channels, channels, num_heads, form=form, **options
-                )
-            else:
-                attention = LiftingSelfAttention(group, channels, channels, num_heads, **options)
-            self.blocks.append(
-                Block(attention, channels, feedforward_ratio=feedforward_ratio, dropout=dropout)
-            )
-            lifted = True
-        self.head = Head(channels, num_classes)
-
-    def layers(self) -> dict[str, nn.Module]:
-        """The layers that are applied one after another, by name."""
-        named: dict[str, nn.Module] = {"standardise": self.standardise, "tokens": self.tokens}
-        if self.position is not None:
-            named["position"] = self.position
-        named |= {f"block {i + 1}": block for i, block in enumerate(self.blocks)}
-        return named | {"head": self.head}
-
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
-        x: Tensor = image
-        for layer in self.layers().values():
-            x = layer(x)
-        return x
-
-
-MODELS = {"gsa": GroupTransformer}
+# Builder, the arguments it has, and its own defaults where they differ from those of `gsa`.
+MODELS: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...], dict[str, str]]] = {
+    "gsa": (GroupTransformer, _TRANSFORMER, {}),
+    "hybrid": (GroupTransformer, _TRANSFORMER, {"tokens": "trunk"}),
+    "gcnn": (GroupConvNet, (*_DATA, "depth", "channels"), {}),
+    "vit": (_plain, _TRANSFORMER, _PLAIN),
+    "symmetrized": (_symmetrized, (*_TRANSFORMER, "reduction"), {**_PLAIN, "group": "C4"}),
+    **{
+        name: (partial(_published, plan=name), _PUBLISHED, {"form": "published"})
+        for name in PUBLISHED
+    },
+}
+_DEFAULTS = {"group": "C4", "positional": "relative", "tokens": "stem", "form": "framewise"}
 
 
 def build_model(
     model: str = "gsa",
     *,
-    group: PointGroup | str = "C4",
-    positional: str = "relative",
+    group: PointGroup | str | None = None,
+    positional: str | None = None,
     depth: int = 2,
     in_channels: int = 1,
     num_classes: int = 10,
-    image_size: int | tuple[int, int] = 28,
-    tokens: str = "stem",
-    form: str = "framewise",
+    image_size: int | Sequence[int] = 28,
+    tokens: str | None = None,
+    form: str | None = None,
     channels: int = 24,
     num_heads: int = 2,
     window: int | None = None,
@@ -205,35 +77,46 @@ def build_model(
     dropout: float = 0.0,
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 1.0,
+    patch_size: int = 4,
+    window_shape: str = "auto",
+    attention_dropout: float = 0.0,
+    reduction: str = "mean",
 ) -> nn.Module:
     """Build a classifier of images ``(batch, in_channels, height, width)``.
 
     Parameters
     ----------
     model
-        ``"gsa"``: group self-attention.
+        ``"gsa"``: group self-attention; ``"hybrid"``: the same on the tokens of a group
+        convolutional network; ``"gcnn"``: that network alone; ``"vit"``: a plain transformer;
+        ``"symmetrized"``: a plain transformer pooled over a group; ``"published_rotmnist"``,
+        ``"published_cifar10"``, ``"published_pcam"``: the networks of those experiments.
+        Arguments that a model does not have are not used.
     group
-        A `PointGroup` or its name, ``"C4"``.
+        A `PointGroup` or its name; ``"C4"`` unless told, ``"C1"`` for a plain transformer.
     positional
-        ``"none"``, ``"absolute"`` or ``"relative"``.
+        ``"none"``, ``"absolute"``, ``"relative"``, ``"radial"`` or ``"rotary"``.
     depth
-        Number of attention blocks.
+        Number of attention blocks, and of the group convolutions of a convolutional network.
     in_channels, num_classes, image_size
         What the data are; one number means a square image.
     tokens
-        ``"stem"`` (two group convolutions and a pooling) or ``"pixel"`` (costly).
+        ``"stem"`` (two group convolutions and a pooling), ``"patch"`` of `patch_size`, ``"trunk"``
+        (`depth` group convolutions and two poolings) or ``"pixel"`` (costly).
     form
-        ``"framewise"`` or ``"joint"`` attention.
+        ``"framewise"``, ``"joint"`` or ``"published"`` attention.
     channels, num_heads, feedforward_ratio
         Channels a frame, heads, hidden width of the feed-forward layers over `channels`.
-    window
-        Odd side of the local neighbourhood in tokens; ``None`` is global attention.
+    window, window_shape
+        Odd side of the local neighbourhood in tokens, ``None`` for global attention; its shape.
     encoding
         ``"auto"``, ``"table"`` or ``"continuous"`` positions.
-    dropout
-        Probability of dropping a channel of a residual branch in training.
+    dropout, attention_dropout
+        Probability of dropping a channel of a residual branch, a key of attention, in training.
     mean, std
         The network standardises its input by these, one number or one a channel.
+    reduction
+        ``"mean"`` or ``"max"`` over the orbit, of ``symmetrized``.
 
     Returns
     -------
@@ -249,24 +132,30 @@ def build_model(
     """
     if model not in MODELS:
         raise ValueError(f"model: got {model!r}; accepts {', '.join(map(repr, MODELS))}")
-    if tokens not in TOKENS:
-        raise ValueError(f"tokens: got {tokens!r}; accepts {', '.join(map(repr, TOKENS))}")
+    builder, names, defaults = MODELS[model]
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    return MODELS[model](
-        point_group(group),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=(height, width),
-        depth=depth,
-        positional=positional,
-        tokens=tokens,
-        form=form,
-        channels=channels,
-        num_heads=num_heads,
-        window=window,
-        encoding=encoding,
-        feedforward_ratio=feedforward_ratio,
-        dropout=dropout,
-        mean=mean if isinstance(mean, Sequence) else (mean,),
-        std=std if isinstance(std, Sequence) else (std,),
-    )
+    chosen = {"group": group, "positional": positional, "tokens": tokens, "form": form}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    arguments: dict[str, Any] = {
+        **_DEFAULTS,
+        **defaults,
+        **chosen,
+        "depth": depth,
+        "in_channels": in_channels,
+        "num_classes": num_classes,
+        "image_size": (height, width),
+        "channels": channels,
+        "num_heads": num_heads,
+        "window": window,
+        "encoding": encoding,
+        "feedforward_ratio": feedforward_ratio,
+        "dropout": dropout,
+        "mean": mean if isinstance(mean, Sequence) else (mean,),
+        "std": std if isinstance(std, Sequence) else (std,),
+        "patch_size": patch_size,
+        "window_shape": window_shape,
+        "attention_dropout": attention_dropout,
+        "reduction": reduction,
+    }
+    own = {name: arguments[name] for name in names}
+    return builder(point_group(arguments["group"]), **own)

@@ -1,0 +1,136 @@
+"""What group attention is compared with: plain, convolutional, and symmetrised networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gsa_core.groups import PointGroup, act_on_image
+from gsa_core.tokens import Trunk
+from gsa_core.transformer import Head, Standardise, apply_layers
+
+__all__ = ["GroupConvNet", "Symmetrized"]
+
+
+class GroupConvNet(nn.Module):
+    """A group-equivariant convolutional network: a `Trunk`, then the head of the transformer.
+
+    Cohen & Welling (2016), https://arxiv.org/abs/1602.07576, with batch norm and residuals.
+
+    Parameters
+    ----------
+    group
+        The point group H; logits are invariant under its elements that keep the pixel grid.
+    depth
+        Number of group convolutions after the lifting one.
+    in_channels, num_classes, channels, mean, std
+        As in `build_model`.
+    """
+
+    def __init__(
+        self,
+        group: PointGroup,
+        *,
+        in_channels: int,
+        num_classes: int,
+        depth: int,
+        channels: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.group = group
+        self.standardise = Standardise(mean, std, in_channels)
+        self.trunk = Trunk(group, in_channels, channels, depth)
+        self.head = Head(channels, num_classes)
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers that are applied one after another, by name."""
+        return {"standardise": self.standardise, "trunk": self.trunk, "head": self.head}
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
+        return apply_layers(self.layers(), image)
+
+    def features(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out_channels"]:
+        """Invariant features before the last linear map, ``self.head.classify``."""
+        return self.head.pool(self.trunk(self.standardise(image)))
+
+
+class Symmetrized(nn.Module):
+    """Any network made invariant after the fact: its answers pooled over the orbit of the image.
+
+    ``z(x) = pool_s network(L_s x)``. It costs ``|H|`` passes. Wrapped around a trained network it
+    needs no training; trained through, it is the same network fine-tuned.
+
+    Parameters
+    ----------
+    network
+        Maps images to logits. To pool features it needs ``features`` and ``head.classify``, as
+        every network of `build_model` has.
+    group
+        The point group H, all of whose elements keep the pixel grid.
+    reduction
+        ``"mean"`` or ``"max"``.
+    of
+        ``"logits"`` or ``"features"``, which the network then classifies.
+
+    Examples
+    --------
+    >>> from gsa_core import build_model, cyclic_group
+    >>> network = Symmetrized(build_model("vit", image_size=8), cyclic_group(4))
+    >>> network(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        group: PointGroup,
+        *,
+        reduction: str = "mean",
+        of: str = "logits",
+    ) -> None:
+        super().__init__()
+        for name, got, accepted in (
+            ("reduction", reduction, ("mean", "max")),
+            ("of", of, ("logits", "features")),
+        ):
+            if got not in accepted:
+                raise ValueError(f"{name}: got {got!r}; accepts {', '.join(map(repr, accepted))}")
+        if not group.keeps_axes:
+            raise ValueError(
+                f"group: got {group.name}, which turns images off the pixel grid; accepts C1, C2, "
+                "C4, D1, D2, D4"
+            )
+        self.network, self.group, self.reduction, self.of = network, group, reduction, of
+
+    def layers(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """The network as one layer: only its answers are symmetric."""
+        return {"network": self}
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
+        orbit = [act_on_image(self.group, s, image) for s in range(self.group.order)]
+        if self.of == "logits":
+            return self._pool(self.network, orbit)
+        network: nn.Module = self.network
+        pooled = self._pool(network.features, orbit)  # type: ignore[arg-type]
+        return network.head.classify(pooled)  # type: ignore[union-attr, operator]
+
+    def _pool(self, answer: Callable[[Tensor], Tensor], orbit: list[Tensor]) -> Tensor:
+        """Pool over the orbit, in one batch where all its images have the same size."""
+        if orbit[0].shape[2] == orbit[0].shape[3]:
+            answers = answer(torch.cat(orbit)).unflatten(0, (len(orbit), -1))
+        else:
+            answers = torch.stack([answer(image) for image in orbit])
+        return answers.mean(0) if self.reduction == "mean" else answers.amax(0)

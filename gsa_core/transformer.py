@@ -1,0 +1,187 @@
+"""The group transformer: tokens, (positions,) attention blocks, invariant head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
+from gsa_core.groups import PointGroup
+from gsa_core.layers import Block, ChannelNorm, GlobalPool, GroupPool
+from gsa_core.layout import to_features, to_tokens
+from gsa_core.positional import AbsoluteEncoding
+from gsa_core.tokens import make_tokens
+
+__all__ = ["GroupTransformer", "Head", "Standardise", "apply_layers"]
+
+
+class Standardise(nn.Module):
+    """``(image - mean) / std`` by channel, with constants that belong to the data."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], in_channels: int) -> None:
+        super().__init__()
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) not in (1, in_channels):
+                raise ValueError(
+                    f"{name}: got {len(values)} values; accepts 1 or in_channels ({in_channels})"
+                )
+            self.register_buffer(name, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Standardise every pixel."""
+        return (image - self.mean) / self.std
+
+
+class Position(nn.Module):
+    """Adds an `AbsoluteEncoding` to the tokens of a network; lifts an image."""
+
+    def __init__(self, encoding: AbsoluteEncoding) -> None:
+        super().__init__()
+        self.encoding = encoding
+
+    def forward(self, x: Tensor) -> Float[Tensor, "batch channels group height width"]:
+        """Map an image or a feature map to a feature map."""
+        return to_features(self.encoding(to_tokens(x.unsqueeze(2) if x.ndim == 4 else x)))
+
+
+class Head(nn.Module):
+    """Norm, mean over frames, mean over positions, linear: logits invariant under H."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.group_pool = GroupPool()
+        self.global_pool = GlobalPool()
+        self.classify = nn.Linear(channels, num_classes)
+
+    def pool(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch channels"]:
+        """Everything but the linear map: invariant features ``(batch, channels)``."""
+        return self.global_pool(self.group_pool(self.norm(features)))
+
+    def forward(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Map ``(batch, channels, |H|, height, width)`` to ``(batch, classes)``."""
+        return self.classify(self.pool(features))
+
+
+def apply_layers(layers: dict[str, nn.Module], x: Tensor) -> Tensor:
+    """Apply layers one after another."""
+    for layer in layers.values():
+        x = layer(x)
+    return x
+
+
+class GroupTransformer(nn.Module):
+    """Tokens, (positions,) attention blocks, invariant head.
+
+    With the trivial group and absolute positions it is a plain vision transformer.
+
+    Parameters
+    ----------
+    group
+        The point group H; logits are invariant under its elements that keep the pixel grid.
+    image_size
+        ``(height, width)`` in pixels.
+    depth
+        Number of attention blocks; with pixel tokens the first one lifts.
+    positional
+        ``none``, ``absolute`` (added once to the tokens) or ``relative`` (in every block).
+    tokens
+        ``pixel``, ``patch`` of `patch_size`, ``stem``, or ``trunk`` of `depth` convolutions.
+    channels, num_heads, form, window, window_shape, encoding, feedforward_ratio, dropout, \
+    attention_dropout
+        As in the layers.
+    mean, std
+        Of the data, by channel.
+    """
+
+    def __init__(
+        self,
+        group: PointGroup,
+        *,
+        in_channels: int,
+        num_classes: int,
+        image_size: tuple[int, int],
+        depth: int,
+        positional: str,
+        tokens: str,
+        form: str,
+        channels: int,
+        num_heads: int,
+        window: int | None,
+        encoding: str,
+        feedforward_ratio: float,
+        dropout: float,
+        mean: Sequence[float],
+        std: Sequence[float],
+        patch_size: int = 4,
+        window_shape: str = "auto",
+        attention_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if depth < 1:
+            raise ValueError(f"depth: got {depth}; accepts an integer >= 1")
+        self.group = group
+        self.standardise = Standardise(mean, std, in_channels)
+        self.tokens = make_tokens(
+            tokens, group, in_channels, channels, patch_size=patch_size, depth=depth
+        )
+        grid, lifted = self.tokens.token_grid(image_size), self.tokens.lifts
+        self.position: Position | None = None
+        if positional == "absolute":
+            self.position = Position(AbsoluteEncoding(group, channels, grid, encoding))
+            positional, lifted = "none", True
+        options: dict[str, Any] = {
+            "positional": positional,
+            "window": window,
+            "image_size": grid,
+            "encoding": encoding,
+            "window_shape": window_shape,
+            "attention_dropout": attention_dropout,
+        }
+        self.blocks = nn.ModuleList()
+        for _ in range(depth):
+            attention: nn.Module
+            if lifted:
+                attention = GroupSelfAttention(
+                    group, channels, channels, num_heads, form=form, **options
+                )
+            else:
+                attention = LiftingSelfAttention(group, channels, channels, num_heads, **options)
+            self.blocks.append(
+                Block(attention, channels, feedforward_ratio=feedforward_ratio, dropout=dropout)
+            )
+            lifted = True
+        self.head = Head(channels, num_classes)
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers that are applied one after another, by name."""
+        named: dict[str, nn.Module] = {"standardise": self.standardise, "tokens": self.tokens}
+        if self.position is not None:
+            named["position"] = self.position
+        named |= {f"block {i + 1}": block for i, block in enumerate(self.blocks)}
+        return named | {"head": self.head}
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
+        return apply_layers(self.layers(), image)
+
+    def features(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out_channels"]:
+        """Invariant features before the last linear map, ``self.head.classify``."""
+        return self.head.pool(apply_layers(dict(list(self.layers().items())[:-1]), image))
