@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.errors import main as run
 from pipeline.params import load_params
 from pipeline.study_rules import count_cells
+from pipeline.use import use
 from pipeline.value_kinds import nearest
 
 STAGES = {
@@ -22,7 +23,14 @@ STAGES = {
 }
 COMMANDS = {
     "check": "read params.yaml and say how large the study is; runs nothing",
+    "use": "make a study of studies/ the study, checked against this machine; lists them alone",
     "summary": "say where the report is and what it found",
+}
+# Commands with arguments: the module that has `main(arguments)`, and what it does.
+WITH_ARGUMENTS = {
+    "provenance": ("trace", "FIGURE or CELL-seedN: the code, data and parameters behind it"),
+    "pin": ("pin", 'NAME -m "...": keep this state of the study under a name'),
+    "compare": ("compare", "A B [C...]: what changed between versions, and whether it matters"),
 }
 REPORT, METRICS = Path("reports/index.html"), Path("reports/metrics.json")
 
@@ -30,9 +38,10 @@ REPORT, METRICS = Path("reports/index.html"), Path("reports/metrics.json")
 def usage() -> str:
     """The help text."""
     lines = ["usage: python -m pipeline COMMAND", "", "stages, which `dvc repro` runs in order:"]
-    lines += [f"  {name:<9}{what}" for name, what in STAGES.items()]
+    lines += [f"  {name:<11}{what}" for name, what in STAGES.items()]
     lines += ["", "and:"]
-    lines += [f"  {name:<9}{what}" for name, what in COMMANDS.items()]
+    lines += [f"  {name:<11}{what}" for name, what in COMMANDS.items()]
+    lines += [f"  {name:<11}{what}" for name, (_, what) in WITH_ARGUMENTS.items()]
     return "\n".join(lines)
 
 
@@ -61,9 +70,10 @@ def command(name: str) -> Callable[[], None]:
         return main
     if name in COMMANDS:
         return {"check": check, "summary": summary}[name]
-    meant = nearest(name, [*STAGES, *COMMANDS])
+    known = [*STAGES, *COMMANDS, *WITH_ARGUMENTS]
+    meant = nearest(name, known)
     guess = f"; did you mean {meant!r}?" if meant else ""
-    raise UserError(f"got {name!r}; accepts {', '.join([*STAGES, *COMMANDS])}{guess}")
+    raise UserError(f"got {name!r}; accepts {', '.join(known)}{guess}")
 
 
 def main() -> None:
@@ -71,6 +81,13 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
+        return
+    if arguments[0] == "use" and len(arguments) <= 2:
+        use(arguments[1] if len(arguments) == 2 else None)
+        return
+    if arguments[0] in WITH_ARGUMENTS:
+        module = importlib.import_module(f"pipeline.{WITH_ARGUMENTS[arguments[0]][0]}")
+        module.main(arguments[1:])
         return
     if len(arguments) > 1:
         extra = " ".join(arguments[1:])

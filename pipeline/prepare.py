@@ -51,7 +51,7 @@ __all__ = ["main", "prepare_all", "prepare_dataset"]
 OUTPUT = Path("data/prepare")
 
 # Independent streams of one seed: a change to one draw leaves the other as it was.
-_SPLITS, _ANGLES = 0, 1
+_SPLITS, _ANGLES, _TRAIN, _TEST = 0, 1, 2, 3
 _TURNING = (
     "test_turned: each test image about its centre by its own uniform angle, anticlockwise, "
     "bilinear; what leaves the square is cut off, what enters it is zero"
@@ -143,7 +143,13 @@ def _splits(
         settings.seed,
         fraction=settings.train_fraction,
         per_class=settings.images_per_class,
+        stream=_TRAIN,
     )
+    if settings.test_images is not None:
+        test = splits["test"]
+        labels = listed[test.part].labels[test.indices]
+        share = settings.test_images / len(test)
+        splits["test"] = fewer(test, labels, settings.seed, fraction=share, stream=_TEST)
     return splits
 
 
@@ -204,6 +210,7 @@ def _write(
         "test_fraction": settings.test_fraction,
         "train_fraction": settings.train_fraction,
         "images_per_class": settings.images_per_class,
+        "test_images": settings.test_images,
         "turning": _TURNING,
         "files": files,
         "versions": describe_versions(),

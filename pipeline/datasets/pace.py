@@ -61,9 +61,11 @@ def duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> duration(45), duration(600), duration(9000)
-    ('45 s', '10 min', '2.5 h')
+    >>> duration(45), duration(600), duration(9000), duration(10**6)
+    ('45 s', '10 min', '2.5 h', '12 days')
     """
     if seconds < 100:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:,.0f} days"

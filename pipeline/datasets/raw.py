@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.datasets.download import checksum_name, download, file_checksum
 from pipeline.errors import UserError
 
-__all__ = ["FOLDER_VARIABLE", "RawFile", "find_files"]
+__all__ = ["FOLDER_VARIABLE", "RawFile", "absent_files", "find_files"]
 
 FOLDER_VARIABLE = "GSA_DATA"
 
@@ -54,6 +54,12 @@ def find_files(source: str, files: Iterable[RawFile]) -> dict[str, Path]:
     """
     folder = Path(os.environ.get(FOLDER_VARIABLE) or "data/raw") / source
     return {file.name: _find(folder, file) for file in files}
+
+
+def absent_files(source: str, files: Iterable[RawFile]) -> list[Path]:
+    """Return where published files are looked for and not found; nothing is fetched or read."""
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or "data/raw") / source
+    return [folder / file.name for file in files if not (folder / file.name).is_file()]
 
 
 def _find(folder: Path, file: RawFile) -> Path:

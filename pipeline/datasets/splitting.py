@@ -169,14 +169,20 @@ def stratified(
 
 
 def fewer(
-    train: Selection, labels: np.ndarray, seed: int, *, fraction: float, per_class: int | None
+    split: Selection,
+    labels: np.ndarray,
+    seed: int,
+    *,
+    fraction: float,
+    per_class: int | None = None,
+    stream: int = 2,
 ) -> Selection:
-    """Return a part of every class of the training images; smaller parts lie within larger ones.
+    """Return a part of every class of a split; smaller parts lie within larger ones.
 
     Parameters
     ----------
-    train
-        The training split.
+    split
+        The whole split.
     labels
         ``(count,)`` of its images.
     seed
@@ -185,14 +191,16 @@ def fewer(
         Of each class, at least one image.
     per_class
         Images of each class instead, or None.
+    stream
+        Which of the seed's independent streams decides.
 
     Raises
     ------
     UserError
         When a class has fewer images than asked for.
     """
-    if fraction == 1 and per_class is None:
-        return train
+    if fraction >= 1 and per_class is None:
+        return split
     chosen = []
     for label in np.unique(labels):
         places = np.flatnonzero(labels == label)
@@ -203,6 +211,8 @@ def fewer(
                 f"fewer than {wanted}: ask for at most {len(places)}"
             )
         # The order of a class depends on nothing but the seed and the class.
-        generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, int(label))))
+        generator = np.random.default_rng(
+            np.random.SeedSequence(seed, spawn_key=(stream, int(label)))
+        )
         chosen.append(generator.permutation(places)[:wanted])
-    return replace(train, indices=train.indices[np.sort(np.concatenate(chosen))])
+    return replace(split, indices=split.indices[np.sort(np.concatenate(chosen))])

@@ -1,0 +1,164 @@
+"""Make a ready-made study the study: check it against this machine, write params.yaml."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.datasets.registry import SOURCES
+from pipeline.errors import UserError
+from pipeline.files import write_bytes
+from pipeline.params import Params, load_params
+from pipeline.strict_yaml import read_yaml
+from pipeline.study_rules import count_cells
+from pipeline.value_kinds import nearest
+
+if TYPE_CHECKING:
+    from pipeline.estimate import Sizes
+
+__all__ = ["FOLDER", "use"]
+
+FOLDER, PARAMS, BEFORE = Path("studies"), Path("params.yaml"), Path("params.before.yaml")
+
+
+def use(name: str | None) -> None:
+    """Check a study and write params.yaml; without a name, list the studies.
+
+    Parameters
+    ----------
+    name
+        Of a file in ``studies/``.
+    """
+    known = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    if name is None:
+        width = max(map(len, known), default=0)
+        for study, path in known.items():
+            print(f"{study:<{width}}  {path.read_text().splitlines()[0].lstrip('# ')}")
+        return
+    if name not in known:
+        meant = nearest(name, list(known))
+        guess = f"; did you mean {meant!r}?" if meant else ""
+        raise UserError(f"got {name!r}; accepts {', '.join(known) or 'nothing'}{guess}")
+    params = load_params(known[name])
+    print(f"{name}: {known[name].read_text().splitlines()[0].lstrip('# ')}", flush=True)
+    for line in _findings(params):
+        print(f"{name}: {line}", flush=True)
+    content = known[name].read_bytes()
+    if PARAMS.exists() and _values(PARAMS) not in map(_values, known.values()):
+        write_bytes(BEFORE, PARAMS.read_bytes())
+        print(f"{name}: what {PARAMS} said before is kept in {BEFORE}")
+    write_bytes(PARAMS, content)
+    print(f"{name}: {PARAMS} is written; `make study` runs it")
+
+
+def _values(path: Path) -> Any:
+    """What a parameter file says, its comments aside; of a damaged file, its bytes."""
+    try:
+        return read_yaml(path).values
+    except UserError:
+        return path.read_bytes()
+
+
+def _findings(params: Params) -> Iterator[str]:
+    """Say what this machine has and what the study will take."""
+    import torch  # seconds to import: not for the list of studies
+
+    from pipeline.datasets.pace import duration
+    from pipeline.estimate import estimate_seconds, gigabytes
+
+    sizes: dict[str, Sizes] = {}
+    for dataset in params.prepare.datasets:
+        found, sentence = _data(params, dataset)
+        yield f"data: {sentence}"
+        if found:
+            sizes[dataset] = found
+    wanted, gpus = params.resources.gpus_per_trial, torch.cuda.device_count()
+    if gpus:
+        yield f"GPU: {gpus} here" + ("" if wanted else ", not used; set resources.gpus_per_trial")
+    elif wanted:
+        yield "GPU: none here, but each trial asks for one: set resources.gpus_per_trial: 0"
+    else:
+        yield "GPU: none here, none needed"
+    if not sizes:
+        return
+    disk, memory = map(sum, zip(*map(gigabytes, sizes.values()), strict=True))
+    free = shutil.disk_usage(".").free / 1e9
+    yield f"disk: {disk:.1f} GB while preparing, {free:.0f} GB free" + _short(disk, free)
+    workers, here = params.resources.workers, _memory()
+    yield f"memory: {memory:.2f} GB of images for {workers} workers, {here:.0f} GB here" + _short(
+        memory, here
+    )
+    cells = count_cells(params) * len(params.prepare.datasets)
+    device = "cuda" if gpus and wanted else "cpu"
+    seconds = estimate_seconds(params, sizes, device)
+    yield (
+        f"time: about {duration(seconds)} for {cells * params.sweep.trials_per_cell} trials and "
+        f"{cells * len(params.confirm.seeds)} runs, by a few steps on this {device}"
+    )
+
+
+def _short(wanted: float, here: float) -> str:
+    return "" if wanted < here else ": NOT ENOUGH"
+
+
+def _memory() -> float:
+    pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e9 if pages > 0 else 0.0
+
+
+def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
+    """Look for a data set without preparing it; its sizes if they are known, and a sentence."""
+    from pipeline.datasets.raw import absent_files
+    from pipeline.estimate import Sizes
+
+    if name not in SOURCES:
+        return _own_data(params, name)
+    source = SOURCES[name]
+    sizes = Sizes(source.channels, source.classes, source.image_size, 0, 0, 0)
+    sizes = _counted(params, sizes, dict(source.given))
+    if not source.raw:
+        return sizes, f"{name} comes with the environment"
+    absent = absent_files(source.raw, importlib.import_module(SOURCES[source.raw].module).FILES)
+    if not absent:
+        return sizes, f"{name} is here"
+    more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+    return sizes, (
+        f"{name} is not here; prepare will fetch {absent[0].name}{more}, or put them into "
+        f"{absent[0].parent}"
+    )
+
+
+def _own_data(params: Params, name: str) -> tuple[Sizes | None, str]:
+    from pipeline.datasets.own import open_source
+    from pipeline.estimate import Sizes
+
+    try:
+        opened = open_source(name, params.prepare, Path())
+    except UserError as error:
+        return None, f"{name} cannot be used yet: {error.problems[0]}"
+    source = opened.source
+    sizes = Sizes(source.channels, source.classes, source.image_size, 0, 0, 0)
+    counts = {part: len(images) for part, images in opened.parts.items()}
+    return _counted(params, sizes, counts), (
+        f"{name} is here: {sum(counts.values()):,} images in {source.classes} classes"
+    )
+
+
+def _counted(params: Params, sizes: Sizes, given: dict[str, int]) -> Sizes:
+    """Say how many images each split will have."""
+    prepare = params.prepare
+    whole = given.get("all", 0)
+    train = given.get("train", 0)
+    test = given.get("test", round(whole * prepare.test_fraction))
+    validation = given.get("validation", round((whole or train) * prepare.validation_fraction))
+    train = (whole - test if whole else train) - (0 if "validation" in given else validation)
+    train = round(train * prepare.train_fraction)
+    if prepare.images_per_class is not None:
+        train = min(train, prepare.images_per_class * sizes.num_classes)
+    test = min(test, prepare.test_images or test)
+    return replace(sizes, train=train, validation=validation, test=test)
