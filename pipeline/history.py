@@ -1,0 +1,148 @@
+"""Files of a version of the study, out of git and DVC's cache, without checking it out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.errors import UserError
+
+__all__ = ["WORKSPACE", "Version", "Workspace", "git", "open_version", "run_dvc"]
+
+WORKSPACE = "workspace"  # what lies in the folders now, pinned or not
+
+
+def git(*arguments: str) -> str:
+    """Run git in the current folder and return what it prints, or raise a `UserError`."""
+    return _git(*arguments).decode("utf-8", "replace").strip()
+
+
+def _git(*arguments: str) -> bytes:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False, timeout=120)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"git {arguments[0]} cannot be run: {error}") from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
+        raise UserError(f"git {arguments[0]}: {said.splitlines()[-1]}")
+    return done.stdout
+
+
+def run_dvc(*arguments: str) -> str:
+    """Run DVC in the current folder and return what it prints, or raise a `UserError`."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip() or f"exit code {done.returncode}"
+        raise UserError(f"dvc {arguments[0]}: {said.splitlines()[0]}")
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Version:
+    """A git revision whose outputs lie in DVC's cache."""
+
+    name: str
+    commit: str
+    cache: Path
+
+    @cached_property
+    def lock(self) -> dict[str, Any]:
+        """The stages of `dvc.lock`: what every stage read and wrote, with checksums."""
+        return _stages(self.text("dvc.lock"), self.name)
+
+    def text(self, path: str) -> str | None:
+        """Return a file that git holds, None where this version has none."""
+        try:
+            return _git("show", f"{self.commit}:{path}").decode("utf-8", "replace")
+        except UserError:
+            return None
+
+    def outputs(self, folder: str) -> dict[str, Path]:
+        """Return the files below an output folder, by their path in it, as they lie in the cache.
+
+        Raises
+        ------
+        UserError
+            When the cache lacks some of them.
+        """
+        checksum = self.checksum(folder)
+        if checksum is None:
+            return {}
+        listing = json.loads(self._cached(checksum, folder).read_text())
+        return {
+            item["relpath"]: self._cached(item["md5"], f"{folder}/{item['relpath']}")
+            for item in listing
+        }
+
+    def checksum(self, folder: str) -> str | None:
+        """Return what `dvc.lock` says an output folder's checksum is."""
+        outs = (out for stage in self.lock.values() for out in stage.get("outs", []))
+        return next((out["md5"] for out in outs if out["path"] == folder), None)
+
+    def _cached(self, checksum: str, path: str) -> Path:
+        file = self.cache / "files" / "md5" / checksum[:2] / checksum[2:]
+        if not file.is_file():
+            raise UserError(
+                f"{self.name}: {path} is not in DVC's cache: run `dvc fetch --all-tags`, which "
+                "brings it from the remote it was pushed to"
+            )
+        return file
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The files as they lie in the folders now."""
+
+    name: str = WORKSPACE
+    commit: str = "HEAD"
+
+    @cached_property
+    def lock(self) -> dict[str, Any]:
+        """The stages of `dvc.lock`."""
+        return _stages(self.text("dvc.lock"), self.name)
+
+    def text(self, path: str) -> str | None:
+        """Return a file, None where there is none."""
+        file = Path(path)
+        return file.read_text() if file.is_file() else None
+
+    def outputs(self, folder: str) -> dict[str, Path]:
+        """Return the files below an output folder by their path in it."""
+        files = (file for file in Path(folder).rglob("*") if file.is_file())
+        return {file.relative_to(folder).as_posix(): file for file in sorted(files)}
+
+
+def open_version(name: str) -> Version | Workspace:
+    """Open a tag, a commit or `workspace`.
+
+    Raises
+    ------
+    UserError
+        For a name that git does not know.
+    """
+    if name == WORKSPACE:
+        return Workspace()
+    try:
+        commit = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    except UserError:
+        known = git("tag", "--sort=-creatordate").split()
+        tags = f"tags are {', '.join(known[:8])}" if known else "there is no tag yet"
+        raise UserError(f"{name!r} is no version that git knows ({tags})") from None
+    return Version(name, commit, Path(run_dvc("cache", "dir")))
+
+
+def _stages(text: str | None, name: str) -> dict[str, Any]:
+    if text is None:
+        raise UserError(f"{name}: has no dvc.lock, so it holds no results: run `dvc repro` there")
+    try:
+        return dict(yaml.safe_load(text)["stages"])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        raise UserError(f"{name}: dvc.lock cannot be read") from None

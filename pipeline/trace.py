@@ -1,0 +1,119 @@
+"""`python -m pipeline provenance WHAT`: which code, parameters and data a figure or row is from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import records
+from pipeline.errors import UserError
+from pipeline.value_kinds import nearest
+
+__all__ = ["main", "trace"]
+
+DATA = Path("data")
+# The tables every figure is drawn from, as patterns below data/.
+RUNS, TRIALS = "confirm/*/runs.parquet", "sweep/*/trials.parquet"
+FIGURES: dict[str, tuple[str, ...]] = {
+    "tradeoff": (RUNS,), "heatmap": (RUNS,), "differences": (RUNS,), "effects": (RUNS,),
+    "turn": ("confirm/*/angles.parquet",), "polar": ("confirm/*/angles.parquet",),
+    "hierarchy": ("confirm/hierarchy.parquet",), "layers": ("confirm/*/layers.parquet",),
+    "depth": (RUNS,), "cost": (RUNS,), "curves": ("confirm/*/epochs.parquet",),
+    "search": (TRIALS,), "winner": (RUNS, TRIALS),
+}  # fmt: skip
+ROW = re.compile(r"(?:(?P<dataset>[^/]+)/)?(?P<cell>[^/]+)-(?P<kind>seed|trial)(?P<number>\d+)")
+HOW = "a figure (tradeoff), a run (CELL-seed101) or a trial (CELL-trial0)"
+
+
+def main(arguments: list[str]) -> None:
+    """Print where a figure or row came from."""
+    if len(arguments) != 1:
+        raise UserError(f"name one thing: {HOW}")
+    print("\n".join(trace(arguments[0])))
+
+
+def trace(what: str) -> Iterator[str]:
+    """Yield lines that lead from a figure, run or trial back to what it was made from.
+
+    Raises
+    ------
+    UserError
+        For a name that is no figure and no row.
+    """
+    name = re.sub(r"\.(svg|png|csv|safetensors|json)$", "", Path(what).name)
+    if name in FIGURES:
+        yield from _figure(name)
+        return
+    dataset = Path(what).parent.name if what.count("/") == 1 else ""
+    match = ROW.fullmatch(f"{dataset}/{name}" if dataset else name)
+    if match is None:
+        meant = nearest(name, list(FIGURES))
+        guess = f"; did you mean {meant!r}?" if meant else ""
+        raise UserError(f"{what!r} is neither a figure nor a row{guess}: give {HOW}")
+    yield from _row(match["dataset"], match["cell"], match["kind"], int(match["number"]))
+
+
+def _figure(name: str) -> Iterator[str]:
+    yield f"reports/figures/{name}.svg, drawn by pipeline/report/figures/{name}.py"
+    yield f"its numbers: reports/tables/{name}.csv; its rows:"
+    files = [path for pattern in FIGURES[name] for path in sorted(DATA.glob(pattern))]
+    if not files:
+        raise UserError(f"{DATA} holds no rows of {name}: run `dvc repro`, or `dvc pull`")
+    for path in files:
+        yield from _file(path)
+
+
+def _row(dataset: str | None, cell: str, kind: str, number: int) -> Iterator[str]:
+    pattern, schema, column = (
+        (RUNS, records.RUNS, "seed") if kind == "seed" else (TRIALS, records.TRIALS, "trial")
+    )
+    found = False
+    for path in sorted(DATA.glob(pattern)):
+        frame = records.read(path, schema)
+        mine = frame[(frame["cell"] == cell) & (frame[column] == number)]
+        if dataset is not None:
+            mine = mine[mine["dataset"] == dataset]
+        for _, row in mine.iterrows():
+            found = True
+            yield f"{row['dataset']}/{cell}, {column} {number}: {_outcome(row)}"
+            yield from _file(path)
+            if kind == "seed":
+                trial = f"{row['dataset']}/{cell}-trial{row['trial']}"
+                yield f"  its configuration won the search as {trial}"
+                yield f"  weights: {row['weights'] or 'none'}"
+            yield f"  configuration: {row['configuration']}"
+    if not found:
+        raise UserError(
+            f"no {'run' if kind == 'seed' else 'trial'} {number} of the cell {cell!r} in "
+            f"{DATA}/{pattern}: `reports/tables/cells.csv` lists the cells"
+        )
+
+
+def _outcome(row: pd.Series) -> str:
+    score = row["validation_accuracy"]
+    return str(row["status"]) + ("" if pd.isna(score) else f", validation accuracy {score:.4f}")
+
+
+def _file(path: Path) -> Iterator[str]:
+    origin = records.read_provenance(path)
+    dirty = " with uncommitted changes" if origin.get("git_dirty") else ""
+    yield f"  {path.as_posix()}"
+    yield f"    commit {origin.get('git_commit') or 'unknown'}{dirty}"
+    yield f"    parameters sha256 {_text(origin.get('params_sha256'))}"
+    yield f"    data sha256 {_text(origin.get('data_sha256'))}"
+    rest = {
+        key: value for key, value in origin.items()
+        if key not in ("git_commit", "git_dirty", "params_sha256", "data_sha256")
+    }  # fmt: skip
+    yield "    " + ", ".join(f"{key} {_text(value)}" for key, value in rest.items())
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value)
