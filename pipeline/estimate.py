@@ -33,6 +33,7 @@ class Sizes:
     train: int
     validation: int
     test: int
+    unpacks: bool = False
 
     @property
     def pixels(self) -> int:
@@ -43,11 +44,11 @@ class Sizes:
 def gigabytes(sizes: Sizes) -> tuple[float, float]:
     """Return disk while it is prepared and memory while it is trained on, in GB of uint8 images.
 
-    On the disk the pool, the splits and the turned test stand side by side for a while.
+    On the disk what is unpacked, the pool, the splits and the turned test stand side by side.
     """
     images = sizes.train + sizes.validation + sizes.test
     return (
-        (2 * images + sizes.test) * sizes.pixels / 1e9,
+        ((2 + sizes.unpacks) * images + sizes.test) * sizes.pixels / 1e9,
         (sizes.train + sizes.validation) * sizes.pixels / 1e9,
     )
 

@@ -86,7 +86,7 @@ class Prepare(Section):
     images_per_class: Annotated[int | None, OrNull(Whole(1, 10**9), "train_fraction decides")] = (
         None
     )
-    # At most so many test images, drawn once: for a study that only has to be quick.
+    # About so many test images, drawn once: for a study that only has to be quick.
     test_images: Annotated[int | None, OrNull(Whole(1, 10**9), "all of them")] = None
     # Whether splits that a source gives may share images; the card counts them either way.
     allow_leaks: Annotated[bool, Flag()] = False

@@ -119,7 +119,7 @@ def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
     if name not in SOURCES:
         return _own_data(params, name)
     source = SOURCES[name]
-    sizes = Sizes(source.channels, source.classes, source.image_size, 0, 0, 0)
+    sizes = Sizes(source.channels, source.classes, source.image_size, 0, 0, 0, source.unpacks)
     sizes = _counted(params, sizes, dict(source.given))
     if not source.raw:
         return sizes, f"{name} comes with the environment"

@@ -1,0 +1,195 @@
+"""How fast a folder of JPEGs is prepared, and how much memory PatchCamelyon takes.
+
+``python benchmarks/prepare.py jpegs`` compares the whole preparation of a folder with a plain loop
+of Pillow, in alternating rounds, by the ratio of medians. ``python benchmarks/prepare.py memory
+--scale 1`` generates files of the size and format of PatchCamelyon (8 GB, 40 GB in all on the way)
+and reports the greatest memory of the process that prepares them; ``--scale 8`` an eighth of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from pipeline.datasets import patch_camelyon
+from pipeline.datasets.pool import cores
+from pipeline.params import OwnSource, Prepare
+from pipeline.prepare import prepare_all
+
+CASES = {  # height and width of the photographs, size of the prepared images
+    "640x480 to 64": ((480, 640), 64),
+    "128x128 to 96": ((128, 128), 96),
+}
+
+CHILD = """
+import sys
+from pathlib import Path
+from dataclasses import replace
+from pipeline.datasets import patch_camelyon as source
+from pipeline.params import Prepare
+from pipeline.prepare import prepare_all
+
+folder, scale = Path(sys.argv[1]), int(sys.argv[2])
+source.SIZES = {name: count // scale for name, count in source.SIZES.items()}
+source.FILES = tuple(
+    replace(file, checksum=(folder / "sums" / file.name).read_text()) for file in source.FILES
+)
+settings = Prepare(
+    datasets=("patch-camelyon",), seed=0, validation_fraction=0.1, test_fraction=0.1,
+    allow_leaks=True,
+)
+prepare_all(settings, folder / "prepare")
+"""
+
+
+def photographs(folder: Path, count: int, shape: tuple[int, int]) -> None:
+    """Write JPEGs with detail at every scale, half of each class."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        pixels = np.zeros((*shape, 3), dtype=np.float32)
+        for cells in (4, 16, 64):
+            coarse = Image.fromarray(random.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+            pixels += np.asarray(coarse.resize(shape[::-1], Image.Resampling.BILINEAR)) / 3
+        path = folder / ("a" if number % 2 else "b") / f"{number:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path, quality=90)
+
+
+def plain_loop(folder: Path, size: int, output: Path) -> None:
+    """What one writes without thinking: open, convert, resize, stack, save."""
+    images = [
+        np.asarray(Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+        for path in sorted(folder.rglob("*.jpg"))
+    ]
+    np.save(output, np.stack(images).transpose(0, 3, 1, 2))
+
+
+def compare(scratch: Path, count: int, rounds: int) -> None:
+    """Print the images a second of both ways."""
+    print("| case | prepare, images/s | plain loop, images/s | ratio of medians (range) |")
+    print("|---|---|---|---|")
+    for name, (shape, size) in CASES.items():
+        folder = scratch / name
+        photographs(folder, count, shape)
+        own = OwnSource(kind="folder", path=str(folder), size=size, fit="resize", channels=3)
+        settings = Prepare(
+            datasets=("mine",), seed=0, validation_fraction=0.1, test_fraction=0.1,
+            sources={"mine": own},
+        )  # fmt: skip
+        ours, plain = [], []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            with open(os.devnull, "w") as quiet:
+                said, sys.stdout = sys.stdout, quiet
+                prepare_all(settings, scratch / "prepare")
+                sys.stdout = said
+            ours.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            plain_loop(folder, size, scratch / "plain.npy")
+            plain.append(time.perf_counter() - start)
+        a, b = statistics.median(ours), statistics.median(plain)
+        ratios = [y / x for x, y in zip(ours, plain, strict=True)]
+        print(
+            f"| {name} | {count / a:,.0f} | {count / b:,.0f} | "
+            f"{b / a:.1f} ({min(ratios):.1f} to {max(ratios):.1f}) |",
+            flush=True,
+        )
+
+
+def camelyon(folder: Path, scale: int) -> None:
+    """Write files of PatchCamelyon's format, every patch different, and their checksums."""
+    raw, sums = folder / "patch-camelyon", folder / "sums"
+    raw.mkdir()
+    sums.mkdir()
+    random = np.random.default_rng(0)
+    base = random.integers(0, 256, (512, 96, 96, 3), dtype=np.uint8)
+    for part, count in patch_camelyon.SIZES.items():
+        count //= scale
+        word = {"validation": "valid"}.get(part, part)
+        for letter, shape in (("x", (96, 96, 3)), ("y", (1, 1, 1))):
+            path = folder / "plain.h5"
+            with h5py.File(path, "w") as file:
+                data = file.create_dataset(letter, (count, *shape), np.uint8, chunks=(64, *shape))
+                for start in range(0, count, 512):
+                    stop = min(start + 512, count)
+                    if letter == "y":
+                        data[start:stop] = (np.arange(start, stop) % 2).reshape(-1, 1, 1, 1)
+                        continue
+                    batch = base[: stop - start].copy()
+                    batch[:, 0, :4, 0] = (
+                        np.arange(start, stop, dtype="<u4").view(np.uint8).reshape(-1, 4)
+                    )
+                    batch[:, 0, 4, 0] = len(word)
+                    data[start:stop] = batch
+            name = f"camelyonpatch_level_2_split_{word}_{letter}.h5.gz"
+            with open(path, "rb") as plain, gzip.open(raw / name, "wb", compresslevel=0) as packed:
+                shutil.copyfileobj(plain, packed, 1 << 22)
+            path.unlink()
+            with open(raw / name, "rb") as packed_file:
+                (sums / name).write_text(hashlib.file_digest(packed_file, "md5").hexdigest())
+
+
+def memory(scratch: Path, scale: int) -> None:
+    """Prepare the generated files in a process of its own and print the most it held."""
+    camelyon(scratch, scale)
+    print(
+        f"generated {sum(f.stat().st_size for f in scratch.rglob('*.gz')) / 1e9:.1f} GB", flush=True
+    )
+    environment = {**os.environ, "GSA_DATA": str(scratch)}
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(scratch), str(scale)], env=environment
+    )
+    most = {"VmHWM": 0, "RssAnon": 0}
+    while process.poll() is None:
+        try:
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        except OSError:
+            break
+        found = dict(line.split(":", 1) for line in lines if ":" in line)
+        for key in most:
+            if key in found:
+                most[key] = max(most[key], int(found[key].split()[0]))
+        time.sleep(0.05)
+    process.wait()
+    took = time.monotonic() - start
+    images = sum(patch_camelyon.SIZES.values()) // scale
+    print(
+        f"{images:,} patches in {took:.0f} s ({images / took:,.0f} a second), exit code "
+        f"{process.returncode}; most memory {most['VmHWM'] / 1024:,.0f} MiB resident, of which at "
+        f"most {most['RssAnon'] / 1024:,.0f} MiB its own (the rest are pages of mapped files)"
+    )
+
+
+def main() -> None:
+    """Run one of the two."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["jpegs", "memory"])
+    parser.add_argument("--count", type=int, default=600, help="photographs")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=int, default=8, help="divides the size of PatchCamelyon")
+    options = parser.parse_args()
+    print(f"{platform.machine()}, {cores()} cores, Python {platform.python_version()}")
+    with tempfile.TemporaryDirectory(prefix="prepare-") as scratch:
+        if options.what == "jpegs":
+            compare(Path(scratch), options.count, options.rounds)
+        else:
+            memory(Path(scratch), options.scale)
+
+
+if __name__ == "__main__":
+    main()
