@@ -67,7 +67,7 @@ def attend(
 
 
 def attend_over_group(
-    query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
+    query: Float[Tensor, "tiles batch_own group heads rows cols head_dim"],
     key: Float[Tensor, "tiles batch frames key_group heads key_rows key_cols head_dim"],
     value: Float[Tensor, "tiles batch value_frames key_group heads key_rows key_cols head_dim"],
     scores: PositionalScores,
@@ -75,13 +75,13 @@ def attend_over_group(
     *,
     scale: float,
     method: str = "auto",
-) -> Float[Tensor, "tiles batch group heads rows cols head_dim"]:
+) -> Float[Tensor, "tiles batch_own group heads rows cols head_dim"]:
     """Attention of the queries of all frames to keys of their own or to keys they share.
 
     Parameters
     ----------
     query
-        ``(t, b, g, n, i, j, d)``, frame g.
+        ``(t, b m, g, n, i, j, d)``, seeing with frame g, m of them to an image.
     key, value
         ``(t, b, 1 or g, h, n, k, l, d)``: keys of frames h, the same for the queries of all
         frames, or for each its own.
@@ -90,17 +90,19 @@ def attend_over_group(
     mask
         What is seen, ``(t, i j, k l)``; boolean, or added to the scores.
     """
-    t, b, g, n, i, j, d = query.shape
-    frames = key.shape[3]
+    t, _, g, n, i, j, d = query.shape
+    batch, frames = key.shape[1], key.shape[3]
+    own = query.shape[1] // batch
     apart = max(key.shape[2], value.shape[2]) == g  # every frame of the query is a stream
     if apart:
         key, value = (x.expand(-1, -1, g, -1, -1, -1, -1, -1) for x in (key, value))
-    sharing = 1 if apart else g
+    sharing = own if apart else own * g
 
     def of_queries(x: Tensor) -> Tensor:
+        x = x.unflatten(1, (batch, own))  # (t, b, m, g, n, i, j, *)
         if apart:
-            return x.flatten(4, 5).flatten(1, 3)  # (t, b g n, i j, *)
-        return x.transpose(2, 3).flatten(3, 5).flatten(1, 2)  # (t, b n, g i j, *)
+            return x.permute(0, 1, 3, 4, 2, 5, 6, 7).flatten(4, 6).flatten(1, 3)
+        return x.permute(0, 1, 4, 2, 3, 5, 6, 7).flatten(3, 6).flatten(1, 2)
 
     def of_keys(x: Tensor) -> Tensor:
         return x.transpose(3, 4).flatten(4, 6).flatten(1, 3)  # (t, b [g] n, h k l, d)
@@ -124,8 +126,10 @@ def attend_over_group(
         method=method,
     )
     if apart:
-        return attended.reshape(t, b, g, n, i, j, d)
-    return attended.reshape(t, b, n, g, i, j, d).transpose(2, 3)
+        attended = attended.reshape(t, batch, g, n, own, i, j, d).permute(0, 1, 4, 2, 3, 5, 6, 7)
+    else:
+        attended = attended.reshape(t, batch, n, own, g, i, j, d).permute(0, 1, 3, 4, 2, 5, 6, 7)
+    return attended.flatten(1, 2)
 
 
 def _key_terms(scores: PositionalScores, frames: int, grid: torch.Size) -> Tensor:

@@ -173,8 +173,6 @@ class _SelfAttention(nn.Module):
             query, key = self.rotary(query), self.rotary(key)
         query = self._tiles_of_queries(tiling, query)
         key, value = tiling.split(key, tiling.halo), tiling.split(value, tiling.halo)
-        if own > 1:
-            key, value = key.repeat_interleave(own, 1), value.repeat_interleave(own, 1)
         mask = tiling.mask(query.device)
         attended = attend_over_group(
             query, key, value, scores, mask, scale=self.scale, method=self.method
