@@ -7,7 +7,7 @@ nothing of the study around it.
 from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
 from gsa_core.baselines import Symmetrized
 from gsa_core.convolution import GroupConv2d, GroupLinear, LiftingConv2d
-from gsa_core.cost import count_flops, count_parameters, solve_channels
+from gsa_core.cost import count_activations, count_flops, count_parameters, solve_channels
 from gsa_core.equivariance import (
     assert_equivariant,
     equivariance_error,
@@ -56,6 +56,7 @@ __all__ = [
     "act_on_image",
     "assert_equivariant",
     "build_model",
+    "count_activations",
     "count_flops",
     "count_parameters",
     "cyclic_group",

@@ -1,17 +1,18 @@
-"""What a configuration costs: parameters, FLOPs, and the width that meets a budget."""
+"""What a configuration costs: parameters, FLOPs, memory, and the width that meets a budget."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from gsa_core.models import build_model
 
-__all__ = ["count_flops", "count_parameters", "solve_channels"]
+__all__ = ["count_activations", "count_flops", "count_parameters", "solve_channels"]
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -44,13 +45,49 @@ def count_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
     return counter.get_total_flops()
 
 
-def solve_channels(parameters: int, **arguments: Any) -> int:
-    """Channels with which `build_model` comes closest to a number of parameters.
+def count_activations(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Bytes that one image's forward pass keeps for its backward pass, in training.
+
+    What autograd saves, each piece of memory once, parameters left out: the part of the peak that
+    grows with the batch. Memory that kernels use and give back is not in it.
 
     Parameters
     ----------
-    parameters
-        The budget.
+    model
+        A network or a layer of this package.
+    image_shape
+        ``(channels, height, width)``, or of a feature map ``(channels, |H|, height, width)``.
+    """
+    parameter = next(model.parameters())
+    # Two images, because some norms take no single one in training; half of what both keep.
+    images = torch.zeros(2, *image_shape, dtype=parameter.dtype, device=parameter.device)
+    owned = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
+    held: dict[int, int] = {}
+    kept: list[Tensor] = []  # alive until the count is done, so that no address comes twice
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in owned:
+            held[storage.data_ptr()] = storage.nbytes()
+            kept.append(tensor)
+        return tensor
+
+    twin = copy.deepcopy(model).train()  # statistics of norms are moved by a forward pass
+    owned |= {p.untyped_storage().data_ptr() for p in [*twin.parameters(), *twin.buffers()]}
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        twin(images)
+    return sum(held.values()) // 2
+
+
+def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> int:
+    """Channels with which `build_model` comes closest to a number of parameters or FLOPs.
+
+    Parameters
+    ----------
+    budget
+        How many.
+    of
+        ``"parameters"``, or ``"flops"`` of one image's forward pass.
     **arguments
         Arguments of `build_model` other than ``channels``.
 
@@ -65,19 +102,24 @@ def solve_channels(parameters: int, **arguments: Any) -> int:
     >>> wide > narrow
     True
     """
+    if of not in ("parameters", "flops"):
+        raise ValueError(f"of: got {of!r}; accepts 'parameters', 'flops'")
 
     def count(channels: int) -> int:
         with torch.random.fork_rng(devices=[]):  # counting leaves no trace in the generator
-            return count_parameters(build_model(**arguments, channels=channels))
+            model = build_model(**arguments, channels=channels)
+        if of == "parameters":
+            return count_parameters(model)
+        side = arguments.get("image_size", 28)
+        height, width = (side, side) if isinstance(side, int) else side
+        return count_flops(model, (arguments.get("in_channels", 1), height, width))
 
-    if count(1) > 2 * parameters:
-        raise ValueError(
-            f"parameters: got {parameters}; one channel already takes {count(1)} parameters"
-        )
+    if count(1) > 2 * budget:
+        raise ValueError(f"budget: got {budget}; one channel already takes {count(1)} {of}")
     low, high = 1, 2
-    while count(high) < parameters:
+    while count(high) < budget:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) < parameters else (low, middle)
-    return min((low, high), key=lambda channels: abs(count(channels) - parameters))
+        low, high = (middle, high) if count(middle) < budget else (low, middle)
+    return min((low, high), key=lambda channels: abs(count(channels) - budget))
