@@ -208,7 +208,8 @@ def _rank(epoch: Row) -> tuple[float, float]:
 
 
 def _sides(image_size: int | list[int]) -> tuple[int, int]:
-    return (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return height, width
 
 
 def _reset_peak_memory(device: str) -> None:

@@ -194,7 +194,7 @@ class Either(Kind):
     def meant(self, got: Any) -> str | None:
         """Guess the number behind quotes or 3.0."""
         guess = Number(min(self.numbers), max(self.numbers)).meant(str(got))
-        return guess if guess in map(str, self.numbers) else None
+        return guess if guess in [str(number) for number in self.numbers] else None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-
-from gsa_core.equivariance import rotate_image
 
 __all__ = ["turn"]
 
@@ -27,6 +24,10 @@ def turn(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     numpy.ndarray
         Same shape and type; uint8 is rounded.
     """
+    import torch  # takes seconds: after the parameters were read
+
+    from gsa_core.equivariance import rotate_image
+
     turned = np.empty_like(images)
     for start in range(0, len(images), _BATCH):
         some = slice(start, start + _BATCH)
