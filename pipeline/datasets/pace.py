@@ -21,9 +21,11 @@ class Pace:
     doing
         What is done, as in "reading".
     total
-        How many images there are.
+        How many there are.
     already
         How many of them an earlier attempt has done.
+    unit
+        What is counted, where it is not images.
     """
 
     def __init__(
@@ -32,13 +34,15 @@ class Pace:
         doing: str,
         total: int,
         already: int = 0,
+        unit: str = "images",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.unit = unit
         self.text, self.total, self.done = f"prepare: {name}: {doing}", total, already
         self.started_at, self.clock, self.lock = already, clock, Lock()
         self.begun = self.said = clock()
         if already:
-            print(f"{self.text} goes on after {already:,} of {total:,} images", flush=True)
+            print(f"{self.text} goes on after {already:,} of {total:,} {unit}", flush=True)
 
     def add(self, count: int) -> None:
         """Note that more images are done."""
@@ -50,7 +54,7 @@ class Pace:
             self.said = now
             rate = (self.done - self.started_at) / (now - self.begun)
             print(
-                f"{self.text} {self.done:,} of {self.total:,} images, {rate:,.0f} a second, "
+                f"{self.text} {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f} a second, "
                 f"{duration((self.total - self.done) / rate)} left",
                 flush=True,
             )

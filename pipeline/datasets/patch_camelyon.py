@@ -63,7 +63,7 @@ def _unpacked(path: Path, scratch: Path, size: int) -> Path:
     target = scratch / path.name.removesuffix(".gz")
     if target.exists():
         return target
-    pace = Pace(_SAID, f"unpacking {path.name}, megabytes:", size >> 20)
+    pace = Pace(_SAID, f"unpacking {path.name}:", size >> 20, unit="MiB")
     with open_gzip(path, size + _OVERHEAD) as stream, replacing(target, size) as file:
         while portion := stream.read(_PORTION):
             file.write(portion)

@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["turn"]
 
-_BATCH = 1024  # images at once: bounds the memory, not the result
+_BATCH = 1 << 22  # numbers turned at once: bounds the memory, not the result
 
 
 def turn(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
@@ -29,8 +29,9 @@ def turn(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     from gsa_core.equivariance import rotate_image
 
     turned = np.empty_like(images)
-    for start in range(0, len(images), _BATCH):
-        some = slice(start, start + _BATCH)
+    step = max(1, _BATCH // int(np.prod(images.shape[1:])))
+    for start in range(0, len(images), step):
+        some = slice(start, start + step)
         pixels = torch.tensor(images[some], dtype=torch.float32)
         result = rotate_image(pixels, torch.tensor(degrees[some])).numpy()
         if images.dtype == np.uint8:
