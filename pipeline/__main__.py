@@ -28,6 +28,9 @@ COMMANDS = {
 }
 # Commands with arguments: the module that has `main(arguments)`, and what it does.
 WITH_ARGUMENTS = {
+    "plan": ("forecast", "trials, hours and memory of every cell, from a few measured steps"),
+    "status": ("status", "how far sweep and confirm are, from any terminal, running or not"),
+    "trial": ("reproduce", "--cell NAME --number N: do a row of trials.parquet again, without Ray"),
     "provenance": ("trace", "FIGURE or CELL-seedN: the code, data and parameters behind it"),
     "pin": ("pin", 'NAME -m "...": keep this state of the study under a name'),
     "compare": ("compare", "A B [C...]: what changed between versions, and whether it matters"),

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.work import Context, Result, Task, WorkFunction, WorkSource, perform, timeout_reason
+from pipeline.work import (
+    DIED,
+    Context,
+    Result,
+    Task,
+    WorkFunction,
+    WorkSource,
+    perform,
+    timeout_reason,
+)
 
 # A task whose worker dies is started again this many times: a dead process is the machine's
 # fault until it has happened again and again.
@@ -130,7 +139,7 @@ class Desk:
             reason = timeout_reason(self.limit)
             self.finish(worker, Result("timeout", None, reason, seconds, epochs))
         elif count > self.restarts:
-            reason = f"WorkerDied: the worker process ended {count} times in this task; {hint}"
+            reason = f"{DIED}: the worker process ended {count} times in this task; {hint}"
             self.finish(worker, Result("failed", None, reason, seconds, epochs))
         else:
             del self.out[worker], self.epochs[worker]

@@ -80,6 +80,25 @@ class CheckedJournal(BaseJournalBackend):
                 ) from error
 
 
+class Glimpse(BaseJournalBackend):
+    """The whole records of a journal as they are now, for whoever only looks at it."""
+
+    def __init__(self, path: Path) -> None:
+        self.records = []
+        for line in path.read_bytes().splitlines(keepends=True):
+            if (record := decode(line)) is None:
+                break
+            self.records.append(record)
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        """Return the records from a number on."""
+        return self.records[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refuse: another process may be writing the journal."""
+        raise PermissionError("this view of the journal is for reading")
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
     """Open a file for appending, under the kernel's lock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,9 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.proposals import Proposer
 from pipeline.search_space import Cell
+from pipeline.work import DIED
 
 RESULT = "result"
 CONFIGURATION = "configuration"
+# A cell of which nothing completed and so many trials failed with one error is not tried further.
+SAME_ERRORS = 3
+NOT_RUN = f"not run: {SAME_ERRORS} trials of this cell failed before with "
 
 
 class CellLedger:
@@ -55,6 +60,10 @@ class CellLedger:
         for number, trial in enumerate(self.trials):
             if not trial.state.is_finished() and RESULT in trial.user_attrs:
                 self._close(number, trial.user_attrs[RESULT])
+        self.errors: Counter[str] = Counter()
+        self.completed = 0
+        for trial in self.trials:
+            self._count(trial)
         self.waiting = [t.number for t in self.trials[:budget] if not t.state.is_finished()]
 
     @property
@@ -103,6 +112,7 @@ class CellLedger:
         result = {"row": row, "epochs": epochs}
         self.storage.set_trial_user_attr(trial._trial_id, RESULT, result)
         self._close(number, result)
+        self._count(self.trials[number])
 
     def _close(self, number: int, result: dict[str, Any]) -> None:
         """Tell Optuna how a trial ended."""
@@ -112,6 +122,26 @@ class CellLedger:
         else:
             self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
         self.trials[number] = self.storage.get_trial(trial_id)
+
+    def _count(self, trial: FrozenTrial) -> None:
+        """Count how a trial ended."""
+        row = trial.user_attrs[RESULT]["row"] if trial.state.is_finished() else {}
+        self.completed += trial.state == TrialState.COMPLETE
+        if row.get("status") == "failed" and not row["reason"].startswith((DIED, NOT_RUN)):
+            self.errors[row["reason"]] += 1
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why the rest of the cell need not run; None while there is hope.
+
+        A dead worker is no such reason: that may be the machine's fault.
+        """
+        if self.completed or not self.errors:
+            return None
+        [(reason, count)] = self.errors.most_common(1)
+        if count < SAME_ERRORS:
+            return None
+        return f"{NOT_RUN}{reason}"
 
     def results(self) -> list[tuple[FrozenTrial, dict[str, Any]]]:
         """Return the finished trials within the budget, each with its result."""

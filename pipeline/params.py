@@ -144,7 +144,7 @@ class Sweep(Section):
     trials_per_cell: Annotated[int, Whole(1, 10_000)]
     epochs: Annotated[int, Whole(1, 10_000)]
     batch_size: Annotated[int, Whole(1, 65_536)]
-    sampler: Annotated[str, OneOf(("tpe", "random"))]
+    sampler: Annotated[str, OneOf(("tpe", "random", "qmc", "grid"))]
     search_space: dict[Annotated[str, OneOf(tuple(SEARCHABLE))], Domain]
 
 

@@ -3,7 +3,8 @@
 A random proposal is a function of (seed, cell, number) alone. A model-based sampler looks at
 earlier trials; so that this too is reproducible on any number of workers, proposals come in
 generations of `GENERATION` trials: a proposal of generation g looks at all trials of the
-generations before g and at none of its own, whichever of them have finished by then.
+generations before g and at none of its own, whichever of them have finished by then. The
+points of `qmc` and `grid` form one design a cell: a function of (seed, cell) and the number.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline.designs import grid_point, sobol_point
+
 # TPE's first proposals are random draws anyway, as many as it takes to fit its first model.
 GENERATION = 10
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "random": lambda seed: RandomSampler(seed=seed),
     "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=GENERATION),
+}
+DESIGNS: dict[str, Callable[[Mapping[str, BaseDistribution], int, int], dict[str, Any]]] = {
+    "qmc": sobol_point,
+    "grid": grid_point,
 }
 
 
@@ -46,8 +53,9 @@ class Proposer:
     def __init__(
         self, sampler: str, seed: int, cell: str, space: Mapping[str, BaseDistribution]
     ) -> None:
-        self.make_sampler = SAMPLERS[sampler]
-        self.looks_back = sampler != "random"
+        self.design = DESIGNS.get(sampler)
+        self.make_sampler = SAMPLERS["random" if self.design else sampler]
+        self.looks_back = sampler == "tpe"
         self.seed, self.cell, self.space = seed, cell, dict(space)
         self.study = optuna.create_study(direction="maximize")
         self.known = 0
@@ -66,6 +74,8 @@ class Proposer:
         trials : sequence of FrozenTrial
             The cell's trials in order of number, at least the first `needed(number)` finished.
         """
+        if self.design is not None:
+            return self.design(self.space, derived_seed(self.seed, self.cell), number)
         for trial in trials[self.known : self.needed(number)]:
             self.study.add_trial(_result_of(trial))
         self.known = max(self.known, self.needed(number))

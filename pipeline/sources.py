@@ -56,7 +56,10 @@ class SweepSource(Told):
         return all(ledger.complete for ledger in self.ledgers)
 
     def next(self) -> Task | None:
-        """Start the next trial; one whose proposal makes no model fails on the spot."""
+        """Start the next trial.
+
+        One whose proposal makes no model, or whose cell always fails, fails on the spot.
+        """
         while True:
             upcoming = [(ledger.upcoming, ledger) for ledger in self.ledgers]
             ready = [(number, ledger) for number, ledger in upcoming if number is not None]
@@ -67,6 +70,9 @@ class SweepSource(Told):
             self.out[task.key] = (ledger, number)
             sampled = ledger.start()
             self.progress.start(ledger.name, f"trial {number}")
+            if (reason := ledger.hopeless) is not None:
+                self.finish(task, Result("failed", reason=reason))
+                continue
             try:
                 config = ledger.configure(sampled)
             except Exception as error:

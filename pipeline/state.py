@@ -12,10 +12,11 @@ import importlib.metadata
 import json
 import os
 import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pipeline.errors import UserError
 from pipeline.files import write_text
@@ -24,6 +25,8 @@ ROOT = Path(".state")
 PROJECT = Path(__file__).resolve().parent.parent
 # Versions that decide what a configuration trains to and which configurations are proposed.
 LIBRARIES = ("torch", "numpy", "optuna")
+# Tries for the lock, and seconds between them: `holder` has it for an instant.
+TRIES, PAUSE = 5, 0.05
 
 
 def source_digest(paths: Iterable[str]) -> str:
@@ -48,17 +51,25 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
+def state_path(stage: str, definition: Mapping[str, Any]) -> Path:
+    """Return where the work of a stage that `definition` defines is kept, if there is any."""
+    return ROOT / stage / hashlib.sha256(_text(definition).encode()).hexdigest()[:16]
+
+
 def state_folder(stage: str, definition: Mapping[str, Any]) -> Path:
     """Return the folder of a stage's work that `definition` defines, made if it is new.
 
     `definition.json` inside says what the hash is of, for whoever wonders why work began anew.
     """
-    text = json.dumps(definition, sort_keys=True, indent=1, default=str)
-    folder = ROOT / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = state_path(stage, definition)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "definition.json").exists():
-        write_text(folder / "definition.json", text + "\n")
+        write_text(folder / "definition.json", _text(definition) + "\n")
     return folder
+
+
+def _text(definition: Mapping[str, Any]) -> str:
+    return json.dumps(definition, sort_keys=True, indent=1, default=str)
 
 
 @contextmanager
@@ -76,15 +87,39 @@ def stage_lock(stage: str) -> Iterator[None]:
     path = ROOT / stage / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "an unnamed process"
-            raise UserError(
-                f"{stage} is already running here ({holder}); wait for it or end that process"
-            ) from error
+        for left in reversed(range(TRIES)):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if left:
+                    time.sleep(PAUSE)
+                    continue
+                raise UserError(
+                    f"{stage} is already running here ({_named(file)}); "
+                    "wait for it or end that process"
+                ) from error
         file.truncate(0)
         file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         yield
+
+
+def holder(stage: str) -> str | None:
+    """Name the process that runs a stage now; None when none does."""
+    try:
+        file = (ROOT / stage / "lock").open()
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return _named(file)
+        return None
+
+
+def _named(file: TextIO) -> str:
+    """Read what the holder of a lock wrote into its file."""
+    file.seek(0)
+    return file.read().strip() or "an unnamed process"

@@ -66,6 +66,7 @@ def broken_rules(params: Params) -> Iterator[Problem]:
         _table,
         _width_and_heads,
         _search_space,
+        _grid,
         _seeds,
         _baseline,
         _size,
@@ -211,6 +212,27 @@ def _search_space(params: Params) -> Iterator[Problem]:
         for key, value in named.items():
             if not kind.is_valid(value):
                 yield Problem((*path, *key), f"got {value!r}", kind.accepts, kind.meant(value))
+
+
+def _grid(params: Params) -> Iterator[Problem]:
+    """A grid has finitely many points, and each of them is tried once."""
+    sweep = params.sweep
+    if sweep.sampler != "grid":
+        return
+    size = 1
+    for name, domain in sweep.search_space.items():
+        whole = isinstance(SEARCHABLE[name], Whole)
+        if hasattr(domain, "choices"):
+            size *= len(domain.choices)
+        elif domain.step is not None or whole:
+            size *= int((domain.high - domain.low) / (domain.step or 1) + 1e-9) + 1
+        else:
+            path: KeyPath = ("sweep", "search_space", name)
+            yield Problem(path, "no grid of an interval without a step", "choices, or a step")
+            size = params.sweep.trials_per_cell  # one problem at a time
+    if sweep.trials_per_cell > size:
+        fault = f"got {sweep.trials_per_cell}, but the grid of sweep.search_space has {size} points"
+        yield Problem(("sweep", "trials_per_cell"), fault, f"up to {size} with sampler: grid")
 
 
 def _interval(path: KeyPath, domain: Interval, whole: bool) -> Iterator[Problem]:

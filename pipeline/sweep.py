@@ -35,6 +35,7 @@ CODE = (
     "pipeline/trial.py",
     "pipeline/search_space.py",
     "pipeline/proposals.py",
+    "pipeline/designs.py",
 )
 # What a study may change and keep its trials: those of a cell depend on neither the other cells
 # nor on how many are still to come.

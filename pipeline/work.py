@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+# How the reason of a task begins whose workers died.
+DIED = "WorkerDied"
+
 
 @dataclass(frozen=True)
 class Task:

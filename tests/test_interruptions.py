@@ -151,9 +151,12 @@ def test_faults_of_workers_are_rows_or_retries(stage: Stage, whole: pd.DataFrame
         ("D4", "completed"): 3,
         ("D4", "timeout"): 1,
     }
-    assert trials.loc["C1", "reason"].str.startswith("ValueError: this cell always fails").all()
-    executed = stage.starts()
-    assert (len(executed), executed.total()) == (12, 13), "only the killed trial is retried"
+    reasons = trials.loc["C1", "reason"]
+    assert reasons.str.contains("ValueError: this cell always fails\n", regex=False).all()
+    executed, spared = stage.starts(), reasons.str.startswith("not run: ").sum()
+    assert spared <= 1, "the cell was given up before its third error"
+    only = (12 - spared, 13 - spared)
+    assert (len(executed), executed.total()) == only, "only the killed trial is retried"
     assert "a worker process died in digits gsa-D4" in stage.output()
     assert len(stage.output().splitlines()) == 12 + 3, "Ray was heard"
 

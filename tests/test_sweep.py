@@ -110,6 +110,57 @@ def test_failures_are_rows() -> None:
     assert set(starts().values()) == {1}, "a deterministic error was tried again"
 
 
+def always_failing(task: Any, data: Any, context: Any) -> dict[str, Any]:
+    """Raise in every trial of C1, in the same words."""
+    value = fake_study.fake_trial(task, data, context)
+    if task.payload["configuration"]["group"] == "C1":
+        raise ValueError("this cell always fails")
+    return value
+
+
+def test_a_cell_that_always_fails_is_given_up_after_three_equal_errors() -> None:
+    table = run_sweep(always_failing, trials_per_cell=12).set_index(["group", "trial"])
+    assert table.groupby("group")["status"].value_counts().to_dict() == {
+        ("C1", "failed"): 12,
+        ("C4", "completed"): 12,
+        ("D4", "completed"): 12,
+    }
+    assert starts().total() == 3 + 12 + 12
+    given_up = table.loc["C1"].loc[3:]
+    told = "not run: 3 trials of this cell failed before with ValueError: this cell always fails\n"
+    assert given_up["reason"].str.startswith(told).all()
+    assert given_up["learning_rate"].between(0.001, 0.01).all(), "a row without its configuration"
+
+
+def test_a_cell_is_given_up_across_an_interruption() -> None:
+    def interrupted(task: Any, data: Any, context: Any) -> dict[str, Any]:
+        if task.key.endswith("C4-relative-d1-stem 2"):
+            raise Crash
+        return always_failing(task, data, context)
+
+    with pytest.raises(Crash):
+        run_sweep(interrupted)
+    run_sweep(always_failing)
+    assert starts().total() == 3 + 4 + 4
+
+
+@pytest.mark.parametrize("when", ["one completed", "errors differ", "workers died"])
+def test_a_cell_with_hope_goes_on(when: str) -> None:
+    def failing(task: Any, data: Any, context: Any) -> dict[str, Any]:
+        value = fake_study.fake_trial(task, data, context)
+        number = int(task.key.split()[-1])
+        if when == "one completed" and number == 0:
+            return value
+        if when == "workers died":
+            row = {"status": "failed", "reason": "WorkerDied: 3 times", "seconds": 0.0}
+            return {"row": row, "epochs": []}
+        raise ValueError(f"fails at {number if when == 'errors differ' else 'all'}")
+
+    with contextlib.suppress(StageFailed):
+        run_sweep(failing, trials_per_cell=6)
+    assert starts().total() == 3 * 6
+
+
 def test_a_proposal_without_a_model_is_a_failed_row(monkeypatch: pytest.MonkeyPatch) -> None:
     def configuration(*arguments: Any, **keywords: Any) -> dict[str, Any]:
         raise ValueError("no width fits")

@@ -1,0 +1,168 @@
+"""`python -m pipeline plan`: trials, hours and memory of every cell, from a few measured steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gsa_core import build_model, count_parameters
+from pipeline import sweep
+from pipeline.datasets import Dataset, load_dataset
+from pipeline.engine import use_threads
+from pipeline.errors import UserError
+from pipeline.params import Params, load_params
+from pipeline.proposals import Proposer
+from pipeline.search_space import Cell, cells, configuration, distributions
+from pipeline.training import model_arguments, to_pixels
+
+__all__ = ["Forecast", "forecast", "main"]
+
+STEPS = 3
+# Passes over the test split beside the full turn: upright, quarter turns, mirrors, random angles.
+PASSES = 12
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one cell will take: of time on one slot, of memory in each of its trials."""
+
+    dataset: str
+    cell: Cell
+    channels: int
+    parameters: int
+    trials: int
+    trial_seconds: float
+    runs: int
+    run_seconds: float
+    memory_bytes: int
+
+    @property
+    def hours(self) -> float:
+        """Hours of one slot for all trials and runs."""
+        return (self.trials * self.trial_seconds + self.runs * self.run_seconds) / 3600
+
+
+def main(arguments: list[str]) -> None:
+    """Print what every cell of the study will take."""
+    if arguments:
+        raise UserError(f"got {arguments[0]!r}; plan takes no arguments")
+    params = load_params()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    device = "cuda" if params.resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
+    use_threads(int(params.resources.cpus_per_trial))
+    print(f"{STEPS} steps of each cell's first configuration, on {device}", flush=True)
+    found = []
+    width = max(len(cell.name) for cell in cells(params))
+    print(f"  {'cell':{width}}  trials  s/trial  runs   s/run   hours  MB/trial  parameters")
+    for name in params.prepare.datasets:
+        for cell in cells(params):
+            found.append(forecast(params, _load(name), cell, device))
+            print(_line(found[-1], width), flush=True)
+    print(_total(found, params.resources.workers))
+
+
+def _load(name: str) -> Dataset:
+    folder: Path = sweep.PREPARED / name
+    if not (folder / "card.json").exists():
+        raise UserError(f"{folder}: not there; run `python -m pipeline prepare` first")
+    return load_dataset(folder, sweep.SPLITS)
+
+
+def forecast(params: Params, data: Dataset, cell: Cell, device: str = "cpu") -> Forecast:
+    """Measure a few steps of the cell's first configuration and count how many there will be.
+
+    The time is that of a slot of its own: trials that share a machine's memory bandwidth take
+    longer. The memory is what a trial adds to a process: weights, gradients, the two moments of
+    AdamW, and what the backward pass keeps.
+    """
+    space = distributions(params.sweep.search_space)
+    proposer = Proposer(params.sweep.sampler, params.sweep.seed, cell.name, space)
+    config = configuration(cell, proposer.propose(0, []), params, data)
+    model = build_model(**model_arguments(config, data)).to(device)
+    count = min(config["batch_size"], len(data.train))
+    images = to_pixels(data.train.images[:count], device)
+    labels = torch.from_numpy(data.train.labels[:count].copy()).to(device)
+
+    def step() -> None:
+        functional.cross_entropy(model(images), labels).backward()
+
+    def look() -> None:
+        with torch.no_grad():
+            model(images)
+
+    kept = _kept_bytes(step, model.train())
+    train_seconds = _seconds(step, device)
+    model.eval()
+    look_seconds = _seconds(look, device) / count
+    batches = -(-len(data.train) // config["batch_size"])
+    trial = config["epochs"] * (batches * train_seconds + len(data.validation) * look_seconds)
+    test = int(data.card["counts"]["test"]["total"]) * look_seconds
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    return Forecast(
+        dataset=data.name,
+        cell=cell,
+        channels=config["channels"],
+        parameters=count_parameters(model),
+        trials=params.sweep.trials_per_cell,
+        trial_seconds=trial,
+        runs=len(params.confirm.seeds),
+        run_seconds=trial + test * (params.confirm.angles + PASSES),
+        memory_bytes=4 * weights + kept + images.numel() * images.element_size(),
+    )
+
+
+def _kept_bytes(step: Callable[[], None], model: torch.nn.Module) -> int:
+    """Count what the forward pass keeps for the backward pass, each storage once."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    sizes: dict[int, int] = {}
+    held: list[Any] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+            held.append(storage)  # so that no other storage gets its address meanwhile
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(sizes.values())
+
+
+def _seconds(step: Callable[[], None], device: str) -> float:
+    """Time a step: the fastest of a few, so that other work on the machine counts little."""
+    took = []
+    for _ in range(STEPS):
+        start = time.perf_counter()
+        step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        took.append(time.perf_counter() - start)
+    return min(took)
+
+
+def _line(one: Forecast, width: int) -> str:
+    return (
+        f"  {one.cell.name:{width}}  {one.trials:6}  {one.trial_seconds:7.1f}  {one.runs:4}  "
+        f"{one.run_seconds:6.1f}  {one.hours:6.2f}  {one.memory_bytes / 1e6:8.1f}  "
+        f"{one.parameters:10,}"
+    )
+
+
+def _total(found: list[Forecast], slots: int) -> str:
+    """Sum the hours, and divide them by what runs at once."""
+    hours = sum(one.hours for one in found)
+    trials, runs = sum(one.trials for one in found), sum(one.runs for one in found)
+    most = max(one.memory_bytes for one in found) / 1e6
+    return (
+        f"{trials} trials and {runs} runs: {hours:.2f} hours of one slot, about "
+        f"{hours / slots:.2f} with {slots} at once; up to {most:.0f} MB in each beside the data"
+    )

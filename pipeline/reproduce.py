@@ -1,0 +1,172 @@
+"""`python -m pipeline trial --cell NAME --number N`: do a row of trials.parquet again, no Ray."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pipeline import records, sweep
+from pipeline.datasets import load_dataset
+from pipeline.engine import use_threads
+from pipeline.errors import UserError
+from pipeline.params import load_params
+from pipeline.search_space import DEFAULTS
+from pipeline.sources import outcome
+from pipeline.stage import in_memory
+from pipeline.trial import run_trial
+from pipeline.value_kinds import nearest
+from pipeline.work import Context, Task, WorkFunction, perform
+
+__all__ = ["Comparison", "compare", "find", "main"]
+
+# What the same configuration on the same data must give again; times and memory differ.
+ROW = (
+    "status",
+    "validation_accuracy",
+    "validation_loss",
+    "best_epoch",
+    "epochs",
+    "params",
+    "flops",
+)
+EPOCH = ("train_loss", "validation_loss", "validation_accuracy", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One value as it was recorded and as it came now."""
+
+    name: str
+    recorded: Any
+    now: Any
+
+    @property
+    def equal(self) -> bool:
+        """Whether both are the same, or both are missing."""
+        if pd.isna(self.recorded) or pd.isna(self.now):
+            return bool(pd.isna(self.recorded) and pd.isna(self.now))
+        return bool(self.recorded == self.now)
+
+
+def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
+    """Do a trial again in this process and say whether its metrics are the recorded ones."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline trial", description=(__doc__ or "").partition(": ")[2]
+    )
+    parser.add_argument("--cell", required=True, help="as in the column `cell`")
+    parser.add_argument("--number", type=int, required=True, help="as in the column `trial`")
+    parser.add_argument("--dataset", help="needed where the study has several")
+    asked = parser.parse_args(arguments)
+    params = load_params()
+    dataset = _dataset(asked.dataset, params.prepare.datasets)
+    row, epochs = find(dataset, asked.cell, asked.number)
+    config = json.loads(row["configuration"])
+    if not config.keys() >= {"epochs", "seed", *DEFAULTS}:
+        raise UserError(f"trial {asked.number} made no model, so there is nothing to do again")
+    data = {dataset: in_memory(load_dataset(sweep.PREPARED / dataset, sweep.SPLITS))}
+    use_threads(int(params.resources.cpus_per_trial))
+    device = "cpu" if row["device"] in ("cpu", None) else "cuda"
+    task = Task(f"{asked.cell} {asked.number}", {"dataset": dataset, "configuration": config})
+    print(f"trial {asked.number} of {asked.cell} on {dataset}, in this process, on {device}")
+    print("  " + ", ".join(f"{name} {value}" for name, value in config.items()), flush=True)
+    value = outcome(perform(function, task, data, Context(device, send=_show)))
+    if value["row"].get("reason"):
+        print(value["row"]["reason"])
+    differ = report(compare(row, epochs, value))
+    if differ:
+        path = sweep.SWEPT / dataset / "trials.parquet"
+        print(_explain(records.read_provenance(path)))
+    sys.exit(1 if differ else 0)
+
+
+def _dataset(name: str | None, known: Sequence[str]) -> str:
+    """Choose the data set: the one that is named, or the only one."""
+    if name is None and len(known) > 1:
+        raise UserError(
+            f"the study has several data sets; add --dataset, one of {', '.join(known)}"
+        )
+    if name is not None and name not in known:
+        raise UserError(f"--dataset: got {name!r}; accepts {', '.join(known)}")
+    return name or known[0]
+
+
+def find(dataset: str, cell: str, number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Find a trial's row and its epochs.
+
+    Raises
+    ------
+    UserError
+        There is no such row, or no table yet.
+    """
+    folder = sweep.SWEPT / dataset
+    table = records.read(folder / "trials.parquet", records.TRIALS)
+    mine = table[table["cell"] == cell]
+    if mine.empty:
+        known = sorted(set(table["cell"]))
+        meant = nearest(cell, known)
+        guess = f"; did you mean {meant!r}?" if meant else ""
+        raise UserError(f"--cell: got {cell!r}; accepts {', '.join(known)}{guess}")
+    chosen = mine[mine["trial"] == number]
+    if chosen.empty:
+        raise UserError(f"--number: got {number}; accepts 0 to {mine['trial'].max()} in {cell}")
+    epochs = records.read(folder / "epochs.parquet", records.EPOCHS)
+    epochs = epochs[(epochs["cell"] == cell) & (epochs["trial"] == number)].sort_values("epoch")
+    return _plain(chosen)[0], _plain(epochs)
+
+
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def compare(
+    row: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]], value: Mapping[str, Any]
+) -> list[Comparison]:
+    """Set recorded metrics beside those of now, those of every recorded epoch too.
+
+    Of a trial that was stopped at its time limit only the recorded epochs are compared: how many
+    there are depends on the machine.
+    """
+    names = () if row["status"] == "timeout" else ROW
+    pairs = [Comparison(name, row[name], value["row"].get(name)) for name in names]
+    now = {epoch["epoch"]: epoch for epoch in value["epochs"]}
+    for epoch in epochs:
+        again = now.get(epoch["epoch"], {})
+        pairs += [
+            Comparison(f"epoch {epoch['epoch']}: {name}", epoch[name], again.get(name))
+            for name in EPOCH
+        ]
+    return pairs
+
+
+def report(pairs: Sequence[Comparison]) -> int:
+    """Print the comparison; return how many values differ."""
+    differ = [pair for pair in pairs if not pair.equal]
+    shown = [pair for pair in pairs if not pair.name.startswith("epoch ")]
+    for pair in [*shown, *(pair for pair in differ if pair not in shown)]:
+        word = "equal" if pair.equal else "DIFFERS"
+        print(f"  {pair.name:20} recorded {pair.recorded}, now {pair.now}: {word}")
+    print(f"{len(pairs) - len(differ)} of {len(pairs)} metrics equal, the epochs' own included")
+    return len(differ)
+
+
+def _show(epoch: dict[str, Any]) -> None:
+    accuracy = epoch.get("validation_accuracy")
+    told = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
+    print(f"  epoch {epoch['epoch']}: loss {epoch['train_loss']:.4f}{told}", flush=True)
+
+
+def _explain(origin: Mapping[str, Any]) -> str:
+    """Say what the row was made with, which is where to look when it does not come again."""
+    versions = origin.get("versions") or {}
+    return (
+        f"recorded at commit {origin.get('git_commit') or 'unknown'}"
+        f"{' with uncommitted changes' if origin.get('git_dirty') else ''}"
+        + "".join(f", {name} {version}" for name, version in versions.items())
+        + "; equal bits are promised for equal code, data, libraries, device and threads"
+    )

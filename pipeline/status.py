@@ -1,0 +1,121 @@
+"""`python -m pipeline status`: how far the study is, running or not; changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline import confirm, sweep
+from pipeline.errors import UserError
+from pipeline.journal import Glimpse
+from pipeline.ledger import RESULT, score
+from pipeline.params import Params, load_params
+from pipeline.progress import best_of
+from pipeline.search_space import cells
+from pipeline.state import ROOT, holder, source_digest, state_path, versions
+
+__all__ = ["main", "status"]
+
+HEAD = ("cell", "done", "running", "failed", "best")
+
+
+def main(arguments: list[str]) -> None:
+    """Print how far sweep and confirm are."""
+    if arguments:
+        raise UserError(f"got {arguments[0]!r}; status takes no arguments")
+    print("\n".join(status(load_params())))
+
+
+def status(params: Params) -> list[str]:
+    """Write how far each data set of the study is, as of this moment.
+
+    Raises
+    ------
+    UserError
+        The data are not prepared, so that nothing can have been done with them.
+    """
+    lines = []
+    for name in params.prepare.datasets:
+        card = sweep.PREPARED / name / "card.json"
+        if not card.exists():
+            raise UserError(f"{card}: not there; run `python -m pipeline prepare` first")
+        lines += _sweep(params, name, card.read_bytes())
+    return [*lines, *_confirm(params)]
+
+
+def _sweep(params: Params, name: str, card: bytes) -> list[str]:
+    """Write the table of one data set, and how to look closer."""
+    running = holder("sweep")
+    head = f"sweep of {name}: {f'running ({running})' if running else 'not running'}"
+    path = state_path("sweep", sweep.definition(params, card)) / "journal.log"
+    if not path.exists():
+        others = len(list((ROOT / "sweep").glob("*/journal.log")))
+        rest = f" ({others} of other studies, data or code in {ROOT / 'sweep'})" if others else ""
+        return [head, f"  no trial of this study yet{rest}"]
+    journal = Glimpse(path)
+    storage, budget = JournalStorage(journal), params.sweep.trials_per_cell
+    studies = {
+        study.study_name: storage.get_all_trials(study._study_id, deepcopy=False)[:budget]
+        for study in storage.get_all_studies()
+    }
+    # A trial without an end is running only while somebody runs the sweep.
+    open_word = HEAD[2] if running else "interrupted"
+    rows: list[tuple[str, ...]] = [(*HEAD[:2], open_word, *HEAD[3:])]
+    rows += [_line(cell.name, studies.get(cell.name, []), budget)
+             for cell in cells(params)]  # fmt: skip
+    return [
+        head,
+        *_table(rows),
+        f"  {len(journal.records)} whole records in {path}",
+        # The dashboard may write, in records without a checksum: so it is given a copy.
+        f"  to look closer: cp {path} look.log && optuna-dashboard look.log",
+    ]
+
+
+def _line(name: str, trials: list[FrozenTrial], budget: int) -> tuple[str, ...]:
+    """Count the trials of one cell."""
+    rows = [trial.user_attrs[RESULT]["row"] for trial in trials if RESULT in trial.user_attrs]
+    bad = Counter(row["status"] for row in rows if row["status"] != "completed")
+    best: float | None = None
+    for row in rows:
+        best = best_of(best, score(row))
+    going = sum(
+        trial.state == TrialState.RUNNING and RESULT not in trial.user_attrs for trial in trials
+    )
+    return (
+        name,
+        f"{len(rows)}/{budget}",
+        str(going or ""),
+        ", ".join(f"{count} {status}" for status, count in sorted(bad.items())),
+        "" if best is None else f"{100 * best:.1f} %",
+    )
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Align columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  "
+        + "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _confirm(params: Params) -> list[str]:
+    """Write how many runs are kept."""
+    running = holder("confirm")
+    head = f"confirm: {f'running ({running})' if running else 'not running'}"
+    tables = [sweep.SWEPT / name / "trials.parquet" for name in params.prepare.datasets]
+    if not all(table.exists() for table in tables):
+        return [head, "  waits for the sweep"]
+    code = {"code": source_digest(confirm.CODE), **versions()}
+    kept: Path = state_path("confirm", code) / "runs"
+    runs = [run for run in confirm.plan(params, sweep.SWEPT) if run.configuration is not None]
+    done = 0
+    for run in runs:
+        card = (sweep.PREPARED / run.dataset / "card.json").read_bytes()
+        done += (kept / f"{confirm.run_task(params, run, card).key}.json").exists()
+    return [head, f"  {done} of {len(runs)} runs done"]
