@@ -36,11 +36,12 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
         group=config["group"],
         angles=payload["angles"],
         layer_images=payload["layer_images"],
+        features=payload["features"],
     )
     state = {name: tensor.cpu().contiguous() for name, tensor in outcome.model.state_dict().items()}
     return {
         **value,
-        "measures": {"run": measures.run, "angles": measures.angles, "layers": measures.layers},
+        "measures": vars(measures),
         "model": model_arguments(config, hidden),
         "weights": safetensors.torch.save(state),
     }

@@ -21,9 +21,12 @@ from pipeline.files import json_text, write_bytes
 from pipeline.provenance import provenance
 from pipeline.schemas import (
     ANGLES,
+    CONFUSION,
     EPOCHS,
+    FEATURES,
     HIERARCHY,
     LAYERS,
+    MOVES,
     RUNS,
     SCHEMA_VERSION,
     STATUSES,
@@ -34,9 +37,12 @@ from pipeline.schemas import (
 
 __all__ = [
     "ANGLES",
+    "CONFUSION",
     "EPOCHS",
+    "FEATURES",
     "HIERARCHY",
     "LAYERS",
+    "MOVES",
     "RUNS",
     "SCHEMA_VERSION",
     "STATUSES",

@@ -6,9 +6,12 @@ import pyarrow as pa
 
 __all__ = [
     "ANGLES",
+    "CONFUSION",
     "EPOCHS",
+    "FEATURES",
     "HIERARCHY",
     "LAYERS",
+    "MOVES",
     "RUNS",
     "SCHEMA_VERSION",
     "STATUSES",
@@ -18,7 +21,7 @@ __all__ = [
 ]
 
 # Raise it whenever a column appears, goes, or changes its type or meaning.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 STATUSES = ("completed", "failed", "diverged", "timeout")
 
@@ -36,7 +39,9 @@ _CONFIGURATION = (
 _MEASURES = (
     "float: tuned_validation_accuracy test_accuracy test_accuracy_quarter_turned "
     "test_accuracy_turned invariance_error consistency invariance_error_mirror "
-    "consistency_mirror invariance_error_turned consistency_turned; text: weights"
+    "consistency_mirror invariance_error_turned consistency_turned calibration_error "
+    "calibration_error_turned lie_rotation lie_rotation_floor lie_translation "
+    "lie_translation_floor; text: weights"
 )
 
 
@@ -76,7 +81,30 @@ ANGLES = _schema(
     "angles",
     "study dataset cell seed angle_degrees",
     _CELL,
-    "int: seed; float: angle_degrees; bool: exact; float: accuracy consistency invariance_error",
+    "int: seed; float: angle_degrees; bool: exact; float: accuracy consistency invariance_error; "
+    "int: images",
+)
+# One row a run and other transformation: the elements of D4 but the identity, and shifts in pixels.
+MOVES = _schema(
+    "moves",
+    "study dataset cell seed kind transformation",
+    _CELL,
+    "int: seed; text: kind transformation; float: accuracy consistency invariance_error; "
+    "int: images",
+)
+# One row a run and pair of label and prediction that occurs, on upright and on turned images.
+CONFUSION = _schema(
+    "confusion",
+    "study dataset cell seed images label predicted",
+    _CELL,
+    "int: seed; text: images; int: label predicted count",
+)
+# One row a value of a feature map of one image at four turns, for one run of a cell.
+FEATURES = _schema(
+    "features",
+    "study dataset cell seed layer_index layer turn frame row col",
+    _CELL,
+    "int: seed; text: layer; int: layer_index turn frame row col; float: value",
 )
 # One row a run, layer and group element; `error` is relative, in the L2 norm.
 LAYERS = _schema(

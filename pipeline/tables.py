@@ -13,6 +13,14 @@ from pipeline.ledger import CellLedger
 from pipeline.plan import Run
 
 Row = dict[str, Any]
+# Tables of what is measured of a run, by the name of their file.
+MEASURED = {
+    "angles": records.ANGLES,
+    "layers": records.LAYERS,
+    "moves": records.MOVES,
+    "confusion": records.CONFUSION,
+    "features": records.FEATURES,
+}
 
 
 def configured(
@@ -57,11 +65,13 @@ def write_confirm(
     provenance: Mapping[str, Any],
 ) -> list[Row]:
     """Write the tables and weights of one data set; return the rows of `runs.parquet`."""
-    runs, epochs, angles, layers = [], [], [], []
+    runs: list[Row] = []
+    epochs: list[Row] = []
+    measured_rows: dict[str, list[Row]] = {name: [] for name in MEASURED}
     for run, value in results:
         keys = run.keys(study)
         trial = {**keys, "trial": run.trial}
-        measures = value.get("measures", {"run": {}, "angles": [], "layers": []})
+        measures = value.get("measures", {"run": {}})
         measured = {
             **value["row"],
             **measures["run"],
@@ -70,12 +80,12 @@ def write_confirm(
         }
         runs.append(configured(records.RUNS, trial, run.configuration or {}, measured))
         epochs += [{**row, **trial, "stage": "confirm"} for row in value["epochs"]]
-        angles += [{**row, **keys} for row in measures["angles"]]
-        layers += [{**row, **keys} for row in measures["layers"]]
+        for name, rows in measured_rows.items():
+            rows += [{**row, **keys} for row in measures.get(name, [])]
     records.write(folder / "runs.parquet", runs, records.RUNS, provenance)
     records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)
-    records.write(folder / "angles.parquet", angles, records.ANGLES, provenance)
-    records.write(folder / "layers.parquet", layers, records.LAYERS, provenance)
+    for name, schema in MEASURED.items():
+        records.write(folder / f"{name}.parquet", measured_rows[name], schema, provenance)
     return runs
 
 
