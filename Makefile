@@ -1,5 +1,6 @@
 # make study    the whole study: environment, data, sweep, confirmation, report
 # make test     the same environment; linter, formatter, types, tests
+# make chaos    the tests that kill, cut, crowd and damage; docs/reliability.md says which
 # make clean    remove what these made, but neither results nor the state of a running sweep
 #
 # PYTHON=...    the Python 3.11 that makes the environment
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import fcntl, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 
-.PHONY: help study test venv clean
+.PHONY: help study test chaos venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +34,10 @@ test: venv
 	@$(INSIDE) ruff format --check .
 	@$(INSIDE) mypy
 	@$(INSIDE) pytest
+
+chaos: venv
+	@$(INSIDE) python -m pytest -v tests/test_interruptions.py tests/test_engine.py \
+	tests/test_journal.py tests/test_sweep.py tests/test_address.py
 
 venv:
 ifeq ($(VENV),.venv)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.address import check_address
 from pipeline.work import (
     DIED,
     Context,
@@ -168,6 +169,7 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
     if os.environ.get("GSA_ENGINE") == "in-process":
         device = "cuda" if resources.gpus_per_trial > 0 else "cpu"
         return InProcess(device, limit, int(resources.cpus_per_trial))
+    check_address()
     from pipeline.ray_engine import RayTune
 
     return RayTune(

@@ -1,0 +1,52 @@
+"""No cluster beyond this machine is joined without a token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.address import check_address
+from pipeline.engine import make_engine
+from pipeline.errors import UserError
+
+AWAY = {"RAY_ADDRESS": "10.0.0.7:6379"}
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7:6379", "ray://head:10001", "auto", ""])
+def test_another_machine_without_a_token_is_refused(address: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no token"):
+        check_address({"RAY_ADDRESS": address}, tmp_path)
+
+
+def test_a_token_lets_it_through(tmp_path: Path) -> None:
+    check_address({**AWAY, "RAY_AUTH_TOKEN": "secret"}, tmp_path)
+    (tmp_path / "token").write_text("secret")
+    check_address({**AWAY, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}, tmp_path)
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray/auth_token").write_text("secret")
+    check_address(AWAY, tmp_path)
+
+
+def test_a_token_counts_for_nothing_where_tokens_are_off(tmp_path: Path) -> None:
+    off = {**AWAY, "RAY_AUTH_TOKEN": "secret", "RAY_AUTH_MODE": "disabled"}
+    with pytest.raises(UserError, match="RAY_AUTH_MODE") as refusal:
+        check_address(off, tmp_path)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("environment", [{}, {"RAY_ADDRESS": "127.0.0.1:6379"}])
+def test_this_machine_needs_none(environment: dict[str, str], tmp_path: Path) -> None:
+    check_address(environment, tmp_path)
+
+
+def test_it_is_refused_before_ray_is_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("GSA_ENGINE", raising=False)
+    monkeypatch.setitem(__import__("sys").modules, "pipeline.ray_engine", None)
+    with pytest.raises(UserError, match="there is no token"):
+        make_engine(SimpleNamespace(trial_timeout_seconds=1), tmp_path)
