@@ -2,7 +2,8 @@
 
 DVC re-runs a stage when a file it depends on changes, so a file that is missing from its list
 makes results stale in silence. What lies beside a package's code and is read by it (style sheets,
-scripts, tables) belongs to the code of whoever imports the package. tests/test_imports.py compares the lists with what this finds.
+scripts, tables) belongs to the code of whoever imports the package. tests/test_imports.py compares
+the lists with what this finds.
 """
 
 from __future__ import annotations
