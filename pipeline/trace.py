@@ -24,6 +24,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "turn": ("confirm/*/angles.parquet",), "polar": ("confirm/*/angles.parquet",),
     "hierarchy": ("confirm/hierarchy.parquet",), "layers": ("confirm/*/layers.parquet",),
     "depth": (RUNS,), "cost": (RUNS,), "curves": ("confirm/*/epochs.parquet",),
+    "confusion": ("confirm/*/confusion.parquet",), "features": ("confirm/*/features.parquet",),
     "search": (TRIALS,), "winner": (RUNS, TRIALS),
 }  # fmt: skip
 ROW = re.compile(r"(?:(?P<dataset>[^/]+)/)?(?P<cell>[^/]+)-(?P<kind>seed|trial)(?P<number>\d+)")

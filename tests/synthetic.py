@@ -74,6 +74,8 @@ FILES = {
     "epochs": ("confirm", records.EPOCHS),
     "angles": ("confirm", records.ANGLES),
     "layers": ("confirm", records.LAYERS),
+    "confusion": ("confirm", records.CONFUSION),
+    "features": ("confirm", records.FEATURES),
 }
 
 
@@ -130,6 +132,11 @@ def _add_run(
         tables["epochs"] += _epochs(key, "confirm", trial, seed, shape, upright, generator)
         tables["angles"] += _angles(key, seed, upright, generator)
         tables["layers"] += _layers(key, seed, generator)
+        tables["confusion"] += [
+            {**key, "seed": seed, "images": images, "label": label, "predicted": guess, "count": n}
+            for images in ("upright", "turned")
+            for label, guess, n in ((6, 6, 40), (6, 9, 5), (9, 9, 45))
+        ]
     tables["runs"].append(row)
 
 

@@ -206,7 +206,7 @@ def test_another_table_is_refused(small: Path) -> None:
 
 def test_both_schema_versions_are_named(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "SCHEMA_VERSION", 7)
-    with pytest.raises(UserError, match="has schema version '1', but this code reads '7'"):
+    with pytest.raises(UserError, match="has schema version '2', but this code reads '7'"):
         records.read(small, records.HIERARCHY)
 
 

@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import (
+    confusion,
     cost,
     curves,
     depth,
     differences,
     effects,
+    features,
     heatmap,
     hierarchy,
     layers,
@@ -28,11 +30,13 @@ from pipeline.report.figures import (
 
 # Each module has NAME, TITLE, ALT, table(analysis), draw(table, analysis), caption(...).
 MODULES: tuple[ModuleType, ...] = (
-    tradeoff, heatmap, differences, effects, turn, polar, hierarchy, layers, depth, cost,
-    curves, search, winner,
+    tradeoff, heatmap, differences, effects, turn, polar, confusion, features, hierarchy, layers,
+    depth, cost, curves, search, winner,
 )  # fmt: skip
 
 WHY_NOT = {
+    "confusion": "no predictions were counted, or there are too many classes",
+    "features": "no C4 run kept its feature maps",
     "depth": "the study has one depth, or no finished run",
     "differences": "no cell shares a finished seed with its baseline",
     "effects": "no two finished cells differ in one choice alone",

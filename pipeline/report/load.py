@@ -45,6 +45,8 @@ class Study:
     angles: pd.DataFrame
     layers: pd.DataFrame
     hierarchy: pd.DataFrame
+    confusion: pd.DataFrame
+    features: pd.DataFrame
     sources: list[Source]
     absent: list[str]
 
@@ -72,6 +74,10 @@ def load_study(settings: Settings, data: Path) -> Study:
         "curves": [reader.read(f"confirm/{name}/epochs.parquet", records.EPOCHS) for name in names],
         "angles": [reader.read(f"confirm/{name}/angles.parquet", records.ANGLES) for name in names],
         "layers": [reader.read(f"confirm/{name}/layers.parquet", records.LAYERS) for name in names],
+        **{
+            table: [reader.read(f"confirm/{name}/{table}.parquet", schema) for name in names]
+            for table, schema in (("confusion", records.CONFUSION), ("features", records.FEATURES))
+        },
         "hierarchy": [reader.read("confirm/hierarchy.parquet", records.HIERARCHY)],
     }
     frames = {key: pd.concat(parts, ignore_index=True) for key, parts in tables.items()}

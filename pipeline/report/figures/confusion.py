@@ -1,0 +1,86 @@
+"""What is mistaken for what: counts of label and prediction, on upright and on turned images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import panels, style
+from pipeline.report.figures.heatmap import colour_map
+from pipeline.report.words import listed, percent, plain
+
+NAME = "confusion"
+TITLE = "What is mistaken for what"
+ALT = (
+    "Confusion matrices of the group with symmetry and of the baseline, upright and turned: rows "
+    "are true classes, columns predictions, the number is the share of the row in per cent."
+)
+IMAGES = ("upright", "turned")
+MOST_CLASSES = 16  # more make no legible matrix
+KEYS = ["dataset", "group", "images"]
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return counts by data set, group, images, label and prediction, over cells and seeds."""
+    rows = analysis.study.confusion
+    if rows.empty:
+        return pd.DataFrame()
+    counts = rows.groupby([*KEYS, "label", "predicted"], as_index=False)["count"].sum()
+    total = counts.groupby([*KEYS, "label"])["count"].transform("sum")
+    counts["share"] = counts["count"] / total
+    few = counts.groupby("dataset")["label"].transform("nunique") <= MOST_CLASSES
+    return counts[few]
+
+
+def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one row a data set and group, upright left, turned right."""
+    parts = panels.split(rows, ["dataset", "group"])
+    figure, axes = panels.grid(len(parts), len(IMAGES), 3.0)
+    for line, (title, part) in zip(axes, parts, strict=True):
+        for axis, images in zip(line, IMAGES, strict=True):
+            _matrix(axis, part[part["images"] == images])
+            style.panel_title(axis, ": ".join(filter(None, [title, images])), len(IMAGES))
+    panels.label_outer(axes, "Predicted class", "True class")
+    style.note(figure, [
+        "All cells and seeds of a group together. Turned: every image by its own random angle, "
+        "resampled. Numbers: per cent of the true class, from 1 on; accuracy by class is the "
+        "diagonal.",
+    ])  # fmt: skip
+    return figure
+
+
+def _matrix(axes: Axes, rows: pd.DataFrame) -> None:
+    classes = sorted({*rows["label"], *rows["predicted"]})
+    axes.grid(False)
+    axes.set_xlim(0, max(len(classes), 1))
+    axes.set_ylim(max(len(classes), 1), 0)
+    axes.set_xticks(np.arange(len(classes)) + 0.5, [str(name) for name in classes])
+    axes.set_yticks(np.arange(len(classes)) + 0.5, [str(name) for name in classes])
+    axes.tick_params(length=0)
+    place, colours = {name: i for i, name in enumerate(classes)}, colour_map()
+    for _, row in rows.iterrows():
+        if row["share"] < 0.005:
+            continue
+        x, y = place[row["predicted"]], place[row["label"]]
+        colour = colours(float(row["share"]))
+        axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER))
+        axes.text(x + 0.5, y + 0.5, f"{100 * row['share']:.0f}", ha="center", va="center",
+                  fontsize=5.5, color=style.ink_on(colour))  # fmt: skip
+
+
+def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    sentences = []
+    turned = rows[(rows["images"] == "turned") & (rows["label"] != rows["predicted"])]
+    for (dataset, group), part in turned.groupby(["dataset", "group"], sort=False):
+        worst = part.nlargest(3, "share")
+        pairs = [
+            f"{row['label']} as {row['predicted']} ({percent(row['share'], 0)})"
+            for _, row in worst.iterrows()
+        ]
+        sentences.append(f"{plain(dataset, 20)}, {plain(group, 12)}, turned: {listed(pairs)}.")
+    return " ".join(sentences) or "No image is mistaken."
