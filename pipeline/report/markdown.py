@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 
-from pipeline.report import measures, method, origin, summary, tables
+from pipeline.report import measures, method, origin, published, summary, tables
 from pipeline.report.analysis import Analysis
 from pipeline.report.gallery import Drawn
 from pipeline.report.words import plain
@@ -47,6 +47,7 @@ def report(analysis: Analysis, drawn: list[Drawn]) -> str:
             parts.append(f"![{escape(item.alt)}](figures/{item.name}.png)")
             parts.append(escape(item.caption))
     parts += ["## Verdicts", _verdicts(analysis), "## Failures", _failures(analysis)]
+    parts += ["## Published numbers", escape(published.CAPTION), table(published.table())]
     parts.append("## How to read this")
     parts += [f"**{escape(name)}.** {escape(words)}" for name, words in method.entries(analysis)]
     parts += ["## Provenance", table(origin.table(analysis))]

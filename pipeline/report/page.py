@@ -6,7 +6,7 @@ from importlib import resources
 
 import pandas as pd
 
-from pipeline.report import html, measures, method, origin, summary, svg, tables
+from pipeline.report import html, measures, method, origin, published, summary, svg, tables
 from pipeline.report.analysis import Analysis
 from pipeline.report.checks import FAILS, HOLDS, NO_DATA, UNTOLD
 from pipeline.report.figures import style
@@ -36,7 +36,7 @@ def page(analysis: Analysis, drawn: list[Drawn], documents: dict[str, str]) -> s
     body = "\n".join([
         _head(analysis), _checks(analysis), _contents(drawn), _filters(analysis),
         _results(analysis), _failures(analysis), _figures(drawn, documents), _verdicts(analysis),
-        method.as_html(analysis), _provenance(analysis),
+        _published(), method.as_html(analysis), _provenance(analysis),
     ])  # fmt: skip
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -220,6 +220,11 @@ def _failures(analysis: Analysis) -> str:
         return f"{heading}<p>None: all {done[0]} trials and {done[1]} runs completed.</p>"
     caption = "What did not complete, counted by cell, stage and reason; none of it is in a mean."
     return heading + html.table(frame, caption, long=True)
+
+
+def _published() -> str:
+    table = html.table(published.table(), published.CAPTION, long=True)
+    return f'<h2 id="published">Published numbers</h2>{table}'
 
 
 def _provenance(analysis: Analysis) -> str:

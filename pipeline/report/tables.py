@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.report import measures
+from pipeline.report import measures, published
 from pipeline.report.analysis import Analysis
 from pipeline.report.names import KEYS
 from pipeline.report.summary import interval_of
@@ -78,6 +78,7 @@ def status_counts(analysis: Analysis) -> pd.DataFrame:
 def all_tables(analysis: Analysis) -> dict[str, pd.DataFrame]:
     """Return the tables that are not the data of a figure, by file name."""
     return {
+        "published": published.table(),
         "cells": analysis.cells,
         "comparisons": analysis.comparisons,
         "failures": failures(analysis),
