@@ -144,10 +144,9 @@ def main() -> None:
                 row.append(f"{100 * error_at_45_degrees(model, group):.2f} %")
             print(f"| attention, {positional} | {shape} |", " | ".join(row), "|", flush=True)
     print(
-        "\nThe soft disc takes away what the window does. What is left of `relative` is the\n"
-        "learned function itself: with random weights it varies over as little as three pixels,\n"
-        "finer than the grid can turn. In C4 the turn is no element, and the error is how much\n"
-        "direction counts."
+        "\nIn C4 the turn is no element: its column says how much direction counts. A hard rim\n"
+        "lets keys in and out as the grid turns under it; the soft disc does not. What is then\n"
+        "left of `relative` is the fine detail of the learned function."
     )
 
 

@@ -112,7 +112,8 @@ class _SelfAttention(nn.Module):
         ):
             self.relative = RelativeTable(*heads, reach or 0, frame_offsets=offsets)
         else:
-            self.relative = RelativeFunction(*heads, scale, frame_offsets=offsets)
+            # One period over a window: finer than that, turns off the grid would be lost in it.
+            self.relative = RelativeFunction(*heads, 2 * scale, frame_offsets=offsets)
 
     def _frame_offsets(self) -> Tensor | None:
         """Group offset of every pair of frames that meet, the same after a common left factor."""

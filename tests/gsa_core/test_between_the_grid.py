@@ -19,9 +19,10 @@ def error_at_45_degrees(root, monkeypatch):
     return measure
 
 
-@pytest.mark.parametrize("positional", ["radial", "rotary"])
-def test_a_soft_disc_is_within_two_percent(positional, error_at_45_degrees):
-    assert error_at_45_degrees("C8", positional, "soft_disc") < 0.02
+@pytest.mark.parametrize("positional", ["relative", "radial", "rotary"])
+@pytest.mark.parametrize("group", ["C8", "D8"])
+def test_a_soft_disc_is_within_two_percent(group, positional, error_at_45_degrees):
+    assert error_at_45_degrees(group, positional, "soft_disc") < 0.02
 
 
 @pytest.mark.parametrize(
