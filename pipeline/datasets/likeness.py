@@ -6,11 +6,14 @@ import hashlib
 
 import numpy as np
 
+from pipeline.datasets.mapped import release
+
 __all__ = ["NEAR", "count_near", "image_hashes", "image_prints"]
 
 _ROWS, _COLUMNS = 8, 9  # of the coarse image: 8 comparisons in each of 8 rows
 _LOOKED_AT = 4  # images with one print that a candidate is compared with
 _MOST = 20_000  # candidates compared: bounds the time
+_RELEASE = 500  # candidates after which the pages they touched are given back
 
 # Mean difference of two images, as a fraction of the range of values, that counts as near.
 NEAR = 0.01
@@ -72,7 +75,10 @@ def count_near(
     candidates = np.flatnonzero((last > first) & ~np.isin(hashes, other[1]))[:_MOST]
     top = 255.0 if images[0].dtype == np.uint8 else 1.0
     near = 0
-    for index in candidates:
+    for number, index in enumerate(candidates):
+        if number % _RELEASE == 0:
+            release(images[0])
+            release(images[1])
         image = np.asarray(images[0][places[index]], dtype=np.float32)
         rivals = order[first[index] : min(last[index], first[index] + _LOOKED_AT)]
         differences = (np.abs(image - images[1][place]).mean() / top for place in other[2][rivals])

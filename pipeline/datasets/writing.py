@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from pipeline.datasets.mapped import release
 from pipeline.datasets.pool import shard_length
 from pipeline.files import replacing
 
-__all__ = ["Tally", "release", "write_images"]
+__all__ = ["Tally", "write_images"]
 
 
 class Tally:
@@ -111,13 +111,6 @@ def write_images(
             tell(len(batch))
             release(images)
     return {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
-
-
-def release(images: np.ndarray) -> None:
-    """Give back the memory of a mapped array; its pages are read again when they are needed."""
-    mapped = getattr(images, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class _Hashed:
