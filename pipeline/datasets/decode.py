@@ -75,14 +75,15 @@ def _decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, 
         _refuse(image)
         width, height = image.size
         if image.format == "JPEG":
-            # The decoder leaves out detail that is more than twice finer than what is wanted.
+            # The decoder leaves out detail that is far finer than what is wanted.
             part = max(width, height) if target.fit == "pad" else None
-            wanted = [2 * target.size * side // (part or side) or 1 for side in image.size]
+            wanted = [3 * target.size * side // (2 * (part or side)) or 1 for side in image.size]
             image.draft("L" if target.channels == 1 else None, (wanted[0], wanted[1]))
-        upright = ImageOps.exif_transpose(image)
-        turned = upright.size == image.size[::-1] and image.size[0] != image.size[1]
+        lying = image.size
+        ImageOps.exif_transpose(image, in_place=True)
+        turned = image.size != lying
         before = (width, height) if turned else (height, width)
-        return _finish(_pixels(upright, target), target), before
+        return _finish(_pixels(image, target), target), before
 
 
 def _refuse(image: Image.Image) -> None:

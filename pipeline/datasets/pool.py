@@ -24,9 +24,9 @@ from pipeline.files import explaining, json_text, replacing
 
 __all__ = ["Pooled", "pool_part", "shard_length"]
 
-_SHARD_BYTES = 16 << 20
-_SHARD_IMAGES = 4096
-_FORMAT = 1  # raise it when what a note or the array holds changes
+_SHARD_BYTES = 8 << 20
+_SHARD_IMAGES = 1024
+_FORMAT = 2  # raise it when what a note or the array holds changes
 
 
 @dataclass(frozen=True)
