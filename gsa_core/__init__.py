@@ -11,6 +11,7 @@ from gsa_core.cost import count_activations, count_flops, count_parameters, solv
 from gsa_core.equivariance import (
     assert_equivariant,
     equivariance_error,
+    full_turn,
     invariance_error,
     layer_errors,
     prediction_consistency,
@@ -62,6 +63,7 @@ __all__ = [
     "cyclic_group",
     "dihedral_group",
     "equivariance_error",
+    "full_turn",
     "invariance_error",
     "layer_errors",
     "point_group",

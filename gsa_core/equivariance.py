@@ -20,6 +20,7 @@ from gsa_core.groups import PointGroup, act, act_on_image
 __all__ = [
     "assert_equivariant",
     "equivariance_error",
+    "full_turn",
     "invariance_error",
     "layer_errors",
     "logit_distance",
@@ -177,6 +178,52 @@ def invariance_error(logits: Float[Tensor, "images classes"], moved: Tensor) -> 
 def prediction_consistency(logits: Float[Tensor, "images classes"], moved: Tensor) -> float:
     """Fraction of images whose predicted class is unchanged."""
     return (logits.argmax(-1) == moved.argmax(-1)).double().mean().item()
+
+
+@torch.no_grad()
+def full_turn(
+    function: Callable[[Tensor], Tensor],
+    image: Float[Tensor, "batch channels height width"],
+    steps: int = 24,
+) -> list[dict[str, float]]:
+    """Invariance error and prediction consistency of logits along a full turn.
+
+    Right angles move pixels exactly; between them the image is resampled, and what is measured is
+    the network and the resampler together.
+
+    Parameters
+    ----------
+    function
+        From images ``(batch, channels, height, width)`` to logits ``(batch, classes)``.
+    image
+        Two images or more.
+    steps
+        Angles of the turn, evenly spaced from 0.
+
+    Returns
+    -------
+    list of dict
+        ``degrees``, ``invariance_error`` and ``consistency`` at every angle.
+
+    Examples
+    --------
+    >>> from gsa_core import build_model
+    >>> rows = full_turn(build_model(image_size=8).eval(), torch.rand(4, 1, 8, 8), steps=8)
+    >>> [row["degrees"] for row in rows if row["invariance_error"] < 1e-5]
+    [0.0, 90.0, 180.0, 270.0]
+    """
+    logits = function(image)
+    rows = []
+    for degrees in (360 * step / steps for step in range(steps)):
+        moved = function(rotate_image(image, degrees))
+        rows.append(
+            {
+                "degrees": degrees,
+                "invariance_error": invariance_error(logits, moved),
+                "consistency": prediction_consistency(logits, moved),
+            }
+        )
+    return rows
 
 
 def rotate_image(

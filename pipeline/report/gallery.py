@@ -70,5 +70,6 @@ def _draw(module: ModuleType, analysis: Analysis) -> Drawn:
         reason = WHY_NOT.get(module.NAME, "no run finished")
         return Drawn(module.NAME, module.TITLE, module.ALT, "", table, None, reason)
     figure = module.draw(table, analysis)
+    style.title(figure, module.TITLE)
     caption = module.caption(table, analysis)
     return Drawn(module.NAME, module.TITLE, module.ALT, caption, table, figure)

@@ -10,6 +10,7 @@ from gsa_core import (
     assert_equivariant,
     cyclic_group,
     equivariance_error,
+    full_turn,
     invariance_error,
     layer_errors,
     prediction_consistency,
@@ -103,3 +104,19 @@ def test_a_mirror_is_not_a_turn(noise):
     x = noise(1, 1, 4, 4)
     mirrored = x.flip(-1)
     assert all(not torch.equal(act_on_image(cyclic_group(4), s, x), mirrored) for s in range(4))
+
+
+def test_a_full_turn_by_hand():
+    """Two images, one with its light at the centre, one with it in a corner."""
+    images = torch.zeros(2, 1, 3, 3)
+    images[0, 0, 1, 1] = images[1, 0, 0, 0] = 1.0
+
+    def corner_and_centre(x):
+        return torch.stack([x[:, 0, 0, 0], x[:, 0, 1, 1]], 1)
+
+    rows = full_turn(corner_and_centre, images, steps=4)
+    assert [row["degrees"] for row in rows] == [0, 90, 180, 270]
+    assert (rows[0]["invariance_error"], rows[0]["consistency"]) == (0, 1)
+    for row in rows[1:]:  # the corner leaves: moved by (0, 1), the logits being sqrt 2 apart
+        assert row["invariance_error"] == pytest.approx(0.5 / 2**0.5)
+        assert row["consistency"] == 1  # of logits 0, 0 the first counts as the larger

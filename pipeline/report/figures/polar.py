@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter
 
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import panels, style, turn
@@ -55,11 +55,12 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
 def _circle(axis: Any, rows: pd.DataFrame, look: style.Look) -> None:
     axis.set_theta_zero_location("N")
     axis.set_ylim(0, 1)
-    axis.set_rlabel_position(135)
     axis.yaxis.set_major_locator(FixedLocator([0.5, 1.0]))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
+    axis.yaxis.set_major_formatter(NullFormatter())
+    for radius in (0.5, 1.0):  # between the lobes, away from the centre
+        axis.text(np.radians(135), radius, f"{100 * radius:.0f} %", ha="right", va="top",
+                  fontsize=6, color=style.MUTED)  # fmt: skip
     axis.xaxis.set_major_locator(FixedLocator(np.radians([0, 90, 180, 270]).tolist()))
-    axis.tick_params(axis="y", labelsize=6)
     axis.tick_params(axis="x", pad=-1)
     axis.spines["polar"].set_visible(False)
     for group, line in rows.groupby("group", sort=False):

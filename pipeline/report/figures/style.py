@@ -157,6 +157,16 @@ def note(figure: Figure, sentences: list[str]) -> None:
     figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.5, color=MUTED)
 
 
+def title(figure: Figure, text: str) -> None:
+    """Say above the panels what the figure shows: alone, in a paper, it has no heading.
+
+    The page has one, and its style sheet hides this.
+    """
+    figure.set_figheight(figure.get_figheight() + 0.25)
+    above = figure.suptitle(text, x=0.005, ha="left", fontsize=9.5, fontweight="bold", color=INK)
+    above.set_gid("figure-title")
+
+
 def panel_title(axes: Axes, text: str, columns: int) -> None:
     """Title one of so many panels in a row, in two lines where one does not hold the name."""
     width = 78 // columns
