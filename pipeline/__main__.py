@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.commands.use import use
 from pipeline.errors import UserError
 from pipeline.errors import main as run
+from pipeline.parameters.study_rules import count_cells
+from pipeline.parameters.value_kinds import nearest
 from pipeline.params import load_params
-from pipeline.study_rules import count_cells
-from pipeline.use import use
-from pipeline.value_kinds import nearest
 
 STAGES = {
     "prepare": "raw sources to fixed, disjoint splits: data/prepare/",
@@ -28,12 +28,12 @@ COMMANDS = {
 }
 # Commands with arguments: the module that has `main(arguments)`, and what it does.
 WITH_ARGUMENTS = {
-    "plan": ("forecast", "trials, hours and memory of every cell, from a few measured steps"),
-    "status": ("status", "how far sweep and confirm are, from any terminal, running or not"),
-    "trial": ("reproduce", "--cell NAME --number N: do a row of trials.parquet again, without Ray"),
-    "provenance": ("trace", "FIGURE or CELL-seedN: the code, data and parameters behind it"),
-    "pin": ("pin", 'NAME -m "...": keep this state of the study under a name'),
-    "compare": ("compare", "A B [C...]: what changed between versions, and whether it matters"),
+    "plan": ("commands.forecast", "trials, hours and memory a cell, from a few measured steps"),
+    "status": ("commands.status", "how far the study is, from any terminal, running or not"),
+    "trial": ("commands.reproduce", "--cell NAME --number N: do a trial again, without Ray"),
+    "provenance": ("versions.trace", "FIGURE or CELL-seedN: code, data, parameters behind it"),
+    "pin": ("versions.pin", 'NAME -m "...": keep this state of the study under a name'),
+    "compare": ("versions.compare", "A B [C...]: what changed, and whether it matters"),
 }
 REPORT, METRICS = Path("reports/index.html"), Path("reports/metrics.json")
 

@@ -10,16 +10,16 @@ from typing import Any
 from pipeline import errors, records, tables
 from pipeline.confirmation import run_confirmation
 from pipeline.datasets import load_dataset
-from pipeline.engine import Engine
+from pipeline.execution.engine import Engine
+from pipeline.execution.progress import Progress
+from pipeline.execution.stage import StageFailed, in_memory, run_stage
+from pipeline.execution.state import source_digest, state_folder, versions
+from pipeline.execution.work import Task, WorkFunction
 from pipeline.params import Params
 from pipeline.plan import Run, plan_runs
-from pipeline.progress import Progress
 from pipeline.runs import RunStore, fingerprint
 from pipeline.search_space import cells
 from pipeline.sources import ConfirmSource
-from pipeline.stage import StageFailed, in_memory, run_stage
-from pipeline.state import source_digest, state_folder, versions
-from pipeline.work import Task, WorkFunction
 
 PREPARED, SWEPT, CONFIRMED = Path("data/prepare"), Path("data/sweep"), Path("data/confirm")
 SPLITS = ("train", "validation", "test", "test_turned")
@@ -28,11 +28,7 @@ CODE = (
     "gsa_core",
     "pipeline/training.py",
     "pipeline/confirmation.py",
-    "pipeline/measures.py",
-    "pipeline/scores.py",
-    "pipeline/lie.py",
-    "pipeline/feature_maps.py",
-    "pipeline/hierarchy.py",
+    "pipeline/measuring",
 )
 HIERARCHY = "hierarchy of encodings"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipeline.work import Context, Task
+from pipeline.execution.work import Context, Task
 
 Payload = dict[str, Any]
 
@@ -20,7 +20,7 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
     """Train and measure the chosen configuration with one seed."""
     import safetensors.torch
 
-    from pipeline.measures import TestSplits, measure
+    from pipeline.measuring.measures import TestSplits, measure
     from pipeline.training import model_arguments, train
 
     config, dataset = payload["configuration"], data[payload["dataset"]]
@@ -49,7 +49,7 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
 
 def _hierarchy(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Measure which symmetry each encoding has, on networks with random weights."""
-    from pipeline.hierarchy import measure_hierarchy
+    from pipeline.measuring.hierarchy import measure_hierarchy
 
     rows = measure_hierarchy(payload["groups"], payload["seeds"])
     return {"row": {"status": "completed"}, "epochs": [], "hierarchy": rows}

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 
 from pipeline.errors import UserError
-from pipeline.param_problems import Problem, explain
-from pipeline.strict_yaml import read_yaml
-from pipeline.study_rules import SEARCHABLE, broken_rules
-from pipeline.value_kinds import (
+from pipeline.parameters.problems import Problem, explain
+from pipeline.parameters.strict_yaml import read_yaml
+from pipeline.parameters.study_rules import SEARCHABLE, broken_rules
+from pipeline.parameters.value_kinds import (
     Either,
     Flag,
     GroupName,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.execution.lifeline import undisturbed
 from pipeline.files import json_text, write_bytes
-from pipeline.journal import decode, encode
-from pipeline.lifeline import undisturbed
+from pipeline.search.journal import decode, encode
 
 
 class RunStore:

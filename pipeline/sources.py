@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.ledger import CellLedger, score
-from pipeline.progress import Progress
+from pipeline.execution.progress import Progress
+from pipeline.execution.work import Result, Task, describe
 from pipeline.runs import RunStore
-from pipeline.work import Result, Task, describe
+from pipeline.search.ledger import CellLedger, score
 
 
 def outcome(result: Result) -> dict[str, Any]:

@@ -13,18 +13,18 @@ import optuna
 
 from pipeline import errors, records, tables
 from pipeline.datasets import load_dataset
-from pipeline.engine import Engine
-from pipeline.journal import open_journal
-from pipeline.ledger import CellLedger, score
+from pipeline.execution.engine import Engine
+from pipeline.execution.progress import Progress
+from pipeline.execution.stage import StageFailed, in_memory, run_stage
+from pipeline.execution.state import ROOT, source_digest, state_folder, versions
+from pipeline.execution.work import WorkFunction
 from pipeline.params import Params
-from pipeline.progress import Progress
-from pipeline.proposals import Proposer
+from pipeline.search.journal import open_journal
+from pipeline.search.ledger import CellLedger, score
+from pipeline.search.proposals import Proposer
 from pipeline.search_space import cells, configuration, distributions
 from pipeline.sources import SweepSource
-from pipeline.stage import StageFailed, in_memory, run_stage
-from pipeline.state import ROOT, source_digest, state_folder, versions
 from pipeline.trial import run_trial
-from pipeline.work import WorkFunction
 
 PREPARED, SWEPT = Path("data/prepare"), Path("data/sweep")
 SPLITS = ("train", "validation")
@@ -34,8 +34,8 @@ CODE = (
     "pipeline/training.py",
     "pipeline/trial.py",
     "pipeline/search_space.py",
-    "pipeline/proposals.py",
-    "pipeline/designs.py",
+    "pipeline/search/proposals.py",
+    "pipeline/search/designs.py",
 )
 # What a study may change and keep its trials: those of a cell depend on neither the other cells
 # nor on how many are still to come.

@@ -9,8 +9,8 @@ from typing import Any
 
 from pipeline import records
 from pipeline.files import write_bytes, write_json
-from pipeline.ledger import CellLedger
 from pipeline.plan import Run
+from pipeline.search.ledger import CellLedger
 
 Row = dict[str, Any]
 # Tables of what is measured of a run, by the name of their file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.work import Context, Task
+from pipeline.execution.work import Context, Task
 
 
 def run_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import confirm, stage, sweep
+from pipeline import confirm, sweep
+from pipeline.execution import stage
+from pipeline.execution.work import Context, Task
 from pipeline.params import Params
-from pipeline.work import Context, Task
 
 
 def study(**sweep_section: Any) -> Params:

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.address import check_address
-from pipeline.engine import make_engine
 from pipeline.errors import UserError
+from pipeline.execution.address import check_address
+from pipeline.execution.engine import make_engine
 
 AWAY = {"RAY_ADDRESS": "10.0.0.7:6379"}
 
@@ -47,6 +47,6 @@ def test_it_is_refused_before_ray_is_imported(
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("GSA_ENGINE", raising=False)
-    monkeypatch.setitem(__import__("sys").modules, "pipeline.ray_engine", None)
+    monkeypatch.setitem(__import__("sys").modules, "pipeline.execution.ray_engine", None)
     with pytest.raises(UserError, match="there is no token"):
         make_engine(SimpleNamespace(trial_timeout_seconds=1), tmp_path)

@@ -11,12 +11,14 @@ import fake_study
 import numpy as np
 import pytest
 
-from pipeline import forecast, reproduce, state, status, sweep
+from pipeline import sweep
+from pipeline.commands import forecast, reproduce, status
 from pipeline.datasets import Dataset, Split
-from pipeline.engine import InProcess
 from pipeline.errors import UserError
+from pipeline.execution import state
+from pipeline.execution.engine import InProcess
+from pipeline.execution.state import stage_lock
 from pipeline.params import Params
-from pipeline.state import stage_lock
 from pipeline.trial import run_trial
 
 ASKED = ["--cell", "gsa-C4-relative-d1-stem", "--number", "2"]

@@ -13,10 +13,10 @@ import pytest
 from fake_study import fake_confirmation, fake_trial
 
 from pipeline import confirm, records, sweep
-from pipeline.engine import InProcess
+from pipeline.execution.engine import InProcess
+from pipeline.execution.stage import StageFailed
 from pipeline.plan import best_trial
 from pipeline.runs import RunStore
-from pipeline.stage import StageFailed
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ import yaml
 from fake_study import study
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from pipeline.designs import at, grid_point, levels, sobol_point
 from pipeline.errors import UserError
 from pipeline.params import load_params
-from pipeline.proposals import Proposer
+from pipeline.search.designs import at, grid_point, levels, sobol_point
+from pipeline.search.proposals import Proposer
 from pipeline.search_space import distributions
 
 SPACE = {

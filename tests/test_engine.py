@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine import RESTARTS, Desk
-from pipeline.work import CannotWork, Context, OverTime, Result, Task, describe, perform
+from pipeline.execution.engine import RESTARTS, Desk
+from pipeline.execution.work import CannotWork, Context, OverTime, Result, Task, describe, perform
 
 
 class Source:
@@ -99,7 +99,7 @@ def test_the_limit_is_looked_at_with_each_epoch() -> None:
 
 
 def test_workers_that_cannot_load_the_work_end_the_stage(desk: Desk) -> None:
-    from pipeline.ray_engine import MESSAGE, DeskSearcher
+    from pipeline.execution.ray_engine import MESSAGE, DeskSearcher
 
     searcher = DeskSearcher(desk)
     searcher.suggest("a")

@@ -23,7 +23,7 @@ ORDER = (
 )  # fmt: skip
 
 # What reads params.yaml as a whole, to check it.
-READERS = {"params.py", "param_problems.py", "study_rules.py", "value_kinds.py"}
+READERS = {"params.py", "problems.py", "study_rules.py", "value_kinds.py"}
 
 # Import names that differ from the name of the package.
 PACKAGES = {

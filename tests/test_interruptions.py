@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from pipeline import records
-from pipeline.guard import started_by
+from pipeline.execution.guard import started_by
 
 FAKE = Path(__file__).with_name("fake_study.py")
 KEYS = ["cell", "trial", "learning_rate", "channels", "status", "validation_accuracy"]

@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.journal import CheckedJournal, decode, encode, open_journal
+from pipeline.search.journal import CheckedJournal, decode, encode, open_journal
 
 TRIALS = 6
 
@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_journal_whole(path: Path, monkeypatch: pytest.Mo
 def test_records_of_many_writers_are_all_there(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     code = (
-        "import sys; from pathlib import Path; from pipeline.journal import CheckedJournal\n"
+        "import sys; from pathlib import Path; from pipeline.search.journal import CheckedJournal\n"
         "journal = CheckedJournal(Path(sys.argv[1]))\n"
         "for n in range(100): journal.append_logs([{'writer': sys.argv[2], 'n': n}])\n"
     )

@@ -12,11 +12,11 @@ from torch import nn
 from gsa_core import build_model
 from gsa_core.equivariance import logit_spread
 from pipeline.datasets import Split
-from pipeline.feature_maps import feature_rows
-from pipeline.lie import MOVEMENTS, disc, lie_errors, tangent
-from pipeline.measures import TestSplits, measure
+from pipeline.measuring.feature_maps import feature_rows
+from pipeline.measuring.lie import MOVEMENTS, disc, lie_errors, tangent
+from pipeline.measuring.measures import TestSplits, measure
+from pipeline.measuring.scores import calibration_error, confusion_rows, spread
 from pipeline.records import ANGLES, CONFUSION, FEATURES, LAYERS, MOVES, RUNS
-from pipeline.scores import calibration_error, confusion_rows, spread
 
 
 def network(positional: str = "relative", group: str = "C4") -> nn.Module:

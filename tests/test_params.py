@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
+from pipeline.parameters.strict_yaml import KeyPath
 from pipeline.params import Params, load_params
-from pipeline.strict_yaml import KeyPath
 
 DEFAULT = (Path(__file__).resolve().parent / "study.yaml").read_text()
 SECONDS, MEBIBYTES = 2, 200

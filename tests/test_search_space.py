@@ -13,7 +13,7 @@ from fake_study import FakeData, study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.params import Params
-from pipeline.proposals import GENERATION, Proposer
+from pipeline.search.proposals import GENERATION, Proposer
 from pipeline.search_space import Cell, cells, configuration, distributions
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

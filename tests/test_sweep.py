@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from pipeline import confirm, records, sweep
-from pipeline.engine import InProcess
-from pipeline.stage import StageFailed
+from pipeline.execution.engine import InProcess
+from pipeline.execution.stage import StageFailed
 
 Function = Callable[..., dict[str, Any]]
 

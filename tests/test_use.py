@@ -9,12 +9,12 @@ import pytest
 import yaml
 from images import fill
 
-from pipeline import estimate
+from pipeline.commands import estimate
+from pipeline.commands.estimate import Sizes, estimate_seconds
+from pipeline.commands.use import _counted, use
 from pipeline.datasets.registry import SOURCES
 from pipeline.errors import UserError
-from pipeline.estimate import Sizes, estimate_seconds
 from pipeline.params import load_params
-from pipeline.use import _counted, use
 
 STUDIES = sorted((Path(__file__).resolve().parent.parent / "studies").glob("*.yaml"))
 

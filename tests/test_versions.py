@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from synthetic import Shape, write_study
 
-from pipeline import compare, pin, trace
-from pipeline.compare_results import welch
 from pipeline.errors import UserError
-from pipeline.history import open_version
+from pipeline.versions import compare, pin, trace
+from pipeline.versions.compare_results import welch
+from pipeline.versions.history import open_version
 
 PARAMS = "study: digits\nsweep:\n  epochs: {epochs}\nresources:\n  workers: {workers}\n"
 STAGES = """stages:

@@ -13,15 +13,15 @@ import pandas as pd
 
 from pipeline import records, sweep
 from pipeline.datasets import load_dataset
-from pipeline.engine import use_threads
 from pipeline.errors import UserError
+from pipeline.execution.engine import use_threads
+from pipeline.execution.stage import in_memory
+from pipeline.execution.work import Context, Task, WorkFunction, perform
+from pipeline.parameters.value_kinds import nearest
 from pipeline.params import load_params
 from pipeline.search_space import DEFAULTS
 from pipeline.sources import outcome
-from pipeline.stage import in_memory
 from pipeline.trial import run_trial
-from pipeline.value_kinds import nearest
-from pipeline.work import Context, Task, WorkFunction, perform
 
 __all__ = ["Comparison", "compare", "find", "main"]
 

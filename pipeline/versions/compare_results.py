@@ -14,11 +14,11 @@ from scipy import stats
 
 from pipeline import records
 from pipeline.errors import UserError
-from pipeline.history import Version, Workspace
 from pipeline.report.comparisons import verdict
 from pipeline.report.measures import ANY_ANGLE, QUARTER, SHORT, UPRIGHT
 from pipeline.report.statistics import Interval, finite, holm, mean_interval, sign_flip_p
 from pipeline.report.words import percent_interval
+from pipeline.versions.history import Version, Workspace
 
 __all__ = ["Results", "results_differences"]
 

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.designs import grid_point, sobol_point
+from pipeline.search.designs import grid_point, sobol_point
 
 # TPE's first proposals are random draws anyway, as many as it takes to fit its first model.
 GENERATION = 10

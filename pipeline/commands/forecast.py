@@ -16,10 +16,10 @@ from torch.nn import functional
 from gsa_core import build_model, count_parameters
 from pipeline import sweep
 from pipeline.datasets import Dataset, load_dataset
-from pipeline.engine import use_threads
 from pipeline.errors import UserError
+from pipeline.execution.engine import use_threads
 from pipeline.params import Params, load_params
-from pipeline.proposals import Proposer
+from pipeline.search.proposals import Proposer
 from pipeline.search_space import Cell, cells, configuration, distributions
 from pipeline.training import model_arguments, to_pixels
 

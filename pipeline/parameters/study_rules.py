@@ -8,9 +8,9 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pipeline.datasets.registry import SOURCES
-from pipeline.param_problems import Problem
-from pipeline.strict_yaml import KeyPath
-from pipeline.value_kinds import Kind, Number, Whole, nearest
+from pipeline.parameters.problems import Problem
+from pipeline.parameters.strict_yaml import KeyPath
+from pipeline.parameters.value_kinds import Kind, Number, Whole, nearest
 
 if TYPE_CHECKING:
     from pipeline.params import Interval, Params

@@ -38,10 +38,18 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
-from pipeline.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
-from pipeline.guard import guarded  # noqa: E402
-from pipeline.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
-from pipeline.work import CannotWork, Context, Task, WorkFunction, WorkSource, describe, perform  # noqa: E402
+from pipeline.execution.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
+from pipeline.execution.guard import guarded  # noqa: E402
+from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
+from pipeline.execution.work import (  # noqa: E402
+    CannotWork,
+    Context,
+    Task,
+    WorkFunction,
+    WorkSource,
+    describe,
+    perform,
+)
 
 MESSAGE = "message"
 

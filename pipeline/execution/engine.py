@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.address import check_address
-from pipeline.work import (
+from pipeline.execution.address import check_address
+from pipeline.execution.work import (
     DIED,
     Context,
     Result,
@@ -170,7 +170,7 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
         device = "cuda" if resources.gpus_per_trial > 0 else "cpu"
         return InProcess(device, limit, int(resources.cpus_per_trial))
     check_address()
-    from pipeline.ray_engine import RayTune
+    from pipeline.execution.ray_engine import RayTune
 
     return RayTune(
         slots=resources.workers,

@@ -10,12 +10,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline import confirm, sweep
 from pipeline.errors import UserError
-from pipeline.journal import Glimpse
-from pipeline.ledger import RESULT, score
+from pipeline.execution.progress import best_of
+from pipeline.execution.state import ROOT, holder, source_digest, state_path, versions
 from pipeline.params import Params, load_params
-from pipeline.progress import best_of
+from pipeline.search.journal import Glimpse
+from pipeline.search.ledger import RESULT, score
 from pipeline.search_space import cells
-from pipeline.state import ROOT, holder, source_digest, state_path, versions
 
 __all__ = ["main", "status"]
 

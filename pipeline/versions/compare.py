@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from pipeline.compare_results import Results, results_differences
 from pipeline.errors import UserError
-from pipeline.history import Version, Workspace, git, open_version
+from pipeline.versions.compare_results import Results, results_differences
+from pipeline.versions.history import Version, Workspace, git, open_version
 
 __all__ = ["compare", "main"]
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.datasets import Dataset, Split
-from pipeline.engine import Engine, make_engine
-from pipeline.lifeline import Interrupted, lifeline
+from pipeline.execution.engine import Engine, make_engine
+from pipeline.execution.lifeline import Interrupted, lifeline
+from pipeline.execution.state import ROOT, stage_lock
+from pipeline.execution.work import CannotWork
 from pipeline.params import Params, load_params
-from pipeline.state import ROOT, stage_lock
-from pipeline.work import CannotWork
 
 
 def in_memory(dataset: Dataset) -> Dataset:

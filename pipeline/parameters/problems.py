@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.strict_yaml import Document, KeyPath
-from pipeline.value_kinds import Kind, OneOf, Several, nearest
+from pipeline.parameters.strict_yaml import Document, KeyPath
+from pipeline.parameters.value_kinds import Kind, OneOf, Several, nearest
 
 __all__ = ["Problem", "explain"]
 

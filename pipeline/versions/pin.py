@@ -7,7 +7,7 @@ import json
 from typing import NoReturn
 
 from pipeline.errors import UserError
-from pipeline.history import Version, git, open_version, run_dvc
+from pipeline.versions.history import Version, git, open_version, run_dvc
 
 __all__ = ["main", "pin"]
 

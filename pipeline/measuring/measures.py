@@ -22,9 +22,9 @@ from gsa_core import (
 from gsa_core.equivariance import logit_distance
 from gsa_core.groups import act_on_image
 from pipeline.datasets import Split
-from pipeline.feature_maps import feature_rows
-from pipeline.lie import lie_errors
-from pipeline.scores import calibration_error, confusion_rows, spread
+from pipeline.measuring.feature_maps import feature_rows
+from pipeline.measuring.lie import lie_errors
+from pipeline.measuring.scores import calibration_error, confusion_rows, spread
 from pipeline.training import logits_of, to_pixels
 
 __all__ = ["Measures", "TestSplits", "measure"]

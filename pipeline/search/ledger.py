@@ -12,9 +12,9 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.proposals import Proposer
+from pipeline.execution.work import DIED
+from pipeline.search.proposals import Proposer
 from pipeline.search_space import Cell
-from pipeline.work import DIED
 
 RESULT = "result"
 CONFIGURATION = "configuration"

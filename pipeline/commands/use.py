@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline.datasets.registry import SOURCES
 from pipeline.errors import UserError
 from pipeline.files import write_bytes
+from pipeline.parameters.strict_yaml import read_yaml
+from pipeline.parameters.study_rules import count_cells
+from pipeline.parameters.value_kinds import nearest
 from pipeline.params import Params, load_params
-from pipeline.strict_yaml import read_yaml
-from pipeline.study_rules import count_cells
-from pipeline.value_kinds import nearest
 
 if TYPE_CHECKING:
-    from pipeline.estimate import Sizes
+    from pipeline.commands.estimate import Sizes
 
 __all__ = ["FOLDER", "use"]
 
@@ -68,8 +68,8 @@ def _findings(params: Params) -> Iterator[str]:
     """Say what this machine has and what the study will take."""
     import torch  # seconds to import: not for the list of studies
 
+    from pipeline.commands.estimate import estimate_seconds, gigabytes
     from pipeline.datasets.pace import duration
-    from pipeline.estimate import estimate_seconds, gigabytes
 
     sizes: dict[str, Sizes] = {}
     for dataset in params.prepare.datasets:
@@ -113,8 +113,8 @@ def _memory() -> float:
 
 def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
     """Look for a data set without preparing it; its sizes if they are known, and a sentence."""
+    from pipeline.commands.estimate import Sizes
     from pipeline.datasets.raw import absent_files
-    from pipeline.estimate import Sizes
 
     if name not in SOURCES:
         return _own_data(params, name)
@@ -134,8 +134,8 @@ def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
 
 
 def _own_data(params: Params, name: str) -> tuple[Sizes | None, str]:
+    from pipeline.commands.estimate import Sizes
     from pipeline.datasets.own import open_source
-    from pipeline.estimate import Sizes
 
     try:
         opened = open_source(name, params.prepare, Path())

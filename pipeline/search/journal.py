@@ -19,7 +19,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from pipeline.errors import UserError
-from pipeline.lifeline import undisturbed
+from pipeline.execution.lifeline import undisturbed
 
 CHECKSUM = "crc32"
 

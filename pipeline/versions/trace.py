@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline import records
 from pipeline.errors import UserError
-from pipeline.value_kinds import nearest
+from pipeline.parameters.value_kinds import nearest
 
 __all__ = ["main", "trace"]
 

@@ -22,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.files import write_text
 
 ROOT = Path(".state")
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 # Versions that decide what a configuration trains to and which configurations are proposed.
 LIBRARIES = ("torch", "numpy", "optuna")
 # Tries for the lock, and seconds between them: `holder` has it for an instant.

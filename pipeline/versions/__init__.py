@@ -1,0 +1,1 @@
+"""Versions of a study: pinned, traced, compared, without being checked out."""
