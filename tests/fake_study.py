@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline import confirm, sweep
 from pipeline.execution import stage
-from pipeline.execution.work import Context, Task
+from pipeline.execution.work import Context, Task, WorkFunction
 from pipeline.params import Params
 
 
@@ -198,6 +198,11 @@ def main() -> None:
         limit = {"trial_timeout_seconds": float(sys.argv[3])}
         resources = params.resources.model_copy(update=limit)
         params = params.model_copy(update={"resources": resources})
+    run_stage(name, function, params)
+
+
+def run_stage(name: str, function: WorkFunction, params: Params) -> None:
+    """Run a stage in the current folder as its command does, but for the data and the work."""
     module = {"sweep": sweep, "confirm": confirm}[name]
     prepare_folder()
     module.load_dataset = fake_load
