@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,19 @@ from jaxtyping import install_import_hook
 # The shapes that gsa_core states are checked while its tests run: hooked in before any import.
 install_import_hook("gsa_core", "shapes.checked")
 
+from stages import Stage  # noqa: E402
+
 # No test may report to anyone, nor fill the terminal with Ray's own tables.
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage whose processes are gone when the test is."""
+    stage = Stage(tmp_path)
+    yield stage
+    stage.end()
 
 
 @pytest.fixture(scope="session")

@@ -193,7 +193,7 @@ FUNCTIONS = {
 def main() -> None:
     """Do a stage: `fake_study.py sweep FUNCTION [TIMEOUT]`."""
     name, function = sys.argv[1], FUNCTIONS[sys.argv[2]]
-    params = study()
+    params = study(trials_per_cell=int(os.environ.get("FAKE_TRIALS", "4")))
     if len(sys.argv) > 3:
         limit = {"trial_timeout_seconds": float(sys.argv[3])}
         resources = params.resources.model_copy(update=limit)
