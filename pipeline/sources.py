@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.progress import Progress
 from pipeline.execution.work import Result, Task, describe
 from pipeline.runs import RunStore
@@ -42,8 +43,13 @@ class SweepSource(Told):
     at all is known early.
     """
 
-    def __init__(self, ledgers: Sequence[CellLedger], progress: Progress) -> None:
-        self.ledgers, self.progress = list(ledgers), progress
+    def __init__(
+        self,
+        ledgers: Sequence[CellLedger],
+        progress: Progress,
+        checkpoints: Mapping[str, Checkpoints],
+    ) -> None:
+        self.ledgers, self.progress, self.checkpoints = list(ledgers), progress, checkpoints
         self.out: dict[str, tuple[CellLedger, int]] = {}
         for ledger in self.ledgers:
             for _, result in ledger.results():
@@ -78,7 +84,9 @@ class SweepSource(Told):
             except Exception as error:
                 self.finish(task, Result("failed", reason=describe(error)))
                 continue
-            return Task(task.key, {"dataset": ledger.dataset, "configuration": config})
+            payload = {"dataset": ledger.dataset, "configuration": config}
+            place = self.checkpoints[ledger.dataset].of(task.key).address
+            return Task(task.key, {**payload, "checkpoint": place})
 
     def epoch(self, task: Task, row: dict[str, Any]) -> None:
         """Show how far a trial is."""
@@ -93,6 +101,7 @@ class SweepSource(Told):
         row = value["row"]
         row["configuration"] = task.payload.get("configuration")
         ledger.finish(number, row, value["epochs"])
+        self.checkpoints[ledger.dataset].remove(task.key)
         del self.out[task.key]
         self.progress.finish(
             ledger.name, f"trial {number}", row["status"], score(row), result.seconds
@@ -110,12 +119,18 @@ class ConfirmSource(Told):
         Where results are kept.
     progress : Progress
         Told of everything.
+    checkpoints : Checkpoints
+        Where unfinished runs keep their state.
     """
 
     def __init__(
-        self, tasks: Sequence[tuple[str, Task]], store: RunStore, progress: Progress
+        self,
+        tasks: Sequence[tuple[str, Task]],
+        store: RunStore,
+        progress: Progress,
+        checkpoints: Checkpoints,
     ) -> None:
-        self.store, self.progress = store, progress
+        self.store, self.progress, self.checkpoints = store, progress, checkpoints
         self.names = {task.key: name for name, task in tasks}
         self.results: dict[str, dict[str, Any]] = {}
         self.waiting: deque[Task] = deque()
@@ -138,7 +153,7 @@ class ConfirmSource(Told):
             return None
         task = self.waiting.popleft()
         self.progress.start(self.names[task.key], task.payload["label"])
-        return task
+        return Task(task.key, {**task.payload, "checkpoint": self.checkpoints.of(task.key).address})
 
     def epoch(self, task: Task, row: dict[str, Any]) -> None:
         """Show how far a run is."""
@@ -150,6 +165,7 @@ class ConfirmSource(Told):
         """Commit the result of a run."""
         value = outcome(result)
         self.store.put(task.key, value)
+        self.checkpoints.remove(task.key)
         self.results[task.key] = value
         name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]
         self.progress.finish(name, label, status, accuracy(value), result.seconds)

@@ -13,6 +13,7 @@ import optuna
 
 from pipeline import errors, records, tables
 from pipeline.datasets import load_dataset
+from pipeline.execution.checkpoints import Checkpoints, checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
 from pipeline.execution.stage import StageFailed, in_memory, run_stage
@@ -32,6 +33,8 @@ SPLITS = ("train", "validation")
 CODE = (
     "gsa_core",
     "pipeline/training.py",
+    "pipeline/snapshot.py",
+    "pipeline/attempt.py",
     "pipeline/trial.py",
     "pipeline/search_space.py",
     "pipeline/search/proposals.py",
@@ -70,6 +73,12 @@ def open_ledgers(params: Params, name: str, dataset: Any, card: bytes) -> list[C
     ]
 
 
+def checkpoints(params: Params, card: bytes) -> Checkpoints:
+    """Return where the unfinished trials of one data set keep their state."""
+    folder = state_folder("sweep", definition(params, card))
+    return checkpoints_of(params.resources.storage, folder)
+
+
 def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) -> None:
     """Run what is missing of a study's trials and write its tables.
 
@@ -86,7 +95,8 @@ def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) ->
     every = [ledger for name in names for ledger in ledgers[name]]
     budget, slots = params.sweep.trials_per_cell, params.resources.workers
     progress = Progress("sweep", {ledger.name: budget for ledger in every}, slots)
-    source = SweepSource(every, progress)
+    places = {name: checkpoints(params, cards[name]) for name in names}
+    source = SweepSource(every, progress, places)
     progress.say(
         f"{len(every)} cells x {budget} trials, {slots} at once; "
         f"{progress.done} of {progress.total} done before"

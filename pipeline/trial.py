@@ -10,12 +10,9 @@ from pipeline.execution.work import Context, Task
 
 def run_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Train one configuration; return its row and its epochs."""
-    from pipeline.training import train
+    from pipeline.attempt import attempt
 
-    outcome = train(
-        task.payload["configuration"],
-        data[task.payload["dataset"]],
-        device=context.device,
-        on_epoch=context.report,
-    )
+    payload = task.payload
+    dataset, place = data[payload["dataset"]], payload.get("checkpoint")
+    outcome = attempt(payload["configuration"], dataset, context, place)
     return {"row": outcome.row, "epochs": outcome.epochs}

@@ -73,7 +73,7 @@ class InProcess:
                 tick()
 
             tick()
-            context = Context(device=self.device, limit=self.limit, send=send)
+            context = Context(self.device, self.limit, send, source.note)
             source.finish(task, perform(function, task, data, context))
             tick()
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,7 @@ class DeskSearcher(Searcher):
         return None if task is None else {"key": task.key, "payload": Opaque(task.payload)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Take a message of a worker: an epoch, or the result."""
+        """Take a message of a worker: an epoch, a note, or the result."""
         kind, content = result[MESSAGE]
         if self.error is not None:
             return
@@ -182,6 +183,8 @@ class DeskSearcher(Searcher):
                 self.desk.epoch(trial_id, content)
             elif kind == "result":
                 self.desk.finish(trial_id, content)
+            elif kind == "note":
+                self.desk.source.note(content)
             else:
                 raise CannotWork(f"no worker can load the work: {content}")
         except Exception as error:
@@ -241,10 +244,10 @@ def on_worker(
         use_threads(int(threads))
     except Exception as error:
         # Not the task's fault, and no other task would fare better: the driver ends the stage.
-        tune.report({MESSAGE: ("broken", describe(error).partition("\n")[0])})
+        send("broken", describe(error).partition("\n")[0])
         return
     task = Task(config["key"], config["payload"].content)
-    context = Context(device(), limit, lambda row: tune.report({MESSAGE: ("epoch", row)}))
+    context = Context(device(), limit, partial(send, "epoch"), partial(send, "note"))
     if limit < float("inf"):
         # Kept by a thread of C code: it ends even a process that holds the interpreter's lock.
         faulthandler.dump_traceback_later(limit + GRACE, exit=True, file=sys.stderr.fileno())
@@ -252,7 +255,12 @@ def on_worker(
         result = perform(function, task, data, context)
     finally:
         faulthandler.cancel_dump_traceback_later()
-    tune.report({MESSAGE: ("result", result)})
+    send("result", result)
+
+
+def send(kind: str, content: Any) -> None:
+    """Send a message from a worker to the driver."""
+    tune.report({MESSAGE: (kind, content)})
 
 
 def device() -> str:
