@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def permitted() -> bool:
 class Nodes:
     """A head without CPUs, where the driver runs, and nodes that come and go."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, more: Mapping[str, str]) -> None:
+        self.folder, self.more = folder, dict(more)
         self.token = secrets.token_hex(16)
         self.temp = tempfile.mkdtemp(prefix="gsa-")
         self.spaces: list[str] = []
@@ -51,8 +52,9 @@ class Nodes:
         ip(f"-n {head} link add bridge type bridge")
         ip(f"-n {head} addr add {HEAD}/24 dev bridge")
         ip(f"-n {head} link set bridge up")
-        self._start("head", head, "--head", "--port=6379", f"--node-ip-address={HEAD}",
-                    "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={self.temp}")  # fmt: skip
+        options = f"--head --port=6379 --node-ip-address={HEAD} --num-cpus=0"
+        options += f" --include-dashboard=false --temp-dir={self.temp}"
+        self._start("head", head, *options.split())
 
     @property
     def environment(self) -> dict[str, str]:
@@ -118,8 +120,14 @@ class Nodes:
                    "sh", "-c", script, "sh", str(ray), "start", "--block", "--disable-usage-stats",
                    "--object-store-memory=100000000", *options]  # fmt: skip
         environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-        environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token,
-                        "PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}  # fmt: skip
+        environment |= {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self.token,
+            # The work of the fake study is the test's own; the project's packages travel.
+            "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'tests/chaos'}",
+            "OMP_NUM_THREADS": "1",
+            **self.more,
+        }
         out = (self.folder / f"{name}.out").open("ab")
         told = self.folder / f"{name}.out"
         known = told.read_text().count("Ray runtime started")
@@ -143,8 +151,9 @@ def places() -> list[str]:
             found |= {Path(place) for place in spec.submodule_search_locations}
     code = "import importlib.util as u; print(*[u.find_spec(n).submodule_search_locations[0] "
     code += f"for n in {PACKAGES} if u.find_spec(n)])"
-    elsewhere = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True,
-                               env={"PATH": os.environ["PATH"]})  # fmt: skip
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code], cwd="/", env={}, capture_output=True, text=True
+    )
     return sorted(str(place) for place in found | {Path(one) for one in elsewhere.stdout.split()})
 
 
