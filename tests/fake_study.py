@@ -160,6 +160,16 @@ def faulty_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[
     return value
 
 
+def stubborn_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Hang in one trial and take no notice of SIGTERM; do the others."""
+    if task.key.endswith("C4-relative-d1-stem 1"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        note_start(task)
+        while True:
+            time.sleep(0.1)
+    return fake_trial(task, data, context)
+
+
 def first_time(name: str) -> bool:
     """Whether this is asked for the first time in this study."""
     path = Path(os.environ["FAKE_STARTS"]).with_name(name)
@@ -197,6 +207,7 @@ def fake_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> 
 FUNCTIONS = {
     "fake_trial": fake_trial,
     "faulty_trial": faulty_trial,
+    "stubborn_trial": stubborn_trial,
     "fake_confirmation": fake_confirmation,
 }
 

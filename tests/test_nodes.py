@@ -39,7 +39,7 @@ def test_a_stage_ends_when_no_node_could_run_a_trial_for_too_long(nodes: list[An
     for cluster.now in range(0, 60, 3):
         watch.look()
     cluster.now = 66
-    with pytest.raises(CannotWork, match="no node of the cluster has had 1 CPUs .* last 60 s"):
+    with pytest.raises(CannotWork, match=r"no node of the cluster has had 1 CPUs .* last 60 s"):
         watch.look()
 
 
