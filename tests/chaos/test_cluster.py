@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 Witness = Callable[[int, str, str], None]
-LONG = 300.0
+LONG = 600.0
 
 
 class Study(Stage):
@@ -72,8 +72,6 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def test_a_node_is_killed_then_both(study: Study, witness: Witness) -> None:
-    driver = study.begin()
-    until(lambda: study.count() >= 4, LONG, "no trial started")
     for token in ({"RAY_AUTH_TOKEN": "f" * 32}, {"RAY_AUTH_MODE": "disabled"}):
         refused = subprocess.run(
             [*study.nodes.inside(), "env", *[f"{k}={v}" for k, v in token.items()],
@@ -81,6 +79,8 @@ def test_a_node_is_killed_then_both(study: Study, witness: Witness) -> None:
             capture_output=True, text=True, timeout=120, env={"PATH": os.environ["PATH"]},
         )  # fmt: skip
         assert refused.returncode != 0, "a stranger joined the cluster"
+    driver = study.begin()
+    until(lambda: study.count() >= 4, LONG, "no trial started")
     study.nodes.kill("node 2")
     at = study.count()
     until(lambda: study.count() >= at + 4, LONG, study.output())

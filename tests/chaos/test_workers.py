@@ -19,11 +19,11 @@ from stages import Stage, is_running, listening
 
 from pipeline.execution.guard import started_by
 
-pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.timeout(1500)]
 
 Witness = Callable[[int, str, str], None]
 SECONDS = 0.4
-LONG = 300.0
+LONG = 600.0
 
 
 def start(
