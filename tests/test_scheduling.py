@@ -255,12 +255,17 @@ def test_a_long_search_is_fitted_to_its_best_and_latest_trials() -> None:
     space = {"x": FloatDistribution(0, 1)}
     trials = [
         create_trial(value=-abs(i - 40), params={"x": i / 1000}, distributions=space)
-        for i in range(600)
+        for i in range(650)
     ]
-    seen = Proposer("tpe", 0, "cell", space)._seen(trials)
-    places = [round(trial.params["x"] * 1000) for trial in seen]
-    assert len(seen) == BEST + LATEST
-    assert 40 in places and places[-LATEST:] == list(range(400, 600))
+    step_by_step = Proposer("tpe", 0, "cell", space)
+    for number in range(0, 650, 10):
+        proposed = step_by_step.propose(number, trials)
+    anew = Proposer("tpe", 0, "cell", space)
+    assert anew.propose(640, trials) == proposed, "a restart proposes otherwise"
+    known = [t for t in anew.study.trials if t.state == TrialState.COMPLETE]
+    places = [round(trial.params["x"] * 1000) for trial in known]
+    assert len(places) == BEST + 240 and LATEST <= 240
+    assert 40 in places and places[-240:] == list(range(400, 640))
 
 
 @pytest.mark.parametrize("name", ["validation_accuracy", "validation_invariance_error"])

@@ -1,10 +1,10 @@
 """Proposals of one cell that depend on seed, cell and number, never on who finished first.
 
-A random proposal is a function of (seed, cell, number) alone. A model-based sampler looks at
-earlier trials; so that this too is reproducible on any number of workers, proposals come in
-generations of `GENERATION` trials: a proposal of generation g looks at trials of the
-generations before g and at none of its own, whichever of them have finished by then. The
-points of `qmc` and `grid` form one design a cell: a function of (seed, cell) and the number.
+Proposals come in generations of `GENERATION` trials. A random one is a function of (seed, cell,
+number) alone. A model-based sampler looks at earlier trials; so that this too is reproducible on
+any number of workers, a proposal of generation g looks at trials of the generations before g and
+at none of its own, whichever of them have finished by then. The points of `qmc` and `grid` form
+one design a cell: a function of (seed, cell) and the number.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from pipeline.search.designs import grid_point, sobol_point
 from pipeline.search.evolution import Evolution
 
 # TPE fits its model to the best and the latest trials, so that a proposal of a long search costs
-# no more than one of a short search. Of so many trials it takes no more than 25 for good ones.
-BEST, LATEST = 50, 200
+# no more than one of a short search; it takes no more than 25 trials for good ones anyway. Where
+# the latest begin moves in strides, because to put the model's trials together anew takes time.
+BEST, LATEST, STRIDE = 50, 200, 100
 
 DESIGNS: dict[str, Callable[[Mapping[str, BaseDistribution], int, int], dict[str, Any]]] = {
     "qmc": sobol_point,
@@ -80,8 +81,10 @@ class Proposer:
         self.directions = [StudyDirection[word.upper()] for word in directions]
         self.in_generations = in_generations or sampler in LOOKS_BACK
         self.evolution: Evolution | None = None
-        self.study: optuna.Study | None = None
-        self.known = -1
+        self.study = optuna.create_study(directions=self.directions)
+        # The trials that the study holds: the best before `late`, and all from there to `known`.
+        self.late, self.known = 0, 0
+        self.generation, self.points = -1, list[dict[str, Any]]()
 
     def needed(self, number: int) -> int:
         """Return how many trials must have finished before trial `number` is proposed."""
@@ -107,29 +110,45 @@ class Proposer:
                 self.evolution = Evolution(self.space, cell_seed, GENERATION)
             return self.evolution.propose(number, trials)
         generation = number - number % GENERATION
-        if self.study is None or self.known != generation:
-            self.study = optuna.create_study(directions=[*self.directions])
-            if self.sampler == "tpe":
-                self.study.add_trials(self._seen(trials[:generation]))
-            self.known = generation
-        self.study.sampler = self._sampler(derived_seed(self.seed, self.cell, number))
-        return dict(self.study.ask(self.space).params)
+        if self.generation != generation:
+            self.points = self._draw(generation, trials)
+            self.generation = generation
+        return dict(self.points[number - generation])
 
-    def _seen(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Choose the trials that a model is fitted to: all, or of many the best and the latest."""
-        open_ones = [trial.number for trial in trials if not trial.state.is_finished()]
+    def _draw(self, generation: int, trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+        """Draw the whole generation that begins at a number: one model makes all its proposals."""
+        seed = derived_seed(self.seed, self.cell, generation)
+        if self.sampler == "tpe":
+            sampler: BaseSampler = TPESampler(seed=seed, n_startup_trials=GENERATION)
+            self._look_back(generation, trials)
+        else:
+            sampler = RandomSampler(seed=seed)
+            self.study = optuna.create_study()
+        self.study.sampler = sampler
+        asked = [self.study.ask(self.space) for _ in range(GENERATION)]
+        # TPE takes running trials for bad ones, which keeps a generation from crowding; those of
+        # earlier generations are known by their results.
+        for trial in asked:
+            self.study.tell(trial, state=TrialState.FAIL)
+        return [dict(trial.params) for trial in asked]
+
+    def _look_back(self, generation: int, trials: Sequence[FrozenTrial]) -> None:
+        """Have the study hold the trials that a model is fitted to: the best and the latest."""
+        open_ones = [t.number for t in trials[self.known : generation] if not t.state.is_finished()]
         if open_ones:
             raise ValueError(f"trial {open_ones[0]} has not finished")
-        trials = [t for t in trials if t.state != TrialState.FAIL]
-        if len(trials) <= BEST + LATEST:
-            return list(trials)
-        early, late = trials[:-LATEST], trials[-LATEST:]
-        sign = 1 if self.directions[0] == StudyDirection.MAXIMIZE else -1
-        complete = [trial for trial in early if trial.state == TrialState.COMPLETE]
-        best = sorted(complete, key=lambda trial: sign * trial.values[0], reverse=True)[:BEST]
-        return [*best, *late]
+        late = max(0, generation - LATEST) // STRIDE * STRIDE
+        if late != self.late or generation < self.known:
+            self.study = optuna.create_study(directions=self.directions)
+            self.study.add_trials(self._best(trials[:late]))
+            self.known = self.late = late
+        known = [t for t in trials[self.known : generation] if t.state != TrialState.FAIL]
+        self.study.add_trials(known)
+        self.known = generation
 
-    def _sampler(self, seed: int) -> BaseSampler:
-        if self.sampler == "random":
-            return RandomSampler(seed=seed)
-        return TPESampler(seed=seed, n_startup_trials=GENERATION)
+    def _best(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Choose the best trials by the first objective, in order of number."""
+        sign = 1 if self.directions[0] == StudyDirection.MAXIMIZE else -1
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        best = sorted(complete, key=lambda trial: sign * trial.values[0], reverse=True)[:BEST]
+        return sorted(best, key=lambda trial: trial.number)
