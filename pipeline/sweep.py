@@ -21,10 +21,12 @@ from pipeline.execution.state import ROOT, source_digest, state_folder, versions
 from pipeline.execution.work import WorkFunction
 from pipeline.params import Params
 from pipeline.search.journal import open_journal
-from pipeline.search.ledger import CellLedger, score
+from pipeline.search.ledger import CellLedger, Rules
+from pipeline.search.objectives import directions, score
 from pipeline.search.proposals import Proposer
-from pipeline.search_space import cells, configuration, distributions
-from pipeline.sources import SweepSource
+from pipeline.search.stopping import Halving
+from pipeline.search_space import Cell, cells, configuration, distributions
+from pipeline.sources import Spending, SweepSource
 from pipeline.trial import run_trial
 
 PREPARED, SWEPT = Path("data/prepare"), Path("data/sweep")
@@ -39,10 +41,13 @@ CODE = (
     "pipeline/search_space.py",
     "pipeline/search/proposals.py",
     "pipeline/search/designs.py",
+    "pipeline/search/evolution.py",
+    "pipeline/search/objectives.py",
+    "pipeline/search/stopping.py",
 )
 # What a study may change and keep its trials: those of a cell depend on neither the other cells
 # nor on how many are still to come.
-GROWS = ("model", "group", "positional", "depth", "tokens", "trials_per_cell")
+GROWS = ("model", "group", "positional", "depth", "tokens", "trials_per_cell", "budget")
 
 
 def definition(params: Params, card: bytes) -> dict[str, Any]:
@@ -58,19 +63,47 @@ def definition(params: Params, card: bytes) -> dict[str, Any]:
 
 def open_ledgers(params: Params, name: str, dataset: Any, card: bytes) -> list[CellLedger]:
     """Open the journal of one data set: a ledger for each cell."""
-    sweep, space = params.sweep, distributions(params.sweep.search_space)
     storage = open_journal(state_folder("sweep", definition(params, card)) / "journal.log")
+    common = rules(params)
     return [
         CellLedger(
             name,
             cell,
             storage,
-            sweep.trials_per_cell,
-            Proposer(sweep.sampler, sweep.seed, cell.name, space),
+            common,
+            proposer(params, cell),
             partial(configuration, cell, params=params, dataset=dataset),
         )
         for cell in cells(params)
     ]
+
+
+def rules(params: Params) -> Rules:
+    """Return what all cells of a study have in common."""
+    sweep = params.sweep
+    stopping = sweep.stopping
+    return Rules(
+        trials=sweep.trials_per_cell,
+        objectives=sweep.objectives,
+        constraints=sweep.constraints,
+        halving=None
+        if stopping.reduction is None
+        else Halving(stopping.reduction, stopping.min_epochs, sweep.epochs),
+        patience=sweep.budget.patience,
+    )
+
+
+def proposer(params: Params, cell: Cell) -> Proposer:
+    """Return what proposes the hyperparameters of a cell."""
+    sweep, common = params.sweep, rules(params)
+    return Proposer(
+        sweep.sampler,
+        sweep.seed,
+        cell.name,
+        distributions(sweep.search_space, cell),
+        directions(sweep.objectives),
+        common.in_generations,
+    )
 
 
 def checkpoints(params: Params, card: bytes) -> Checkpoints:
@@ -96,7 +129,10 @@ def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) ->
     budget, slots = params.sweep.trials_per_cell, params.resources.workers
     progress = Progress("sweep", {ledger.name: budget for ledger in every}, slots)
     places = {name: checkpoints(params, cards[name]) for name in names}
-    source = SweepSource(every, progress, places)
+    spending = Spending(
+        params.sweep.budget.hours, params.sweep.budget.gpu_hours, params.resources.gpus_per_trial
+    )
+    source = SweepSource(every, progress, places, spending, measures(params))
     progress.say(
         f"{len(every)} cells x {budget} trials, {slots} at once; "
         f"{progress.done} of {progress.total} done before"
@@ -105,8 +141,14 @@ def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) ->
         engine.run(function, source, data, progress.tick)
     for name in names:
         provenance = records.provenance(params, json.loads(cards[name]))
+        provenance["ended"] = source.endings(name)
         tables.write_sweep(SWEPT / name, params.study, params.sweep.seed, ledgers[name], provenance)
     check_any_completed(every)
+
+
+def measures(params: Params) -> list[str]:
+    """List what trials measure beside their accuracy: what the objectives ask for."""
+    return [name for name in params.sweep.objectives if name == "invariance_error"]
 
 
 def check_any_completed(ledgers: Sequence[CellLedger]) -> None:

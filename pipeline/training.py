@@ -89,13 +89,15 @@ def train(
     Returns
     -------
     Outcome
-        Status ``completed``, or ``diverged`` as soon as an epoch ends in a loss that is no number.
+        Status ``completed``; ``diverged`` as soon as an epoch ends in a loss that is no number;
+        ``stopped`` after an epoch whose accuracy is below what ``stop_below`` asks of it.
     """
     with torch.random.fork_rng():
         training = _Training(config, data, device)
         if resume is not None:
             training.go_on_from(resume)
-            for epoch in training.epochs if on_epoch is not None else ():
+        for epoch in training.epochs:
+            if on_epoch is not None:
                 on_epoch(epoch)
         while not training.over:
             training.do_epoch()
@@ -138,9 +140,19 @@ class _Training:
         return bool(self.epochs) and not _is_finite(self.epochs[-1])
 
     @property
+    def cutoff(self) -> float | None:
+        """What the last epoch's accuracy is below, if the trial is to stop for it."""
+        last = self.epochs[-1] if self.epochs else {"epoch": 0}
+        for epoch, accuracy in self.config.get("stop_below", []):
+            if last["epoch"] == epoch and last["validation_accuracy"] < accuracy:
+                return float(accuracy)
+        return None
+
+    @property
     def over(self) -> bool:
         """Whether no epoch is left to do."""
-        return self.diverged or len(self.epochs) == self.config["epochs"]
+        done = len(self.epochs) == self.config["epochs"]
+        return done or self.diverged or self.cutoff is not None
 
     @property
     def seconds(self) -> float:
@@ -181,14 +193,28 @@ class _Training:
         self.weights = snapshot.part("weights")
         self.seconds_before = snapshot.values["seconds"]
 
+    def ending(self) -> tuple[str, str | None]:
+        """Say how the training ended, and why if before its time."""
+        last = self.epochs[-1]
+        if self.diverged:
+            return "diverged", f"loss is not finite in epoch {last['epoch']}"
+        if (cutoff := self.cutoff) is not None:
+            return "stopped", (
+                f"validation accuracy {last['validation_accuracy']:.4g} after epoch "
+                f"{last['epoch']} is below {cutoff:.4g}, which the best of the cell's earlier "
+                "trials had reached by then"
+            )
+        return "completed", None
+
     def outcome(self) -> Outcome:
         """Return the best epoch's weights and the row of the training."""
         if self.weights:
             self.model.load_state_dict(self.weights)
-        last, best = self.epochs[-1], None if self.diverged else self.best
+        status, reason = self.ending()
+        best = None if self.diverged else self.best
         row = {
-            "status": "diverged" if self.diverged else "completed",
-            "reason": f"loss is not finite in epoch {last['epoch']}" if self.diverged else None,
+            "status": status,
+            "reason": reason,
             "validation_accuracy": best["validation_accuracy"] if best else None,
             "validation_loss": best["validation_loss"] if best else None,
             "best_epoch": self.best["epoch"] if self.best else None,

@@ -108,7 +108,7 @@ def test_a_trial_comes_again_as_it_was(capsys: pytest.CaptureFixture[str]) -> No
         reproduce.main(ASKED, fake_study.fake_trial)
     told = capsys.readouterr().out
     assert ending.value.code == 0, told
-    assert "15 of 15 metrics equal" in told
+    assert "16 of 16 metrics equal" in told
 
 
 def test_a_trial_that_comes_otherwise_is_told(capsys: pytest.CaptureFixture[str]) -> None:
