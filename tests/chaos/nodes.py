@@ -76,10 +76,10 @@ class Nodes:
             ip(f"-n {space} addr add {NETWORK}{number}/24 dev eth0")
             ip(f"-n {space} link set eth0 up")
         # Nothing of the first life of a node is there in its second: /tmp is new.
-        hidden = "".join(f" && mount -t tmpfs none {place}" for place in places())
+        hidden = "".join(f"mount -t tmpfs none {place} && " for place in places())
         self._start(f"node {number}", space, f"--address={ADDRESS}", "--num-cpus=1",
                     f"--node-ip-address={NETWORK}{number}", *options,
-                    before=f"mount -t tmpfs none /tmp{hidden} && cd /tmp && ")  # fmt: skip
+                    before=f"{hidden}mount -t tmpfs none /tmp && cd /tmp && ")  # fmt: skip
 
     def kill(self, name: str) -> None:
         """End a node at once and with all that runs on it, as when its power fails."""
