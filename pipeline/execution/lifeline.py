@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from pipeline import STARTED
+
 # A stage that was told to end and has not after this many seconds ends without ceremony.
 DEADLINE = 20.0
 POLL = 1.0
@@ -123,7 +125,9 @@ def callers() -> list[Callable[[], bool]]:
     that treat SIGHUP alike: make, dvc and the shells between them, but neither the terminal's
     shell nor, under nohup, whatever the user means to outlive.
     """
-    parent = os.getppid()
+    own, parent = STARTED
+    if own != os.getpid():  # a fork, whose parent is another
+        parent = os.getppid()
     asked: list[Callable[[], bool]] = [lambda: os.getppid() == parent]
     here = _stat(os.getpid())
     while here is not None and (above := _stat(here.parent)) is not None:
