@@ -22,6 +22,7 @@ from pipeline.errors import UserError
 from pipeline.files import write_text
 
 ROOT = Path(".state")
+SUFFIXES = (".py", ".cpp")
 PROJECT = Path(__file__).resolve().parents[2]
 # Versions that decide what a configuration trains to and which configurations are proposed.
 LIBRARIES = ("torch", "numpy", "optuna")
@@ -30,14 +31,17 @@ TRIES, PAUSE = 5, 0.05
 
 
 def source_digest(paths: Iterable[str]) -> str:
-    """Hash Python files, given as files or folders relative to the project.
+    """Hash source files, given as files or folders relative to the project.
 
     Line ends and the order of `paths` do not matter; names and contents do.
     """
     files: set[Path] = set()
     for path in paths:
         place = PROJECT / path
-        files.update(place.rglob("*.py") if place.is_dir() else [place])
+        if not place.is_dir():
+            files.add(place)
+        for suffix in SUFFIXES if place.is_dir() else ():
+            files.update(place.rglob(f"*{suffix}"))
     digest = hashlib.sha256()
     for file in sorted(files):
         text = file.read_bytes().replace(b"\r\n", b"\n")
