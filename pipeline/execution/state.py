@@ -38,10 +38,8 @@ def source_digest(paths: Iterable[str]) -> str:
     files: set[Path] = set()
     for path in paths:
         place = PROJECT / path
-        if not place.is_dir():
-            files.add(place)
-        for suffix in SUFFIXES if place.is_dir() else ():
-            files.update(place.rglob(f"*{suffix}"))
+        found = (file for suffix in SUFFIXES for file in place.rglob(f"*{suffix}"))
+        files.update(found if place.is_dir() else [place])
     digest = hashlib.sha256()
     for file in sorted(files):
         text = file.read_bytes().replace(b"\r\n", b"\n")
