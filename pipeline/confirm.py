@@ -13,6 +13,7 @@ from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
+from pipeline.execution.same_code import TRAINING
 from pipeline.execution.stage import StageFailed, in_memory, run_stage
 from pipeline.execution.state import source_digest, state_folder, versions
 from pipeline.execution.work import Task, WorkFunction
@@ -26,10 +27,7 @@ PREPARED, SWEPT, CONFIRMED = Path("data/prepare"), Path("data/sweep"), Path("dat
 SPLITS = ("train", "validation", "test", "test_turned")
 # The code that decides what comes of a run.
 CODE = (
-    "gsa_core",
-    "pipeline/training.py",
-    "pipeline/snapshot.py",
-    "pipeline/attempt.py",
+    *TRAINING,
     "pipeline/confirmation.py",
     "pipeline/measuring",
 )

@@ -34,7 +34,8 @@ _OUTCOME = (
 )
 _CONFIGURATION = (
     "text: form; int: window heads; text: encoding; int: channels; float: feedforward_ratio "
-    "dropout learning_rate weight_decay label_smoothing; int: batch_size; text: configuration"
+    "dropout learning_rate weight_decay label_smoothing; int: batch_size batch_parts; "
+    "text: configuration"
 )
 _MEASURES = (
     "float: tuned_validation_accuracy test_accuracy test_accuracy_quarter_turned "

@@ -16,6 +16,7 @@ from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
+from pipeline.execution.same_code import TRAINING
 from pipeline.execution.stage import StageFailed, in_memory, run_stage
 from pipeline.execution.state import ROOT, source_digest, state_folder, versions
 from pipeline.execution.work import WorkFunction
@@ -33,10 +34,7 @@ PREPARED, SWEPT = Path("data/prepare"), Path("data/sweep")
 SPLITS = ("train", "validation")
 # The code that decides which configurations are tried and what comes of them.
 CODE = (
-    "gsa_core",
-    "pipeline/training.py",
-    "pipeline/snapshot.py",
-    "pipeline/attempt.py",
+    *TRAINING,
     "pipeline/trial.py",
     "pipeline/search_space.py",
     "pipeline/search/proposals.py",

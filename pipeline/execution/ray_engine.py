@@ -42,6 +42,7 @@ from ray.tune.search import Searcher  # noqa: E402
 from pipeline.execution.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
+from pipeline.execution.same_code import code_here, difference  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
     CannotWork,
     Context,
@@ -129,7 +130,7 @@ class RayTune:
         # Tune's own choice for a searcher is one: workers would then start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)
         # A reference within a list, so that it is the worker's own code that opens it.
-        work = [ray.put((function, dict(data)))]
+        work = [ray.put((function, dict(data), code_here()))]
         trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
@@ -186,7 +187,7 @@ class DeskSearcher(Searcher):
             elif kind == "note":
                 self.desk.source.note(content)
             else:
-                raise CannotWork(f"no worker can load the work: {content}")
+                raise CannotWork(f"a worker cannot do the work: {content}")
         except Exception as error:
             self.error = error
 
@@ -240,8 +241,11 @@ def on_worker(
 ) -> None:
     """Perform one task in a worker and bring its result to the driver."""
     try:
-        function, data = ray.get(work[0])
+        function, data, code = ray.get(work[0])
         use_threads(int(threads))
+        if (other := difference(code)) is not None:
+            send("broken", other)
+            return
     except Exception as error:
         # Not the task's fault, and no other task would fare better: the driver ends the stage.
         send("broken", describe(error).partition("\n")[0])
