@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from pipeline.search_space import Cell, cells, configuration, distributions
 from pipeline.sources import Spending, SweepSource
 from pipeline.trial import run_trial
 
+Canary = Callable[[Sequence[CellLedger], Mapping[str, Any]], Iterable[tuple[str, str]]]
 PREPARED, SWEPT = Path("data/prepare"), Path("data/sweep")
 SPLITS = ("train", "validation")
 # The code that decides which configurations are tried and what comes of them.
@@ -110,8 +111,15 @@ def checkpoints(params: Params, card: bytes) -> Checkpoints:
     return checkpoints_of(params.resources.storage, folder)
 
 
-def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) -> None:
+def sweep(
+    params: Params,
+    engine: Engine,
+    function: WorkFunction = run_trial,
+    canary: Canary | None = None,
+) -> None:
     """Run what is missing of a study's trials and write its tables.
+
+    What `canary` finds broken is said before the first trial; its trials become failed rows.
 
     Raises
     ------
@@ -135,6 +143,8 @@ def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) ->
         f"{len(every)} cells x {budget} trials, {slots} at once; "
         f"{progress.done} of {progress.total} done before"
     )
+    for broken, reason in canary(every, data) if canary is not None else ():
+        progress.say(f"{broken} cannot work, its trials will fail: {reason}")
     with progress:
         engine.run(function, source, data, progress.tick)
     for name in names:
@@ -163,7 +173,9 @@ def check_any_completed(ledgers: Sequence[CellLedger]) -> None:
 
 def main() -> None:
     """Run the stage as `params.yaml` states it."""
-    run_stage("sweep", sweep)
+    from pipeline.canary import broken_cells
+
+    run_stage("sweep", partial(sweep, canary=broken_cells))
 
 
 if __name__ == "__main__":
