@@ -58,13 +58,20 @@ def cells(params: Any) -> list[Cell]:
     return [Cell(*values) for values in product(*axes)]
 
 
-def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """Turn the study's search space into Optuna's distributions, in order of name.
+def distributions(space: Mapping[str, Any], cell: Cell) -> dict[str, BaseDistribution]:
+    """Turn what the study searches in a cell into Optuna's distributions, in order of name.
 
     The order decides which random draw goes to which hyperparameter, so it does not follow the
     order of lines in a file.
     """
-    return {name: _distribution(name, space[name]) for name in sorted(space)}
+    return {
+        name: _distribution(name, space[name]) for name in sorted(space) if holds(space[name], cell)
+    }
+
+
+def holds(domain: Any, cell: Cell) -> bool:
+    """Whether a hyperparameter is one of a cell: whether its `when` names the cell's values."""
+    return all(getattr(cell, axis) in values for axis, values in domain.when.items())
 
 
 def _distribution(name: str, values: Any) -> BaseDistribution:

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline import confirm, sweep
+from pipeline.datasets import Dataset, Split
 from pipeline.execution import stage
 from pipeline.execution.work import Context, Task
 from pipeline.params import Params
@@ -79,6 +82,14 @@ class FakeData:
     in_channels: int = 1
     num_classes: int = 10
     image_size: int = 8
+
+
+def small_data() -> Dataset:
+    """Sixteen images of noise, for real steps."""
+    draw = np.random.default_rng(0)
+    split = Split(draw.random((16, 1, 8, 8), dtype=np.float32), np.arange(16) % 10)
+    card = {"image_shape": [1, 8, 8], "classes": 10, "mean": [0.5], "std": [0.3]}
+    return Dataset("digits", split, split, card={**card, "counts": {"test": {"total": 40}}})
 
 
 def fake_load(folder: Path, splits: tuple[str, ...] = ()) -> FakeData:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from ray.tune.search import Searcher  # noqa: E402
 from pipeline.execution.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
+from pipeline.execution.same_code import code_here, difference  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
     CannotWork,
     Context,
@@ -128,7 +130,7 @@ class RayTune:
         # Tune's own choice for a searcher is one: workers would then start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)
         # A reference within a list, so that it is the worker's own code that opens it.
-        work = [ray.put((function, dict(data)))]
+        work = [ray.put((function, dict(data), code_here()))]
         trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
@@ -173,7 +175,7 @@ class DeskSearcher(Searcher):
         return None if task is None else {"key": task.key, "payload": Opaque(task.payload)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Take a message of a worker: an epoch, or the result."""
+        """Take a message of a worker: an epoch, a note, or the result."""
         kind, content = result[MESSAGE]
         if self.error is not None:
             return
@@ -182,8 +184,10 @@ class DeskSearcher(Searcher):
                 self.desk.epoch(trial_id, content)
             elif kind == "result":
                 self.desk.finish(trial_id, content)
+            elif kind == "note":
+                self.desk.source.note(content)
             else:
-                raise CannotWork(f"no worker can load the work: {content}")
+                raise CannotWork(f"a worker cannot do the work: {content}")
         except Exception as error:
             self.error = error
 
@@ -237,14 +241,17 @@ def on_worker(
 ) -> None:
     """Perform one task in a worker and bring its result to the driver."""
     try:
-        function, data = ray.get(work[0])
+        function, data, code = ray.get(work[0])
         use_threads(int(threads))
+        if (other := difference(code)) is not None:
+            send("broken", other)
+            return
     except Exception as error:
         # Not the task's fault, and no other task would fare better: the driver ends the stage.
-        tune.report({MESSAGE: ("broken", describe(error).partition("\n")[0])})
+        send("broken", describe(error).partition("\n")[0])
         return
     task = Task(config["key"], config["payload"].content)
-    context = Context(device(), limit, lambda row: tune.report({MESSAGE: ("epoch", row)}))
+    context = Context(device(), limit, partial(send, "epoch"), partial(send, "note"))
     if limit < float("inf"):
         # Kept by a thread of C code: it ends even a process that holds the interpreter's lock.
         faulthandler.dump_traceback_later(limit + GRACE, exit=True, file=sys.stderr.fileno())
@@ -252,7 +259,12 @@ def on_worker(
         result = perform(function, task, data, context)
     finally:
         faulthandler.cancel_dump_traceback_later()
-    tune.report({MESSAGE: ("result", result)})
+    send("result", result)
+
+
+def send(kind: str, content: Any) -> None:
+    """Send a message from a worker to the driver."""
+    tune.report({MESSAGE: (kind, content)})
 
 
 def device() -> str:

@@ -35,17 +35,22 @@ def source_digest(paths: Iterable[str]) -> str:
 
     Line ends and the order of `paths` do not matter; names and contents do.
     """
+    return hashlib.sha256(_text(file_digests(paths)).encode()).hexdigest()
+
+
+def file_digests(paths: Iterable[str]) -> dict[str, str]:
+    """Hash each of the Python files that `paths` name, by name."""
     files: set[Path] = set()
     for path in paths:
         place = PROJECT / path
         found = (file for suffix in SUFFIXES for file in place.rglob(f"*{suffix}"))
         files.update(found if place.is_dir() else [place])
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        text = file.read_bytes().replace(b"\r\n", b"\n")
-        digest.update(f"{file.relative_to(PROJECT).as_posix()}\n{len(text)}\n".encode())
-        digest.update(text)
-    return digest.hexdigest()
+    return {
+        file.relative_to(PROJECT).as_posix(): hashlib.sha256(
+            file.read_bytes().replace(b"\r\n", b"\n")
+        ).hexdigest()
+        for file in sorted(files)
+    }
 
 
 def versions() -> dict[str, str]:
