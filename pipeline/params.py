@@ -217,6 +217,8 @@ class Resources(Section):
     cpus_per_trial: Annotated[float, Number(0, 1024, above=True)]
     gpus_per_trial: Annotated[float, Number(0, 64)]
     trial_timeout_seconds: Annotated[float, Number(1, 604_800)]
+    # How long a cluster may be without a node for a trial before the stage ends.
+    node_wait_seconds: Annotated[float, Number(1, 604_800)] = 60
     # Where unfinished trials keep their state: a folder or share, or a bucket (s3://...).
     storage: Annotated[str | None, OrNull(Text(), "beside the other state of the study")] = None
 

@@ -179,5 +179,6 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,
         limit=limit,
+        patience=float(resources.node_wait_seconds),
         scratch=scratch,
     )

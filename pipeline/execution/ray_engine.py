@@ -42,6 +42,7 @@ from ray.tune.search import Searcher  # noqa: E402
 from pipeline.execution.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
+from pipeline.execution.nodes import Watch, luggage  # noqa: E402
 from pipeline.execution.same_code import code_here, difference  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
     CannotWork,
@@ -68,6 +69,8 @@ class RayTune:
         What Ray reserves for each of them.
     limit : float
         Seconds a task may take.
+    patience : float
+        Seconds to wait for nodes when there is none.
     scratch : Path
         Emptied before use and removed after.
     """
@@ -76,6 +79,7 @@ class RayTune:
     cpus: float
     gpus: float
     limit: float
+    patience: float
     scratch: Path
 
     def run(
@@ -102,9 +106,9 @@ class RayTune:
 
     def start(self, data: Mapping[str, Any]) -> None:
         """Connect to Ray; a local one listens on the loopback only and has no dashboard."""
-        local: dict[str, Any] = {}
+        options: dict[str, Any] = {"runtime_env": luggage(QUIET)}
         if LOCAL:
-            local = {
+            options = {
                 "num_cpus": max(1, ceil(self.slots * self.cpus)),
                 "num_gpus": ceil(self.slots * self.gpus),
                 "include_dashboard": False,
@@ -112,7 +116,7 @@ class RayTune:
             }
         # Ray would put a SIGTERM handler of its own in place of the one that ends a stage cleanly.
         ray._private.utils.set_sigterm_handler = lambda handler: None
-        ray.init(address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **local)
+        ray.init(address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **options)
         rearm()
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         # Deaths of workers are told in our own words, by the desk.
@@ -127,6 +131,7 @@ class RayTune:
     ) -> None:
         """Let Tune start workers and carry messages; what to run is asked of the desk."""
         searcher = DeskSearcher(desk)
+        watch = Watch(self.cpus, self.gpus, self.patience, ray.nodes)
         # Tune's own choice for a searcher is one: workers would then start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)
         # A reference within a list, so that it is the worker's own code that opens it.
@@ -138,7 +143,7 @@ class RayTune:
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(self.scratch.resolve()),
-                callbacks=[Ticker(searcher, tick)],
+                callbacks=[Ticker(searcher, watch, tick)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 verbose=0,
             ),
@@ -212,8 +217,8 @@ class DeskSearcher(Searcher):
 class Ticker(tune.Callback):
     """Calls back at every turn of the driver's loop, ten times a second or more."""
 
-    def __init__(self, searcher: DeskSearcher, tick: Callable[[], None]) -> None:
-        self.searcher, self.tick = searcher, tick
+    def __init__(self, searcher: DeskSearcher, watch: Watch, tick: Callable[[], None]) -> None:
+        self.searcher, self.watch, self.tick = searcher, watch, tick
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note that a worker is there for the task, which may be long after it was handed out."""
@@ -223,6 +228,7 @@ class Ticker(tune.Callback):
         """Raise a signal or a kept error, where Tune lets it through, else tick."""
         raise_pending()
         self.searcher.raise_error()
+        self.watch.look()
         self.tick()
 
 
