@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core import build_model, count_flops, count_parameters
+from pipeline.augment import turned_at_random
 from pipeline.datasets import Dataset, Split
 
 __all__ = ["Outcome", "logits_of", "model_arguments", "train"]
@@ -158,6 +159,7 @@ def _train_epoch(
     shuffled = torch.randperm(len(split), generator=order).numpy()
     for start in range(0, len(shuffled), config["batch_size"]):
         images, labels = _batch(split, shuffled[start : start + config["batch_size"]], device)
+        images = turned_at_random(images, config["augment"], order)
         loss = functional.cross_entropy(
             model(images), labels, label_smoothing=config["label_smoothing"]
         )

@@ -81,7 +81,7 @@ class FakeData:
     image_size: int = 8
 
 
-def fake_load(folder: Path, splits: tuple[str, ...] = ()) -> FakeData:
+def fake_load(folder: Path, splits: tuple[str, ...] = (), *, verify: bool = False) -> FakeData:
     """Stand in for `load_dataset`; note which splits were asked for."""
     with Path("opened.txt").open("a") as file:
         file.write(f"{folder.name} {' '.join(splits)}\n")

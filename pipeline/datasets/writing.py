@@ -30,7 +30,7 @@ class Tally:
     """
 
     def __init__(self, classes: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.exact = np.dtype(dtype) == np.uint8
+        self.shape, self.exact = shape, np.dtype(dtype) == np.uint8
         kind = np.uint64 if self.exact else np.float64
         self.counts = np.zeros(classes, dtype=np.int64)
         self.class_sums = np.zeros((classes, *shape), dtype=kind)
@@ -90,12 +90,12 @@ def write_images(
     change
         Applied to each batch, which is the given slice of the chosen ones.
     tally
-        Counts what is written.
+        Counts what is written, and says of which shape an image is after the change.
     tell
         Told how many were written, batch by batch.
     """
-    shape = (len(indices), *images.shape[1:])
-    step = shard_length(shape, images.dtype.itemsize)
+    shape = (len(indices), *tally.shape)
+    step = shard_length(images.shape, images.dtype.itemsize)
     size = int(np.prod(shape, dtype=np.int64)) * images.dtype.itemsize
     with replacing(path, size) as file:
         hashed = _Hashed(file)

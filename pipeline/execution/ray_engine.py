@@ -41,6 +41,7 @@ from ray.tune.search import Searcher  # noqa: E402
 from pipeline.execution.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
+from pipeline.execution.sharing import open_shared, share  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
     CannotWork,
     Context,
@@ -90,7 +91,7 @@ class RayTune:
         # A signal must not raise within Ray's C++ code: it is looked at in the driver's loop.
         with undisturbed():
             try:
-                self.start(data)
+                self.start(share(data))
                 with guarded(raylet()) if LOCAL else nullcontext():
                     self.fit(function, Desk(source, self.slots, self.limit), data, tick)
                     ray.shutdown()
@@ -127,8 +128,10 @@ class RayTune:
         searcher = DeskSearcher(desk)
         # Tune's own choice for a searcher is one: workers would then start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)
+        # Nodes of a cluster may not have the driver's files: Ray brings them the arrays.
+        shared = share(data, None if LOCAL else lambda dataset: (ray.put(dataset),))
         # A reference within a list, so that it is the worker's own code that opens it.
-        work = [ray.put((function, dict(data)))]
+        work = [ray.put((function, shared))]
         trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
@@ -237,7 +240,8 @@ def on_worker(
 ) -> None:
     """Perform one task in a worker and bring its result to the driver."""
     try:
-        function, data = ray.get(work[0])
+        function, shared = ray.get(work[0])
+        data = open_shared(shared, ray.get)
         use_threads(int(threads))
     except Exception as error:
         # Not the task's fault, and no other task would fare better: the driver ends the stage.
