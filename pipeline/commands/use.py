@@ -88,10 +88,10 @@ def _findings(params: Params) -> Iterator[str]:
         return
     disk, memory = map(sum, zip(*map(gigabytes, sizes.values()), strict=True))
     free = shutil.disk_usage(".").free / 1e9
-    yield f"disk: {disk:.1f} GB while preparing, {free:.0f} GB free" + _short(disk, free)
+    yield f"disk: {disk:.2g} GB while preparing, {free:.0f} GB free" + _short(disk, free)
     workers, here = params.resources.workers, _memory()
     yield (
-        f"memory: {memory:.2f} GB of images, which {workers} workers share, {here:.0f} GB here"
+        f"memory: {memory:.2g} GB of images, which {workers} workers share, {here:.0f} GB here"
         + _short(memory, here)
     )
     cells = count_cells(params) * len(params.prepare.datasets)
