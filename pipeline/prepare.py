@@ -105,6 +105,9 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
     _say(name, "opening")
     opened = open_source(name, settings, work)
     check_parts(opened.parts, opened.source)
+    for what in ("classes_left_out", "files_left_out"):
+        for kind, count in opened.facts.get(what, {}).items():
+            _say(name, f"{what.replace('_', ' ')}: {kind} ({count:,})")
     _say(name, f"reading {sum(map(len, opened.parts.values())):,} images")
     pooled = {
         part: pool_part(images, part, opened.source, work) for part, images in opened.parts.items()

@@ -164,7 +164,8 @@ def _resized(planes: np.ndarray, rows: int, columns: int) -> np.ndarray:
         return planes
     import torch  # twice as fast as Pillow, from which it differs by a grey level at most
 
-    given = torch.from_numpy(planes)[None]
+    # Torch warns of arrays that may not be written to, as those of mapped files.
+    given = torch.from_numpy(planes if planes.flags.writeable else planes.copy())[None]
     found = torch.nn.functional.interpolate(
         given, (rows, columns), mode="bilinear", antialias=True, align_corners=False
     )
