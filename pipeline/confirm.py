@@ -14,7 +14,7 @@ from pipeline.execution.checkpoints import checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
 from pipeline.execution.same_code import TRAINING
-from pipeline.execution.stage import StageFailed, in_memory, run_stage
+from pipeline.execution.stage import StageFailed, run_stage
 from pipeline.execution.state import source_digest, state_folder, versions
 from pipeline.execution.work import Task, WorkFunction
 from pipeline.params import Params
@@ -103,7 +103,7 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
         f"{progress.done} of {progress.total} tasks done before"
     )
     if not source.exhausted:
-        data = {name: in_memory(load_dataset(PREPARED / name, SPLITS)) for name in cards}
+        data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in cards}
         with progress:
             engine.run(function, source, data, progress.tick)
     write(params, runs, planned, source.results, cards)

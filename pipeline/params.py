@@ -99,6 +99,8 @@ class Prepare(Section):
     )
     # About so many test images, drawn once: for a study that only has to be quick.
     test_images: Annotated[int | None, OrNull(Whole(1, 10**9), "all of them")] = None
+    # So many times smaller in height and width, after turning; own sources have a size instead.
+    shrink: Annotated[int, Whole(1, 64)] = 1
     # Whether splits that a source gives may share images; the card counts them either way.
     allow_leaks: Annotated[bool, Flag()] = False
     sources: dict[Annotated[str, Word()], OwnSource] = {}
@@ -177,6 +179,9 @@ class Sweep(Section):
     trials_per_cell: Annotated[int, Whole(1, 10_000)]
     epochs: Annotated[int, Whole(1, 10_000)]
     batch_size: Annotated[int, Whole(1, 65_536)]
+    # Whether training images are turned anew at every step, each by its own angle: a multiple of
+    # 90 degrees, which is exact, or any angle, bilinear with zeros from outside.
+    augment: Annotated[str, OneOf(("none", "quarter", "turn"))] = "none"
     sampler: Annotated[str, OneOf(("tpe", "random", "qmc", "grid", "cmaes"))]
     search_space: dict[Annotated[str, OneOf(tuple(SEARCHABLE))], Domain]
     stopping: Stopping = Stopping()

@@ -116,6 +116,7 @@ def configuration(
         "window": architecture.window,
         "encoding": architecture.encoding,
         **DEFAULTS,
+        "augment": sweep.augment,
         "batch_size": sweep.batch_size,
         "epochs": sweep.epochs,
         "seed": sweep.seed,

@@ -17,7 +17,7 @@ from pipeline.execution.checkpoints import Checkpoints, checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
 from pipeline.execution.same_code import TRAINING
-from pipeline.execution.stage import StageFailed, in_memory, run_stage
+from pipeline.execution.stage import StageFailed, run_stage
 from pipeline.execution.state import ROOT, source_digest, state_folder, versions
 from pipeline.execution.work import WorkFunction
 from pipeline.params import Params
@@ -129,7 +129,7 @@ def sweep(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     names = params.prepare.datasets
     cards = {name: (PREPARED / name / "card.json").read_bytes() for name in names}
-    data = {name: in_memory(load_dataset(PREPARED / name, SPLITS)) for name in names}
+    data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
     ledgers = {name: open_ledgers(params, name, data[name], cards[name]) for name in names}
     every = [ledger for name in names for ledger in ledgers[name]]
     budget, slots = params.sweep.trials_per_cell, params.resources.workers

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core import build_model, count_flops, count_parameters
+from pipeline.augment import turned_at_random
 from pipeline.datasets import Dataset, Split
 from pipeline.devices import device_name, peak_memory, reset_peak_memory
 from pipeline.snapshot import Snapshot, capture, restore, tensors_of
@@ -251,6 +252,7 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         for part in np.array_split(batch, min(_parts(config), len(batch))):
             images, labels = _batch(split, part, device)
+            images = turned_at_random(images, config["augment"], order)
             loss = functional.cross_entropy(
                 model(images), labels, label_smoothing=config["label_smoothing"]
             )

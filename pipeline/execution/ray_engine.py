@@ -44,6 +44,7 @@ from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
 from pipeline.execution.nodes import Watch, luggage  # noqa: E402
 from pipeline.execution.same_code import code_here, difference  # noqa: E402
+from pipeline.execution.sharing import open_shared, share  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
     CannotWork,
     Context,
@@ -96,7 +97,7 @@ class RayTune:
         # A signal must not raise within Ray's C++ code: it is looked at in the driver's loop.
         with undisturbed():
             try:
-                self.start(data)
+                self.start(share(data))
                 with guarded(raylet()) if LOCAL else nullcontext():
                     self.fit(function, Desk(source, self.slots, self.limit), data, tick)
                     ray.shutdown()
@@ -134,8 +135,10 @@ class RayTune:
         watch = Watch(self.cpus, self.gpus, self.patience, ray.nodes)
         # Tune's own choice for a searcher is one: workers would then start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)
+        # Nodes of a cluster may not have the driver's files: Ray brings them the arrays.
+        shared = share(data, None if LOCAL else lambda dataset: (ray.put(dataset),))
         # A reference within a list, so that it is the worker's own code that opens it.
-        work = [ray.put((function, dict(data), code_here()))]
+        work = [ray.put((function, shared, code_here()))]
         trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
@@ -247,11 +250,12 @@ def on_worker(
 ) -> None:
     """Perform one task in a worker and bring its result to the driver."""
     try:
-        function, data, code = ray.get(work[0])
-        use_threads(int(threads))
+        function, shared, code = ray.get(work[0])
         if (other := difference(code)) is not None:
             send("broken", other)
             return
+        data = open_shared(shared, ray.get)
+        use_threads(int(threads))
     except Exception as error:
         # Not the task's fault, and no other task would fare better: the driver ends the stage.
         send("broken", describe(error).partition("\n")[0])

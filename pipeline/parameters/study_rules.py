@@ -58,6 +58,7 @@ ONLY_OF = {
 
 MAX_TRIALS = 1_000_000
 MIN_TRAIN_FRACTION = 0.1
+MIN_SIZE = 4  # pixels of height and width
 
 
 def token_grid(image_size: int, tokens: str) -> int:
@@ -78,6 +79,7 @@ def broken_rules(params: Params) -> Iterator[Problem]:
         _datasets,
         _own_sources,
         _fewer_images,
+        _shrink,
         _splits,
         _window,
         _table,
@@ -137,7 +139,20 @@ def image_size(params: Params, dataset: str) -> int | None:
     found = params.prepare.sources.get(dataset)
     if found is not None:
         return found.size
-    return SOURCES[dataset].image_size if dataset in SOURCES else None
+    return SOURCES[dataset].image_size // params.prepare.shrink if dataset in SOURCES else None
+
+
+def _shrink(params: Params) -> Iterator[Problem]:
+    factor = params.prepare.shrink
+    for name in params.prepare.datasets:
+        size = SOURCES[name].image_size if name in SOURCES else factor
+        if size % factor or size // factor < MIN_SIZE <= size:
+            found = [k for k in range(1, size // MIN_SIZE + 1) if size % k == 0]
+            yield Problem(
+                ("prepare", "shrink"),
+                f"got {factor}, but {name} has {size}x{size} pixels",
+                f"one of {', '.join(map(str, found))}",
+            )
 
 
 def _splits(params: Params) -> Iterator[Problem]:
