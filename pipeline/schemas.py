@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 # Raise it whenever a column appears, goes, or changes its type or meaning.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 STATUSES = ("completed", "failed", "diverged", "timeout")
 
@@ -33,8 +33,9 @@ _OUTCOME = (
     "params flops; float: seconds; int: peak_memory_bytes; text: device"
 )
 _CONFIGURATION = (
-    "text: form; int: window heads; text: encoding; int: channels; float: feedforward_ratio "
-    "dropout learning_rate weight_decay label_smoothing; int: batch_size; text: configuration"
+    "text: form; int: window heads; text: window_shape encoding; int: patch_size channels; "
+    "float: feedforward_ratio dropout attention_dropout learning_rate weight_decay "
+    "label_smoothing; int: batch_size; text: configuration"
 )
 _MEASURES = (
     "float: tuned_validation_accuracy test_accuracy test_accuracy_quarter_turned "

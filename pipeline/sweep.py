@@ -55,7 +55,7 @@ def definition(params: Params, card: bytes) -> dict[str, Any]:
 
 def open_ledgers(params: Params, name: str, dataset: Any, card: bytes) -> list[CellLedger]:
     """Open the journal of one data set: a ledger for each cell."""
-    sweep, space = params.sweep, distributions(params.sweep.search_space)
+    sweep = params.sweep
     storage = open_journal(state_folder("sweep", definition(params, card)) / "journal.log")
     return [
         CellLedger(
@@ -63,7 +63,12 @@ def open_ledgers(params: Params, name: str, dataset: Any, card: bytes) -> list[C
             cell,
             storage,
             sweep.trials_per_cell,
-            Proposer(sweep.sampler, sweep.seed, cell.name, space),
+            Proposer(
+                sweep.sampler,
+                sweep.seed,
+                cell.name,
+                distributions(sweep.search_space, cell.model),
+            ),
             partial(configuration, cell, params=params, dataset=dataset),
         )
         for cell in cells(params)

@@ -83,7 +83,7 @@ def forecast(params: Params, data: Dataset, cell: Cell, device: str = "cpu") -> 
     longer. The memory is what a trial adds to a process: weights, gradients, the two moments of
     AdamW, and what the backward pass keeps.
     """
-    space = distributions(params.sweep.search_space)
+    space = distributions(params.sweep.search_space, cell.model)
     proposer = Proposer(params.sweep.sampler, params.sweep.seed, cell.name, space)
     config = configuration(cell, proposer.propose(0, []), params, data)
     model = build_model(**model_arguments(config, data)).to(device)
