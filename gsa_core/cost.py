@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from gsa_core.models import build_model
+from gsa_core.models import MODELS, build_model
+from gsa_core.published_networks import PUBLISHED
 
 __all__ = ["count_activations", "count_flops", "count_parameters", "solve_channels"]
 
@@ -92,7 +93,8 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
     Raises
     ------
     ValueError
-        Where one channel is already more than twice the budget.
+        Where the narrowest network is already more than twice the budget, and for a model whose
+        width is fixed.
 
     Examples
     --------
@@ -103,6 +105,13 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
     if of not in ("parameters", "flops"):
         raise ValueError(f"of: got {of!r}; accepts 'parameters', 'flops'")
 
+    model_name = arguments.get("model", "gsa")
+    if model_name in PUBLISHED:
+        raise ValueError(
+            f"model: got {model_name!r}, whose width is that of the publication; accepts "
+            + ", ".join(repr(name) for name in MODELS if name not in PUBLISHED)
+        )
+
     def count(channels: int) -> int:
         with torch.random.fork_rng(devices=[]):  # counting leaves no trace in the generator
             model = build_model(**arguments, channels=channels)
@@ -112,9 +121,14 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
         height, width = (side, side) if isinstance(side, int) else side
         return count_flops(model, (arguments.get("in_channels", 1), height, width))
 
-    if count(1) > 2 * budget:
-        raise ValueError(f"budget: got {budget}; one channel already takes {count(1)} {of}")
-    low, high = 1, 2
+    # Rotary positions turn pairs of channels: every head has two at least.
+    rotary = arguments.get("positional") == "rotary"
+    low = arguments.get("num_heads", 2) + 1 if rotary else 1
+    if count(low) > 2 * budget:
+        raise ValueError(
+            f"budget: got {budget}; channels={low}, the least, already takes {count(low)} {of}"
+        )
+    high = 2 * low
     while count(high) < budget:
         low, high = high, 2 * high
     while high - low > 1:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 
 from pipeline.errors import UserError
+from pipeline.parameters.model_kinds import MODEL_KINDS
 from pipeline.parameters.problems import Problem, explain
 from pipeline.parameters.strict_yaml import read_yaml
 from pipeline.parameters.study_rules import (
@@ -54,7 +55,7 @@ Fraction = Annotated[float, Number(0, 1, above=True, below=True)]
 
 Bound = Annotated[float, Number(0, 1e18, above=True)]
 
-POSITIONAL = OneOf(("none", "absolute", "relative"))
+POSITIONAL = OneOf(("none", "absolute", "relative", "radial", "rotary"))
 
 
 class Section(BaseModel):
@@ -109,10 +110,13 @@ class Prepare(Section):
 class Architecture(Section):
     """What all cells have in common."""
 
-    form: Annotated[str, OneOf(("framewise", "joint"))]
+    form: Annotated[str, OneOf(("framewise", "joint", "published"))]
     heads: Annotated[int | None, OrNull(Whole(1, 64), "searched")]
     window: Annotated[int | None, OrNull(Whole(1, 255), "global attention")]
     encoding: Annotated[str, OneOf(("auto", "table", "continuous"))]
+    window_shape: Annotated[str, OneOf(("auto", "square", "disc", "soft_disc"))] = "auto"
+    # Pixels to a token along each side, of the tokens `patch` and `stem`.
+    patch_size: Annotated[int | None, OrNull(Whole(1, 1024), "4 for patches, 2 for stems")] = None
 
 
 # Which cells have a hyperparameter, by axis; all of them without it.
@@ -167,11 +171,11 @@ class Sweep(Section):
     """The cells of the study, their common budget, and what is searched in each."""
 
     seed: Seed
-    model: Annotated[tuple[str, ...], Several(OneOf(("gsa",)))]
+    model: Annotated[tuple[str, ...], Several(OneOf(tuple(MODEL_KINDS)))]
     group: Annotated[tuple[str, ...], Several(GroupName())]
     positional: Annotated[tuple[str, ...], Several(POSITIONAL)]
     depth: Annotated[tuple[int, ...], Several(Whole(1, 64))]
-    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "stem")))]
+    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "patch", "stem", "trunk")))]
     architecture: Architecture
     match_parameters: Annotated[
         int | None, OrNull(Whole(100, 10**9), "the width is searched as `channels`")

@@ -33,9 +33,9 @@ _OUTCOME = (
     "params flops; float: seconds; int: peak_memory_bytes; text: device"
 )
 _CONFIGURATION = (
-    "text: form; int: window heads; text: encoding; int: channels; float: feedforward_ratio "
-    "dropout learning_rate weight_decay label_smoothing; int: batch_size batch_parts; "
-    "text: configuration"
+    "text: form; int: window heads; text: window_shape encoding; int: patch_size channels; "
+    "float: feedforward_ratio dropout attention_dropout learning_rate weight_decay "
+    "label_smoothing; int: batch_size batch_parts; text: configuration"
 )
 _MEASURES = (
     "float: tuned_validation_accuracy test_accuracy test_accuracy_quarter_turned "

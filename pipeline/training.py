@@ -48,12 +48,13 @@ class Outcome:
 def model_arguments(config: Row, data: Dataset) -> Row:
     """Return the arguments of `gsa_core.build_model` for a configuration and a data set."""
     same = (
-        "model group positional depth tokens form window encoding channels feedforward_ratio "
-        "dropout in_channels num_classes image_size"
+        "model group positional depth tokens form window window_shape encoding patch_size channels "
+        "feedforward_ratio dropout attention_dropout in_channels num_classes image_size"
     )
+    arguments = {name: config[name] for name in same.split()}
+    arguments["num_heads"] = config["heads"]
     return {
-        **{name: config[name] for name in same.split()},
-        "num_heads": config["heads"],
+        **{name: value for name, value in arguments.items() if value is not None},
         "mean": [float(x) for x in np.ravel(data.mean)],
         "std": [float(x) for x in np.ravel(data.std)],
     }
