@@ -99,8 +99,8 @@ def variance_shares(
         TREES, oob_score=True, min_samples_leaf=2, random_state=int(generator.integers(2**31))
     )
     forest.fit(table, scores)
-    rows = np.stack([generator.choice(column, BACKGROUND) for column in table.T], axis=1)
-    grid = np.quantile(table, (np.arange(GRID) + 0.5) / GRID, axis=0, method="nearest")
+    rows = generator.permuted(_evenly(table, BACKGROUND), axis=0)  # columns independent
+    grid = _evenly(table, GRID)
     points = np.broadcast_to(rows, (table.shape[1], GRID, *rows.shape)).copy()
     for column in range(table.shape[1]):
         points[column, :, :, column] = grid[:, column, None]
@@ -108,3 +108,8 @@ def variance_shares(
     total = values.var(axis=(1, 2)).mean()
     alone = values.mean(axis=2).var(axis=1)
     return (alone / total if total > 0 else np.zeros_like(alone)), float(forest.oob_score_)
+
+
+def _evenly(table: Array, number: int) -> Array:
+    """So many quantiles of every column, evenly spaced, ``(number, columns)``."""
+    return np.quantile(table, (np.arange(number) + 0.5) / number, axis=0, method="nearest")

@@ -78,6 +78,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         _panel(axis, part, analysis.look)
         style.panel_title(axis, title or plain(part["dataset"].iloc[0]), 1)
     style.note(figure, [
+        *panels.lost_notes(analysis.cells),
         "Filled: this study, with intervals over seeds. Hollow: published; crossed out where the "
         "best epoch was chosen on the test images. Protocols differ: no two numbers may be "
         "compared without them.",

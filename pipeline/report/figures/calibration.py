@@ -62,6 +62,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.set_xlabel("Confidence")
     style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
     style.note(figure, [
+        *panels.lost_notes(analysis.cells),
         "15 bins of equal width, all depths and seeds together; a dot grows with its share of the "
         f"images, bins below {percent(LEAST, 0)} have none. Below the diagonal: too sure. Turned: "
         "every image by its own angle, resampled.",

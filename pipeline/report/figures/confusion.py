@@ -46,6 +46,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             style.panel_title(axis, ": ".join(filter(None, [title, images])), len(IMAGES))
     panels.label_outer(axes, "Predicted class", "True class")
     style.note(figure, [
+        *panels.lost_notes(analysis.cells),
         "All cells and seeds of a group together. Turned: every image by its own random angle, "
         "resampled. Numbers: per cent of the true class, from 1 on; accuracy by class is the "
         "diagonal.",

@@ -48,7 +48,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     style.note(figure, [
         "Mean of the middle half of all runs of a cell, data sets together.",
         f"Bars: {level} percentile intervals, seeds resampled inside each data set; with few seeds "
-        "they are too narrow.",
+        "they are too narrow. Cells that did not finish on every data set are left out.",
     ])  # fmt: skip
     return figure
 

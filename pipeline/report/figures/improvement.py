@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis import Analysis
 from pipeline.report.comparisons import MEASURED
-from pipeline.report.figures import forest, style
+from pipeline.report.figures import forest, panels, style
 from pipeline.report.figures.axes import percent_axis
 from pipeline.report.figures.differences import TITLES
 from pipeline.report.words import counted, listed, percent, plain
@@ -62,7 +62,9 @@ def _notes(rows: pd.DataFrame, analysis: Analysis) -> list[str]:
     if (rows["low"] == rows["high"]).any():
         notes.append(f"A mark at 0 or 100 % without a bar: all runs agree, and {least} a cell "
                      "resampled can only agree again; it is no proof.")  # fmt: skip
-    return notes
+    if rows["low"].isna().all():
+        notes.append("One run a cell: every mark is one comparison, and nothing is told.")
+    return notes + panels.lost_notes(analysis.cells)
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:

@@ -62,6 +62,7 @@ def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
         row[0].set_ylabel("Relative equivariance error")
     style.legend(figure, ("Group", look.group_handles()), ("Encoding", look.encoding_handles()))
     style.note(figure, [
+        *panels.lost_notes(analysis.cells),
         "Every layer alone, fed the upright features; largest error over the elements of the "
         "cell's own group and over seeds. C1 is measured under quarter turns of space. Shaded: "
         "float32 rounding.",

@@ -70,6 +70,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.axvline(len(columns) - shifts, color=style.PAPER, linewidth=3)
         style.panel_title(axis, title, 1)
     style.note(figure, [
+        *panels.lost_notes(analysis.cells),
         "Number: invariance error of the logits, geometric mean over depths and seeds; dark: "
         f"float32 rounding (at most {small(ROUNDING)}). Left: rotations, then mirrors (m: columns "
         "reversed, then turned). Right: shifts by pixels down and to the right, zeros moving in. "
