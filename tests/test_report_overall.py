@@ -121,6 +121,15 @@ def test_importances_divide_what_moved_within_cells() -> None:
     pd.testing.assert_frame_equal(found, again)
 
 
+def test_a_width_that_is_solved_is_not_searched() -> None:
+    table = trials().assign(feedforward_ratio=np.tile([1.0, 2.0], 20))
+    solved = table.assign(channels=np.where(table["feedforward_ratio"] == 1, 12, 10))
+    searched = table.assign(channels=np.tile([8, 10, 12, 14], 10))
+    for rows, listed in ((solved, False), (searched, True)):
+        found = importance.importances(rows, np.random.default_rng(0))
+        assert ("channels" in set(found["hyperparameter"])) is listed
+
+
 def test_few_trials_have_no_importances() -> None:
     assert importance.importances(trials(cells=4), np.random.default_rng(0)).empty
 

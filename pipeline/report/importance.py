@@ -48,7 +48,7 @@ def _of_dataset(trials: pd.DataFrame, generator: np.random.Generator) -> list[di
     every = len(trials)
     if every > MOST_TRIALS:
         trials = trials.iloc[np.sort(generator.choice(every, MOST_TRIALS, replace=False))]
-    varied = [name for name in SEARCHED if _varies(trials, name)]
+    varied = [name for name in SEARCHED if _varies(trials, name) and not _follows(trials, name)]
     scores = trials["validation_accuracy"].astype(float)
     within = (scores - scores.groupby(trials["cell"]).transform("mean")).to_numpy()
     if len(varied) < 2 or not np.ptp(within):
@@ -71,6 +71,14 @@ def _varies(trials: pd.DataFrame, name: str) -> bool:
     """Whether a hyperparameter was searched: known, and different between trials of a cell."""
     known = bool(trials[name].notna().all())
     return known and bool((trials.groupby("cell")[name].nunique() > 1).any())
+
+
+def _follows(trials: pd.DataFrame, name: str) -> bool:
+    """Whether a width was not searched but solved for equal parameters: others decide it."""
+    if name != "channels":
+        return False
+    alike = trials.groupby(["cell", "feedforward_ratio", "heads"])[name].nunique()
+    return bool((alike == 1).all())
 
 
 def variance_shares(
@@ -105,9 +113,9 @@ def variance_shares(
     for column in range(table.shape[1]):
         points[column, :, :, column] = grid[:, column, None]
     values = forest.predict(points.reshape(-1, table.shape[1])).reshape(points.shape[:-1])
-    total = values.var(axis=(1, 2)).mean()
-    alone = values.mean(axis=2).var(axis=1)
-    return (alone / total if total > 0 else np.zeros_like(alone)), float(forest.oob_score_)
+    alone, total = values.mean(axis=2).var(axis=1), values.var(axis=(1, 2))
+    shares = np.divide(alone, total, out=np.zeros_like(alone), where=total > 0)
+    return shares, float(forest.oob_score_)
 
 
 def _evenly(table: Array, number: int) -> Array:

@@ -21,7 +21,7 @@ ALT = (
 )
 IMAGES = ("upright", "turned")
 KEYS = [*SETTING, "positional", "images", "group"]
-LEAST = 0.01  # of the images of a line: smaller bins are drawn small and say little
+LEAST = 0.01  # of the images of a line: a smaller bin is a handful of images, and is not drawn
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -64,8 +64,8 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     style.note(figure, [
         *panels.lost_notes(analysis.cells),
         "15 bins of equal width, all depths and seeds together; a dot grows with its share of the "
-        f"images, bins below {percent(LEAST, 0)} have none. Below the diagonal: too sure. Turned: "
-        "every image by its own angle, resampled.",
+        f"images, bins below {percent(LEAST, 0)} are not drawn. Below the diagonal: too sure. "
+        "Turned: every image by its own angle, resampled.",
     ])  # fmt: skip
     return figure
 
@@ -79,11 +79,10 @@ def _lines(axes: Axes, rows: pd.DataFrame, look: style.Look) -> None:
     percent_axis(axes.yaxis)
     axes.set_box_aspect(1)
     axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
-    for group, line in rows.groupby("group", sort=False):
+    for group, line in rows[rows["share"] >= LEAST].groupby("group", sort=False):
         axes.plot(line["confidence"], line["accuracy"], color=look.colours[group], linewidth=1.1,
                   linestyle=look.dashes[group])  # fmt: skip
-        seen = line[line["share"] >= LEAST]
-        axes.scatter(seen["confidence"], seen["accuracy"], s=4 + 40 * seen["share"],
+        axes.scatter(line["confidence"], line["accuracy"], s=4 + 40 * line["share"],
                      color=look.colours[group], edgecolor=style.INK, linewidth=0.4,
                      zorder=3)  # fmt: skip
 

@@ -79,7 +79,11 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
         sentences.append(
             f"{title.capitalize()}: {small(low[column])} ({plain(low['label'], 30)}) to "
             f"{small(high[column])} ({plain(high['label'], 30)}), floor {small(floor)}"
-            + (f", below it: {listed(below)}" if below else "")
+            + (
+                f", below it: {listed(below) if len(below) < len(known) else 'all'}"
+                if below
+                else ""
+            )
             + f"; over images each has a standard error of about {over_images}."
         )
     return " ".join(sentences)
