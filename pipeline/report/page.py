@@ -10,8 +10,8 @@ from pipeline.report import html, measures, method, origin, published, summary, 
 from pipeline.report.analysis import Analysis
 from pipeline.report.checks import FAILS, HOLDS, NO_DATA, UNTOLD
 from pipeline.report.figures import style
-from pipeline.report.gallery import Drawn
 from pipeline.report.names import AXES
+from pipeline.report.pictures import Picture
 from pipeline.report.words import plain
 
 # Inks and dark colours of the figures, lightened for a dark page.
@@ -24,7 +24,7 @@ OUTCOMES = {HOLDS: "holds", FAILS: "fails", UNTOLD: "unsure", NO_DATA: "none"}
 FILTER_NAMES = {"positional": "encoding"}
 
 
-def page(analysis: Analysis, drawn: list[Drawn], documents: dict[str, str]) -> str:
+def page(analysis: Analysis, pictures: list[Picture]) -> str:
     """Return the whole page."""
     sheet = _asset("page.css") + _dark_rules()
     script = _asset("page.js")
@@ -34,8 +34,8 @@ def page(analysis: Analysis, drawn: list[Drawn], documents: dict[str, str]) -> s
     )
     name = html.text(analysis.settings.study)
     body = "\n".join([
-        _head(analysis), _checks(analysis), _contents(drawn), _filters(analysis),
-        _results(analysis), _failures(analysis), _figures(drawn, documents), _verdicts(analysis),
+        _head(analysis), _checks(analysis), _contents(pictures), _filters(analysis),
+        _results(analysis), _failures(analysis), _figures(pictures), _verdicts(analysis),
         _published(), method.as_html(analysis), _provenance(analysis),
     ])  # fmt: skip
     return f"""<!DOCTYPE html>
@@ -101,11 +101,11 @@ def _checks(analysis: Analysis) -> str:
     return "<h2>Does it hold?</h2>" + html.table(frame, caption, classes=OUTCOMES)
 
 
-def _contents(drawn: list[Drawn]) -> str:
+def _contents(pictures: list[Picture]) -> str:
     items = "".join(
         f'<li><a href="#{item.name}">{html.text(item.title)}</a></li>'
-        for item in drawn
-        if item.figure is not None
+        for item in pictures
+        if item.document
     )
     if not items:
         return ""
@@ -163,17 +163,17 @@ def _results(analysis: Analysis) -> str:
     return '<h2 id="table">Results</h2>' + html.table(frame, caption, sort_by=by)
 
 
-def _figures(drawn: list[Drawn], documents: dict[str, str]) -> str:
-    shown = "".join(_figure(i, documents[i.name]) for i in drawn if i.name in documents)
+def _figures(pictures: list[Picture]) -> str:
+    shown = "".join(_figure(item) for item in pictures if item.document)
     missing = "".join(
         f"<li>{html.text(item.title)}: {html.text(item.reason)}.</li>"
-        for item in drawn
-        if item.name not in documents
+        for item in pictures
+        if not item.document
     )
     return shown + (f"<h2>Not drawn</h2><ul>{missing}</ul>" if missing else "")
 
 
-def _figure(item: Drawn, document: str) -> str:
+def _figure(item: Picture) -> str:
     heading = f'<h2 id="{item.name}">{html.text(item.title)}</h2>'
     links = " · ".join(
         f'<a href="{path}">{word}</a>'
@@ -185,7 +185,7 @@ def _figure(item: Drawn, document: str) -> str:
     )
     return (
         f'{heading}<figure><div class="drawing" tabindex="0" role="region" '
-        f'aria-label="{html.text(item.title)}">{svg.inline(document, item.alt)}</div>'
+        f'aria-label="{html.text(item.title)}">{svg.inline(item.document, item.alt)}</div>'
         f"<figcaption><p>{html.text(item.caption)}</p>"
         f'<p class="small">{links} · drawn by <code>pipeline/report/figures/{item.name}.py</code>'
         "</p></figcaption></figure>"
