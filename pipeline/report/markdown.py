@@ -33,11 +33,7 @@ def report(analysis: Analysis, pictures: list[Picture]) -> str:
     if warned:
         parts.append("\n".join(f"> **Mind:** {escape(line)}" for line in warned))
     parts.append(f"Commit {escape(origin.commit(analysis))}.")
-    checks = pd.DataFrame(
-        [(c.expected, c.found, c.outcome) for c in analysis.checks],
-        columns=["expected", "found", "outcome"],
-    )
-    parts += ["## Does it hold?", table(checks), "## Results"]
+    parts += ["## Does it hold?", table(tables.checks(analysis)), "## Results"]
     parts.append(table(tables.results(analysis).drop(columns="id")))
     for item in pictures:
         parts.append(f"## {escape(item.title)}")

@@ -32,6 +32,7 @@ class Picture:
     title: str
     alt: str
     caption: str
+    code: str  # the file that draws it
     reason: str = ""
     document: str = ""  # SVG
     pixels: bytes = b""  # PNG
@@ -70,7 +71,8 @@ def make_picture(module: ModuleType, analysis: Analysis, explain: Explainer) -> 
     """Draw one figure, with nothing of a user's own matplotlib settings."""
     with style.report_style():
         drawn = gallery.draw(module, analysis)
-        words = drawn.name, drawn.title, drawn.alt, drawn.caption, drawn.reason
+        code = module.__name__.replace(".", "/") + ".py"
+        words = drawn.name, drawn.title, drawn.alt, drawn.caption, code, drawn.reason
         if drawn.figure is None:
             return Picture(*words)
         document, pixels = _files(drawn.figure)

@@ -80,12 +80,16 @@ def _lines(axes: Axes, rows: pd.DataFrame, measure: str, look: style.Look) -> No
     for group, line in rows.groupby("group", sort=False):
         angle, value, low, high = closed(line, measure)
         colour = look.colours[group]
-        axes.plot(angle, value, color=colour, linestyle=look.dashes[group], linewidth=1.3)
+        artists = axes.plot(angle, value, color=colour, linestyle=look.dashes[group], linewidth=1.3)
         if np.isfinite(low).any():
-            axes.fill_between(angle, low, high, color=colour, alpha=0.18, linewidth=0)
+            band = axes.fill_between(angle, low, high, color=colour, alpha=0.18, linewidth=0)
+            style.tag_mean(band, line["cells"].iloc[0])
         exact = line[line["exact"]]
-        axes.plot(exact["angle_degrees"], exact[measure], "o", color=colour, markersize=3.5,
-                  markeredgecolor=style.INK, markeredgewidth=0.4, clip_on=False)  # fmt: skip
+        artists += axes.plot(exact["angle_degrees"], exact[measure], "o", color=colour,
+                             markersize=3.5, markeredgecolor=style.INK, markeredgewidth=0.4,
+                             clip_on=False)  # fmt: skip
+        for artist in artists:
+            style.tag_mean(artist, line["cells"].iloc[0])
 
 
 def closed(line: pd.DataFrame, measure: str) -> tuple[np.ndarray, ...]:
