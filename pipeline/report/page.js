@@ -70,10 +70,17 @@ for (const title of document.querySelectorAll(".drawing [data-cell] > title")) {
 }
 let pinned = null;
 
-function rowOf(mark) {
-  const { run, cell } = mark.dataset;
-  if (run !== undefined) return [study.runs.columns, study.runs.rows[run] ?? []];
-  return cell === undefined ? [[], []] : [study.cells.columns, study.cells.rows[cell]];
+function facts({ columns }, values) {
+  // A mean, the ends of its interval and its n are one line; what is not known is none.
+  const at = new Map(columns.map((column, place) => [column, values[place] ?? null]));
+  return columns.flatMap((column) => {
+    const value = at.get(column);
+    if (value === null || /_(low|high|n)$/.test(column)) return [];
+    const [low, high, n] = ["low", "high", "n"].map((end) => at.get(`${column}_${end}`) ?? null);
+    const interval = low === null ? "" : ` [${low}, ${high}]`;
+    const text = n === null ? String(value) : `${value}${interval}, n = ${n}`;
+    return [element("dt", column), element("dd", text)];
+  });
 }
 
 function show(mark) {
@@ -84,14 +91,45 @@ function show(mark) {
   for (const other of drawing.querySelectorAll("[data-cell], [data-cells]")) {
     other.classList.toggle("same", cellsOf(other).some((cell) => same.has(cell)));
   }
-  const names = Array.from(same, (cell) => study.cells.rows[cell][1]);
-  card.querySelector("p").textContent = words.get(mark) ?? `Mean over ${names.join(", ")}`;
-  const [columns, values] = rowOf(mark);
-  const facts = columns.flatMap((column, place) =>
-    (values[place] ?? null) === null ? [] : [element("dt", column), element("dd", values[place])]);
-  card.querySelector("dl").replaceChildren(...facts);
-  card.querySelector("code").textContent = `python -m pipeline provenance ${
-    mark.dataset.run === undefined ? drawing.dataset.figure : values[columns.indexOf("row")]}`;
+  const { cell, run } = mark.dataset;
+  if (run !== undefined) showRun(run, words.get(mark));
+  else if (cell !== undefined) showCell(cell, words.get(mark), drawing.dataset.figure);
+  else {
+    const label = study.cells.columns.indexOf("label");
+    const names = Array.from(same, (one) => study.cells.rows[one][label]);
+    fill(`Mean over ${names.join(", ")}`, [], drawing.dataset.figure);
+  }
+}
+
+function showRun(run, title) {
+  const { columns, rows } = study.runs;
+  const row = rows[run];
+  fill(title ?? row[columns.indexOf("row")], facts(study.runs, row), row[columns.indexOf("row")]);
+}
+
+function showCell(cell, title, figure) {
+  fill(title, facts(study.cells, study.cells.rows[cell]), figure);
+  const { columns, rows } = study.runs;
+  const [dataset, name] = ["dataset", "cell"].map(
+    (column) => study.cells.rows[cell][study.cells.columns.indexOf(column)]);
+  for (const [run, row] of Object.entries(rows)) {
+    const is = (column) => row[columns.indexOf(column)];
+    if (is("dataset") !== dataset || is("cell") !== name) continue;
+    const button = element("button", `seed ${is("seed")}`);
+    button.type = "button";
+    button.addEventListener("click", () => {
+      showRun(run);
+      card.focus(); // the button has gone
+    });
+    card.querySelector(".runs").append(button);
+  }
+}
+
+function fill(title, lines, origin) {
+  card.querySelector("p").textContent = title;
+  card.querySelector("dl").replaceChildren(...lines);
+  card.querySelector(".runs").replaceChildren();
+  card.querySelector("code").textContent = `python -m pipeline provenance ${origin}`;
   card.hidden = false;
 }
 
@@ -131,20 +169,21 @@ for (const drawing of document.querySelectorAll(".drawing")) {
   drawing.addEventListener("pointermove", (event) => {
     if (pinned || event.pointerType === "touch") return;
     const mark = near(event.clientX, event.clientY);
-    if (mark !== at || card.hidden) mark ? show(mark) : forget();
+    if (mark === at && card.hidden === !mark) return;
     at = mark;
+    if (!mark) return forget();
+    card.classList.toggle("left", event.clientX > innerWidth / 2); // never over the mark
+    show(mark);
   });
   drawing.addEventListener("pointerleave", () => pinned || forget());
   drawing.addEventListener("click", (event) => {
     const mark = near(event.clientX, event.clientY);
-    if (mark && mark !== pinned) {
-      show(mark);
-      pinned = mark;
-    } else {
-      forget();
-    }
+    if (!mark || mark === pinned) return forget();
+    show(mark);
+    pinned = at = mark;
   });
   drawing.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && pinned) card.focus();
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
     const stops = inOrder(drawing);
@@ -155,8 +194,14 @@ for (const drawing of document.querySelectorAll(".drawing")) {
     show(at);
     pinned = at;
     at.scrollIntoView({ block: "nearest", inline: "center" });
+    card.classList.toggle("left", at.getBoundingClientRect().left > innerWidth / 2);
   });
 }
 
-document.addEventListener("keydown", (event) => event.key === "Escape" && forget());
-card.querySelector("button").addEventListener("click", () => forget());
+function leave() {
+  const drawing = pinned?.closest(".drawing");
+  if (card.contains(document.activeElement)) drawing?.focus();
+  forget();
+}
+document.addEventListener("keydown", (event) => event.key === "Escape" && leave());
+card.querySelector(".close").addEventListener("click", leave);

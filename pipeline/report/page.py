@@ -67,9 +67,10 @@ rows and code work where this page lies in its project.</footer>
 """
 
 
-_CARD = """<aside id="row" aria-label="The exact row behind a mark" hidden>
-<button type="button" aria-label="Close">×</button>
+_CARD = """<aside id="row" aria-label="The exact row behind a mark" tabindex="-1" hidden>
+<button type="button" class="close" aria-label="Close">×</button>
 <p aria-live="polite"></p>
+<div class="runs"></div>
 <dl tabindex="0" aria-label="Columns of the row"></dl>
 <p class="small"><code></code></p>
 </aside>"""
@@ -155,7 +156,7 @@ def _figures(analysis: Analysis, pictures: list[Picture]) -> str:
     )
     hint = (
         '<p class="small hint">Point at a mark, or focus a figure and press the arrow keys, for '
-        "the exact row behind it; a click keeps it, Escape lets go.</p>"
+        "the exact row behind it; a click keeps it, Enter goes to it, Escape comes back.</p>"
     )
     return (hint if shown else "") + shown + (
         f'<h3 id="not-drawn">Not drawn</h3><ul>{missing}</ul>' if missing else ""
