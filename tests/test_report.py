@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 from synthetic import Row, Shape, write_study
 
 from pipeline.errors import UserError
-from pipeline.report import markdown, origin, page, summary, tables
+from pipeline.report import markdown, metrics, origin, page, summary, tables
 from pipeline.report.analysis import analyse
 from pipeline.report.build import build
 from pipeline.report.figures import hierarchy, panels, turn
@@ -214,3 +215,20 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, spoil: str) -> 
     assert "dvc repro" in caught.value.problems[0]
     assert [path.name for path in old.parent.iterdir()] == ["index.html"]
     assert old.read_text() == "the older report"
+
+
+def test_a_search_that_ended_early_says_why_and_stopped_trials_are_no_failures(
+    tmp_path: Path,
+) -> None:
+    def stop_one(rows: Tables) -> None:
+        rows["trials"][1].update(status="stopped", reason="below the best of earlier trials")
+
+    why = "no improvement in 12 trials"
+    provenance = {**SMALL.provenance, "ended": {"gsa-C4-absolute-d1-stem": why}}
+    data = write_study(tmp_path, replace(SMALL, provenance=provenance), stop_one)
+    analysis = analyse(load_study(SETTINGS, data))
+    told = [line for line in origin.warnings(analysis) if why in line]
+    assert told and told[0].startswith("The search of ")
+    assert list(metrics.metrics(analysis)["study"]["search_ended"]) == [why]
+    assert tables.failures(analysis).empty
+    assert tables.status_counts(analysis)["trials stopped"].sum() == 1

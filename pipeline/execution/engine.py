@@ -169,7 +169,7 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
     """
     limit = float(resources.trial_timeout_seconds)
     if os.environ.get("GSA_ENGINE") == "in-process":
-        device = "cuda" if resources.gpus_per_trial > 0 else "cpu"
+        device = "cuda" if resources.gpus_per_trial else "cpu"
         return InProcess(device, limit, int(resources.cpus_per_trial))
     check_address()
     from pipeline.execution.ray_engine import RayTune
@@ -178,6 +178,7 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
         slots=resources.workers,
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,
+        memory=int(1e9 * (resources.gigabytes_per_trial or 0)),
         limit=limit,
         patience=float(resources.node_wait_seconds),
         scratch=scratch,

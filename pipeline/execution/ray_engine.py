@@ -68,6 +68,8 @@ class RayTune:
         Tasks at once.
     cpus, gpus : float
         What Ray reserves for each of them.
+    memory : int
+        Bytes of memory that Ray reserves for each; 0 reserves none.
     limit : float
         Seconds a task may take.
     patience : float
@@ -79,6 +81,7 @@ class RayTune:
     slots: int
     cpus: float
     gpus: float
+    memory: int
     limit: float
     patience: float
     scratch: Path
@@ -111,7 +114,8 @@ class RayTune:
         if LOCAL:
             options = {
                 "num_cpus": max(1, ceil(self.slots * self.cpus)),
-                "num_gpus": ceil(self.slots * self.gpus),
+                # As many as there are, where trials use any.
+                "num_gpus": None if self.gpus else 0,
                 "include_dashboard": False,
                 "object_store_memory": 100_000_000 + 2 * size_of(data),
             }
@@ -119,6 +123,11 @@ class RayTune:
         ray._private.utils.set_sigterm_handler = lambda handler: None
         ray.init(address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **options)
         rearm()
+        if LOCAL and self.gpus and not ray.cluster_resources().get("GPU"):
+            raise CannotWork(
+                f"resources.gpus_per_trial is {self.gpus:g}, but Ray finds no GPU here; "
+                "set it to 0, or to auto"
+            )
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         # Deaths of workers are told in our own words, by the desk.
         ray._private.worker._worker_logs_enabled = False
@@ -141,7 +150,9 @@ class RayTune:
         work = [ray.put((function, shared, code_here()))]
         trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
-            tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
+            tune.with_resources(
+                trainable, {"cpu": self.cpus, "gpu": self.gpus, "memory": self.memory}
+            ),
             tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="tune",
