@@ -121,8 +121,13 @@ def test_a_share_of_a_gpu_follows_the_memory_of_trials(monkeypatch: pytest.Monke
         update={"resources": study.resources.model_copy(update={"gpus_per_trial": "auto"})}
     )
     needed = gpu_share.trial_bytes(params, "digits")
-    assert gpu_share.trial_bytes(fake_study.study(group=["C1"], batch_size=80), "digits") > 5 * needed
-    for total, share in [(2 * (gpu_share.SPARE * needed + gpu_share.PROCESS) + 1, 0.5), (None, 0.0)]:
+    assert (
+        gpu_share.trial_bytes(fake_study.study(group=["C1"], batch_size=80), "digits") > 5 * needed
+    )
+    for total, share in [
+        (2 * (gpu_share.SPARE * needed + gpu_share.PROCESS) + 1, 0.5),
+        (None, 0.0),
+    ]:
         monkeypatch.setattr(gpu_share, "device_bytes", lambda total=total: total)
         assert gpu_share.shared(params).resources.gpus_per_trial == share
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")

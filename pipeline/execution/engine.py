@@ -22,6 +22,8 @@ from pipeline.execution.work import (
     timeout_reason,
 )
 
+# Set to anything but 0, it asks a local Ray for its dashboard, which needs `ray[default]`.
+DASHBOARD = "GSA_DASHBOARD"
 # A task whose worker dies is started again this many times: a dead process is the machine's
 # fault until it has happened again and again.
 RESTARTS = 2
