@@ -105,8 +105,12 @@ def configuration(
     architecture = sweep.architecture
     config = {
         **asdict(cell),
-        **architecture.model_dump(),
         "form": own_form(cell.model, architecture.form),
+        "heads": architecture.heads,
+        "window": architecture.window,
+        "window_shape": architecture.window_shape,
+        "encoding": architecture.encoding,
+        "patch_size": architecture.patch_size,
         **DEFAULTS,
         "batch_size": sweep.batch_size,
         "epochs": sweep.epochs,
