@@ -13,7 +13,7 @@ from gsa_core.attend import METHODS, attend_over_group
 from gsa_core.checks import check_choice, check_odd, check_shape, check_sides, check_whole
 from gsa_core.convolution import GroupLinear
 from gsa_core.dropout import OrbitDropout
-from gsa_core.fused import fused_attention, kernel_problem
+from gsa_core.fused import fused_attention, fused_rotation, kernel_problem
 from gsa_core.groups import PointGroup, check_group
 from gsa_core.layout import to_features, to_tokens
 from gsa_core.positional import AbsoluteEncoding
@@ -211,16 +211,17 @@ class _SelfAttention(nn.Module):
         self, tiling: Tiling, query: Tensor, key: Tensor, value: Tensor
     ) -> Float[Tensor, "batch rows cols group channels"]:
         near, weights = tiling.neighbourhood(query)
-        tables = OffsetTables()
+        tables, dtype = OffsetTables(), query.dtype
         if self.relative is not None:
             tables = self.relative(len(near) // 2)
         if self.rotary is not None:
-            query, key = self.rotary(query), self.rotary(key)
+            angles = self.rotary.angles(*tiling.size)
+            query, key = fused_rotation(query, angles), fused_rotation(key, angles)
         key, value = torch.broadcast_tensors(key, value)  # either may differ for each frame g
         query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
         attended = fused_attention(
             query, key, value, tables, near=near, weights=weights, scale=self.scale
-        )
+        ).to(dtype)
         return attended.sum(4).flatten(-2) if query.shape[4] > 1 else attended.flatten(-3)
 
     def _tiles_of_queries(

@@ -23,7 +23,7 @@ def count_parameters(model: nn.Module) -> int:
 
 
 @torch.no_grad()
-def count_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
+def count_flops(model: nn.Module, image_shape: tuple[int, ...]) -> int:
     """Floating-point operations of one image's forward pass, attention included.
 
     Matrix products and convolutions, two operations a multiply-add; elementwise work is not
@@ -32,22 +32,20 @@ def count_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
     Parameters
     ----------
     model
-        A network of this package.
+        A network or a layer of this package.
     image_shape
-        ``(channels, height, width)``.
+        ``(channels, height, width)``, or of a feature map ``(channels, |H|, height, width)``.
     """
-    parameter = next(model.parameters())
-    image = torch.zeros(1, *image_shape, dtype=parameter.dtype, device=parameter.device)
-    training = model.training
-    model.eval()
-    # The fused kernels of some devices are not counted; written as matrix products they are.
+    # On the meta device shapes are followed and nothing is computed. Attention is our operator
+    # there, wherever the network runs; what of it is torch's is counted as matrix products.
+    twin = copy.deepcopy(model).to("meta").eval()
+    image = torch.zeros(1, *image_shape, dtype=next(twin.parameters()).dtype, device="meta")
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        model(image)
-    model.train(training)
+        twin(image)
     return counter.get_total_flops()
 
 
-def count_activations(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
+def count_activations(model: nn.Module, image_shape: tuple[int, ...]) -> int:
     """Bytes that one image's forward pass keeps for its backward pass, in training.
 
     What autograd saves, each piece of memory once, parameters left out: the part of the peak that

@@ -16,7 +16,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -82,6 +82,15 @@ extern "C" struct Problem {
     T *row_grad, *col_grad, *pair_grad, *frame_grad;  // one a batch entry
 };
 
+extern "C" struct Rotation {
+    Int batch, rows, cols, frames, sets, others, heads, d, threads;
+    Int strides[7];
+    const T* tokens;      // of one frame (sets == 1) or of all
+    const T *cos, *sin;   // (row, col, frame, head, pair)
+    T* turned;            // contiguous
+    T *grad, *angle_grad; // the backward pass alone
+};
+
 namespace {
 
 typedef std::vector<T> Buffer;
@@ -123,7 +132,7 @@ class Unit {
             for (Int m = 0; m < p.members; ++m)
                 for (Int r = first_row(i); r < end_row(i); ++r)
                     if (p.near[r - i + p.reach] >= 0) return_scores(m, i, r);
-            return_positions(g, o);
+            return_positions(head, g, o);
             write_row(p.query_grad, query_grad, batch, head, i, g, o, p.scale);
         });
         write_tables(batch, head);
@@ -226,7 +235,7 @@ class Unit {
     }
 
     void score_positions(Int n, Int i, Int g, Int o) {
-        zero(by_row), zero(by_col), zero(by_frame);
+        zero(by_row), zero(by_frame);
         for (Int r = first_row(i); r < end_row(i); ++r) {
             const Int u = r - i + p.reach, near = std::min(p.near[u], p.cols - 1);
             if (near < 0) continue;
@@ -239,10 +248,12 @@ class Unit {
                 score(entry(p.pair_table, (g * offsets + u) * offsets + w, n), to);
             }
         }
-        if (p.col_table)
-            for (Int w = 0; w < offsets; ++w)
-                if (std::abs(w - p.reach) < p.cols)
-                    score(entry(p.col_table, g * offsets + w, n), &by_col[w * stride]);
+        for (Int j = 0; j < p.cols; j += L)
+            for (Int w = first_col(j, p.reach); w <= last_col(j, p.reach); ++w)
+                store(&by_col[(w + p.reach) * stride + j], load(&inside[j + w + L]));
+        for (Int w = 0; p.col_table && w < offsets; ++w)
+            if (std::abs(w - p.reach) < p.cols)
+                score(entry(p.col_table, g * offsets + w, n), &by_col[w * stride]);
         if (p.frame_table)
             for (Int m = 0; m < p.members; ++m)
                 score(entry(p.frame_table, (g * p.own + o) * p.members + m, n), &by_frame[m * stride]);
@@ -253,7 +264,7 @@ class Unit {
     // Score of the queries from column j with the keys of row r at offset (u, w) from them.
     inline V score_at(const V* q, const T* keys, V base, Int u, Int w, Int j) {
         const Int c = j + w - p.reach + L;
-        V s = base + load(&by_col[w * stride + j]) + load(&inside[c]);
+        V s = base + load(&by_col[w * stride + j]);
         if (p.pair_table) s += load(pair(by_pair, u, w) + j);
         else if (p.weights) s += p.weights[u * offsets + w];
 #pragma GCC unroll 16
@@ -411,8 +422,7 @@ class Unit {
         }
     }
 
-    void return_positions(Int g, Int o) {
-        const Int n = head;
+    void return_positions(Int n, Int g, Int o) {
         for (Int u = 0; u < offsets; ++u) {
             if (p.row_table && p.near[u] >= 0)
                 return_entry(entry(p.row_table, g * offsets + u, n), &row_grad[u * stride],
@@ -446,28 +456,96 @@ class Unit {
                 to[((b * entries + e) * p.heads + n) * D + c] = sum(load(x));
             }
     }
-
-   public:
-    Int head = 0;
 };
 
-void run(const Problem& p, bool backward) {
-    const Int units = p.batch * p.heads;
+// Hands out the numbers up to `units` to threads; each calls what its own `prepare` returns.
+template <class Prepare>
+void spread(Int units, Int threads, Prepare prepare) {
     std::atomic<Int> next{0};
     auto work = [&] {
-        Unit unit(p, backward);
-        for (Int at; (at = next++) < units;) {
-            unit.head = at % p.heads;
-            backward ? unit.backward(at / p.heads, unit.head) : unit.forward(at / p.heads, unit.head);
-        }
+        auto body = prepare();
+        for (Int at; (at = next++) < units;) body(at);
     };
     std::vector<std::thread> others;
-    for (Int i = 1; i < std::min(p.threads, units); ++i) others.emplace_back(work);
+    for (Int i = 1; i < std::min(threads, units); ++i) others.emplace_back(work);
     work();
     for (std::thread& thread : others) thread.join();
 }
 
+void run(const Problem& p, bool backward) {
+    spread(p.batch * p.heads, p.threads, [&] {
+        auto unit = std::make_unique<Unit>(p, backward);
+        return [&p, backward, unit = std::move(unit)](Int at) {
+            backward ? unit->backward(at / p.heads, at % p.heads) : unit->forward(at / p.heads, at % p.heads);
+        };
+    });
+}
+
+// Turns pairs (c, c + pairs) of channels by angles of position, frame and head; d_odd is kept.
+struct Turn {
+    const Rotation& p;
+    const Int pairs = p.d / 2;
+
+    const T* in(Int b, Int i, Int j, Int g, Int o, Int n) const {
+        const Int* s = p.strides;
+        return p.tokens + b * s[0] + i * s[1] + j * s[2] + (p.sets == 1 ? 0 : g) * s[3] + o * s[4] + n * s[5];
+    }
+
+    // Calls body(in, offset of the contiguous result, offset of the angles) for every token.
+    template <class Body>
+    void each(Int i, Body body) const {
+        for (Int j = 0; j < p.cols; ++j)
+            for (Int b = 0; b < p.batch; ++b)
+                for (Int g = 0; g < p.frames; ++g)
+                    for (Int o = 0; o < p.others; ++o)
+                        for (Int n = 0; n < p.heads; ++n) {
+                            const Int place = (i * p.cols + j) * p.frames + g;
+                            const Int token = (b * p.rows * p.cols * p.frames + place) * p.others + o;
+                            body(in(b, i, j, g, o, n), (token * p.heads + n) * p.d, (place * p.heads + n) * pairs);
+                        }
+    }
+
+    void forward(Int i) const {
+        each(i, [&](const T* x, Int at, Int angle) {
+            const T *cos = p.cos + angle, *sin = p.sin + angle;
+            T* y = p.turned + at;
+            const Int s = p.strides[6];
+            for (Int c = 0; c < pairs; ++c) {
+                const T first = x[c * s], second = x[(c + pairs) * s];
+                y[c] = first * cos[c] - second * sin[c];
+                y[c + pairs] = first * sin[c] + second * cos[c];
+            }
+            if (p.d % 2) y[p.d - 1] = x[(p.d - 1) * s];
+        });
+    }
+
+    // Here `tokens` are the gradients of the result: they are turned back.
+    void backward(Int i) const {
+        std::fill_n(p.angle_grad + i * p.cols * p.frames * p.heads * pairs, p.cols * p.frames * p.heads * pairs, T(0));
+        each(i, [&](const T* x, Int at, Int angle) {
+            const T *cos = p.cos + angle, *sin = p.sin + angle, *y = p.turned + at;
+            T *grad = p.grad + at, *of_angle = p.angle_grad + angle;
+            for (Int c = 0; c < pairs; ++c) {
+                const T first = x[c], second = x[c + pairs];
+                of_angle[c] += second * y[c] - first * y[c + pairs];
+                grad[c] = first * cos[c] + second * sin[c];
+                grad[c + pairs] = second * cos[c] - first * sin[c];
+            }
+            if (p.d % 2) grad[p.d - 1] = x[p.d - 1];
+        });
+    }
+};
+
+void run(const Rotation& p, bool backward) {
+    const Turn turn{p};
+    spread(p.rows, p.threads, [&] {
+        return [&](Int i) { backward ? turn.backward(i) : turn.forward(i); };
+    });
+}
+
 }  // namespace
 
+extern "C" void rotation_forward(const Rotation* problem) { run(*problem, false); }
+extern "C" void rotation_backward(const Rotation* problem) { run(*problem, true); }
 extern "C" void attention_forward(const Problem* problem) { run(*problem, false); }
 extern "C" void attention_backward(const Problem* problem) { run(*problem, true); }

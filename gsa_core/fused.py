@@ -8,17 +8,19 @@ what a step keeps for its backward pass is queries, keys, values and the result.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from gsa_core.compiled import load_library, why_not
 from gsa_core.relative import OffsetTables
 
-__all__ = ["fused_attention", "kernel_problem"]
+__all__ = ["fused_attention", "fused_rotation", "kernel_problem"]
 
 SOURCE = Path(__file__).with_name("fused.cpp")
 WIDEST = 512  # channels a head
@@ -37,6 +39,20 @@ _GRADIENTS = (
     "out_grad", "query_grad", "key_grad", "value_grad",
     "row_grad", "col_grad", "pair_grad", "frame_grad",
 )  # fmt: skip
+
+
+_TURN_SIZES = ("batch", "rows", "cols", "frames", "sets", "others", "heads", "d", "threads")
+_TURN_POINTERS = ("tokens", "cos", "sin", "turned", "grad", "angle_grad")
+
+
+class _Rotation(ctypes.Structure):
+    """The structure of that name in `fused.cpp`."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in _TURN_SIZES),
+        ("strides", ctypes.c_int64 * 7),
+        *((name, ctypes.c_void_p) for name in _TURN_POINTERS),
+    )
 
 
 def _problem_type(number: type) -> type[ctypes.Structure]:
@@ -68,6 +84,8 @@ def kernel_problem(device: str, dtype: torch.dtype, head_dim: int) -> str:
     that is asked for: under ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``. Exported programs
     hold torch's operators alone.
     """
+    if device == "meta":  # nothing is computed there but shapes
+        return ""
     if device != "cpu":
         return f"it is for the CPU, and the tensors are on {device}"
     if dtype not in _NUMBERS and dtype not in _HALVES:
@@ -162,9 +180,6 @@ def _call(
     gradients: dict[str, Tensor],
 ) -> None:
     """Run one of the two functions of the library."""
-    library = _library(query.dtype, query.shape[-1])
-    if library is None:
-        raise RuntimeError(f"method: got 'kernel'; no kernel could be built: {why_not(SOURCE)}")
     batch, rows, cols, frames, own, heads, d = query.shape
     reaches = (ctypes.c_int64 * len(near))(*near)
     kept = [None if x is None else x.contiguous() for x in (*tables, weights)]
@@ -177,7 +192,66 @@ def _call(
         ctypes.cast(reaches, ctypes.c_void_p), scale, out.data_ptr(), lse.data_ptr(),
         *(x.data_ptr() if x.numel() else None for x in gradients.values()),
     )  # fmt: skip
-    getattr(library, f"attention_{which}")(ctypes.byref(problem))
+    _run(f"attention_{which}", query, problem)
+
+
+def _turn_forward(tokens: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    turned, cos, sin = _empty_turned(tokens, angles)
+    torch.cos(angles, out=cos), torch.sin(angles, out=sin)
+    _turn("forward", tokens, cos, sin, turned, None, None)
+    return turned, cos, sin
+
+
+def _turn_backward(
+    turned_grad: Tensor, turned: Tensor, cos: Tensor, sin: Tensor
+) -> tuple[Tensor, Tensor]:
+    grad, angle_grad = torch.empty_like(turned), torch.empty_like(cos)
+    _turn("backward", turned_grad.contiguous(), cos, sin, turned, grad, angle_grad)
+    return grad, angle_grad
+
+
+def _empty_turned(tokens: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    batch, rows, cols, _, others, heads, d = tokens.shape
+    turned = tokens.new_empty((batch, rows, cols, angles.shape[2], others, heads, d))
+    return turned, tokens.new_empty(angles.shape), tokens.new_empty(angles.shape)
+
+
+def _turn(
+    which: str,
+    tokens: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    turned: Tensor,
+    grad: Tensor | None,
+    angle_grad: Tensor | None,
+) -> None:
+    batch, rows, cols, sets, others, heads, d = tokens.shape
+    frames = turned.shape[3]
+    pointers = (tokens, cos, sin, turned, grad, angle_grad)
+    problem = _Rotation(
+        batch, rows, cols, frames, sets, others, heads, d, torch.get_num_threads(),
+        (ctypes.c_int64 * 7)(*tokens.stride()),
+        *(None if x is None else x.data_ptr() for x in pointers),
+    )  # fmt: skip
+    _run(f"rotation_{which}", tokens, problem)
+
+
+def _run(name: str, tokens: Tensor, problem: ctypes.Structure) -> None:
+    """Call a function of the library that is for such tokens."""
+    library = _library(tokens.dtype, tokens.shape[-1])
+    if library is None:
+        raise RuntimeError(f"method: got 'kernel'; no kernel could be built: {why_not(SOURCE)}")
+    getattr(library, name)(ctypes.byref(problem))
+
+
+def _keep_turned(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.shared = inputs[0].shape[3] < output[0].shape[3]
+    ctx.save_for_backward(*output)
+
+
+def _turn_gradients(ctx: Any, turned_grad: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
+    grad, angle_grad = torch.ops.gsa_core.rotation_backward(turned_grad, *ctx.saved_tensors)
+    return (grad.sum(3, keepdim=True) if ctx.shared else grad), angle_grad
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -202,6 +276,13 @@ _LIBRARY.define(f"attention({_ARGUMENTS}) -> (Tensor, Tensor)")
 _LIBRARY.define(
     f"attention_backward(Tensor out_grad, {_ARGUMENTS}, Tensor out, Tensor lse) -> Tensor[]"
 )
+_LIBRARY.define("rotation(Tensor tokens, Tensor angles) -> (Tensor, Tensor, Tensor)")
+_LIBRARY.define(
+    "rotation_backward(Tensor turned_grad, Tensor turned, Tensor cos, Tensor sin)"
+    " -> (Tensor, Tensor)"
+)
+_LIBRARY.impl("rotation", _turn_forward, "CPU")
+_LIBRARY.impl("rotation_backward", _turn_backward, "CPU")
 _LIBRARY.impl("attention", _forward, "CPU")
 _LIBRARY.impl("attention_backward", _backward, "CPU")
 torch.library.register_fake(
@@ -217,6 +298,54 @@ torch.library.register_fake(
 torch.library.register_autograd(
     "gsa_core::attention", _gradients, setup_context=_keep, lib=_LIBRARY
 )
+
+
+torch.library.register_fake("gsa_core::rotation", _empty_turned, lib=_LIBRARY)
+torch.library.register_fake(
+    "gsa_core::rotation_backward",
+    lambda turned_grad, turned, cos, sin: (torch.empty_like(turned), torch.empty_like(cos)),
+    lib=_LIBRARY,
+)
+torch.library.register_autograd(
+    "gsa_core::rotation", _turn_gradients, setup_context=_keep_turned, lib=_LIBRARY
+)
+
+
+@register_flop_formula(torch.ops.gsa_core.attention)
+def _flops(
+    query: Sequence[int],
+    key: Sequence[int],
+    value: Sequence[int],
+    rows: Sequence[int] | None,
+    cols: Sequence[int] | None,
+    pairs: Sequence[int] | None,
+    frames: Sequence[int] | None,
+    weights: Sequence[int] | None,
+    near: list[int],
+    scale: float,
+    out_shape: Any = None,
+) -> int:
+    """Operations of one pass, two a multiply-add, from the shapes of the arguments."""
+    batch, height, width, group, own, heads, d = query
+    reach = len(near) // 2
+    seen = sum(
+        max(height - abs(row), 0) * sum(max(width - abs(col), 0) for col in range(-far, far + 1))
+        for row, far in zip(range(-reach, reach + 1), near, strict=True)
+    )
+    entries = sum(table[1] for table in (rows, cols) if table is not None)
+    entries += frames[2] if frames is not None else 0
+    spatial = height * width * entries + (seen if pairs is not None else 0)
+    return 2 * d * batch * group * own * heads * (2 * key[4] * seen + spatial)
+
+
+def fused_rotation(
+    tokens: Float[Tensor, "batch rows cols frames others heads head_dim"],
+    angles: Float[Tensor, "rows cols group heads pairs"],
+) -> Float[Tensor, "batch rows cols group others heads head_dim"]:
+    """Turn pairs of channels by angles, as `gsa_core.rotary.RotaryEncoding` does; in 32 bits."""
+    dtype = _NUMBERS.get(tokens.dtype, torch.float32)
+    turned, _, _ = torch.ops.gsa_core.rotation(tokens.to(dtype), angles.to(dtype).contiguous())
+    return turned
 
 
 def fused_attention(

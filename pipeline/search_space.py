@@ -58,14 +58,19 @@ def cells(params: Any) -> list[Cell]:
     return [Cell(*values) for values in distinct_cells(params)]
 
 
-def distributions(space: Mapping[str, Any], model: str = "gsa") -> dict[str, BaseDistribution]:
-    """Turn the study's search space into Optuna's distributions, in order of name.
+def distributions(space: Mapping[str, Any], cell: Cell) -> dict[str, BaseDistribution]:
+    """Turn what the study searches in a cell into Optuna's distributions, in order of name.
 
     The order decides which random draw goes to which hyperparameter, so it does not follow the
     order of lines in a file. What a model does not have is not searched.
     """
-    own = sorted(set(space) - MODEL_KINDS[model].lacks)
-    return {name: _distribution(name, space[name]) for name in own}
+    own = sorted(set(space) - MODEL_KINDS[cell.model].lacks)
+    return {name: _distribution(name, space[name]) for name in own if holds(space[name], cell)}
+
+
+def holds(domain: Any, cell: Cell) -> bool:
+    """Whether a hyperparameter is one of a cell: whether its `when` names the cell's values."""
+    return all(getattr(cell, axis) in values for axis, values in domain.when.items())
 
 
 def _distribution(name: str, values: Any) -> BaseDistribution:
@@ -112,6 +117,7 @@ def configuration(
         "encoding": architecture.encoding,
         "patch_size": architecture.patch_size,
         **DEFAULTS,
+        "augment": sweep.augment,
         "batch_size": sweep.batch_size,
         "epochs": sweep.epochs,
         "seed": sweep.seed,

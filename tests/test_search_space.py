@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 from fake_study import FakeData, study
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.parameters.model_kinds import MODEL_KINDS
@@ -32,9 +33,14 @@ def searched() -> Params:
     return params
 
 
+def space_of(params: Params) -> dict[str, BaseDistribution]:
+    """What is searched in the first cell."""
+    return distributions(params.sweep.search_space, cells(params)[0])
+
+
 def run_in_order(sampler: str, seed: int, count: int, parallel: int, shuffle: int) -> list[Any]:
     """Propose and finish trials with `parallel` of them running, finishing in any order."""
-    proposer = Proposer(sampler, seed, "cell", distributions(searched().sweep.search_space))
+    proposer = Proposer(sampler, seed, "cell", space_of(searched()))
     draw, trials, running = random.Random(shuffle), [], []
     while len(trials) < count or running:
         needed = trials[: proposer.needed(len(trials))]
@@ -55,7 +61,7 @@ def trial_of(proposer: Proposer, params: dict[str, Any], state: TrialState) -> F
     return create_trial(state=state, value=value, params=params, distributions=proposer.space)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes"])
 def test_the_same_seed_proposes_the_same_whatever_finishes_first(sampler: str) -> None:
     count = 2 * GENERATION + 3
     one_by_one = run_in_order(sampler, 0, count, parallel=1, shuffle=0)
@@ -70,15 +76,15 @@ def test_no_proposal_comes_twice() -> None:
 
 
 def test_cells_draw_differently() -> None:
-    space = distributions(searched().sweep.search_space)
+    space = space_of(searched())
     one, other = (Proposer("random", 0, name, space).propose(0, []) for name in ("one", "other"))
     assert one != other
 
 
 def test_distributions_do_not_follow_the_order_of_lines() -> None:
-    space = searched().sweep.search_space
+    space, cell = searched().sweep.search_space, cells(searched())[0]
     backwards = dict(reversed(space.items()))
-    assert list(distributions(space).items()) == list(distributions(backwards).items())
+    assert list(distributions(space, cell).items()) == list(distributions(backwards, cell).items())
 
 
 def test_cells_are_all_combinations_in_order() -> None:
@@ -90,7 +96,7 @@ def test_cells_are_all_combinations_in_order() -> None:
 def test_a_configuration_is_flat_and_whole() -> None:
     params = searched()
     cell = cells(params)[0]
-    sampled = Proposer("random", 0, cell.name, distributions(params.sweep.search_space))
+    sampled = Proposer("random", 0, cell.name, space_of(params))
     config = configuration(cell, sampled.propose(0, []), params, FakeData())
     assert json.loads(json.dumps(config)) == config
     expected = (
@@ -169,9 +175,9 @@ def test_a_model_gets_what_it_has_and_nothing_else(model: str) -> None:
     }
     named = {{"num_heads": "heads"}.get(name, name) for name in MODELS[model][1]}
     assert kind.lacks == architecture - named
-    space = distributions(params.sweep.search_space, model)
-    assert set(space) == {"learning_rate", "feedforward_ratio"} - kind.lacks
     (cell,) = cells(params)
+    space = distributions(params.sweep.search_space, cell)
+    assert set(space) == {"learning_rate", "feedforward_ratio"} - kind.lacks
     config = configuration(cell, {"learning_rate": 0.003}, params, FakeData(image_size=12))
     assert all(config[name] is None for name in kind.lacks - {"channels"})
     if kind.width_is_fixed:

@@ -24,7 +24,7 @@ def image_size(params: Params, dataset: str) -> int | None:
     found = params.prepare.sources.get(dataset)
     if found is not None:
         return found.size
-    return SOURCES[dataset].image_size if dataset in SOURCES else None
+    return SOURCES[dataset].image_size // params.prepare.shrink if dataset in SOURCES else None
 
 
 def token_grid(image_size: int, tokens: str, patch_size: int | None = None) -> int:

@@ -16,7 +16,15 @@ from pipeline.parameters.value_kinds import Kind, Number, Whole, nearest
 if TYPE_CHECKING:
     from pipeline.params import Interval, Params
 
-__all__ = ["SEARCHABLE", "broken_rules", "count_cells"]
+__all__ = [
+    "AXES",
+    "CONSTRAINED",
+    "GENERATION",
+    "OBJECTIVES",
+    "SEARCHABLE",
+    "broken_rules",
+    "count_cells",
+]
 
 # What a trial may sample, and which values make sense.
 SEARCHABLE: dict[str, Kind] = {
@@ -30,6 +38,13 @@ SEARCHABLE: dict[str, Kind] = {
     "label_smoothing": Number(0, 1, below=True),
 }
 
+# The axes of a cell, what a trial may be judged by, and what may be bounded.
+AXES = ("model", "group", "positional", "depth", "tokens")
+OBJECTIVES = ("accuracy", "invariance_error", "params", "flops", "seconds")
+CONSTRAINED = ("params", "flops", "seconds", "peak_memory_bytes")
+# No decision looks at the trials of its own generation; `pipeline.search.proposals` has them.
+GENERATION = 10
+
 # Keys of an own source that mean something for one kind alone.
 ONLY_OF = {
     "group_pattern": "folder",
@@ -40,6 +55,7 @@ ONLY_OF = {
 
 MAX_TRIALS = 1_000_000
 MIN_TRAIN_FRACTION = 0.1
+MIN_SIZE = 4  # pixels of height and width
 
 
 def count_cells(params: Params) -> int:
@@ -53,10 +69,14 @@ def broken_rules(params: Params) -> Iterator[Problem]:
         _datasets,
         _own_sources,
         _fewer_images,
+        _shrink,
         _splits,
         *MODEL_RULES,
         _search_space,
         _grid,
+        _when,
+        _stopping,
+        _objectives,
         _seeds,
         _baseline,
         _size,
@@ -100,6 +120,19 @@ def _fewer_images(params: Params) -> Iterator[Problem]:
             f"got {prepare.images_per_class} beside train_fraction {prepare.train_fraction:g}",
             "one of the two",
         )
+
+
+def _shrink(params: Params) -> Iterator[Problem]:
+    factor = params.prepare.shrink
+    for name in params.prepare.datasets:
+        size = SOURCES[name].image_size if name in SOURCES else factor
+        if size % factor or size // factor < MIN_SIZE <= size:
+            found = [k for k in range(1, size // MIN_SIZE + 1) if size % k == 0]
+            yield Problem(
+                ("prepare", "shrink"),
+                f"got {factor}, but {name} has {size}x{size} pixels",
+                f"one of {', '.join(map(str, found))}",
+            )
 
 
 def _splits(params: Params) -> Iterator[Problem]:
@@ -157,6 +190,59 @@ def _grid(params: Params) -> Iterator[Problem]:
     if sweep.trials_per_cell > size:
         fault = f"got {sweep.trials_per_cell}, but the grid of sweep.search_space has {size} points"
         yield Problem(("sweep", "trials_per_cell"), fault, f"up to {size} with sampler: grid")
+
+
+def _when(params: Params) -> Iterator[Problem]:
+    """Conditions name what the study has, and leave no cell without a width or heads."""
+    for name, domain in params.sweep.search_space.items():
+        path: KeyPath = ("sweep", "search_space", name, "when")
+        if name in ("channels", "heads") and domain.when:
+            yield Problem(path, "some cells would have none", f"no condition on {name}")
+        for axis, values in domain.when.items():
+            known = getattr(params.sweep, axis)
+            for index, value in enumerate(values):
+                if value not in known:
+                    fault = f"got {value!r}, which no cell of the study has"
+                    accepts = f"what sweep.{axis} lists: {', '.join(map(str, known))}"
+                    meant = nearest(value, [str(one) for one in known])
+                    yield Problem((*path, axis, index), fault, accepts, meant)
+
+
+def _stopping(params: Params) -> Iterator[Problem]:
+    """Where trials are to be stopped, some can be."""
+    sweep, path = params.sweep, ("sweep", "stopping", "reduction")
+    if sweep.stopping.reduction is None:
+        return
+    fault = f"got {sweep.stopping.reduction}"
+    if sweep.trials_per_cell <= GENERATION:
+        yield Problem(
+            path,
+            f"{fault}, but the first {GENERATION} trials of a cell are never stopped",
+            f"null, or a number with trials_per_cell above {GENERATION}",
+        )
+    if sweep.stopping.min_epochs >= sweep.epochs:
+        yield Problem(
+            ("sweep", "stopping", "min_epochs"),
+            f"got {sweep.stopping.min_epochs}, but a trial has {sweep.epochs} epochs",
+            f"a whole number below {sweep.epochs}",
+        )
+    if len(sweep.objectives) > 1:
+        yield Problem(
+            path,
+            f"{fault} beside several objectives, but stopping looks at accuracy alone",
+            "null with several objectives",
+        )
+
+
+def _objectives(params: Params) -> Iterator[Problem]:
+    """Accuracy comes first; an evolution strategy knows no second."""
+    sweep, path = params.sweep, ("sweep", "objectives")
+    if sweep.objectives[0] != "accuracy":
+        fault = f"got {sweep.objectives[0]!r} first"
+        yield Problem((*path, 0), fault, "accuracy first, then any others", "accuracy")
+    if sweep.sampler == "cmaes" and len(sweep.objectives) > 1:
+        fault = f"got {len(sweep.objectives)} objectives with sampler: cmaes"
+        yield Problem(path, fault, "[accuracy] with sampler: cmaes, or sampler: tpe")
 
 
 def _interval(path: KeyPath, domain: Interval, whole: bool) -> Iterator[Problem]:

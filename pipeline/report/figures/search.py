@@ -28,6 +28,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
     trials = analysis.trials
     scores = trials["validation_accuracy"].to_numpy(dtype=np.float64, na_value=np.nan)
     trials = trials[(trials["status"] == "completed") & np.isfinite(scores)]
+    trials = trials[trials["feasible"].ne(False)]
     if trials.empty or trials.groupby("id").size().max() < 2:
         return pd.DataFrame()
     columns = ["id", "label", *SETTING, "depth", "group", "positional", "trial",
