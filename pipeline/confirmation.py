@@ -39,6 +39,7 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
         layer_images=payload["layer_images"],
         features=payload["features"],
     )
+    measures.run["train_images"] = len(dataset.train)
     state = {name: tensor.cpu().contiguous() for name, tensor in outcome.model.state_dict().items()}
     return {
         **value,

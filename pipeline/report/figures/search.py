@@ -66,6 +66,7 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
         handles = [style.dash_handle(f"{depth}", place) for place, depth in enumerate(depths)]
         style.legend(figure, ("Depth", handles))
     style.note(figure, [
+        *panels.lost_notes(analysis.cells),
         "As observed, one search a cell: no band, because the trials of an adaptive search are "
         "not independent draws.",
     ])  # fmt: skip
