@@ -25,7 +25,7 @@ __all__ = [
 # Raise it whenever a column appears, goes, or changes its type or meaning.
 SCHEMA_VERSION = 3
 
-STATUSES = ("completed", "failed", "diverged", "timeout")
+STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
 
 _TYPES = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
 
@@ -35,8 +35,9 @@ _OUTCOME = (
     "params flops; float: seconds; int: peak_memory_bytes; text: device"
 )
 _CONFIGURATION = (
-    "text: form; int: window heads; text: encoding; int: channels; float: feedforward_ratio "
-    "dropout learning_rate weight_decay label_smoothing; int: batch_size; text: configuration"
+    "text: form; int: window heads; text: window_shape encoding; int: patch_size channels; "
+    "float: feedforward_ratio dropout attention_dropout learning_rate weight_decay "
+    "label_smoothing; int: batch_size batch_parts; text: configuration"
 )
 _MEASURES = (
     "float: tuned_validation_accuracy test_accuracy test_accuracy_quarter_turned "
@@ -56,9 +57,16 @@ def _schema(table: str, key: str, *columns: str) -> pa.Schema:
     return pa.schema(fields, metadata={"table": table, "key": key})
 
 
-# One row a sampled configuration of a cell.
+# One row a sampled configuration of a cell. `feasible` is null without constraints; `pareto` is
+# whether no other trial of the cell is better in one of the study's objectives and as good in all.
 TRIALS = _schema(
-    "trials", "study dataset cell trial", _CELL, "int: trial seed", _OUTCOME, _CONFIGURATION
+    "trials",
+    "study dataset cell trial",
+    _CELL,
+    "int: trial seed",
+    _OUTCOME,
+    "float: validation_invariance_error; bool: feasible pareto",
+    _CONFIGURATION,
 )
 # One row an epoch of a trial (stage "sweep") or of a run (stage "confirm").
 EPOCHS = _schema(

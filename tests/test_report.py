@@ -173,7 +173,7 @@ def test_without_the_baseline_nothing_is_compared(tmp_path: Path) -> None:
     analysis = analysis_of(tmp_path, SMALL, baseline={"group": "C2", "positional": "none"})
     assert analysis.comparisons.empty
     assert "No comparison" in markdown.report(analysis, [])
-    assert "No comparison" in page.page(analysis, [], {})
+    assert "No comparison" in page.page(analysis, [])
 
 
 def test_absent_tables_are_named_on_the_page(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_absent_tables_are_named_on_the_page(tmp_path: Path) -> None:
     (data / "confirm" / "digits" / "angles.parquet").unlink()
     analysis = analyse(load_study(SETTINGS, data))
     assert analysis.study.absent == ["confirm/digits/angles.parquet", "confirm/hierarchy.parquet"]
-    assert "confirm/hierarchy.parquet" in page.page(analysis, [], {})
+    assert "confirm/hierarchy.parquet" in page.page(analysis, [])
     assert hierarchy.table(analysis).empty
     assert turn.table(analysis).empty
 

@@ -66,4 +66,4 @@ def as_html(analysis: Analysis) -> str:
         f"<dt>{html.text(heading)}</dt><dd>{html.text(paragraph)}</dd>"
         for heading, paragraph in entries(analysis)
     )
-    return f'<h2 id="method">How to read this</h2><dl class="method">{items}</dl>'
+    return f'<dl class="method">{items}</dl>'
