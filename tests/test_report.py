@@ -114,7 +114,7 @@ def test_all_failed_is_a_page_that_says_so(tmp_path: Path) -> None:
     assert "OSError: &lt;b&gt;boom&lt;/b&gt;" in page
     # The hierarchy needs no run; nothing else may be drawn.
     figures = tmp_path / "reports" / "figures"
-    assert {path.stem for path in figures.iterdir()} == {"hierarchy"}
+    assert {path.stem for path in figures.iterdir()} == {"hierarchy", "effort"}
 
 
 def analysis_of(root: Path, shape: Shape, change: object = None, **settings: object):
