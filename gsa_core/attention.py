@@ -12,16 +12,19 @@ from torch import Tensor, nn
 from gsa_core.attend import METHODS, attend_over_group
 from gsa_core.convolution import GroupLinear
 from gsa_core.dropout import OrbitDropout
+from gsa_core.fused import fused_attention, fused_rotation, kernel_problem
 from gsa_core.groups import PointGroup
 from gsa_core.layout import to_features, to_tokens
 from gsa_core.positional import AbsoluteEncoding
 from gsa_core.published import PublishedFunction, PublishedTable
 from gsa_core.relative import (
     FrameOffsets,
+    OffsetTables,
     PositionalScores,
     RadialFunction,
     RelativeFunction,
     RelativeTable,
+    positional_scores,
 )
 from gsa_core.rotary import RotaryEncoding
 from gsa_core.tiling import WINDOW_SHAPES, Tiling
@@ -165,11 +168,13 @@ class _SelfAttention(nn.Module):
         shared = self.form in ("joint", "published")  # keys lie in every frame
         key, value = (x.unsqueeze(3 if shared else 4) for x in (key, value))
         value = self.dropout(value)
+        if self._takes_kernel(query):
+            return self._attend_by_kernel(tiling, query, key, value)
         own = query.shape[4]
         scores = PositionalScores()
         if self.relative is not None:
-            asking = self._tiles_of_queries(tiling, query)
-            scores = self.relative(asking, tiling.offsets(query.device))
+            asking, offsets = self._tiles_of_queries(tiling, query), tiling.offsets(query.device)
+            scores = positional_scores(asking, self.relative(offsets.farthest), offsets)
         if self.rotary is not None:
             query, key = self.rotary(query), self.rotary(key)
         query = self._tiles_of_queries(tiling, query)
@@ -179,6 +184,34 @@ class _SelfAttention(nn.Module):
             query, key, value, scores, mask, scale=self.scale, method=self.method
         )
         return tiling.join(attended.unflatten(1, (-1, own)).sum(2))
+
+    def _takes_kernel(self, query: Tensor) -> bool:
+        """Whether our own operator computes this; says why not, if it was asked to."""
+        if self.method in ("torch", "written_out"):
+            return False
+        problem = kernel_problem(query.device.type, query.dtype, query.shape[-1])
+        if self.rotary is not None and self.form in ("joint", "published"):
+            problem = "rotary positions beside a table of group offsets are not in it"
+        if problem and self.method == "kernel":
+            raise ValueError(f"method: got 'kernel'; {problem}")
+        return not problem
+
+    def _attend_by_kernel(
+        self, tiling: Tiling, query: Tensor, key: Tensor, value: Tensor
+    ) -> Float[Tensor, "batch rows cols group channels"]:
+        near, weights = tiling.neighbourhood(query)
+        tables, dtype = OffsetTables(), query.dtype
+        if self.relative is not None:
+            tables = self.relative(len(near) // 2)
+        if self.rotary is not None:
+            angles = self.rotary.angles(*tiling.size)
+            query, key = fused_rotation(query, angles), fused_rotation(key, angles)
+        key, value = torch.broadcast_tensors(key, value)  # either may differ for each frame g
+        query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
+        attended = fused_attention(
+            query, key, value, tables, near=near, weights=weights, scale=self.scale
+        ).to(dtype)
+        return attended.sum(4).flatten(-2) if query.shape[4] > 1 else attended.flatten(-3)
 
     def _tiles_of_queries(
         self, tiling: Tiling, query: Tensor
@@ -222,7 +255,9 @@ class LiftingSelfAttention(_SelfAttention):
     head_dim
         Channels a head, if not ``ceil(out_channels / num_heads)``.
     method
-        ``"auto"`` (fused kernels) or ``"written_out"`` (all scores in memory); equal to rounding.
+        ``"kernel"`` (our own operator, for the CPU, see `gsa_core.fused`), ``"torch"`` (torch's
+        fused attention), ``"written_out"`` (all scores in memory), or ``"auto"``: the kernel where
+        it can be had, else torch. All are equal to rounding.
 
     Raises
     ------

@@ -69,9 +69,11 @@ def equivariance_error(
     >>> equivariance_error(layer, torch.randn(1, 1, 5, 5, dtype=torch.float64), group, 1) < 1e-12
     True
     """
-    expected = action(group, element, function(x))
-    error = (function(action(group, element, x)) - expected).norm()
-    return (error / expected.norm()).item()
+    return _relative(function(action(group, element, x)), action(group, element, function(x)))
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    return ((found - expected).norm() / expected.norm()).item()
 
 
 def assert_equivariant(
@@ -129,9 +131,11 @@ def layer_errors(
     """
     errors, x = {}, image
     for name, layer in layers.items():
+        y = layer(x)
         for element in elements:
-            errors[name, element] = equivariance_error(layer, x, group, element, _act_on_any)
-        x = layer(x)
+            moved = layer(_act_on_any(group, element, x))
+            errors[name, element] = _relative(moved, _act_on_any(group, element, y))
+        x = y
     return errors
 
 

@@ -77,7 +77,7 @@ def build_model(
     dropout: float = 0.0,
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 1.0,
-    patch_size: int = 4,
+    patch_size: int | None = None,
     window_shape: str = "auto",
     attention_dropout: float = 0.0,
     reduction: str = "mean",
@@ -101,8 +101,10 @@ def build_model(
     in_channels, num_classes, image_size
         What the data are; one number means a square image.
     tokens
-        ``"stem"`` (two group convolutions and a pooling), ``"patch"`` of `patch_size`, ``"trunk"``
-        (`depth` group convolutions and two poolings) or ``"pixel"`` (costly).
+        ``"stem"`` (a few group convolutions and poolings), ``"patch"``, ``"trunk"`` (`depth` group
+        convolutions and two poolings) or ``"pixel"`` (costly).
+    patch_size
+        Pixels to a token along each side, of a patch (4 unless told) or a stem (2 unless told).
     form
         ``"framewise"``, ``"joint"`` or ``"published"`` attention.
     channels, num_heads, feedforward_ratio

@@ -99,7 +99,7 @@ class GroupTransformer(nn.Module):
     positional
         ``none``, ``absolute`` (added once to the tokens) or ``relative`` (in every block).
     tokens
-        ``pixel``, ``patch`` of `patch_size`, ``stem``, or ``trunk`` of `depth` convolutions.
+        ``pixel``, ``patch`` or ``stem`` of `patch_size`, or ``trunk`` of `depth` convolutions.
     channels, num_heads, form, window, window_shape, encoding, feedforward_ratio, dropout, \
     attention_dropout
         As in the layers.
@@ -126,7 +126,7 @@ class GroupTransformer(nn.Module):
         dropout: float,
         mean: Sequence[float],
         std: Sequence[float],
-        patch_size: int = 4,
+        patch_size: int | None = None,
         window_shape: str = "auto",
         attention_dropout: float = 0.0,
     ) -> None:

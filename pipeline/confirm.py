@@ -10,9 +10,11 @@ from typing import Any
 from pipeline import errors, records, tables
 from pipeline.confirmation import run_confirmation
 from pipeline.datasets import load_dataset
+from pipeline.execution.checkpoints import checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
-from pipeline.execution.stage import StageFailed, in_memory, run_stage
+from pipeline.execution.same_code import TRAINING
+from pipeline.execution.stage import StageFailed, run_stage
 from pipeline.execution.state import source_digest, state_folder, versions
 from pipeline.execution.work import Task, WorkFunction
 from pipeline.params import Params
@@ -25,8 +27,7 @@ PREPARED, SWEPT, CONFIRMED = Path("data/prepare"), Path("data/sweep"), Path("dat
 SPLITS = ("train", "validation", "test", "test_turned")
 # The code that decides what comes of a run.
 CODE = (
-    "gsa_core",
-    "pipeline/training.py",
+    *TRAINING,
     "pipeline/confirmation.py",
     "pipeline/measuring",
 )
@@ -94,14 +95,15 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     ]
     tasks.append((HIERARCHY, hierarchy))
     progress = progress_of(params, tasks)
-    store = RunStore(state_folder("confirm", {"code": source_digest(CODE), **versions()}) / "runs")
-    source = ConfirmSource(tasks, store, progress)
+    folder = state_folder("confirm", {"code": source_digest(CODE), **versions()})
+    checkpoints = checkpoints_of(params.resources.storage, folder)
+    source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
     progress.say(
         f"{len(runs)} runs, {params.resources.workers} at once; "
         f"{progress.done} of {progress.total} tasks done before"
     )
     if not source.exhausted:
-        data = {name: in_memory(load_dataset(PREPARED / name, SPLITS)) for name in cards}
+        data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in cards}
         with progress:
             engine.run(function, source, data, progress.tick)
     write(params, runs, planned, source.results, cards)

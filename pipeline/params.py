@@ -8,10 +8,18 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 
 from pipeline.errors import UserError
+from pipeline.parameters.model_kinds import MODEL_KINDS
 from pipeline.parameters.problems import Problem, explain
 from pipeline.parameters.strict_yaml import read_yaml
-from pipeline.parameters.study_rules import SEARCHABLE, broken_rules
+from pipeline.parameters.study_rules import (
+    AXES,
+    CONSTRAINED,
+    OBJECTIVES,
+    SEARCHABLE,
+    broken_rules,
+)
 from pipeline.parameters.value_kinds import (
+    AxisValue,
     Either,
     Flag,
     GroupName,
@@ -27,6 +35,7 @@ from pipeline.parameters.value_kinds import (
 __all__ = [
     "Architecture",
     "Baseline",
+    "Budget",
     "Choices",
     "Confirm",
     "Interval",
@@ -35,6 +44,7 @@ __all__ = [
     "Prepare",
     "Report",
     "Resources",
+    "Stopping",
     "Sweep",
     "load_params",
 ]
@@ -43,7 +53,9 @@ __all__ = [
 Seed = Annotated[int, Whole(0, 2**32 - 1)]
 Fraction = Annotated[float, Number(0, 1, above=True, below=True)]
 
-POSITIONAL = OneOf(("none", "absolute", "relative"))
+Bound = Annotated[float, Number(0, 1e18, above=True)]
+
+POSITIONAL = OneOf(("none", "absolute", "relative", "radial", "rotary"))
 
 
 class Section(BaseModel):
@@ -88,6 +100,8 @@ class Prepare(Section):
     )
     # About so many test images, drawn once: for a study that only has to be quick.
     test_images: Annotated[int | None, OrNull(Whole(1, 10**9), "all of them")] = None
+    # So many times smaller in height and width, after turning; own sources have a size instead.
+    shrink: Annotated[int, Whole(1, 64)] = 1
     # Whether splits that a source gives may share images; the card counts them either way.
     allow_leaks: Annotated[bool, Flag()] = False
     sources: dict[Annotated[str, Word()], OwnSource] = {}
@@ -96,10 +110,17 @@ class Prepare(Section):
 class Architecture(Section):
     """What all cells have in common."""
 
-    form: Annotated[str, OneOf(("framewise", "joint"))]
+    form: Annotated[str, OneOf(("framewise", "joint", "published"))]
     heads: Annotated[int | None, OrNull(Whole(1, 64), "searched")]
     window: Annotated[int | None, OrNull(Whole(1, 255), "global attention")]
     encoding: Annotated[str, OneOf(("auto", "table", "continuous"))]
+    window_shape: Annotated[str, OneOf(("auto", "square", "disc", "soft_disc"))] = "auto"
+    # Pixels to a token along each side, of the tokens `patch` and `stem`.
+    patch_size: Annotated[int | None, OrNull(Whole(1, 1024), "4 for patches, 2 for stems")] = None
+
+
+# Which cells have a hyperparameter, by axis; all of them without it.
+When = dict[Annotated[str, OneOf(AXES)], Annotated[tuple[str | int, ...], Several(AxisValue())]]
 
 
 class Interval(Section):
@@ -109,12 +130,14 @@ class Interval(Section):
     high: Annotated[float, Number(-1e9, 1e9)]
     log: Annotated[bool, Flag()] = False
     step: Annotated[float | None, OrNull(Number(0, 1e9, above=True), "any number")] = None
+    when: When = {}
 
 
 class Choices(Section):
     """A list of numbers, each as likely as the next."""
 
     choices: Annotated[tuple[float, ...], Several(Number(-1e9, 1e9))]
+    when: When = {}
 
 
 def _domain_tag(value: Any) -> str:
@@ -128,15 +151,31 @@ Domain = Annotated[
 ]
 
 
+class Stopping(Section):
+    """Trials stop where they are not among the best 1 / reduction of earlier ones of their cell."""
+
+    reduction: Annotated[int | None, OrNull(Whole(2, 16), "no trial is stopped")] = None
+    min_epochs: Annotated[int, Whole(1, 10_000)] = 1
+
+
+class Budget(Section):
+    """When a sweep ends before all trials have run; what is null does not end it."""
+
+    hours: Annotated[float | None, OrNull(Number(0, 1e6, above=True), "no limit")] = None
+    gpu_hours: Annotated[float | None, OrNull(Number(0, 1e9, above=True), "no limit")] = None
+    # Of a cell: trials without an improvement, looked at after every tenth trial.
+    patience: Annotated[int | None, OrNull(Whole(1, 10_000), "no limit")] = None
+
+
 class Sweep(Section):
     """The cells of the study, their common budget, and what is searched in each."""
 
     seed: Seed
-    model: Annotated[tuple[str, ...], Several(OneOf(("gsa",)))]
+    model: Annotated[tuple[str, ...], Several(OneOf(tuple(MODEL_KINDS)))]
     group: Annotated[tuple[str, ...], Several(GroupName())]
     positional: Annotated[tuple[str, ...], Several(POSITIONAL)]
     depth: Annotated[tuple[int, ...], Several(Whole(1, 64))]
-    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "stem")))]
+    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "patch", "stem", "trunk")))]
     architecture: Architecture
     match_parameters: Annotated[
         int | None, OrNull(Whole(100, 10**9), "the width is searched as `channels`")
@@ -144,8 +183,17 @@ class Sweep(Section):
     trials_per_cell: Annotated[int, Whole(1, 10_000)]
     epochs: Annotated[int, Whole(1, 10_000)]
     batch_size: Annotated[int, Whole(1, 65_536)]
-    sampler: Annotated[str, OneOf(("tpe", "random", "qmc", "grid"))]
+    # Whether training images are turned anew at every step, each by its own angle: a multiple of
+    # 90 degrees, which is exact, or any angle, bilinear with zeros from outside.
+    augment: Annotated[str, OneOf(("none", "quarter", "turn"))] = "none"
+    sampler: Annotated[str, OneOf(("tpe", "random", "qmc", "grid", "cmaes"))]
     search_space: dict[Annotated[str, OneOf(tuple(SEARCHABLE))], Domain]
+    stopping: Stopping = Stopping()
+    # Accuracy is that on the validation split; so is the invariance error.
+    objectives: Annotated[tuple[str, ...], Several(OneOf(OBJECTIVES))] = ("accuracy",)
+    # A trial above one of these bounds is never the best.
+    constraints: dict[Annotated[str, OneOf(CONSTRAINED)], Bound] = {}
+    budget: Budget = Budget()
 
 
 class Confirm(Section):
@@ -178,6 +226,10 @@ class Resources(Section):
     cpus_per_trial: Annotated[float, Number(0, 1024, above=True)]
     gpus_per_trial: Annotated[float, Number(0, 64)]
     trial_timeout_seconds: Annotated[float, Number(1, 604_800)]
+    # How long a cluster may be without a node for a trial before the stage ends.
+    node_wait_seconds: Annotated[float, Number(1, 604_800)] = 60
+    # Where unfinished trials keep their state: a folder or share, or a bucket (s3://...).
+    storage: Annotated[str | None, OrNull(Text(), "beside the other state of the study")] = None
 
 
 class Params(Section):

@@ -21,7 +21,9 @@ from pipeline.files import json_text, write_bytes
 from pipeline.provenance import provenance
 from pipeline.schemas import (
     ANGLES,
+    CALIBRATION,
     CONFUSION,
+    ENCODINGS,
     EPOCHS,
     FEATURES,
     HIERARCHY,
@@ -37,7 +39,9 @@ from pipeline.schemas import (
 
 __all__ = [
     "ANGLES",
+    "CALIBRATION",
     "CONFUSION",
+    "ENCODINGS",
     "EPOCHS",
     "FEATURES",
     "HIERARCHY",

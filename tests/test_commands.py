@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import fake_study
-import numpy as np
 import pytest
+from fake_study import small_data
 
 from pipeline import sweep
 from pipeline.commands import forecast, reproduce, status
-from pipeline.datasets import Dataset, Split
+from pipeline.datasets import Dataset
 from pipeline.errors import UserError
 from pipeline.execution import state
 from pipeline.execution.engine import InProcess
@@ -34,8 +34,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (reproduce, forecast):
         monkeypatch.setattr(module, "load_dataset", fake_study.fake_load)
         monkeypatch.setattr(module, "load_params", fake_study.study)
-    monkeypatch.setattr(reproduce, "in_memory", lambda data: data)
-    monkeypatch.setattr(sweep, "in_memory", lambda data: data)
     fake_study.prepare_folder()
     return tmp_path
 
@@ -108,7 +106,7 @@ def test_a_trial_comes_again_as_it_was(capsys: pytest.CaptureFixture[str]) -> No
         reproduce.main(ASKED, fake_study.fake_trial)
     told = capsys.readouterr().out
     assert ending.value.code == 0, told
-    assert "15 of 15 metrics equal" in told
+    assert "16 of 16 metrics equal" in told
 
 
 def test_a_trial_that_comes_otherwise_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,18 +139,10 @@ def test_what_is_not_there_is_named(arguments: list[str], message: str) -> None:
         reproduce.main(arguments, fake_study.fake_trial)
 
 
-def small_data() -> Dataset:
-    """Sixteen images of noise, for real steps."""
-    draw = np.random.default_rng(0)
-    split = Split(draw.random((16, 1, 8, 8), dtype=np.float32), np.arange(16) % 10)
-    card = {"image_shape": [1, 8, 8], "classes": 10, "mean": [0.5], "std": [0.3]}
-    return Dataset("digits", split, split, card={**card, "counts": {"test": {"total": 40}}})
-
-
 def test_a_real_trial_has_equal_metrics_in_another_call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def load(*arguments: Any) -> Dataset:
+    def load(*arguments: Any, **options: Any) -> Dataset:
         return small_data()
 
     monkeypatch.setattr(sweep, "load_dataset", load)

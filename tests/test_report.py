@@ -44,7 +44,8 @@ def test_everything_promised_is_there(small: Path) -> None:
     # One depth and one encoding: nothing to draw against depth.
     assert figures == {
         "tradeoff", "heatmap", "differences", "effects", "turn", "polar", "hierarchy", "layers",
-        "cost", "curves", "search", "winner", "confusion",
+        "cost", "curves", "search", "winner", "confusion", "improvement", "moves", "calibration",
+        "features", "encodings", "lie", "effort",
     }  # fmt: skip
     for figure in figures:
         assert {f"figures/{figure}.svg", f"figures/{figure}.png", f"tables/{figure}.csv"} <= names

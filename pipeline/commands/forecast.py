@@ -19,8 +19,7 @@ from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import UserError
 from pipeline.execution.engine import use_threads
 from pipeline.params import Params, load_params
-from pipeline.search.proposals import Proposer
-from pipeline.search_space import Cell, cells, configuration, distributions
+from pipeline.search_space import Cell, cells, configuration
 from pipeline.training import model_arguments, to_pixels
 
 __all__ = ["Forecast", "forecast", "main"]
@@ -83,9 +82,7 @@ def forecast(params: Params, data: Dataset, cell: Cell, device: str = "cpu") -> 
     longer. The memory is what a trial adds to a process: weights, gradients, the two moments of
     AdamW, and what the backward pass keeps.
     """
-    space = distributions(params.sweep.search_space)
-    proposer = Proposer(params.sweep.sampler, params.sweep.seed, cell.name, space)
-    config = configuration(cell, proposer.propose(0, []), params, data)
+    config = configuration(cell, sweep.proposer(params, cell).propose(0, []), params, data)
     model = build_model(**model_arguments(config, data)).to(device)
     count = min(config["batch_size"], len(data.train))
     images = to_pixels(data.train.images[:count], device)

@@ -15,7 +15,6 @@ from pipeline import records, sweep
 from pipeline.datasets import load_dataset
 from pipeline.errors import UserError
 from pipeline.execution.engine import use_threads
-from pipeline.execution.stage import in_memory
 from pipeline.execution.work import Context, Task, WorkFunction, perform
 from pipeline.parameters.value_kinds import nearest
 from pipeline.params import load_params
@@ -30,6 +29,7 @@ ROW = (
     "status",
     "validation_accuracy",
     "validation_loss",
+    "validation_invariance_error",
     "best_epoch",
     "epochs",
     "params",
@@ -69,10 +69,11 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     config = json.loads(row["configuration"])
     if not config.keys() >= {"epochs", "seed", *DEFAULTS}:
         raise UserError(f"trial {asked.number} made no model, so there is nothing to do again")
-    data = {dataset: in_memory(load_dataset(sweep.PREPARED / dataset, sweep.SPLITS))}
+    data = {dataset: load_dataset(sweep.PREPARED / dataset, sweep.SPLITS, verify=True)}
     use_threads(int(params.resources.cpus_per_trial))
     device = "cpu" if row["device"] in ("cpu", None) else "cuda"
-    task = Task(f"{asked.cell} {asked.number}", {"dataset": dataset, "configuration": config})
+    payload = {"dataset": dataset, "configuration": config, "measures": sweep.measures(params)}
+    task = Task(f"{asked.cell} {asked.number}", payload)
     print(f"trial {asked.number} of {asked.cell} on {dataset}, in this process, on {device}")
     print("  " + ", ".join(f"{name} {value}" for name, value in config.items()), flush=True)
     value = outcome(perform(function, task, data, Context(device, send=_show)))

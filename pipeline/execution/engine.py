@@ -73,7 +73,7 @@ class InProcess:
                 tick()
 
             tick()
-            context = Context(device=self.device, limit=self.limit, send=send)
+            context = Context(self.device, self.limit, send, source.note)
             source.finish(task, perform(function, task, data, context))
             tick()
 
@@ -118,7 +118,9 @@ class Desk:
     def epoch(self, worker: str, row: dict[str, Any]) -> None:
         """Pass on an epoch of the task that `worker` has."""
         if worker in self.out:
-            self.epochs[worker].append(row)
+            # A worker that begins a trial anew tells its first epochs again.
+            told = [one for one in self.epochs[worker] if one["epoch"] < row["epoch"]]
+            self.epochs[worker] = [*told, row]
             self.source.epoch(self.out[worker][0], row)
 
     def finish(self, worker: str, result: Result) -> None:
@@ -177,5 +179,6 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,
         limit=limit,
+        patience=float(resources.node_wait_seconds),
         scratch=scratch,
     )

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TextIO
 
+# How a task ends that has not failed.
+GOOD = ("completed", "stopped")
 # Seconds between two drawings of the table.
 INTERVAL = 0.25
 
@@ -104,7 +106,7 @@ class Progress:
         cell = self.cells[name]
         cell.running.pop(label, None)
         self.seconds.append(seconds)
-        self.restore(name, status == "completed", score)
+        self.restore(name, status in GOOD, score)
         if self.live or self.quiet:
             return
         told = f"{100 * score:.1f} %" if score is not None and status == "completed" else status

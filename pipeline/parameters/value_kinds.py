@@ -13,6 +13,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 __all__ = [
+    "AxisValue",
     "Either",
     "Flag",
     "GroupName",
@@ -256,6 +257,20 @@ class GroupName(Kind):
             return None
         letter = "D" if match[1].upper().startswith("D") else "C"
         return f"{letter}{min(max(int(match[2]), 1), MAX_GROUP_TURNS)}"
+
+
+@dataclass(frozen=True)
+class AxisValue(Kind):
+    """A value of one of the axes of a study: a name, or a depth."""
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return "a name or a whole number"
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is of this kind."""
+        return Word().is_valid(value) or type(value) is int
 
 
 @dataclass(frozen=True)

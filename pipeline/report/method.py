@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from pipeline.report import html
 from pipeline.report.analysis import Analysis
 from pipeline.report.names import ROUNDING
 from pipeline.report.statistics import least_pairs
-from pipeline.report.words import counted, listed, plain, small
+from pipeline.report.words import PLUS_MINUS, counted, listed, plain, small
 
 
 def entries(analysis: Analysis) -> list[tuple[str, str]]:
@@ -34,7 +36,9 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
          "pixels) this alone changes the digit, so those columns also measure interpolation."),
         ("Intervals", f"{percent} Student t intervals of the mean over seeds, cut off at 0 and 1; "
          "for errors of the logarithm, or the range where a value is exactly zero. They hold the "
-         "chance of initialisation and order, not that of another split or other test images."),
+         "chance of initialisation and order, not that of another split or other test images"
+         f"{_over_images(analysis)}. Over data sets, and for probabilities of improvement: "
+         "percentile intervals of a bootstrap stratified by data set."),
         ("Comparisons", f"Against {baseline} of the same data set, tokens and depth, paired by "
          "seed; exact two-sided sign-flip test, Holm's correction within each kind of test images. "
          f"With n pairs its p-value cannot fall below 2 / 2^n: {least} seeds are the least for "
@@ -42,6 +46,18 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
         ("Failures", "A run that failed, diverged or ran out of time is in no mean and is counted "
          "below its cell; values that are not finite are left out likewise."),
     ]  # fmt: skip
+
+
+def _over_images(analysis: Analysis) -> str:
+    """How far an accuracy of 95 % would move with other test images, as the binomial has it."""
+    images = analysis.runs["test_images"].dropna().astype(int)
+    if images.empty:
+        return ""
+    half = 1.96 * math.sqrt(0.95 * 0.05 / images.min())
+    return (
+        f" ({images.min()} test images alone leave an accuracy of 95 % uncertain by "
+        f"{PLUS_MINUS} {100 * half:.1f} points)"
+    )
 
 
 def as_html(analysis: Analysis) -> str:

@@ -59,10 +59,13 @@ def checks(analysis: Analysis) -> pd.DataFrame:
 
 
 def failures(analysis: Analysis) -> pd.DataFrame:
-    """Return counts of what did not complete, by cell, stage, status and reason."""
+    """Return counts of what went wrong, by cell, stage, status and reason.
+
+    A trial that was stopped early is no failure.
+    """
     parts = []
     for stage, frame in (("sweep", analysis.trials), ("confirm", analysis.runs)):
-        lost = frame[frame["status"] != "completed"]
+        lost = frame[~frame["status"].isin(["completed", "stopped"])]
         parts.append(lost.assign(stage=stage)[["id", "label", "stage", "status", "reason"]])
     lost = pd.concat(parts).fillna({"reason": "no reason recorded", "status": "unknown"})
     keys = ["id", "label", "stage", "status", "reason"]

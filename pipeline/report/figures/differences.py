@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.report.analysis import Analysis
 from pipeline.report.comparisons import MEASURED, paired
-from pipeline.report.figures import forest, style
+from pipeline.report.figures import forest, panels, style
 from pipeline.report.names import KEYS
 from pipeline.report.words import MINUS, plain
 
@@ -80,6 +80,7 @@ def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:
                      "not corrected.")  # fmt: skip
     else:
         notes.append("One seed: no interval, nothing is told apart.")
+    notes += panels.lost_notes(analysis.cells)
     notes.append("Filled: told apart from the baseline by the exact sign-flip test after Holm.")
     return notes
 

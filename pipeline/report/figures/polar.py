@@ -48,7 +48,11 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
             style.panel_title(axis, name, columns)
     style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
-    style.note(figure, ["Radius: accuracy, 0 at the centre. Dots: exact quarter turns."])
+    style.note(figure, [
+        "Means over depths and seeds. Radius: accuracy, 0 at the centre.",
+        "Dots: exact quarter turns.",
+        *panels.lost_notes(analysis.cells),
+    ])  # fmt: skip
     return figure
 
 

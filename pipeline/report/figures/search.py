@@ -32,6 +32,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
     trials = analysis.trials
     scores = trials["validation_accuracy"].to_numpy(dtype=np.float64, na_value=np.nan)
     trials = trials[(trials["status"] == "completed") & np.isfinite(scores)]
+    trials = trials[trials["feasible"].ne(False)]
     if trials.empty or trials.groupby("id").size().max() < 2:
         return pd.DataFrame()
     columns = ["id", "label", *SETTING, "depth", "group", "positional", "trial",
@@ -71,6 +72,7 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
     most = trials.groupby("id").size().max()
     some = [f"Dots: {MOST_TRIALS} trials a cell, evenly chosen; the lines hold all of them."]
     style.note(figure, [
+        *panels.lost_notes(analysis.cells),
         "As observed, one search a cell: no band, because the trials of an adaptive search are "
         "not independent draws.", *(some if most > MOST_TRIALS else []),
     ])  # fmt: skip

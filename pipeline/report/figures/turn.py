@@ -114,6 +114,7 @@ def _notes(turn: pd.DataFrame, analysis: Analysis) -> list[str]:
         else "One seed: no bands."
     )
     return [
+        *panels.lost_notes(analysis.cells),
         f"Means over seeds{averaged}.",
         bands,
         "Dots: quarter turns, which move pixels exactly; between them the image is resampled, so "
