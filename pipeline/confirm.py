@@ -13,7 +13,8 @@ from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
-from pipeline.execution.stage import StageFailed, in_memory, run_stage
+from pipeline.execution.same_code import TRAINING
+from pipeline.execution.stage import StageFailed, run_stage
 from pipeline.execution.state import source_digest, state_folder, versions
 from pipeline.execution.work import Task, WorkFunction
 from pipeline.params import Params
@@ -26,10 +27,7 @@ PREPARED, SWEPT, CONFIRMED = Path("data/prepare"), Path("data/sweep"), Path("dat
 SPLITS = ("train", "validation", "test", "test_turned")
 # The code that decides what comes of a run.
 CODE = (
-    "gsa_core",
-    "pipeline/training.py",
-    "pipeline/snapshot.py",
-    "pipeline/attempt.py",
+    *TRAINING,
     "pipeline/confirmation.py",
     "pipeline/measuring",
 )
@@ -54,7 +52,12 @@ def run_task(params: Params, run: Run, card: bytes) -> Task:
 def hierarchy_task(params: Params) -> Task:
     """Write the measurement of the encodings' hierarchy as a task."""
     seeds = list(range(params.confirm.hierarchy_seeds))
-    payload = {"kind": "hierarchy", "groups": list(params.sweep.group), "seeds": seeds}
+    payload = {
+        "kind": "hierarchy",
+        "groups": list(params.sweep.group),
+        "encodings": list(params.sweep.positional),
+        "seeds": seeds,
+    }
     return Task(f"hierarchy-{fingerprint(payload)}", {**payload, "label": "random weights"})
 
 
@@ -105,7 +108,7 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
         f"{progress.done} of {progress.total} tasks done before"
     )
     if not source.exhausted:
-        data = {name: in_memory(load_dataset(PREPARED / name, SPLITS)) for name in cards}
+        data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in cards}
         with progress:
             engine.run(function, source, data, progress.tick)
     write(params, runs, planned, source.results, cards)

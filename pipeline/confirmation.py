@@ -39,6 +39,7 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
         layer_images=payload["layer_images"],
         features=payload["features"],
     )
+    measures.run["train_images"] = len(dataset.train)
     state = {name: tensor.cpu().contiguous() for name, tensor in outcome.model.state_dict().items()}
     return {
         **value,
@@ -52,7 +53,7 @@ def _hierarchy(payload: Payload, data: Mapping[str, Any], context: Context) -> d
     """Measure which symmetry each encoding has, on networks with random weights."""
     from pipeline.measuring.hierarchy import measure_hierarchy
 
-    rows = measure_hierarchy(payload["groups"], payload["seeds"])
+    rows = measure_hierarchy(payload["groups"], payload["seeds"], payload["encodings"])
     return {"row": {"status": "completed"}, "epochs": [], "hierarchy": rows}
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 
 from pipeline.errors import UserError
+from pipeline.parameters.model_kinds import MODEL_KINDS
 from pipeline.parameters.problems import Problem, explain
 from pipeline.parameters.strict_yaml import read_yaml
 from pipeline.parameters.study_rules import (
@@ -25,6 +26,7 @@ from pipeline.parameters.value_kinds import (
     Number,
     OneOf,
     OrNull,
+    OrWord,
     Several,
     Text,
     Whole,
@@ -54,7 +56,7 @@ Fraction = Annotated[float, Number(0, 1, above=True, below=True)]
 
 Bound = Annotated[float, Number(0, 1e18, above=True)]
 
-POSITIONAL = OneOf(("none", "absolute", "relative"))
+POSITIONAL = OneOf(("none", "absolute", "relative", "radial", "rotary"))
 
 
 class Section(BaseModel):
@@ -99,6 +101,8 @@ class Prepare(Section):
     )
     # About so many test images, drawn once: for a study that only has to be quick.
     test_images: Annotated[int | None, OrNull(Whole(1, 10**9), "all of them")] = None
+    # So many times smaller in height and width, after turning; own sources have a size instead.
+    shrink: Annotated[int, Whole(1, 64)] = 1
     # Whether splits that a source gives may share images; the card counts them either way.
     allow_leaks: Annotated[bool, Flag()] = False
     sources: dict[Annotated[str, Word()], OwnSource] = {}
@@ -107,10 +111,13 @@ class Prepare(Section):
 class Architecture(Section):
     """What all cells have in common."""
 
-    form: Annotated[str, OneOf(("framewise", "joint"))]
+    form: Annotated[str, OneOf(("framewise", "joint", "published"))]
     heads: Annotated[int | None, OrNull(Whole(1, 64), "searched")]
     window: Annotated[int | None, OrNull(Whole(1, 255), "global attention")]
     encoding: Annotated[str, OneOf(("auto", "table", "continuous"))]
+    window_shape: Annotated[str, OneOf(("auto", "square", "disc", "soft_disc"))] = "auto"
+    # Pixels to a token along each side, of the tokens `patch` and `stem`.
+    patch_size: Annotated[int | None, OrNull(Whole(1, 1024), "4 for patches, 2 for stems")] = None
 
 
 # Which cells have a hyperparameter, by axis; all of them without it.
@@ -165,11 +172,11 @@ class Sweep(Section):
     """The cells of the study, their common budget, and what is searched in each."""
 
     seed: Seed
-    model: Annotated[tuple[str, ...], Several(OneOf(("gsa",)))]
+    model: Annotated[tuple[str, ...], Several(OneOf(tuple(MODEL_KINDS)))]
     group: Annotated[tuple[str, ...], Several(GroupName())]
     positional: Annotated[tuple[str, ...], Several(POSITIONAL)]
     depth: Annotated[tuple[int, ...], Several(Whole(1, 64))]
-    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "stem")))]
+    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "patch", "stem", "trunk")))]
     architecture: Architecture
     match_parameters: Annotated[
         int | None, OrNull(Whole(100, 10**9), "the width is searched as `channels`")
@@ -177,6 +184,9 @@ class Sweep(Section):
     trials_per_cell: Annotated[int, Whole(1, 10_000)]
     epochs: Annotated[int, Whole(1, 10_000)]
     batch_size: Annotated[int, Whole(1, 65_536)]
+    # Whether training images are turned anew at every step, each by its own angle: a multiple of
+    # 90 degrees, which is exact, or any angle, bilinear with zeros from outside.
+    augment: Annotated[str, OneOf(("none", "quarter", "turn"))] = "none"
     sampler: Annotated[str, OneOf(("tpe", "random", "qmc", "grid", "cmaes"))]
     search_space: dict[Annotated[str, OneOf(tuple(SEARCHABLE))], Domain]
     stopping: Stopping = Stopping()
@@ -215,10 +225,15 @@ class Resources(Section):
 
     workers: Annotated[int, Whole(1, 100_000)]
     cpus_per_trial: Annotated[float, Number(0, 1024, above=True)]
-    gpus_per_trial: Annotated[float, Number(0, 64)]
+    # `auto` is a share of a GPU by the memory that trials need, where there is a GPU.
+    gpus_per_trial: Annotated[float | str, OrWord("auto", Number(0, 64))]
     trial_timeout_seconds: Annotated[float, Number(1, 604_800)]
     # How long a cluster may be without a node for a trial before the stage ends.
     node_wait_seconds: Annotated[float, Number(1, 604_800)] = 60
+    # Of memory; Ray starts no more trials on a node than it has memory for.
+    gigabytes_per_trial: Annotated[
+        float | None, OrNull(Number(0, 10_000, above=True), "not looked at")
+    ] = None
     # Where unfinished trials keep their state: a folder or share, or a bucket (s3://...).
     storage: Annotated[str | None, OrNull(Text(), "beside the other state of the study")] = None
 

@@ -30,9 +30,10 @@ from pipeline.datasets.own import Opened, open_source
 from pipeline.datasets.pace import Pace
 from pipeline.datasets.parts import check_parts
 from pipeline.datasets.pool import Pooled, pool_part
+from pipeline.datasets.registry import SOURCES
 from pipeline.datasets.splitting import Listed, Selection, fewer, make_splits
 from pipeline.datasets.store import SPLITS, load_dataset, split_files
-from pipeline.datasets.turning import turn
+from pipeline.datasets.turning import shrink, turn
 from pipeline.datasets.writing import Tally, write_images
 from pipeline.errors import UserError
 from pipeline.errors import main as run
@@ -104,6 +105,9 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
     _say(name, "opening")
     opened = open_source(name, settings, work)
     check_parts(opened.parts, opened.source)
+    for what in ("classes_left_out", "files_left_out"):
+        for kind, count in opened.facts.get(what, {}).items():
+            _say(name, f"{what.replace('_', ' ')}: {kind} ({count:,})")
     _say(name, f"reading {sum(map(len, opened.parts.values())):,} images")
     pooled = {
         part: pool_part(images, part, opened.source, work) for part, images in opened.parts.items()
@@ -172,15 +176,18 @@ def _write(
     total = sum(map(len, splits.values())) + len(splits["test"])
     pace = Pace(source.name, "writing", total)
 
+    factor = settings.shrink if source.name in SOURCES else 1
+
     def write(name: str, split: Selection, degrees: np.ndarray | None) -> Tally:
         images, labels = pooled[split.part].images, listed[split.part].labels[split.indices]
-        tally = Tally(source.classes, images.shape[1:], images.dtype)
+        channels, height, width = images.shape[1:]
+        tally = Tally(source.classes, (channels, height // factor, width // factor), images.dtype)
         files[f"{name}_images.npy"] = write_images(
             folder / f"{name}_images.npy",
             images,
             labels,
             split.indices,
-            None if degrees is None else _turning(degrees),
+            _changing(degrees, factor),
             tally,
             pace.add,
         )
@@ -194,7 +201,7 @@ def _write(
     degrees = _generator(settings.seed, _ANGLES).uniform(0, 360, len(test))
     write("test_turned", test, degrees)  # from upright images: interpolated only once
     write_array(folder / "test_angles.npy", degrees)
-    _draw(opened, test, listed, pooled, degrees, tallies["train"], folder)
+    _draw(opened, test, listed, pooled, degrees, factor, tallies["train"], folder)
     for path in folder.iterdir():
         if path.name not in files:
             files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
@@ -211,6 +218,7 @@ def _write(
         "train_fraction": settings.train_fraction,
         "images_per_class": settings.images_per_class,
         "test_images": settings.test_images,
+        "shrink": factor,
         "turning": _TURNING,
         "files": files,
         "versions": describe_versions(),
@@ -224,6 +232,7 @@ def _draw(
     listed: dict[str, Listed],
     pooled: dict[str, Pooled],
     degrees: np.ndarray,
+    factor: int,
     train: Tally,
     folder: Path,
 ) -> None:
@@ -236,8 +245,8 @@ def _draw(
     upright = pooled[test.part].images[test.indices[places]]
     sheet = contact_sheet(
         f"{source.name}: test images upright and, below each, the same turned anticlockwise",
-        upright,
-        turn(upright, degrees[places]),
+        shrink(upright, factor),
+        shrink(turn(upright, degrees[places]), factor),
         degrees[places],
         [np.arange(start, end) for start, end in pairwise(ends)],
         names,
@@ -249,8 +258,13 @@ def _draw(
     )
 
 
-def _turning(degrees: np.ndarray) -> Callable[[np.ndarray, slice], np.ndarray]:
-    return lambda images, some: turn(images, degrees[some])
+def _changing(
+    degrees: np.ndarray | None, factor: int
+) -> Callable[[np.ndarray, slice], np.ndarray] | None:
+    """What happens to images on their way into a split: turned first, then made smaller."""
+    if degrees is None:
+        return None if factor == 1 else lambda images, some: shrink(images, factor)
+    return lambda images, some: shrink(turn(images, degrees[some]), factor)
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:

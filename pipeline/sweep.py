@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
-from pipeline.execution.stage import StageFailed, in_memory, run_stage
+from pipeline.execution.same_code import TRAINING
+from pipeline.execution.stage import StageFailed, run_stage
 from pipeline.execution.state import ROOT, source_digest, state_folder, versions
 from pipeline.execution.work import WorkFunction
 from pipeline.params import Params
@@ -29,14 +30,12 @@ from pipeline.search_space import Cell, cells, configuration, distributions
 from pipeline.sources import Spending, SweepSource
 from pipeline.trial import run_trial
 
+Canary = Callable[[Sequence[CellLedger], Mapping[str, Any]], Iterable[tuple[str, str]]]
 PREPARED, SWEPT = Path("data/prepare"), Path("data/sweep")
 SPLITS = ("train", "validation")
 # The code that decides which configurations are tried and what comes of them.
 CODE = (
-    "gsa_core",
-    "pipeline/training.py",
-    "pipeline/snapshot.py",
-    "pipeline/attempt.py",
+    *TRAINING,
     "pipeline/trial.py",
     "pipeline/search_space.py",
     "pipeline/search/proposals.py",
@@ -112,8 +111,15 @@ def checkpoints(params: Params, card: bytes) -> Checkpoints:
     return checkpoints_of(params.resources.storage, folder)
 
 
-def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) -> None:
+def sweep(
+    params: Params,
+    engine: Engine,
+    function: WorkFunction = run_trial,
+    canary: Canary | None = None,
+) -> None:
     """Run what is missing of a study's trials and write its tables.
+
+    What `canary` finds broken is said before the first trial; its trials become failed rows.
 
     Raises
     ------
@@ -123,25 +129,27 @@ def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) ->
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     names = params.prepare.datasets
     cards = {name: (PREPARED / name / "card.json").read_bytes() for name in names}
-    data = {name: in_memory(load_dataset(PREPARED / name, SPLITS)) for name in names}
+    data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
     ledgers = {name: open_ledgers(params, name, data[name], cards[name]) for name in names}
     every = [ledger for name in names for ledger in ledgers[name]]
-    budget, slots = params.sweep.trials_per_cell, params.resources.workers
-    progress = Progress("sweep", {ledger.name: budget for ledger in every}, slots)
+    trials, slots = params.sweep.trials_per_cell, params.resources.workers
+    progress = Progress("sweep", {ledger.name: trials for ledger in every}, slots)
     places = {name: checkpoints(params, cards[name]) for name in names}
-    spending = Spending(
-        params.sweep.budget.hours, params.sweep.budget.gpu_hours, params.resources.gpus_per_trial
-    )
+    budget, gpus = params.sweep.budget, float(params.resources.gpus_per_trial)
+    spending = Spending(budget.hours, budget.gpu_hours, gpus)
     source = SweepSource(every, progress, places, spending, measures(params))
     progress.say(
-        f"{len(every)} cells x {budget} trials, {slots} at once; "
+        f"{len(every)} cells x {trials} trials, {slots} at once; "
         f"{progress.done} of {progress.total} done before"
     )
+    for broken, reason in canary(every, data) if canary is not None else ():
+        progress.say(f"{broken} cannot work, its trials will fail: {reason}")
     with progress:
         engine.run(function, source, data, progress.tick)
     for name in names:
         provenance = records.provenance(params, json.loads(cards[name]))
-        provenance["ended"] = source.endings(name)
+        if endings := source.endings(name):
+            provenance["ended"] = endings
         tables.write_sweep(SWEPT / name, params.study, params.sweep.seed, ledgers[name], provenance)
     check_any_completed(every)
 
@@ -165,7 +173,9 @@ def check_any_completed(ledgers: Sequence[CellLedger]) -> None:
 
 def main() -> None:
     """Run the stage as `params.yaml` states it."""
-    run_stage("sweep", sweep)
+    from pipeline.canary import broken_cells
+
+    run_stage("sweep", partial(sweep, canary=broken_cells))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ MEASURED = {
     "angles": records.ANGLES,
     "layers": records.LAYERS,
     "moves": records.MOVES,
+    "calibration": records.CALIBRATION,
     "confusion": records.CONFUSION,
     "features": records.FEATURES,
+    "encodings": records.ENCODINGS,
 }
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core import build_model, count_flops, count_parameters
+from pipeline.augment import turned_at_random
 from pipeline.datasets import Dataset, Split
 from pipeline.devices import device_name, peak_memory, reset_peak_memory
 from pipeline.snapshot import Snapshot, capture, restore, tensors_of
@@ -21,6 +22,8 @@ from pipeline.snapshot import Snapshot, capture, restore, tensors_of
 __all__ = ["Outcome", "Snapshot", "logits_of", "model_arguments", "train"]
 
 Row = dict[str, Any]
+# Images of which logits are taken at once, without gradients.
+SCORED = 256
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,13 @@ class Outcome:
 def model_arguments(config: Row, data: Dataset) -> Row:
     """Return the arguments of `gsa_core.build_model` for a configuration and a data set."""
     same = (
-        "model group positional depth tokens form window encoding channels feedforward_ratio "
-        "dropout in_channels num_classes image_size"
+        "model group positional depth tokens form window window_shape encoding patch_size channels "
+        "feedforward_ratio dropout attention_dropout in_channels num_classes image_size"
     )
+    arguments = {name: config[name] for name in same.split()}
+    arguments["num_heads"] = config["heads"]
     return {
-        **{name: config[name] for name in same.split()},
-        "num_heads": config["heads"],
+        **{name: value for name, value in arguments.items() if value is not None},
         "mean": [float(x) for x in np.ravel(data.mean)],
         "std": [float(x) for x in np.ravel(data.std)],
     }
@@ -165,7 +169,8 @@ class _Training:
         loss = _train_epoch(
             self.model, self.config, self.data.train, self.order, self.optimizer, self.schedule
         )
-        validation_loss, accuracy = _score(self.model, self.data.validation)
+        batch_size = SCORED // _parts(self.config)
+        validation_loss, accuracy = _score(self.model, self.data.validation, batch_size)
         epoch = {
             "epoch": len(self.epochs) + 1,
             "train_loss": loss,
@@ -222,6 +227,7 @@ class _Training:
             "params": count_parameters(self.model),
             "flops": self.flops,
             "channels": self.config["channels"],
+            "batch_parts": _parts(self.config),
             "seconds": self.seconds,
             "peak_memory_bytes": peak_memory(self.device),
             "device": device_name(self.device),
@@ -243,29 +249,32 @@ def _train_epoch(
     total = torch.zeros((), device=device)
     shuffled = torch.randperm(len(split), generator=order).numpy()
     for start in range(0, len(shuffled), config["batch_size"]):
-        images, labels = _batch(split, shuffled[start : start + config["batch_size"]], device)
-        loss = functional.cross_entropy(
-            model(images), labels, label_smoothing=config["label_smoothing"]
-        )
+        batch = shuffled[start : start + config["batch_size"]]
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        for part in np.array_split(batch, min(_parts(config), len(batch))):
+            images, labels = _batch(split, part, device)
+            images = turned_at_random(images, config["augment"], order)
+            loss = functional.cross_entropy(
+                model(images), labels, label_smoothing=config["label_smoothing"]
+            )
+            (loss * (len(part) / len(batch))).backward()
+            total += loss.detach() * len(part)  # no waiting for the device before the epoch's end
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        total += loss.detach() * len(labels)  # no waiting for the device before the epoch's end
     return (total / len(split)).item()
 
 
-def _score(model: nn.Module, split: Split) -> tuple[float, float]:
+def _score(model: nn.Module, split: Split, batch_size: int) -> tuple[float, float]:
     """Cross entropy and accuracy."""
-    logits = logits_of(model, split.images)
+    logits = logits_of(model, split.images, batch_size)
     labels = torch.from_numpy(np.array(split.labels))
     accuracy = (logits.argmax(1) == labels).double().mean().item()
     return functional.cross_entropy(logits, labels).item(), accuracy
 
 
 @torch.no_grad()
-def logits_of(model: nn.Module, images: np.ndarray | Tensor, batch_size: int = 256) -> Tensor:
+def logits_of(model: nn.Module, images: np.ndarray | Tensor, batch_size: int = SCORED) -> Tensor:
     """Logits of images, in evaluation mode, in batches, on the CPU."""
     model.eval()
     device = next(model.parameters()).device
@@ -291,6 +300,11 @@ def _batch(split: Split, index: np.ndarray, device: torch.device) -> tuple[Tenso
 def _rank(epoch: Row) -> tuple[float, float]:
     """Higher is better: accuracy, then loss."""
     return epoch["validation_accuracy"], -epoch["validation_loss"]
+
+
+def _parts(config: Row) -> int:
+    """In how many parts a batch is computed, one after the other, to take less memory."""
+    return int(config.get("batch_parts", 1))
 
 
 def _is_finite(epoch: Row) -> bool:

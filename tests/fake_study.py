@@ -93,7 +93,7 @@ def small_data() -> Dataset:
     return Dataset("digits", split, split, card={**card, "counts": {"test": {"total": 40}}})
 
 
-def fake_load(folder: Path, splits: tuple[str, ...] = ()) -> FakeData:
+def fake_load(folder: Path, splits: tuple[str, ...] = (), *, verify: bool = False) -> FakeData:
     """Stand in for `load_dataset`; note which splits were asked for."""
     with Path("opened.txt").open("a") as file:
         file.write(f"{folder.name} {' '.join(splits)}\n")

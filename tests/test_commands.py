@@ -34,8 +34,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (reproduce, forecast):
         monkeypatch.setattr(module, "load_dataset", fake_study.fake_load)
         monkeypatch.setattr(module, "load_params", fake_study.study)
-    monkeypatch.setattr(reproduce, "in_memory", lambda data: data)
-    monkeypatch.setattr(sweep, "in_memory", lambda data: data)
     fake_study.prepare_folder()
     return tmp_path
 
@@ -144,7 +142,7 @@ def test_what_is_not_there_is_named(arguments: list[str], message: str) -> None:
 def test_a_real_trial_has_equal_metrics_in_another_call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def load(*arguments: Any) -> Dataset:
+    def load(*arguments: Any, **options: Any) -> Dataset:
         return small_data()
 
     monkeypatch.setattr(sweep, "load_dataset", load)

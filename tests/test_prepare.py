@@ -17,7 +17,7 @@ import yaml
 from pipeline import prepare
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.datasets.store import SPLITS
-from pipeline.datasets.turning import turn
+from pipeline.datasets.turning import shrink, turn
 from pipeline.datasets.writing import Tally
 from pipeline.errors import UserError
 from pipeline.files import file_sha256
@@ -105,6 +105,26 @@ def test_a_quarter_turn_goes_the_way_of_rot90(dtype: type, size: int) -> None:
     for quarters in range(3):
         expected = np.rot90(images[quarters], quarters, (-2, -1))
         np.testing.assert_allclose(turned[quarters], expected, atol=1e-5)
+
+
+def test_smaller_images_are_means_of_squares_after_turning(digits: Dataset, tmp_path: Path) -> None:
+    few = SETTINGS.model_copy(update={"shrink": 2, "test_images": 50})
+    prepare.prepare_all(few, tmp_path / "prepare")
+    data = load_dataset(tmp_path / "prepare/digits", SPLITS, verify=True)
+    assert (data.image_size, data.card["shrink"]) == (4, 2)
+    whole = np.array(digits.train.images)
+    expected = (whole[..., ::2, :] + whole[..., 1::2, :])[..., ::2] / 4
+    expected += (whole[..., ::2, :] + whole[..., 1::2, :])[..., 1::2] / 4
+    np.testing.assert_allclose(data.train.images, expected, atol=1e-6)
+    assert data.mean == pytest.approx(digits.mean, abs=1e-6) and data.std < digits.std
+    at = {image.tobytes(): place for place, image in enumerate(shrink(digits.test.images, 2))}
+    places = [at[image.tobytes()] for image in data.test.images]
+    degrees = np.load(tmp_path / "prepare/digits/test_angles.npy")
+    turned = shrink(turn(digits.test.images[places], degrees), 2)
+    np.testing.assert_array_equal(data.test_turned.images, turned)
+    bytes_ = (255 * whole[:9]).astype(np.uint8)
+    exact = bytes_.astype(float).reshape(9, 1, 4, 2, 4, 2).mean((3, 5))
+    np.testing.assert_array_equal(shrink(bytes_, 2), np.rint(exact))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])

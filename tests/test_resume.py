@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -141,6 +142,19 @@ def test_a_disk_that_refuses_is_named(
     )
     assert not (tmp_path / "prepare").exists()
     prepare_all(settings, tmp_path / "prepare")
+
+
+def test_a_disk_that_is_full_before_the_end_is_one_sentence(tmp_path: Path, root: Path) -> None:
+    options = study(tmp_path, root)
+    output = tmp_path / "data/prepare"
+    for limit in (1 << 16, 20 << 20):  # the array of all images, then that of one split
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.prepare"], **options, capture_output=True, text=True,
+            preexec_fn=lambda most=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+        )  # fmt: skip
+        assert done.returncode == 2 and not output.exists()
+        (sentence,) = done.stderr.splitlines()
+        assert "cannot write " in sentence and "run the same command again" in sentence
 
 
 def test_progress_tells_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:

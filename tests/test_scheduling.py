@@ -375,4 +375,27 @@ def test_confirm_takes_the_best_accuracy_of_the_front() -> None:
     assert json.loads(table.set_index("trial").loc[planned.trial, "configuration"])["channels"]
 
 
+def test_a_broken_cell_is_named_before_the_first_trial(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline import canary
+
+    monkeypatch.delenv("GSA_QUIET")
+    monkeypatch.setattr(sweep, "load_dataset", lambda *a: small_data())
+    build = canary.build_model
+
+    def broken(**arguments: Any) -> Any:
+        if arguments["group"] == "C4":
+            raise ValueError("no such model")
+        return build(**arguments)
+
+    monkeypatch.setattr(canary, "build_model", broken)
+    params = fake_study.study(trials_per_cell=1)
+    sweep.sweep(params, InProcess(), learning, canary.broken_cells)
+    told = capsys.readouterr().out.splitlines()
+    named = "sweep: digits gsa-C4-relative-d1-stem cannot work, its trials will fail: ValueError"
+    assert [line.startswith(named) for line in told[:3]] == [False, True, False]
+    assert not any("cannot work" in line for line in told[2:])
+
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -13,9 +13,10 @@ from fake_study import FakeData, study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from pipeline.parameters.model_kinds import MODEL_KINDS
 from pipeline.params import Params
 from pipeline.search.proposals import GENERATION, Proposer
-from pipeline.search_space import Cell, cells, configuration, distributions
+from pipeline.search_space import Cell, cells, configuration, distributions, shape_of
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SPACE = {
@@ -99,9 +100,9 @@ def test_a_configuration_is_flat_and_whole() -> None:
     config = configuration(cell, sampled.propose(0, []), params, FakeData())
     assert json.loads(json.dumps(config)) == config
     expected = (
-        "model group positional depth tokens form heads window encoding channels "
-        "feedforward_ratio dropout learning_rate weight_decay label_smoothing batch_size epochs "
-        "seed in_channels num_classes image_size"
+        "model group positional depth tokens form heads window window_shape encoding patch_size "
+        "channels feedforward_ratio dropout attention_dropout learning_rate weight_decay "
+        "label_smoothing batch_size epochs seed in_channels num_classes image_size"
     )
     assert set(config) == set(expected.split())
     assert isinstance(config["channels"], int)
@@ -126,3 +127,68 @@ def test_widths_meet_the_budget_of_parameters() -> None:
 
 def test_names_of_cells_tell_them_apart() -> None:
     assert Cell("gsa", "C1", "none", 1, "stem").name != Cell("gsa", "C1", "none", 11, "stem").name
+
+
+EVERY_MODEL = ["gsa", "hybrid", "gcnn", "vit", "symmetrized", "published_rotmnist"]
+
+
+def test_combinations_that_are_one_network_are_one_cell() -> None:
+    params = study(
+        model=EVERY_MODEL,
+        group=["C1", "C4"],
+        positional=["none", "rotary"],
+        depth=[2],
+        tokens=["stem", "trunk"],
+    )
+    found = [cell.name for cell in cells(params)]
+    assert len(set(found)) == len(found)
+    by_model = {name: [x for x in found if x.startswith(f"{name}-")] for name in EVERY_MODEL}
+    assert by_model == {
+        "gsa": [f"gsa-{g}-{p}-d2-stem" for g in ("C1", "C4") for p in ("none", "rotary")],
+        "hybrid": [f"hybrid-{g}-{p}-d2-trunk" for g in ("C1", "C4") for p in ("none", "rotary")],
+        "gcnn": ["gcnn-C1-none-d2-trunk", "gcnn-C4-none-d2-trunk"],
+        "vit": ["vit-C1-none-d2-patch", "vit-C1-rotary-d2-patch"],
+        "symmetrized": ["symmetrized-C4-none-d2-patch", "symmetrized-C4-rotary-d2-patch"],
+        "published_rotmnist": [f"published_rotmnist-{g}-relative-d6-pixel" for g in ("C1", "C4")],
+    }
+
+
+@pytest.mark.parametrize("model", MODEL_KINDS)
+def test_a_model_gets_what_it_has_and_nothing_else(model: str) -> None:
+    from gsa_core import build_model, count_parameters
+    from gsa_core.models import MODELS
+
+    kind = MODEL_KINDS[model]
+    params = study(
+        model=[model],
+        group=["C1" if model == "vit" else "C4"],
+        tokens=["patch"],
+        match_parameters=None if kind.width_is_fixed else 6000,
+        search_space={
+            "learning_rate": {"low": 0.001, "high": 0.01},
+            "feedforward_ratio": {"choices": [1, 2]},
+        },
+    )
+    architecture = {
+        *type(params.sweep.architecture).model_fields,
+        *("channels", "dropout", "attention_dropout", "feedforward_ratio"),
+    }
+    named = {{"num_heads": "heads"}.get(name, name) for name in MODELS[model][1]}
+    assert kind.lacks == architecture - named
+    (cell,) = cells(params)
+    space = distributions(params.sweep.search_space, cell)
+    assert set(space) == {"learning_rate", "feedforward_ratio"} - kind.lacks
+    config = configuration(cell, {"learning_rate": 0.003}, params, FakeData(image_size=12))
+    assert all(config[name] is None for name in kind.lacks - {"channels"})
+    if kind.width_is_fixed:
+        assert config.get("channels") is None
+    else:
+        network = build_model(**shape_of(config), channels=config["channels"])
+        assert abs(count_parameters(network) - 6000) < 1500
+
+
+@pytest.mark.parametrize("name", ["published_rotmnist", "published_cifar10", "published_pcam"])
+def test_depth_of_a_published_network_is_its_layers_of_attention(name: str) -> None:
+    from gsa_core.published_networks import PUBLISHED
+
+    assert MODEL_KINDS[name].fixed["depth"] == 1 + sum(PUBLISHED[name].blocks)

@@ -65,6 +65,8 @@ def test_a_slip_is_named(changes: dict[str, Any], words: str, tmp_path: Path, ro
         ({"images_per_class": 5, "train_fraction": 0.5}, "images_per_class: got 5 beside"),
         ({"train_fraction": 0}, "train_fraction: got 0; accepts a number above 0 to 1"),
         ({"test_images": 0}, "test_images: got 0; accepts null (all of them)"),
+        ({"shrink": 3}, "prepare.shrink: got 3, but digits has 8x8 pixels; accepts one of 1, 2"),
+        ({"shrink": 4}, "prepare.shrink: got 4, but digits has 8x8 pixels; accepts one of 1, 2"),
         ({"allow_leaks": "yes"}, "allow_leaks: got 'yes'; accepts true or false"),
         ({"sources": []}, "prepare.sources: got []; accepts a mapping of names to mappings with"),
     ],

@@ -98,7 +98,7 @@ def test_images_are_counted_before_they_are_there(
     values["prepare"] |= {"validation_fraction": 0.15, "test_fraction": 0.25, **change}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     params = load_params(tmp_path / "params.yaml")
-    sizes = _counted(params, Sizes(1, 10, 28, 0, 0, 0), dict(SOURCES[name].given))
+    sizes = _counted(params, Sizes(1, 10, 28, 0), dict(SOURCES[name].given))
     assert (sizes.train, sizes.validation, sizes.test) == expected
 
 
@@ -108,6 +108,7 @@ def test_more_work_is_estimated_to_take_longer(tmp_path: Path, root: Path) -> No
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     params = load_params(tmp_path / "params.yaml")
     few, many = (
-        estimate_seconds(params, {"digits": Sizes(1, 10, 8, n, n, n)}, "cpu") for n in (100, 10_000)
+        estimate_seconds(params, {"digits": Sizes(1, 10, 8, 0, n, n, n)}, "cpu")
+        for n in (100, 10_000)
     )
     assert 0 < few < many

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from gsa_core import build_model, count_flops
 from pipeline.params import Params
-from pipeline.search_space import SHAPE, cells, configuration
+from pipeline.search_space import cells, configuration, shape_of
 
 __all__ = ["Sizes", "estimate_seconds", "gigabytes"]
 
@@ -30,26 +30,22 @@ class Sizes:
     in_channels: int
     num_classes: int
     image_size: int
-    train: int
-    validation: int
-    test: int
-    unpacks: bool = False
-
-    @property
-    def pixels(self) -> int:
-        """Numbers in one image."""
-        return self.in_channels * self.image_size**2
+    read_bytes: int  # on the disk before there are splits: the images, and what is unpacked
+    train: int = 0
+    validation: int = 0
+    test: int = 0
 
 
 def gigabytes(sizes: Sizes) -> tuple[float, float]:
     """Return disk while it is prepared and memory while it is trained on, in GB of uint8 images.
 
-    On the disk what is unpacked, the pool, the splits and the turned test stand side by side.
+    On the disk all images as they were read, the splits and the turned test stand side by side.
     """
-    images = sizes.train + sizes.validation + sizes.test
+    image = sizes.in_channels * sizes.image_size**2
+    images = sizes.train + sizes.validation + 2 * sizes.test
     return (
-        ((2 + sizes.unpacks) * images + sizes.test) * sizes.pixels / 1e9,
-        (sizes.train + sizes.validation) * sizes.pixels / 1e9,
+        (sizes.read_bytes + images * image) / 1e9,
+        (sizes.train + sizes.validation) * image / 1e9,
     )
 
 
@@ -94,8 +90,8 @@ def _built(cell: Any, params: Params, sizes: Sizes) -> torch.nn.Module:
             value = choices[len(choices) // 2] if choices else (domain.low + domain.high) / 2  # type: ignore[union-attr]
             sampled[name] = value if name == "feedforward_ratio" else int(value)
     config = configuration(cell, sampled, params, sizes)
-    shape = {SHAPE[name]: config[name] for name in SHAPE}
-    return build_model(**shape, channels=config["channels"])
+    width = {} if config["channels"] is None else {"channels": config["channels"]}
+    return build_model(**shape_of(config), **width)
 
 
 def _seconds_an_image(model: torch.nn.Module, sizes: Sizes, params: Params, device: str) -> float:

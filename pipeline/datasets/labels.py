@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,11 +27,14 @@ class Labelled:
         Of each label.
     left_out
         Number of images of each class that is too small.
+    ignored
+        Number of files of each kind that are no images, or lie outside the classes.
     """
 
     parts: Parts
     class_names: tuple[str, ...]
     left_out: dict[str, int]
+    ignored: dict[str, int] = field(default_factory=dict)
 
 
 class Subset:

@@ -10,7 +10,7 @@ from pipeline.datasets.mapped import release
 
 __all__ = ["NEAR", "count_near", "image_hashes", "image_prints"]
 
-_ROWS, _COLUMNS = 8, 9  # of the coarse image: 8 comparisons in each of 8 rows
+_ROWS, _COLUMNS = 8, 9  # bands of the coarse image: 8 comparisons in each of 8 rows
 _LOOKED_AT = 4  # images with one print that a candidate is compared with
 _MOST = 20_000  # candidates compared: bounds the time
 _RELEASE = 500  # candidates after which the pages they touched are given back
@@ -35,21 +35,27 @@ def image_prints(images: np.ndarray) -> np.ndarray:
     images
         ``(count, channels, height, width)``, uint8 or float32.
     """
-    grey = images.mean(axis=1, dtype=np.float32)
-    coarse = _coarse(_coarse(grey, 1, _ROWS), 2, _COLUMNS)
-    bits = coarse[:, :, 1:] > coarse[:, :, :-1] + 1e-6 * (1 if images.dtype == np.float32 else 255)
-    return np.packbits(bits.reshape(len(images), 64), axis=1).view(np.uint64)[:, 0]
+    exact = images.dtype == np.uint8
+    narrow, wide = (np.uint32, np.int64) if exact else (np.float64, np.float64)
+    rows = np.stack([images[:, :, band].sum((1, 2), dtype=narrow) for band in _bands(images, 2)], 1)
+    bands = _bands(images, 3)
+    coarse = np.stack([rows[:, :, band].sum(2, dtype=wide) for band in bands], 2)
+    # Means of neighbours are compared by their sums, each times the width of the other.
+    widths = np.array([band.stop - band.start for band in bands])
+    right, left = coarse[:, :, 1:] * widths[:-1], coarse[:, :, :-1] * widths[1:]
+    margin = 0 if exact else 1e-6 * images.shape[1] * images.shape[2]
+    bits = (right > left + margin).reshape(len(images), 64)
+    return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
 
 
-def _coarse(images: np.ndarray, axis: int, count: int) -> np.ndarray:
-    """Mean over `count` bands of an axis; of a short axis, the nearest lines."""
-    length = images.shape[axis]
-    if length < count:
-        return images.take((np.arange(count) * 2 + 1) * length // (2 * count), axis)
-    edges = np.arange(count) * length // count
-    widths = np.diff([*edges, length]).astype(np.float32)
-    sums = np.add.reduceat(images, edges, axis)
-    return sums / (widths[None, :, None] if axis == 1 else widths[None, None, :])
+def _bands(images: np.ndarray, axis: int) -> list[slice]:
+    """Bands of rows (axis 2) or columns (axis 3); of a short axis, the nearest lines."""
+    length, count = images.shape[axis], {2: _ROWS, 3: _COLUMNS}[axis]
+    starts = np.arange(count) * length // count
+    return [
+        slice(int(start), max(int(stop), int(start) + 1))
+        for start, stop in zip(starts, [*starts[1:], length], strict=True)
+    ]
 
 
 def count_near(

@@ -74,6 +74,7 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
         "fit": own.fit,
         "splits": own.splits,
         "classes_left_out": labelled.left_out,
+        "files_left_out": labelled.ignored,
     }
     return Opened(source, labelled.parts, facts)
 

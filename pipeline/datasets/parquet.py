@@ -19,6 +19,9 @@ from pipeline.errors import UserError
 
 __all__ = ["read"]
 
+MOST_ROWS = 50_000_000
+_ROOM, _MOST_RATIO = 1 << 28, 50  # bytes that a file may unpack to, beside so many times its size
+
 _SPLITS = {"train": "train", "validation": "validation", "valid": "validation",
            "val": "validation", "test": "test"}  # fmt: skip
 
@@ -113,11 +116,23 @@ class _Opened:
                 f"the column {image_column!r} holds {kind}, not encoded images: name another in "
                 "image_column"
             )
+        self._check_size()
         rows = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         self.ends = np.cumsum([0, *rows])
 
     def __len__(self) -> int:
         return int(self.ends[-1])
+
+    def _check_size(self) -> None:
+        """Refuse what a few bytes unpack to: encoded images hardly become smaller."""
+        table, size = self.file.metadata, self.path.stat().st_size
+        groups = [table.row_group(i) for i in range(table.num_row_groups)]
+        unpacked = sum(group.total_byte_size for group in groups)
+        if table.num_rows > MOST_ROWS or unpacked > _ROOM + _MOST_RATIO * size:
+            raise self.refuse(
+                f"unpacks {size:,} bytes to {unpacked:,} and {table.num_rows:,} rows, which no set "
+                "of images does: fetch it again"
+            )
 
     def refuse(self, text: str) -> UserError:
         return UserError(f"{plain_name(self.path)}: {text}")

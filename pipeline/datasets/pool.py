@@ -26,7 +26,7 @@ __all__ = ["Pooled", "pool_part", "shard_length"]
 
 _SHARD_BYTES = 8 << 20
 _SHARD_IMAGES = 1024
-_FORMAT = 2  # raise it when what a note or the array holds changes
+_FORMAT = 3  # raise it when what a note or the array holds changes
 
 
 @dataclass(frozen=True)

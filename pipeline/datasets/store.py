@@ -47,6 +47,7 @@ class Dataset:
     test: Split | None = None
     test_turned: Split | None = None
     card: dict[str, Any] = field(default_factory=dict, repr=False)
+    folder: Path | None = None  # where its files are mapped from
 
     @property
     def in_channels(self) -> int:
@@ -112,7 +113,7 @@ def load_dataset(
     card = _read_card(folder)
     try:
         loaded = {split: _load_split(folder, split, card, verify) for split in splits}
-        return Dataset(name=card["name"], card=card, **loaded)
+        return Dataset(name=card["name"], card=card, folder=folder, **loaded)
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / 'card.json'}: is no whole card ({error}): {_MEND}") from error
 

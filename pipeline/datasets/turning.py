@@ -1,10 +1,10 @@
-"""Turn every image by an angle of its own."""
+"""Turn every image by an angle of its own; make images smaller."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["turn"]
+__all__ = ["shrink", "turn"]
 
 _BATCH = 1 << 22  # numbers turned at once: bounds the memory, not the result
 
@@ -39,3 +39,21 @@ def turn(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
         else:
             turned[some] = result.clip(0, 1)  # interpolation can pass 1 by a rounding error
     return turned
+
+
+def shrink(images: np.ndarray, factor: int) -> np.ndarray:
+    """Return images of which each square of pixels became its mean.
+
+    Parameters
+    ----------
+    images
+        ``(count, channels, height, width)``, uint8, which is rounded, or float32.
+    factor
+        Height and width of a square; it divides those of the images.
+    """
+    if factor == 1:
+        return images
+    count, channels, height, width = images.shape
+    squares = images.reshape(count, channels, height // factor, factor, width // factor, factor)
+    means = squares.mean((3, 5), dtype=np.float32)
+    return np.rint(means).astype(np.uint8) if images.dtype == np.uint8 else means

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,7 +32,7 @@ class Tally:
     """
 
     def __init__(self, classes: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.exact = np.dtype(dtype) == np.uint8
+        self.shape, self.exact = shape, np.dtype(dtype) == np.uint8
         kind = np.uint64 if self.exact else np.float64
         self.counts = np.zeros(classes, dtype=np.int64)
         self.class_sums = np.zeros((classes, *shape), dtype=kind)
@@ -39,13 +41,15 @@ class Tally:
 
     def add(self, images: np.ndarray, labels: np.ndarray) -> None:
         """Count a batch of images in."""
+        # Narrow types are several times faster: a batch of bytes sums to less than 2^32.
+        narrow, square = (np.uint32, np.uint16) if self.exact else (np.float64, np.float64)
         kind = self.class_sums.dtype
         for label in np.unique(labels):
             chosen = images[labels == label]
-            self.class_sums[label] += chosen.sum(0, dtype=kind)
+            self.class_sums[label] += chosen.sum(0, dtype=narrow).astype(kind)
             self.counts[label] += len(chosen)
-        squares = np.square(images, dtype=np.uint32 if self.exact else np.float64)
-        self.squares += squares.sum((0, 2, 3), dtype=kind)
+        squares = np.square(images, dtype=square).sum((0, 2), dtype=kind)
+        self.squares += squares.sum(1)
         self.low = min(self.low, float(images.min()))
         self.high = max(self.high, float(images.max()))
 
@@ -90,27 +94,46 @@ def write_images(
     change
         Applied to each batch, which is the given slice of the chosen ones.
     tally
-        Counts what is written.
+        Counts what is written, and says of which shape an image is after the change.
     tell
         Told how many were written, batch by batch.
     """
-    shape = (len(indices), *images.shape[1:])
-    step = shard_length(shape, images.dtype.itemsize)
+    shape = (len(indices), *tally.shape)
+    step = shard_length(images.shape, images.dtype.itemsize)
     size = int(np.prod(shape, dtype=np.int64)) * images.dtype.itemsize
     with replacing(path, size) as file:
         hashed = _Hashed(file)
         header = {"descr": np.lib.format.dtype_to_descr(images.dtype), "shape": shape}
         np.lib.format.write_array_header_1_0(hashed, {**header, "fortran_order": False})
-        for start in range(0, len(indices), step):
-            some = slice(start, min(start + step, len(indices)))
-            batch = images[indices[some]]
-            if change is not None:
-                batch = change(batch, some)
-            hashed.write(np.ascontiguousarray(batch).data.cast("B"))
+        slices = [slice(start, start + step) for start in range(0, len(indices), step)]
+        for some, batch in _ahead(slices, lambda some: _taken(images, indices, some, change)):
+            hashed.write(batch.data.cast("B"))
             tally.add(batch, labels[some])
             tell(len(batch))
-            release(images)
     return {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
+
+
+def _taken(
+    images: np.ndarray,
+    indices: np.ndarray,
+    some: slice,
+    change: Callable[[np.ndarray, slice], np.ndarray] | None,
+) -> np.ndarray:
+    batch = images[indices[some]]
+    release(images)
+    return np.ascontiguousarray(batch if change is None else change(batch, some))
+
+
+def _ahead(
+    slices: list[slice], take: Callable[[slice], np.ndarray]
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Take the next batch in a second thread while the one before is written and counted."""
+    with ThreadPoolExecutor(1, thread_name_prefix="prepare") as worker:
+        waiting = deque(worker.submit(take, some) for some in slices[:1])
+        for place, some in enumerate(slices):
+            batch = waiting.popleft().result()
+            waiting.extend(worker.submit(take, later) for later in slices[place + 1 : place + 2])
+            yield some, batch
 
 
 class _Hashed:

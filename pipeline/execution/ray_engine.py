@@ -43,6 +43,8 @@ from pipeline.execution.engine import DASHBOARD, GRACE, Desk, nothing, use_threa
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
 from pipeline.execution.nodes import Watch, luggage, use  # noqa: E402
+from pipeline.execution.same_code import code_here, difference  # noqa: E402
+from pipeline.execution.sharing import open_shared, share  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
     CannotWork,
     Context,
@@ -66,6 +68,8 @@ class RayTune:
         Tasks at once.
     cpus, gpus : float
         What Ray reserves for each of them.
+    memory : int
+        Bytes of memory that Ray reserves for each; 0 reserves none.
     limit : float
         Seconds a task may take.
     patience : float
@@ -77,6 +81,7 @@ class RayTune:
     slots: int
     cpus: float
     gpus: float
+    memory: int
     limit: float
     patience: float
     scratch: Path
@@ -95,7 +100,7 @@ class RayTune:
         # A signal must not raise within Ray's C++ code: it is looked at in the driver's loop.
         with undisturbed():
             try:
-                address = self.start(data)
+                address = self.start(share(data))
                 if address:
                     source.note(
                         f"Ray's dashboard: http://{address}, whose token is that of "
@@ -114,7 +119,8 @@ class RayTune:
         if LOCAL:
             options = {
                 "num_cpus": max(1, ceil(self.slots * self.cpus)),
-                "num_gpus": ceil(self.slots * self.gpus),
+                # As many as there are, where trials use any.
+                "num_gpus": None if self.gpus else 0,
                 "include_dashboard": os.environ.get(DASHBOARD, "") not in ("", "0"),
                 "object_store_memory": 100_000_000 + 2 * size_of(data),
             }
@@ -124,6 +130,11 @@ class RayTune:
             address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **options
         )
         rearm()
+        if LOCAL and self.gpus and not ray.cluster_resources().get("GPU"):
+            raise CannotWork(
+                f"resources.gpus_per_trial is {self.gpus:g}, but Ray finds no GPU here; "
+                "set it to 0, or to auto"
+            )
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         # Deaths of workers are told in our own words, by the desk.
         ray._private.worker._worker_logs_enabled = False
@@ -141,11 +152,15 @@ class RayTune:
         watch = Watch(self.cpus, self.gpus, self.patience, ray.nodes)
         # Tune's own choice for a searcher is one: workers would then start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)
+        # Nodes of a cluster may not have the driver's files: Ray brings them the arrays.
+        shared = share(data, None if LOCAL else lambda dataset: (ray.put(dataset),))
         # A reference within a list, so that it is the worker's own code that opens it.
-        work = [ray.put((function, dict(data)))]
+        work = [ray.put((function, shared, code_here()))]
         trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
-            tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
+            tune.with_resources(
+                trainable, {"cpu": self.cpus, "gpu": self.gpus, "memory": self.memory}
+            ),
             tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="tune",
@@ -199,7 +214,7 @@ class DeskSearcher(Searcher):
             elif kind == "note":
                 self.desk.source.note(content)
             else:
-                raise CannotWork(f"no worker can load the work: {content}")
+                raise CannotWork(f"a worker cannot do the work: {content}")
         except Exception as error:
             self.error = error
 
@@ -256,7 +271,11 @@ def on_worker(
 ) -> None:
     """Perform one task in a worker and bring its result to the driver."""
     try:
-        function, data = ray.get(work[0])
+        function, shared, code = ray.get(work[0])
+        if (other := difference(code)) is not None:
+            send("broken", other)
+            return
+        data = open_shared(shared, ray.get)
         use_threads(int(threads))
     except Exception as error:
         # Not the task's fault, and no other task would fare better: the driver ends the stage.

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
-import numpy as np
-
-from pipeline.datasets import Dataset, Split
 from pipeline.execution.engine import Engine, make_engine
 from pipeline.execution.lifeline import Interrupted, lifeline
 from pipeline.execution.state import ROOT, stage_lock
 from pipeline.execution.work import CannotWork
 from pipeline.files import explaining
 from pipeline.params import Params, load_params
-
-
-def in_memory(dataset: Dataset) -> Dataset:
-    """Read a memory-mapped data set whole, into arrays that workers can share without a copy."""
-    splits: dict[str, Any] = {
-        name: Split(np.array(split.images), np.array(split.labels))
-        for name in ("train", "validation", "test", "test_turned")
-        if (split := getattr(dataset, name)) is not None
-    }
-    return replace(dataset, **splits)
 
 
 class StageFailed(Exception):
@@ -38,6 +23,10 @@ def run_stage(stage: str, function: Callable[[Params, Engine], None]) -> None:
     print(f"{stage}: starting", flush=True)
     try:
         with explaining(), lifeline(), stage_lock(stage):
+            if params.resources.gpus_per_trial == "auto":
+                from pipeline.execution.gpu_share import shared
+
+                params = shared(params)
             function(params, make_engine(params.resources, ROOT / stage / "ray"))
     except Interrupted as stopped:
         print(

@@ -1,0 +1,39 @@
+"""Turn a batch of training images at random, on the device it is on, so that gradients pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gsa_core import rotate_image
+
+__all__ = ["turned_at_random"]
+
+
+def turned_at_random(images: Tensor, augment: str, generator: torch.Generator) -> Tensor:
+    """Turn every image of a batch about its centre by an angle of its own.
+
+    Parameters
+    ----------
+    images
+        ``(batch, channels, height, width)``, square where quarter turns are asked for.
+    augment
+        ``none``; ``quarter``: a multiple of 90 degrees, which permutes the pixels; ``turn``: any
+        angle, bilinear, zeros from outside the image.
+    generator
+        Of the CPU, so that the angles are the same on every device.
+
+    Returns
+    -------
+    Tensor
+        Same shape, linear in the images.
+    """
+    if augment == "none":
+        return images
+    count = len(images)
+    if augment == "turn":
+        degrees = 360 * torch.rand(count, generator=generator, dtype=torch.float64)
+        return rotate_image(images, degrees.to(images.device, images.dtype))
+    quarters = torch.randint(4, (count,), generator=generator).to(images.device)
+    four = torch.stack([torch.rot90(images, k, (-2, -1)) for k in range(4)])
+    return four[quarters, torch.arange(count, device=images.device)]
