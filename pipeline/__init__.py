@@ -1,7 +1,5 @@
 """The study: prepared data, a sweep, confirmation with seeds, a report."""
 
-import os
-
-# This process and who started it, noted before the imports that take seconds: who is killed in
-# these would else not be missed.
-STARTED = (os.getpid(), os.getppid())
+# First of all, since it notes who started this process: who is killed during the other imports,
+# which take seconds, would not be missed.
+from pipeline.execution import lifeline as lifeline

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from pipeline import STARTED
-
 # A stage that was told to end and has not after this many seconds ends without ceremony.
 DEADLINE = 20.0
 POLL = 1.0
@@ -96,7 +94,7 @@ def lifeline() -> Iterator[None]:
     _state.ending, _state.raised = None, False
     rearm()
     stop = threading.Event()
-    threading.Thread(target=_watch, args=(callers(), stop), daemon=True).start()
+    threading.Thread(target=_watch, args=(first_callers(), stop), daemon=True).start()
     try:
         yield
     finally:
@@ -125,9 +123,7 @@ def callers() -> list[Callable[[], bool]]:
     that treat SIGHUP alike: make, dvc and the shells between them, but neither the terminal's
     shell nor, under nohup, whatever the user means to outlive.
     """
-    own, parent = STARTED
-    if own != os.getpid():  # a fork, whose parent is another
-        parent = os.getppid()
+    parent = os.getppid()
     asked: list[Callable[[], bool]] = [lambda: os.getppid() == parent]
     here = _stat(os.getpid())
     while here is not None and (above := _stat(here.parent)) is not None:
@@ -137,6 +133,12 @@ def callers() -> list[Callable[[], bool]]:
         asked.append(lambda pid=pid, begun=begun: _begun(pid) == begun)  # type: ignore[misc]
         here = above
     return asked
+
+
+def first_callers() -> list[Callable[[], bool]]:
+    """Return the callers that were there when this module was imported, which is at once."""
+    born, asked = _AT_IMPORT
+    return asked if born == os.getpid() else callers()  # a fork has a parent of its own
 
 
 @dataclass(frozen=True)
@@ -167,3 +169,6 @@ def _begun(pid: int) -> str | None:
     """Return when a process began, None when it is gone."""
     process = _stat(pid)
     return None if process is None else process.begun
+
+
+_AT_IMPORT = (os.getpid(), callers())

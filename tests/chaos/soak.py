@@ -24,8 +24,8 @@ from nodes import ROOT, Nodes, permitted
 from pipeline import records
 from pipeline.search.journal import decode
 
-# Mean seconds between two faults, and how often each of them is drawn.
-PAUSE = 12.0
+# Results between two faults, from and to, and how often each kind of fault is drawn.
+BETWEEN = (2, 10)
 FAULTS = {"worker": 12, "node": 3, "driver": 2}
 
 
@@ -105,16 +105,18 @@ class Soak:
         return bool(workers)
 
     def run(self, trials: int, limit: float) -> None:
-        """Disturb the sweep until three quarters are done, then let it end."""
-        begun = time.monotonic()
+        """Disturb the sweep again and again, by its own pace, until it is complete."""
+        begun, due = time.monotonic(), 1
         while self.driver.poll() is None:
-            time.sleep(self.draw.uniform(0.2, 1.8) * PAUSE / 2)
-            seconds = time.monotonic() - begun
+            time.sleep(0.2)
+            seconds, finished = time.monotonic() - begun, self.finished()
             if seconds > limit:
-                raise SystemExit(f"not done after {seconds:.0f} s: {self.finished()} of {trials}")
-            print(f"{seconds:.0f} s: {self.finished()} of {trials}, {dict(self.done)}", flush=True)
-            if self.driver.poll() is None and self.finished() < 0.95 * trials:
+                raise SystemExit(f"not done after {seconds:.0f} s: {finished} of {trials}")
+            if due <= finished < trials:
+                time.sleep(self.draw.uniform(0, 2))
                 self.disturb()
+                due = finished + self.draw.randint(*BETWEEN)
+                print(f"{seconds:.0f} s: {finished} of {trials}, {dict(self.done)}", flush=True)
         if self.driver.returncode:
             sys.exit((self.folder / "out.txt").read_text())
 
@@ -136,7 +138,7 @@ def main() -> None:
             nodes.add(3)
             begun = time.monotonic()
             soak = Soak(folder, nodes)
-            soak.run(trials, 1500)
+            soak.run(trials, 5400)
             seconds = time.monotonic() - begun
         finally:
             nodes.end()
