@@ -274,7 +274,7 @@ class Forgetful(FIFOScheduler):
         if any(trial.is_finished() for trial in trials):
             trials[:] = [trial for trial in trials if not trial.is_finished()]
             for name in self.KEPT:
-                kept = getattr(tune_controller, name, set())
+                kept: set[Any] = getattr(tune_controller, name, set())
                 kept.difference_update([trial for trial in kept if trial.is_finished()])
         return super().choose_trial_to_run(tune_controller)
 
