@@ -14,7 +14,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -34,7 +34,9 @@ CASES = {  # group, window, image side
 REFERENCE = "published, its way"
 
 
-def contestants(name: str, window: int | None, side: int) -> dict[str, Callable[[], object]]:
+def contestants(
+    name: str, window: int | None, side: int, methods: Sequence[str]
+) -> dict[str, Callable[[], object]]:
     """One training step of each way, by its name."""
     group = point_group(name)
     x = torch.randn(1, CHANNELS, group.order, side, side)
@@ -46,21 +48,26 @@ def contestants(name: str, window: int | None, side: int) -> dict[str, Callable[
             group, CHANNELS, CHANNELS, HEADS, form=form, **{**options, **more}
         )
 
+    def plain_transformer(method: str) -> GroupSelfAttention:
+        torch.manual_seed(0)
+        return GroupSelfAttention(
+            cyclic_group(1), group.order * CHANNELS, group.order * CHANNELS, group.order * HEADS,
+            form="framewise", positional="none", method=method, **options,
+        )  # fmt: skip
+
     published = layer("published", encoding="published")
-    plain = GroupSelfAttention(
-        cyclic_group(1), group.order * CHANNELS, group.order * CHANNELS, group.order * HEADS,
-        form="framewise", positional="none", **options,
-    )  # fmt: skip
-    steps = {
-        REFERENCE: _step(lambda y: published_way(published, y), published, x),
-        "published": _step(published, published, x),
-    }
-    for form in ("joint", "framewise"):
-        made = layer(form)
-        steps[form] = _step(made, made, x)
-    rotary = layer("framewise", positional="rotary")
-    steps["framewise, rotary"] = _step(rotary, rotary, x)
-    steps["plain transformer"] = _step(plain, plain, x.flatten(1, 2).unsqueeze(2))
+    steps = {REFERENCE: _step(lambda y: published_way(published, y), published, x)}
+    for method in methods:
+        made = {
+            "published": layer("published", encoding="published", method=method),
+            "joint": layer("joint", method=method),
+            "framewise": layer("framewise", method=method),
+            "framewise, rotary": layer("framewise", positional="rotary", method=method),
+        }
+        for form, module in made.items():
+            steps[f"{form}, {method}"] = _step(module, module, x)
+        plain = plain_transformer(method)
+        steps[f"plain transformer, {method}"] = _step(plain, plain, x.flatten(1, 2).unsqueeze(2))
     return steps
 
 
@@ -92,9 +99,9 @@ def _status(field: str) -> int:
     return int(next(x for x in lines if x.startswith(field)).split()[1]) * 1024
 
 
-def measure(case: str, rounds: int) -> list[tuple[str, float, float]]:
+def measure(case: str, rounds: int, methods: Sequence[str]) -> list[tuple[str, float, float]]:
     """Name, median seconds and peak megabytes of every way, alternating."""
-    steps = contestants(*CASES[case])
+    steps = contestants(*CASES[case], methods)
     memory = {name: peak_bytes(step) for name, step in steps.items()}  # and a first, untimed step
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     # One thread is timed by the processor's clock, which other processes do not move.
@@ -113,6 +120,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cases", nargs="+", default=["all"], choices=["all", *CASES])
+    parser.add_argument("--methods", nargs="+", default=["torch", "kernel"])
     arguments = parser.parse_args()
     cases = list(CASES) if "all" in arguments.cases else arguments.cases
     commit = subprocess.run(
@@ -128,7 +136,7 @@ def main() -> None:
         print("| case | way | ms a step | MB | times faster | times less memory |")
         print("|---|---|---:|---:|---:|---:|")
         for case in cases:
-            rows = measure(case, arguments.rounds)
+            rows = measure(case, arguments.rounds, arguments.methods)
             _, slow, large = rows[0]
             for name, seconds, megabytes in rows:
                 print(

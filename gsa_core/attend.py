@@ -15,7 +15,7 @@ from gsa_core.relative import PositionalScores
 
 __all__ = ["METHODS", "attend", "attend_over_group"]
 
-METHODS = ("auto", "written_out")
+METHODS = ("auto", "kernel", "torch", "written_out")
 
 
 def attend(

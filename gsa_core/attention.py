@@ -10,18 +10,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gsa_core.attend import METHODS, attend_over_group
+from gsa_core.checks import check_choice, check_odd, check_shape, check_sides, check_whole
 from gsa_core.convolution import GroupLinear
 from gsa_core.dropout import OrbitDropout
-from gsa_core.groups import PointGroup
+from gsa_core.fused import fused_attention, fused_rotation, kernel_problem
+from gsa_core.groups import PointGroup, check_group
 from gsa_core.layout import to_features, to_tokens
 from gsa_core.positional import AbsoluteEncoding
 from gsa_core.published import PublishedFunction, PublishedTable
 from gsa_core.relative import (
     FrameOffsets,
+    OffsetTables,
     PositionalScores,
     RadialFunction,
     RelativeFunction,
     RelativeTable,
+    positional_scores,
 )
 from gsa_core.rotary import RotaryEncoding
 from gsa_core.tiling import WINDOW_SHAPES, Tiling
@@ -55,19 +59,24 @@ class _SelfAttention(nn.Module):
     ) -> None:
         super().__init__()
         for name, got, accepted in (
-            ("form", form, (*FORMS, "lifting")),
             ("positional", positional, POSITIONAL),
             ("encoding", encoding, ENCODINGS),
             ("window_shape", window_shape, WINDOW_SHAPES),
             ("method", method, METHODS),
         ):
-            if got not in accepted:
-                raise ValueError(f"{name}: got {got!r}; accepts {', '.join(map(repr, accepted))}")
-        if num_heads < 1:
-            raise ValueError(f"num_heads: got {num_heads}; accepts an integer >= 1")
-        if window is not None and (window < 1 or window % 2 == 0):
-            raise ValueError(f"window: got {window}; accepts an odd number of pixels, or None")
+            check_choice(name, got, accepted)
+        check_group(group)
+        for name, count in (
+            ("in_channels", in_channels),
+            ("out_channels", out_channels),
+            ("num_heads", num_heads),
+            ("head_dim", 1 if head_dim is None else head_dim),
+        ):
+            check_whole(name, count)
+        if window is not None:
+            check_odd("window", window)
         self.group, self.positional, self.form = group, positional, form
+        self.in_channels = in_channels
         self.window, self.method = window, method
         self.window_shape = window_shape
         if window_shape == "auto":
@@ -78,13 +87,15 @@ class _SelfAttention(nn.Module):
         self.as_published = encoding == "published"
         self.scale = (in_channels if self.as_published else self.head_dim) ** -0.5
         self.dropout = OrbitDropout(group, attention_dropout)
-        size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        size = None if image_size is None else check_sides("image_size", image_size)
         self.absolute: AbsoluteEncoding | None = None
         self.relative: FrameOffsets | None = None
         self.rotary: RotaryEncoding | None = None
         if positional == "absolute":
             if size is None:
-                raise ValueError("image_size: got None; positional='absolute' needs the image size")
+                raise ValueError(
+                    "image_size: got None with positional 'absolute'; accepts the size in pixels"
+                )
             self.absolute = AbsoluteEncoding(group, in_channels, size, encoding)
         elif positional != "none":
             self._add_score_encoding(size, encoding)
@@ -95,7 +106,10 @@ class _SelfAttention(nn.Module):
         if self.window is not None:
             reach = self.window // 2
         if encoding in ("table", "published") and reach is None:
-            raise ValueError(f"encoding: got {encoding!r} without window or image_size, to size it")
+            raise ValueError(
+                f"encoding: got {encoding!r} without window or image_size, to size it; accepts "
+                "'auto', 'continuous', or either of these beside it"
+            )
         scale = float(reach or 8)
         heads = (self.group, self.num_heads, self.head_dim)
         offsets = self._frame_offsets()
@@ -165,11 +179,13 @@ class _SelfAttention(nn.Module):
         shared = self.form in ("joint", "published")  # keys lie in every frame
         key, value = (x.unsqueeze(3 if shared else 4) for x in (key, value))
         value = self.dropout(value)
+        if self._takes_kernel(query):
+            return self._attend_by_kernel(tiling, query, key, value)
         own = query.shape[4]
         scores = PositionalScores()
         if self.relative is not None:
-            asking = self._tiles_of_queries(tiling, query)
-            scores = self.relative(asking, tiling.offsets(query.device))
+            asking, offsets = self._tiles_of_queries(tiling, query), tiling.offsets(query.device)
+            scores = positional_scores(asking, self.relative(offsets.farthest), offsets)
         if self.rotary is not None:
             query, key = self.rotary(query), self.rotary(key)
         query = self._tiles_of_queries(tiling, query)
@@ -179,6 +195,34 @@ class _SelfAttention(nn.Module):
             query, key, value, scores, mask, scale=self.scale, method=self.method
         )
         return tiling.join(attended.unflatten(1, (-1, own)).sum(2))
+
+    def _takes_kernel(self, query: Tensor) -> bool:
+        """Whether our own operator computes this; says why not, if it was asked to."""
+        if self.method in ("torch", "written_out"):
+            return False
+        problem = kernel_problem(query.device.type, query.dtype, query.shape[-1])
+        if self.rotary is not None and self.form in ("joint", "published"):
+            problem = "rotary positions beside a table of group offsets are not in it"
+        if problem and self.method == "kernel":
+            raise ValueError(f"method: got 'kernel'; {problem}")
+        return not problem
+
+    def _attend_by_kernel(
+        self, tiling: Tiling, query: Tensor, key: Tensor, value: Tensor
+    ) -> Float[Tensor, "batch rows cols group channels"]:
+        near, weights = tiling.neighbourhood(query)
+        tables, dtype = OffsetTables(), query.dtype
+        if self.relative is not None:
+            tables = self.relative(len(near) // 2)
+        if self.rotary is not None:
+            angles = self.rotary.angles(*tiling.size)
+            query, key = fused_rotation(query, angles), fused_rotation(key, angles)
+        key, value = torch.broadcast_tensors(key, value)  # either may differ for each frame g
+        query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
+        attended = fused_attention(
+            query, key, value, tables, near=near, weights=weights, scale=self.scale
+        ).to(dtype)
+        return attended.sum(4).flatten(-2) if query.shape[4] > 1 else attended.flatten(-3)
 
     def _tiles_of_queries(
         self, tiling: Tiling, query: Tensor
@@ -222,7 +266,9 @@ class LiftingSelfAttention(_SelfAttention):
     head_dim
         Channels a head, if not ``ceil(out_channels / num_heads)``.
     method
-        ``"auto"`` (fused kernels) or ``"written_out"`` (all scores in memory); equal to rounding.
+        ``"kernel"`` (our own operator, for the CPU, see `gsa_core.fused`), ``"torch"`` (torch's
+        fused attention), ``"written_out"`` (all scores in memory), or ``"auto"``: the kernel where
+        it can be had, else torch. All are equal to rounding.
 
     Raises
     ------
@@ -279,6 +325,7 @@ class LiftingSelfAttention(_SelfAttention):
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out_channels group height width"]:
         """Map ``(batch, in, height, width)`` to ``(batch, out, |H|, height, width)``."""
+        check_shape("image", image, "batch", self.in_channels, "height", "width")
         return to_features(self._forward_tokens(to_tokens(image.unsqueeze(2))))
 
 
@@ -339,6 +386,7 @@ class GroupSelfAttention(_SelfAttention):
         head_dim: int | None = None,
         method: str = "auto",
     ) -> None:
+        check_choice("form", form, FORMS)
         super().__init__(
             group,
             in_channels,
@@ -361,9 +409,6 @@ class GroupSelfAttention(_SelfAttention):
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch out_channels group height width"]:
         """Map ``(batch, in, |H|, height, width)`` to ``(batch, out, |H|, height, width)``."""
-        if features.shape[2] != self.group.order:
-            raise ValueError(
-                f"features: got {features.shape[2]} frames on axis 2; {self.group.name} has "
-                f"{self.group.order}"
-            )
+        axes = ("batch", self.in_channels, self.group.order, "height", "width")
+        check_shape("features", features, *axes)
         return to_features(self._forward_tokens(to_tokens(features)))

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from gsa_core.models import build_model
+from gsa_core.checks import check_choice, check_whole
+from gsa_core.models import MODELS, build_model
+from gsa_core.published_networks import PUBLISHED
 
 __all__ = ["count_activations", "count_flops", "count_parameters", "solve_channels"]
 
@@ -21,7 +23,7 @@ def count_parameters(model: nn.Module) -> int:
 
 
 @torch.no_grad()
-def count_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
+def count_flops(model: nn.Module, image_shape: tuple[int, ...]) -> int:
     """Floating-point operations of one image's forward pass, attention included.
 
     Matrix products and convolutions, two operations a multiply-add; elementwise work is not
@@ -30,22 +32,20 @@ def count_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
     Parameters
     ----------
     model
-        A network of this package.
+        A network or a layer of this package.
     image_shape
-        ``(channels, height, width)``.
+        ``(channels, height, width)``, or of a feature map ``(channels, |H|, height, width)``.
     """
-    parameter = next(model.parameters())
-    image = torch.zeros(1, *image_shape, dtype=parameter.dtype, device=parameter.device)
-    training = model.training
-    model.eval()
-    # The fused kernels of some devices are not counted; written as matrix products they are.
+    # On the meta device shapes are followed and nothing is computed. Attention is our operator
+    # there, wherever the network runs; what of it is torch's is counted as matrix products.
+    twin = copy.deepcopy(model).to("meta").eval()
+    image = torch.zeros(1, *image_shape, dtype=next(twin.parameters()).dtype, device="meta")
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        model(image)
-    model.train(training)
+        twin(image)
     return counter.get_total_flops()
 
 
-def count_activations(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
+def count_activations(model: nn.Module, image_shape: tuple[int, ...]) -> int:
     """Bytes that one image's forward pass keeps for its backward pass, in training.
 
     What autograd saves, each piece of memory once, parameters left out: the part of the peak that
@@ -94,7 +94,8 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
     Raises
     ------
     ValueError
-        Where one channel is already more than twice the budget.
+        Where the narrowest network is already more than twice the budget, and for a model whose
+        width is fixed.
 
     Examples
     --------
@@ -102,8 +103,17 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
     >>> wide > narrow
     True
     """
-    if of not in ("parameters", "flops"):
-        raise ValueError(f"of: got {of!r}; accepts 'parameters', 'flops'")
+    check_choice("of", of, ("parameters", "flops"))
+    check_whole("budget", budget)
+    if "channels" in arguments:
+        raise ValueError("channels: got a width; accepts none, since it is what is solved for")
+
+    model_name = arguments.get("model", "gsa")
+    if model_name in PUBLISHED:
+        raise ValueError(
+            f"model: got {model_name!r}, whose width is that of the publication; accepts "
+            + ", ".join(repr(name) for name in MODELS if name not in PUBLISHED)
+        )
 
     def count(channels: int) -> int:
         with torch.random.fork_rng(devices=[]):  # counting leaves no trace in the generator
@@ -114,9 +124,14 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
         height, width = (side, side) if isinstance(side, int) else side
         return count_flops(model, (arguments.get("in_channels", 1), height, width))
 
-    if count(1) > 2 * budget:
-        raise ValueError(f"budget: got {budget}; one channel already takes {count(1)} {of}")
-    low, high = 1, 2
+    # Rotary positions turn pairs of channels: every head has two at least.
+    rotary = arguments.get("positional") == "rotary"
+    low = arguments.get("num_heads", 2) + 1 if rotary else 1
+    if count(low) > 2 * budget:
+        raise ValueError(
+            f"budget: got {budget}, but {low} channels already take {count(low)} {of}; accepts more"
+        )
+    high = 2 * low
     while count(high) < budget:
         low, high = high, 2 * high
     while high - low > 1:

@@ -3,7 +3,7 @@
 They add ``q . p`` to the scores with ``p(h^-1 (y - x), h^-1 h')`` (Romero & Cordonnier 2021,
 https://arxiv.org/abs/2010.00977, section 4). Everywhere here ``p`` is a sum of a spatial part and
 a part of the group offset, so that neither is ever evaluated for a pair of tokens, only for a
-distinct offset.
+distinct offset: an encoding is its tables.
 
 Einsum letters: t tile, b batch, m frame of the query that is summed over (form ``published``; one
 otherwise), g frame whose eyes see the offset, n head, i j row and column of the query, k l row
@@ -25,11 +25,28 @@ from gsa_core.tiling import Offsets
 
 __all__ = [
     "FrameOffsets",
+    "OffsetTables",
     "PositionalScores",
     "RadialFunction",
     "RelativeFunction",
     "RelativeTable",
+    "positional_scores",
 ]
+
+
+@dataclass(frozen=True)
+class OffsetTables:
+    """What an encoding is worth at every distinct offset, as the terms it is a sum of.
+
+    ``rows (g u n d)`` and ``cols (g u n d)`` of one component of the offset, from minus to plus
+    the reach asked for; ``pairs (g u u n d)`` of both, when they do not separate; ``frames
+    (g m h n d)`` of the group offset. A term that does not occur is ``None``.
+    """
+
+    rows: Tensor | None = None
+    cols: Tensor | None = None
+    pairs: Tensor | None = None
+    frames: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,38 @@ class PositionalScores:
     cols: Tensor | None = None
     frames: Tensor | None = None
     pairs: Tensor | None = None
+
+
+def positional_scores(
+    query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
+    tables: OffsetTables,
+    offsets: Offsets,
+) -> PositionalScores:
+    """Scores of queries with the tables, laid out for every key: ``q . p``."""
+    rows = cols = pairs = frames = None
+    row, col = offsets.rows + offsets.farthest, offsets.cols + offsets.farthest
+    if tables.rows is not None and tables.cols is not None:
+        rows = torch.einsum("tbgnijd,giknd->tbgnijk", query, _looked_up(tables.rows, row))
+        cols = torch.einsum("tbgnijd,gjlnd->tbgnijl", query, _looked_up(tables.cols, col))
+    if tables.pairs is not None:
+        pair = row[:, None, :, None] * tables.pairs.shape[1] + col[None, :, None, :]
+        entries = _looked_up(tables.pairs.flatten(1, 2), pair)
+        pairs = torch.einsum("tbgnijd,gijklnd->tbgnijkl", query, entries)
+    if tables.frames is not None:
+        own = query.unflatten(1, (-1, tables.frames.shape[1]))
+        frames = torch.einsum("tbmgnijd,gmhnd->tbmgnijh", own, tables.frames).flatten(1, 2)
+    return PositionalScores(rows=rows, cols=cols, frames=frames, pairs=pairs)
+
+
+def _looked_up(
+    table: Float[Tensor, "group offset heads head_dim"], index: Int[Tensor, "*pairs"]
+) -> Float[Tensor, "group *pairs heads head_dim"]:
+    """``table[:, index]`` as an embedding, whose backward is a fast sum."""
+    frame = torch.arange(table.shape[0], device=index.device) * table.shape[1]
+    index = frame.view(-1, *index.ndim * [1]) + index
+    return functional.embedding(index, table.flatten(2).flatten(0, 1)).unflatten(
+        -1, table.shape[2:]
+    )
 
 
 class FrameOffsets(nn.Module):
@@ -90,23 +139,19 @@ class FrameOffsets(nn.Module):
         assert self.frame_table is not None
         return self.frame_table
 
-    def forward(
-        self,
-        query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
-        offsets: Offsets,
-    ) -> PositionalScores:
-        """Scores of the group offsets."""
-        return PositionalScores(frames=self._frame_scores(query))
+    def forward(self, reach: int) -> OffsetTables:
+        """The group offsets alone."""
+        return OffsetTables(frames=self._frames())
 
-    def _frame_scores(self, query: Tensor) -> Tensor | None:
+    def _frames(self) -> Float[Tensor, "group own key_group heads head_dim"] | None:
         if self.frame_table is None:
             return None
         order = self.group.order
         index = self.relative.reshape(order, -1, order)  # (g, m, h)
-        table = functional.embedding(index, self.frame_entries())
-        table = table.unflatten(-1, (self.heads, self.head_dim))
-        query = query.unflatten(1, (-1, index.shape[1]))
-        return torch.einsum("tbmgnijd,gmhnd->tbmgnijh", query, table).flatten(1, 2)
+        return self._by_head(functional.embedding(index, self.frame_entries()))
+
+    def _by_head(self, entries: Float[Tensor, "*entries channels"]) -> Tensor:
+        return entries.unflatten(-1, (self.heads, self.head_dim))
 
 
 class RelativeTable(FrameOffsets):
@@ -167,28 +212,19 @@ class RelativeTable(FrameOffsets):
         """Both tables, that of rows before that of columns; channels are (head, d)."""
         return self.table
 
-    def forward(
-        self,
-        query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
-        offsets: Offsets,
-    ) -> PositionalScores:
-        """Scores of the row, of the column and of the group offsets."""
-        if offsets.farthest > self.reach:
+    def forward(self, reach: int) -> OffsetTables:
+        """Row and column offsets up to `reach`, and the group offsets."""
+        if reach > self.reach:
             raise ValueError(
-                f"image: has offsets of {offsets.farthest} pixels; this layer's table reaches "
+                f"image: has offsets of {reach} pixels; this layer's table reaches "
                 f"{self.reach} (set image_size to the largest image)"
             )
-        entries = self.entries()
-        along_rows, along_cols = (
-            functional.embedding(self.index[axis][:, along + self.reach], entries)
-            .unflatten(-1, (self.heads, self.head_dim))
-            for axis, along in enumerate((offsets.rows, offsets.cols))
-        )  # fmt: skip
-        return PositionalScores(
-            rows=torch.einsum("tbgnijd,giknd->tbgnijk", query, along_rows),
-            cols=torch.einsum("tbgnijd,gjlnd->tbgnijl", query, along_cols),
-            frames=self._frame_scores(query),
+        entries, within = self.entries(), slice(self.reach - reach, self.reach + reach + 1)
+        rows, cols = (
+            self._by_head(functional.embedding(self.index[axis][:, within], entries))
+            for axis in range(2)
         )
+        return OffsetTables(rows=rows, cols=cols, frames=self._frames())
 
 
 class RelativeFunction(FrameOffsets):
@@ -229,28 +265,14 @@ class RelativeFunction(FrameOffsets):
         """Offsets as every frame sees them, ``h^-1 d``; never in less than float32."""
         return (self.turned_back[:, None] * distinct[:, None, :]).sum(-1)
 
-    def forward(
-        self,
-        query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
-        offsets: Offsets,
-    ) -> PositionalScores:
-        """Scores of every pair of positions, from one evaluation a distinct offset."""
-        reach, span = offsets.farthest, 2 * offsets.farthest + 1
-        axis = torch.arange(-reach, reach + 1, device=query.device, dtype=self.turned_back.dtype)
+    def forward(self, reach: int) -> OffsetTables:
+        """Every offset up to `reach` along both axes, and the group offsets."""
+        back = self.turned_back
+        axis = torch.arange(-reach, reach + 1, device=back.device, dtype=back.dtype)
         rows, cols = torch.meshgrid(axis, axis, indexing="ij")
         values = self.function(self._seen(torch.stack([rows.flatten(), cols.flatten()], -1)))
-        values = values.expand(self.group.order, -1, -1)  # (g, u, n d)
-        row, col = offsets.rows + reach, offsets.cols + reach
-        pair = row[:, None, :, None] * span + col[None, :, None, :]
-        frame = torch.arange(self.group.order, device=pair.device) * values.shape[1]
-        entries = functional.embedding(
-            frame[:, None, None, None, None] + pair, values.flatten(0, 1)
-        )
-        entries = entries.unflatten(-1, (self.heads, self.head_dim))
-        return PositionalScores(
-            pairs=torch.einsum("tbgnijd,gijklnd->tbgnijkl", query, entries),
-            frames=self._frame_scores(query),
-        )
+        values = values.expand(self.group.order, -1, -1).unflatten(1, rows.shape)
+        return OffsetTables(pairs=self._by_head(values), frames=self._frames())
 
 
 class RadialFunction(RelativeFunction):

@@ -42,8 +42,8 @@ class RotaryEncoding(nn.Module):
         super().__init__()
         if head_dim < 2:
             raise ValueError(
-                f"positional: got 'rotary' with {head_dim} channel a head; it turns pairs of "
-                "channels (fewer heads or more channels)"
+                f"positional: got 'rotary' with {head_dim} channel a head, which turns pairs of "
+                "channels; accepts fewer heads or more channels"
             )
         self.pairs = head_dim // 2
         slowest = math.pi / max(scale, 2)
@@ -56,8 +56,8 @@ class RotaryEncoding(nn.Module):
         matrices = group.matrices.to(torch.get_default_dtype())
         self.register_buffer("matrices", matrices, persistent=False)
 
-    def _angles(self, rows: int, cols: int) -> Float[Tensor, "rows cols group 1 heads pairs"]:
-        """Angles of all pairs at every position, in every frame."""
+    def angles(self, rows: int, cols: int) -> Float[Tensor, "rows cols group heads pairs"]:
+        """Angles of all pairs at every position, in every frame, in float32 or better."""
         wide = torch.promote_types(self.frequencies.dtype, torch.float32)
         frequencies, matrices = self.frequencies.to(wide), self.matrices.to(wide)
         # Products and sums, not matrix products: autocast leaves them alone.
@@ -67,13 +67,13 @@ class RotaryEncoding(nn.Module):
         )
         along = row[:, None, None, None, None] * turned[..., 0]
         across = col[None, :, None, None, None] * turned[..., 1]
-        return (along + across).unsqueeze(3)
+        return along + across
 
     def forward(
         self, tokens: Float[Tensor, "batch rows cols frames others heads head_dim"]
     ) -> Float[Tensor, "batch rows cols group others heads head_dim"]:
         """Turn tokens of ``|H|`` frames each in its own, or of one frame in every frame."""
-        angles = self._angles(*tokens.shape[1:3])
+        angles = self.angles(*tokens.shape[1:3]).unsqueeze(3)
         cos, sin = angles.cos(), angles.sin()
         first, second, rest = tokens.split([self.pairs, self.pairs, tokens.shape[-1] % 2], -1)
         turned = torch.cat([first * cos - second * sin, first * sin + second * cos], -1)

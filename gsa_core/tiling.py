@@ -54,11 +54,11 @@ class Tiling:
 
     def __init__(self, rows: int, cols: int, window: int | None, shape: str = "square") -> None:
         self.size, self.window, self.shape = (rows, cols), window, shape
-        # A square window that covers the image from its farthest corner changes nothing.
-        self.local = window is not None and (
-            shape == "soft_disc" or window < 2 * max(rows, cols) - 1
-        )
+        # A window that covers the image from its farthest corner changes nothing, unless it fades.
         self.radius = (window or 0) // 2
+        self.local = window is not None and (
+            shape == "soft_disc" or self._farthest_col(rows - 1) < cols - 1
+        )
         self.halo = self.radius if self.local else 0
         self.tile = (min(_TILE, rows), min(_TILE, cols)) if self.local else (rows, cols)
         self.tiles = tuple(-(-n // tile) for n, tile in zip(self.size, self.tile, strict=True))
@@ -97,6 +97,23 @@ class Tiling:
             farthest = min(farthest + self.halo, self.radius)
         return Offsets(rows.clamp(-farthest, farthest), cols.clamp(-farthest, farthest), farthest)
 
+    def neighbourhood(self, like: Tensor) -> tuple[list[int], Tensor | None]:
+        """What every query sees, by offset: of each row offset the farthest column offset.
+
+        Row offsets go from minus to plus a reach, and the farthest column is -1 where a row is
+        not seen at all. The second value are the logarithms of a soft window's weights, ``(2 reach
+        + 1, 2 reach + 1)`` in the type of `like`, ``None`` if all weights are one.
+        """
+        reach = max(self.size) - 1
+        if not self.local:
+            return [reach] * (2 * reach + 1), None
+        reach = min(reach, self.radius)
+        near = [min(self._farthest_col(row), reach) for row in range(-reach, reach + 1)]
+        if self.shape != "soft_disc":
+            return near, None
+        axis = torch.arange(-reach, reach + 1, device=like.device)
+        return near, self._log_weights(axis[:, None], axis[None, :]).to(like.dtype)
+
     def mask(self, device: torch.device) -> Tensor | None:
         """What a query sees, ``(tiles, queries, keys)``: keys in the window and in the image.
 
@@ -119,9 +136,21 @@ class Tiling:
         visible = (self._near(rows, cols).flatten(0, 1).flatten(1, 2) & keys) | beyond
         if self.shape != "soft_disc":
             return visible
-        radius = (rows**2 + cols**2).flatten(0, 1).flatten(1, 2).to(torch.get_default_dtype())
-        weight = (math.pi * radius.sqrt() / (self.window or 1)).cos().clamp(min=1e-6)
-        return (2 * weight.log() * ~beyond).masked_fill(~visible, -math.inf)
+        fading = self._log_weights(rows, cols).flatten(0, 1).flatten(1, 2)
+        return (fading * ~beyond).masked_fill(~visible, -math.inf)
+
+    def _log_weights(self, rows: Tensor, cols: Tensor) -> Tensor:
+        """Logarithm of a soft window's weights at offsets, clamped beyond its rim."""
+        distance = (rows**2 + cols**2).to(torch.get_default_dtype()).sqrt()
+        inside = distance.clamp(max=(self.window or 1) / 2)
+        return 2 * (math.pi * inside / (self.window or 1)).cos().clamp(min=1e-6).log()
+
+    def _farthest_col(self, row: int) -> int:
+        """Largest column offset in the window at a row offset, -1 if there is none."""
+        if self.shape == "square":
+            return self.radius if abs(row) <= self.radius else -1
+        rest = (self.window or 1) ** 2 - 4 * row**2
+        return math.isqrt(rest // 4) if rest >= 0 else -1
 
     def _near(self, rows: Tensor, cols: Tensor) -> Tensor:
         """Whether offsets lie in the window."""

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gsa_core.checks import check_choice, check_shape, check_whole
 from gsa_core.convolution import GroupConv2d, LiftingConv2d
 from gsa_core.groups import PointGroup
 from gsa_core.layers import BatchNorm, SymmetricMaxPool2d
@@ -26,12 +27,15 @@ class PixelEmbedding(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
+        check_whole("in_channels", in_channels)
+        check_whole("channels", channels)
         self.linear = nn.Linear(in_channels, channels)
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out_channels height width"]:
         """Map every pixel by the same linear map."""
+        check_shape("image", image, "batch", self.linear.in_features, "height", "width")
         return to_features(self.linear(to_tokens(image.unsqueeze(2)))).squeeze(2)
 
     @staticmethod
@@ -99,12 +103,30 @@ class PatchEmbedding(LiftingConv2d):
         return self._respond(image, padding=margins, stride=self.kernel_size)
 
 
-class Stem(nn.Module):
-    """Convolutional tokens that keep their orientation.
+class Stage(nn.Module):
+    """A convolution, perhaps a `SymmetricMaxPool2d`, batch norm and GELU, in this order.
 
-    A 3x3 lifting convolution, a `SymmetricMaxPool2d` and a 3x3 group convolution, with batch norm
-    and GELU after each convolution: tokens on half the grid, in every frame. Borders are padded
-    with zeros, so position leaks in from them even where no encoding is given.
+    What is pooled before it is normed is normed on a quarter of the pixels.
+    """
+
+    def __init__(self, convolution: nn.Module, channels: int, *, pool: bool) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.pool = SymmetricMaxPool2d() if pool else nn.Identity()
+        self.norm = BatchNorm(channels)
+
+    def forward(self, x: Tensor) -> Float[Tensor, "batch out_channels group height_ width_"]:
+        """Map an image or a feature map to a feature map, on half the grid where it pools."""
+        return functional.gelu(self.norm(self.pool(self.convolution(x))))
+
+
+class Stem(nn.Module):
+    """Convolutional tokens that keep their orientation, on a half or a quarter of the grid.
+
+    A 3x3 lifting convolution and 3x3 group convolutions, one for each halving of the grid; the
+    halving is that of `SymmetricMaxPool2d`, which takes every size, odd or even: a side of n pixels
+    becomes ``ceil(n / 2)``. Borders are padded with zeros, so position leaks in from them even
+    where no encoding is given.
 
     Parameters
     ----------
@@ -112,37 +134,53 @@ class Stem(nn.Module):
         The point group H.
     in_channels, channels
         Channels of the image, and of a token in a frame.
+    patch_size
+        Pixels of the image to a token along each side: 2, 4, 8, ...
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gsa_core import cyclic_group
+    >>> Stem(cyclic_group(4), 1, 8)(torch.zeros(2, 1, 9, 9)).shape
+    torch.Size([2, 8, 4, 5, 5])
     """
 
     lifts = True
 
-    def __init__(self, group: PointGroup, in_channels: int, channels: int) -> None:
+    def __init__(
+        self, group: PointGroup, in_channels: int, channels: int, patch_size: int = 2
+    ) -> None:
         super().__init__()
-        self.lift = LiftingConv2d(group, in_channels, channels, 3, bias=False)
-        self.norm_lift = BatchNorm(channels)
-        self.pool = SymmetricMaxPool2d()
-        self.mix = GroupConv2d(group, channels, channels, 3, bias=False)
-        self.norm_mix = BatchNorm(channels)
+        check_whole("channels", channels)
+        check_whole("patch_size", patch_size)
+        self.halvings = patch_size.bit_length() - 1
+        if self.halvings < 1 or patch_size != 2**self.halvings:
+            raise ValueError(f"patch_size: got {patch_size} for a stem; accepts 2, 4, 8, ...")
+        stages = [
+            Stage(LiftingConv2d(group, in_channels, channels, 3, bias=False), channels, pool=True)
+        ]
+        for i in range(self.halvings):
+            mix = GroupConv2d(group, channels, channels, 3, bias=False)
+            stages.append(Stage(mix, channels, pool=i + 1 < self.halvings))
+        self.stages = nn.Sequential(*stages)
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out_channels group height_ width_"]:
-        """Map ``(batch, in, height, width)`` to tokens on ``ceil(height / 2)`` rows, in frames."""
-        lifted = self.pool(functional.gelu(self.norm_lift(self.lift(image))))
-        return functional.gelu(self.norm_mix(self.mix(lifted)))
+        """Map ``(batch, in, height, width)`` to tokens in every frame."""
+        return self.stages(image)
 
-    @staticmethod
-    def token_grid(image_size: tuple[int, int]) -> tuple[int, int]:
+    def token_grid(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """Tokens along height and width."""
-        return (image_size[0] + 1) // 2, (image_size[1] + 1) // 2
+        return _halved(image_size, self.halvings)
 
 
 class Trunk(nn.Module):
     """A small group-convolutional network: deeper tokens that keep their orientation.
 
     A 3x3 lifting convolution, `depth` 3x3 group convolutions with a residual around each, batch
-    norm and GELU after all of them, and a `SymmetricMaxPool2d` after the first and in the middle:
-    tokens on a quarter of the grid.
+    norm and GELU after all of them, and a `SymmetricMaxPool2d` in the first stage and in the
+    middle: tokens on a quarter of the grid, ``ceil(ceil(n / 2) / 2)`` along a side of n pixels.
 
     Parameters
     ----------
@@ -156,29 +194,37 @@ class Trunk(nn.Module):
 
     def __init__(self, group: PointGroup, in_channels: int, channels: int, depth: int) -> None:
         super().__init__()
-        self.lift = LiftingConv2d(group, in_channels, channels, 3, bias=False)
-        self.norm_lift = BatchNorm(channels)
+        check_whole("channels", channels)
+        check_whole("depth", depth)
+        lift = LiftingConv2d(group, in_channels, channels, 3, bias=False)
+        self.lift = Stage(lift, channels, pool=True)
         self.pool = SymmetricMaxPool2d()
-        self.convolutions = nn.ModuleList(
-            GroupConv2d(group, channels, channels, 3, bias=False) for _ in range(depth)
+        self.stages = nn.ModuleList(
+            Stage(GroupConv2d(group, channels, channels, 3, bias=False), channels, pool=False)
+            for _ in range(depth)
         )
-        self.norms = nn.ModuleList(BatchNorm(channels) for _ in range(depth))
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out_channels group height_ width_"]:
         """Map ``(batch, in, height, width)`` to tokens on a quarter of the rows, in frames."""
-        x = self.pool(functional.gelu(self.norm_lift(self.lift(image))))
-        for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            if i == len(self.convolutions) // 2:
+        x = self.lift(image)
+        for i, stage in enumerate(self.stages):
+            if i == len(self.stages) // 2:
                 x = self.pool(x)
-            x = x + functional.gelu(norm(convolution(x)))
+            x = x + stage(x)
         return x
 
     @staticmethod
     def token_grid(image_size: tuple[int, int]) -> tuple[int, int]:
         """Tokens along height and width."""
-        return (image_size[0] + 3) // 4, (image_size[1] + 3) // 4
+        return _halved(image_size, 2)
+
+
+def _halved(image_size: tuple[int, int], times: int) -> tuple[int, int]:
+    """Sides after so many symmetric poolings."""
+    rows, cols = (-(-side // 2**times) for side in image_size)
+    return rows, cols
 
 
 def make_tokens(
@@ -187,16 +233,15 @@ def make_tokens(
     in_channels: int,
     channels: int,
     *,
-    patch_size: int = 4,
+    patch_size: int | None = None,
     depth: int = 2,
 ) -> PixelEmbedding | PatchEmbedding | Stem | Trunk:
     """Build the tokens of that name."""
+    check_choice("tokens", tokens, TOKENS)
     if tokens == "pixel":
         return PixelEmbedding(in_channels, channels)
     if tokens == "patch":
-        return PatchEmbedding(group, in_channels, channels, patch_size)
+        return PatchEmbedding(group, in_channels, channels, 4 if patch_size is None else patch_size)
     if tokens == "stem":
-        return Stem(group, in_channels, channels)
-    if tokens == "trunk":
-        return Trunk(group, in_channels, channels, depth)
-    raise ValueError(f"tokens: got {tokens!r}; accepts {', '.join(map(repr, TOKENS))}")
+        return Stem(group, in_channels, channels, 2 if patch_size is None else patch_size)
+    return Trunk(group, in_channels, channels, depth)

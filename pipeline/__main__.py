@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.commands.use import use
 from pipeline.errors import UserError
 from pipeline.errors import main as run
+from pipeline.parameters.model_kinds import combinations
 from pipeline.parameters.study_rules import count_cells
 from pipeline.parameters.value_kinds import nearest
 from pipeline.params import load_params
@@ -54,6 +55,9 @@ def check() -> None:
     cells = count_cells(params) * len(params.prepare.datasets)
     trials, runs = cells * params.sweep.trials_per_cell, cells * len(params.confirm.seeds)
     print(f"params.yaml is a valid study: {cells} cells, {trials} trials, {runs} runs")
+    combined = len(combinations(params)) * len(params.prepare.datasets)
+    if combined > cells:
+        print(f"{combined} combinations of the axes are {cells} networks, each a cell once")
 
 
 def summary() -> None:

@@ -10,8 +10,10 @@ from typing import Any
 from pipeline import errors, records, tables
 from pipeline.confirmation import run_confirmation
 from pipeline.datasets import load_dataset
+from pipeline.execution.checkpoints import checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
+from pipeline.execution.same_code import TRAINING
 from pipeline.execution.stage import StageFailed, run_stage
 from pipeline.execution.state import source_digest, state_folder, versions
 from pipeline.execution.work import Task, WorkFunction
@@ -25,8 +27,7 @@ PREPARED, SWEPT, CONFIRMED = Path("data/prepare"), Path("data/sweep"), Path("dat
 SPLITS = ("train", "validation", "test", "test_turned")
 # The code that decides what comes of a run.
 CODE = (
-    "gsa_core",
-    "pipeline/training.py",
+    *TRAINING,
     "pipeline/confirmation.py",
     "pipeline/measuring",
 )
@@ -51,7 +52,12 @@ def run_task(params: Params, run: Run, card: bytes) -> Task:
 def hierarchy_task(params: Params) -> Task:
     """Write the measurement of the encodings' hierarchy as a task."""
     seeds = list(range(params.confirm.hierarchy_seeds))
-    payload = {"kind": "hierarchy", "groups": list(params.sweep.group), "seeds": seeds}
+    payload = {
+        "kind": "hierarchy",
+        "groups": list(params.sweep.group),
+        "encodings": list(params.sweep.positional),
+        "seeds": seeds,
+    }
     return Task(f"hierarchy-{fingerprint(payload)}", {**payload, "label": "random weights"})
 
 
@@ -94,8 +100,9 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     ]
     tasks.append((HIERARCHY, hierarchy))
     progress = progress_of(params, tasks)
-    store = RunStore(state_folder("confirm", {"code": source_digest(CODE), **versions()}) / "runs")
-    source = ConfirmSource(tasks, store, progress)
+    folder = state_folder("confirm", {"code": source_digest(CODE), **versions()})
+    checkpoints = checkpoints_of(params.resources.storage, folder)
+    source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
     progress.say(
         f"{len(runs)} runs, {params.resources.workers} at once; "
         f"{progress.done} of {progress.total} tasks done before"

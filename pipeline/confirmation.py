@@ -20,13 +20,14 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
     """Train and measure the chosen configuration with one seed."""
     import safetensors.torch
 
+    from pipeline.attempt import attempt
     from pipeline.measuring.measures import TestSplits, measure
-    from pipeline.training import model_arguments, train
+    from pipeline.training import model_arguments
 
     config, dataset = payload["configuration"], data[payload["dataset"]]
     # Training cannot see test, whatever it may try.
     hidden = replace(dataset, test=None, test_turned=None)
-    outcome = train(config, hidden, device=context.device, on_epoch=context.report)
+    outcome = attempt(config, hidden, context, payload.get("checkpoint"))
     value = {"row": outcome.row, "epochs": outcome.epochs}
     if outcome.row["status"] != "completed":
         return value
@@ -38,6 +39,7 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
         layer_images=payload["layer_images"],
         features=payload["features"],
     )
+    measures.run["train_images"] = len(dataset.train)
     state = {name: tensor.cpu().contiguous() for name, tensor in outcome.model.state_dict().items()}
     return {
         **value,
@@ -51,7 +53,7 @@ def _hierarchy(payload: Payload, data: Mapping[str, Any], context: Context) -> d
     """Measure which symmetry each encoding has, on networks with random weights."""
     from pipeline.measuring.hierarchy import measure_hierarchy
 
-    rows = measure_hierarchy(payload["groups"], payload["seeds"])
+    rows = measure_hierarchy(payload["groups"], payload["seeds"], payload["encodings"])
     return {"row": {"status": "completed"}, "epochs": [], "hierarchy": rows}
 
 

@@ -105,13 +105,17 @@ def settle(aside: Path, path: Path) -> None:
 
 
 @contextmanager
-def explaining(path: Path, size: int = 0) -> Iterator[None]:
-    """Turn a refusal of the disk into a `UserError` that names the path and the bytes."""
+def explaining(path: Path | None = None, size: int = 0) -> Iterator[None]:
+    """Turn a refusal of the disk into a `UserError` that names the path and the bytes.
+
+    Without a path it names the one that the refusal names.
+    """
     try:
         yield
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
+        path = path or Path(str(error.filename or "."))
         amount = f"{size:,} bytes" if size else "it"
         why = _REFUSALS[error.errno]
         if error.errno == errno.ENOSPC:

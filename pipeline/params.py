@@ -8,16 +8,25 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 
 from pipeline.errors import UserError
+from pipeline.parameters.model_kinds import MODEL_KINDS
 from pipeline.parameters.problems import Problem, explain
 from pipeline.parameters.strict_yaml import read_yaml
-from pipeline.parameters.study_rules import SEARCHABLE, broken_rules
+from pipeline.parameters.study_rules import (
+    AXES,
+    CONSTRAINED,
+    OBJECTIVES,
+    SEARCHABLE,
+    broken_rules,
+)
 from pipeline.parameters.value_kinds import (
+    AxisValue,
     Either,
     Flag,
     GroupName,
     Number,
     OneOf,
     OrNull,
+    OrWord,
     Several,
     Text,
     Whole,
@@ -27,6 +36,7 @@ from pipeline.parameters.value_kinds import (
 __all__ = [
     "Architecture",
     "Baseline",
+    "Budget",
     "Choices",
     "Confirm",
     "Interval",
@@ -35,6 +45,7 @@ __all__ = [
     "Prepare",
     "Report",
     "Resources",
+    "Stopping",
     "Sweep",
     "load_params",
 ]
@@ -43,7 +54,9 @@ __all__ = [
 Seed = Annotated[int, Whole(0, 2**32 - 1)]
 Fraction = Annotated[float, Number(0, 1, above=True, below=True)]
 
-POSITIONAL = OneOf(("none", "absolute", "relative"))
+Bound = Annotated[float, Number(0, 1e18, above=True)]
+
+POSITIONAL = OneOf(("none", "absolute", "relative", "radial", "rotary"))
 
 
 class Section(BaseModel):
@@ -98,10 +111,17 @@ class Prepare(Section):
 class Architecture(Section):
     """What all cells have in common."""
 
-    form: Annotated[str, OneOf(("framewise", "joint"))]
+    form: Annotated[str, OneOf(("framewise", "joint", "published"))]
     heads: Annotated[int | None, OrNull(Whole(1, 64), "searched")]
     window: Annotated[int | None, OrNull(Whole(1, 255), "global attention")]
     encoding: Annotated[str, OneOf(("auto", "table", "continuous"))]
+    window_shape: Annotated[str, OneOf(("auto", "square", "disc", "soft_disc"))] = "auto"
+    # Pixels to a token along each side, of the tokens `patch` and `stem`.
+    patch_size: Annotated[int | None, OrNull(Whole(1, 1024), "4 for patches, 2 for stems")] = None
+
+
+# Which cells have a hyperparameter, by axis; all of them without it.
+When = dict[Annotated[str, OneOf(AXES)], Annotated[tuple[str | int, ...], Several(AxisValue())]]
 
 
 class Interval(Section):
@@ -111,12 +131,14 @@ class Interval(Section):
     high: Annotated[float, Number(-1e9, 1e9)]
     log: Annotated[bool, Flag()] = False
     step: Annotated[float | None, OrNull(Number(0, 1e9, above=True), "any number")] = None
+    when: When = {}
 
 
 class Choices(Section):
     """A list of numbers, each as likely as the next."""
 
     choices: Annotated[tuple[float, ...], Several(Number(-1e9, 1e9))]
+    when: When = {}
 
 
 def _domain_tag(value: Any) -> str:
@@ -130,15 +152,31 @@ Domain = Annotated[
 ]
 
 
+class Stopping(Section):
+    """Trials stop where they are not among the best 1 / reduction of earlier ones of their cell."""
+
+    reduction: Annotated[int | None, OrNull(Whole(2, 16), "no trial is stopped")] = None
+    min_epochs: Annotated[int, Whole(1, 10_000)] = 1
+
+
+class Budget(Section):
+    """When a sweep ends before all trials have run; what is null does not end it."""
+
+    hours: Annotated[float | None, OrNull(Number(0, 1e6, above=True), "no limit")] = None
+    gpu_hours: Annotated[float | None, OrNull(Number(0, 1e9, above=True), "no limit")] = None
+    # Of a cell: trials without an improvement, looked at after every tenth trial.
+    patience: Annotated[int | None, OrNull(Whole(1, 10_000), "no limit")] = None
+
+
 class Sweep(Section):
     """The cells of the study, their common budget, and what is searched in each."""
 
     seed: Seed
-    model: Annotated[tuple[str, ...], Several(OneOf(("gsa",)))]
+    model: Annotated[tuple[str, ...], Several(OneOf(tuple(MODEL_KINDS)))]
     group: Annotated[tuple[str, ...], Several(GroupName())]
     positional: Annotated[tuple[str, ...], Several(POSITIONAL)]
     depth: Annotated[tuple[int, ...], Several(Whole(1, 64))]
-    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "stem")))]
+    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "patch", "stem", "trunk")))]
     architecture: Architecture
     match_parameters: Annotated[
         int | None, OrNull(Whole(100, 10**9), "the width is searched as `channels`")
@@ -149,8 +187,14 @@ class Sweep(Section):
     # Whether training images are turned anew at every step, each by its own angle: a multiple of
     # 90 degrees, which is exact, or any angle, bilinear with zeros from outside.
     augment: Annotated[str, OneOf(("none", "quarter", "turn"))] = "none"
-    sampler: Annotated[str, OneOf(("tpe", "random", "qmc", "grid"))]
+    sampler: Annotated[str, OneOf(("tpe", "random", "qmc", "grid", "cmaes"))]
     search_space: dict[Annotated[str, OneOf(tuple(SEARCHABLE))], Domain]
+    stopping: Stopping = Stopping()
+    # Accuracy is that on the validation split; so is the invariance error.
+    objectives: Annotated[tuple[str, ...], Several(OneOf(OBJECTIVES))] = ("accuracy",)
+    # A trial above one of these bounds is never the best.
+    constraints: dict[Annotated[str, OneOf(CONSTRAINED)], Bound] = {}
+    budget: Budget = Budget()
 
 
 class Confirm(Section):
@@ -181,8 +225,17 @@ class Resources(Section):
 
     workers: Annotated[int, Whole(1, 100_000)]
     cpus_per_trial: Annotated[float, Number(0, 1024, above=True)]
-    gpus_per_trial: Annotated[float, Number(0, 64)]
+    # `auto` is a share of a GPU by the memory that trials need, where there is a GPU.
+    gpus_per_trial: Annotated[float | str, OrWord("auto", Number(0, 64))]
     trial_timeout_seconds: Annotated[float, Number(1, 604_800)]
+    # How long a cluster may be without a node for a trial before the stage ends.
+    node_wait_seconds: Annotated[float, Number(1, 604_800)] = 60
+    # Of memory; Ray starts no more trials on a node than it has memory for.
+    gigabytes_per_trial: Annotated[
+        float | None, OrNull(Number(0, 10_000, above=True), "not looked at")
+    ] = None
+    # Where unfinished trials keep their state: a folder or share, or a bucket (s3://...).
+    storage: Annotated[str | None, OrNull(Text(), "beside the other state of the study")] = None
 
 
 class Params(Section):

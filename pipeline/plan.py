@@ -57,6 +57,7 @@ def plan_runs(
                 runs.append(Run(dataset, cell, seed, reason=why_none(trials, cell.name)))
                 continue
             config = {**json.loads(best["configuration"]), "seed": seed}
+            config.pop("stop_below", None)  # a run is compared with no earlier one
             tuned = float(best["validation_accuracy"])
             runs.append(Run(dataset, cell, seed, int(best["trial"]), tuned, config))
     return runs
@@ -65,10 +66,10 @@ def plan_runs(
 def best_trial(trials: pd.DataFrame, cell: str) -> dict[str, Any] | None:
     """Choose a cell's best completed trial, by validation alone.
 
-    The highest validation accuracy; of equals the lower validation loss, then the lower number.
+    The highest validation accuracy on the cell's Pareto front, which no trial that breaks a
+    constraint is on; of equals the lower validation loss, then the lower number.
     """
-    mine = trials[(trials["cell"] == cell) & (trials["status"] == "completed")]
-    mine = mine[mine["validation_accuracy"].notna()]
+    mine = trials[(trials["cell"] == cell) & trials["pareto"]]
     order = ["validation_accuracy", "validation_loss", "trial"]
     ranked = mine.sort_values(order, ascending=[False, True, True], na_position="last")
     return None if ranked.empty else {str(key): value for key, value in ranked.iloc[0].items()}
@@ -79,6 +80,9 @@ def why_none(trials: pd.DataFrame, cell: str) -> str:
     mine = trials[trials["cell"] == cell].sort_values("trial")
     if mine.empty:
         return "no trial of this cell was run"
+    completed = mine[mine["status"] == "completed"]
+    if not completed.empty:
+        return f"each of the {len(completed)} completed trials breaks one of sweep.constraints"
     first = mine.iloc[0]
     reason = first["reason"] if isinstance(first["reason"], str) else first["status"]
     return f"none of the {len(mine)} trials of this cell completed; the first: {reason}"

@@ -6,7 +6,9 @@ import pyarrow as pa
 
 __all__ = [
     "ANGLES",
+    "CALIBRATION",
     "CONFUSION",
+    "ENCODINGS",
     "EPOCHS",
     "FEATURES",
     "HIERARCHY",
@@ -21,9 +23,9 @@ __all__ = [
 ]
 
 # Raise it whenever a column appears, goes, or changes its type or meaning.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-STATUSES = ("completed", "failed", "diverged", "timeout")
+STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
 
 _TYPES = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
 
@@ -33,15 +35,16 @@ _OUTCOME = (
     "params flops; float: seconds; int: peak_memory_bytes; text: device"
 )
 _CONFIGURATION = (
-    "text: form; int: window heads; text: encoding; int: channels; float: feedforward_ratio "
-    "dropout learning_rate weight_decay label_smoothing; int: batch_size; text: configuration"
+    "text: form; int: window heads; text: window_shape encoding; int: patch_size channels; "
+    "float: feedforward_ratio dropout attention_dropout learning_rate weight_decay "
+    "label_smoothing; int: batch_size batch_parts; text: configuration"
 )
 _MEASURES = (
     "float: tuned_validation_accuracy test_accuracy test_accuracy_quarter_turned "
     "test_accuracy_turned invariance_error consistency invariance_error_mirror "
     "consistency_mirror invariance_error_turned consistency_turned calibration_error "
-    "calibration_error_turned lie_rotation lie_rotation_floor lie_translation "
-    "lie_translation_floor; text: weights"
+    "calibration_error_turned lie_rotation lie_rotation_se lie_rotation_floor lie_translation "
+    "lie_translation_se lie_translation_floor; int: train_images test_images; text: weights"
 )
 
 
@@ -54,9 +57,16 @@ def _schema(table: str, key: str, *columns: str) -> pa.Schema:
     return pa.schema(fields, metadata={"table": table, "key": key})
 
 
-# One row a sampled configuration of a cell.
+# One row a sampled configuration of a cell. `feasible` is null without constraints; `pareto` is
+# whether no other trial of the cell is better in one of the study's objectives and as good in all.
 TRIALS = _schema(
-    "trials", "study dataset cell trial", _CELL, "int: trial seed", _OUTCOME, _CONFIGURATION
+    "trials",
+    "study dataset cell trial",
+    _CELL,
+    "int: trial seed",
+    _OUTCOME,
+    "float: validation_invariance_error; bool: feasible pareto",
+    _CONFIGURATION,
 )
 # One row an epoch of a trial (stage "sweep") or of a run (stage "confirm").
 EPOCHS = _schema(
@@ -92,6 +102,13 @@ MOVES = _schema(
     "int: seed; text: kind transformation; float: accuracy consistency invariance_error; "
     "int: images",
 )
+# One row a run and bin of confidence that holds an image: the means of confidence and accuracy.
+CALIBRATION = _schema(
+    "calibration",
+    "study dataset cell seed images bin",
+    _CELL,
+    "int: seed; text: images; int: bin count; float: confidence accuracy",
+)
 # One row a run and pair of label and prediction that occurs, on upright and on turned images.
 CONFUSION = _schema(
     "confusion",
@@ -105,6 +122,13 @@ FEATURES = _schema(
     "study dataset cell seed layer_index layer turn frame row col",
     _CELL,
     "int: seed; text: layer; int: layer_index turn frame row col; float: value",
+)
+# One row a value of a positional encoding as every frame sees it, for one run of a cell.
+ENCODINGS = _schema(
+    "encodings",
+    "study dataset cell seed layer frame row col",
+    _CELL,
+    "int: seed; text: layer; int: frame row col; float: value",
 )
 # One row a run, layer and group element; `error` is relative, in the L2 norm.
 LAYERS = _schema(

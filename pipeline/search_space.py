@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from itertools import product
 from typing import Any
 
 from optuna.distributions import (
@@ -15,6 +14,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from pipeline.parameters.model_kinds import MODEL_KINDS, distinct_cells, own_form
+
 # Hyperparameters that count something.
 INTEGERS = frozenset({"channels", "heads"})
 # What a hyperparameter is when the study does not search it.
@@ -22,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "learning_rate": 0.003,
     "weight_decay": 0.01,
     "dropout": 0.0,
+    "attention_dropout": 0.0,
     "feedforward_ratio": 2,
     "label_smoothing": 0.0,
 }
@@ -53,18 +55,22 @@ class Cell:
 
 def cells(params: Any) -> list[Cell]:
     """List the cells of a study, the last axis of `params.yaml` varying fastest."""
-    sweep = params.sweep
-    axes = (sweep.model, sweep.group, sweep.positional, sweep.depth, sweep.tokens)
-    return [Cell(*values) for values in product(*axes)]
+    return [Cell(*values) for values in distinct_cells(params)]
 
 
-def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """Turn the study's search space into Optuna's distributions, in order of name.
+def distributions(space: Mapping[str, Any], cell: Cell) -> dict[str, BaseDistribution]:
+    """Turn what the study searches in a cell into Optuna's distributions, in order of name.
 
     The order decides which random draw goes to which hyperparameter, so it does not follow the
-    order of lines in a file.
+    order of lines in a file. What a model does not have is not searched.
     """
-    return {name: _distribution(name, space[name]) for name in sorted(space)}
+    own = sorted(set(space) - MODEL_KINDS[cell.model].lacks)
+    return {name: _distribution(name, space[name]) for name in own if holds(space[name], cell)}
+
+
+def holds(domain: Any, cell: Cell) -> bool:
+    """Whether a hyperparameter is one of a cell: whether its `when` names the cell's values."""
+    return all(getattr(cell, axis) in values for axis, values in domain.when.items())
 
 
 def _distribution(name: str, values: Any) -> BaseDistribution:
@@ -104,10 +110,12 @@ def configuration(
     architecture = sweep.architecture
     config = {
         **asdict(cell),
-        "form": architecture.form,
+        "form": own_form(cell.model, architecture.form),
         "heads": architecture.heads,
         "window": architecture.window,
+        "window_shape": architecture.window_shape,
         "encoding": architecture.encoding,
+        "patch_size": architecture.patch_size,
         **DEFAULTS,
         "augment": sweep.augment,
         "batch_size": sweep.batch_size,
@@ -117,6 +125,7 @@ def configuration(
         "num_classes": dataset.num_classes,
         "image_size": size if isinstance(size, int) else list(size),
         **sampled,
+        **dict.fromkeys(MODEL_KINDS[cell.model].lacks),  # null: it has no such thing
     }
     if sweep.match_parameters is not None:
         config["channels"] = matched_channels(config, sweep.match_parameters)
@@ -124,19 +133,25 @@ def configuration(
 
 
 # The keys of a configuration that decide a model's shape, by their name in `build_model`.
-SHAPE = {
+_SHAPE = {
     **{name: name for name in ("model", "group", "positional", "depth", "tokens", "form")},
-    **{name: name for name in ("window", "encoding", "feedforward_ratio")},
-    **{name: name for name in ("in_channels", "num_classes", "image_size")},
+    **{name: name for name in ("window", "window_shape", "encoding", "patch_size")},
+    **{name: name for name in ("feedforward_ratio", "in_channels", "num_classes", "image_size")},
     "heads": "num_heads",
 }
 
 
+def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `build_model`, other than ``channels``, that decide a shape."""
+    return {_SHAPE[name]: config[name] for name in sorted(_SHAPE) if config[name] is not None}
+
+
 def matched_channels(config: Mapping[str, Any], parameters: int) -> int:
     """Solve the width with which the model comes closest to a number of parameters."""
-    values = ((SHAPE[name], config[name]) for name in sorted(SHAPE))
-    arguments = ((key, tuple(v) if isinstance(v, list) else v) for key, v in values)
-    return _solve(parameters, tuple(arguments))
+    arguments = shape_of(config).items()
+    return _solve(
+        parameters, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in arguments)
+    )
 
 
 @cache

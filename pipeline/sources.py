@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.execution.progress import Progress
+from pipeline.execution.checkpoints import Checkpoints
+from pipeline.execution.progress import GOOD, Progress
 from pipeline.execution.work import Result, Task, describe
 from pipeline.runs import RunStore
 from pipeline.search.ledger import CellLedger, score
+
+# What of a result must be a number: of a trial in its row, of a run in its measures.
+NUMBERS = ("validation_accuracy", "validation_invariance_error")
+MEASURED = ("test_accuracy", "test_accuracy_turned", "invariance_error", "consistency")
 
 
 def outcome(result: Result) -> dict[str, Any]:
@@ -19,9 +26,12 @@ def outcome(result: Result) -> dict[str, Any]:
         row = {"status": result.status, "reason": result.reason, "seconds": result.seconds}
         return {"row": row, "epochs": result.epochs}
     value = {**result.value, "row": dict(result.value["row"])}
-    row = value["row"]
-    if row["status"] == "completed" and not math.isfinite(row.get("validation_accuracy", 0.0)):
-        row.update(status="diverged", reason="the validation accuracy is not a number")
+    row, measures = value["row"], value.get("measures", {}).get("run", {})
+    found = {**{name: row.get(name) for name in NUMBERS},
+             **{name: measures.get(name) for name in MEASURED}}  # fmt: skip
+    wrong = [name for name, x in found.items() if x is not None and not math.isfinite(x)]
+    if row["status"] == "completed" and wrong:
+        row.update(status="diverged", reason=f"the {wrong[0].replace('_', ' ')} is not a number")
     return value
 
 
@@ -34,25 +44,95 @@ class Told:
         """Show a note of the engine."""
         self.progress.say(text)
 
+    def machines(self, text: str) -> None:
+        """Show what the engine says of its nodes."""
+        self.progress.machines = text
+
+
+@dataclass
+class Spending:
+    """What a whole sweep may take, earlier starts included; None is without end.
+
+    Attributes
+    ----------
+    hours, gpu_hours
+        Of the wall clock while the sweep runs; of the GPUs that trials held.
+    gpus
+        What a trial holds.
+    seconds, gpu_seconds
+        Spent by earlier starts, and by trials.
+    """
+
+    hours: float | None = None
+    gpu_hours: float | None = None
+    gpus: float = 0.0
+    seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of all starts together."""
+        return self.seconds + time.monotonic() - self.begun
+
+    def restore(self, elapsed: float, seconds: float) -> None:
+        """Count a trial of an earlier start, which ended when so much had elapsed."""
+        self.seconds = max(self.seconds, elapsed)
+        self.gpu_seconds += seconds * self.gpus
+
+    @property
+    def over(self) -> str | None:
+        """Why no further trial may start, if none may."""
+        if self.hours is not None and self.elapsed >= 3600 * self.hours:
+            return f"the {self.hours:g} hours of sweep.budget are over"
+        if self.gpu_hours is not None and self.gpu_seconds >= 3600 * self.gpu_hours:
+            return f"the {self.gpu_hours:g} GPU hours of sweep.budget are spent"
+        return None
+
 
 class SweepSource(Told):
     """Hands out the trials of all cells in turn: the lowest number first, then in order of cells.
 
     So every cell has its first result before any starts its second, and a cell that cannot work
     at all is known early.
+
+    Parameters
+    ----------
+    ledgers : sequence of CellLedger
+        Of all cells of all data sets.
+    progress : Progress
+        Told of everything.
+    checkpoints : mapping
+        By data set, where unfinished trials keep their state.
+    spending : Spending
+        When no further trial is started.
+    measures : sequence of str
+        What trials measure beside their accuracy.
     """
 
-    def __init__(self, ledgers: Sequence[CellLedger], progress: Progress) -> None:
-        self.ledgers, self.progress = list(ledgers), progress
+    def __init__(
+        self,
+        ledgers: Sequence[CellLedger],
+        progress: Progress,
+        checkpoints: Mapping[str, Checkpoints],
+        spending: Spending | None = None,
+        measures: Sequence[str] = (),
+    ) -> None:
+        self.ledgers, self.progress, self.checkpoints = list(ledgers), progress, checkpoints
+        self.spending, self.measures = spending or Spending(), list(measures)
         self.out: dict[str, tuple[CellLedger, int]] = {}
+        self.ended: str | None = None
         for ledger in self.ledgers:
             for _, result in ledger.results():
-                value = score(result["row"])
-                progress.restore(ledger.name, value is not None, value)
+                row, value = result["row"], score(result["row"])
+                progress.restore(ledger.name, row["status"] in GOOD, value)
+                self.spending.restore(result.get("elapsed", 0.0), row["seconds"])
 
     @property
     def exhausted(self) -> bool:
-        """Whether every trial of every cell has finished."""
+        """Whether every trial of every cell has finished, or all that may still be started."""
+        if self.ended is not None:
+            return not self.out
         return all(ledger.complete for ledger in self.ledgers)
 
     def next(self) -> Task | None:
@@ -63,7 +143,7 @@ class SweepSource(Told):
         while True:
             upcoming = [(ledger.upcoming, ledger) for ledger in self.ledgers]
             ready = [(number, ledger) for number, ledger in upcoming if number is not None]
-            if not ready:
+            if not ready or self._ends():
                 return None
             number, ledger = min(ready, key=lambda pair: pair[0])
             task = Task(f"{ledger.name} {number}", {})
@@ -78,7 +158,27 @@ class SweepSource(Told):
             except Exception as error:
                 self.finish(task, Result("failed", reason=describe(error)))
                 continue
-            return Task(task.key, {"dataset": ledger.dataset, "configuration": config})
+            return Task(task.key, self._payload(task.key, ledger, number, config))
+
+    def _ends(self) -> bool:
+        """Whether what may be spent is spent; said once."""
+        if self.ended is None and (over := self.spending.over) is not None:
+            self.ended = over
+            self.note(f"{over}; no further trial is started")
+        return self.ended is not None
+
+    def _payload(
+        self, key: str, ledger: CellLedger, number: int, config: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return all that a worker needs for a trial."""
+        if cutoffs := ledger.cutoffs(number):
+            config = {**config, "stop_below": cutoffs}
+        return {
+            "dataset": ledger.dataset,
+            "configuration": config,
+            "measures": self.measures,
+            "checkpoint": self.checkpoints[ledger.dataset].of(key).address,
+        }
 
     def epoch(self, task: Task, row: dict[str, Any]) -> None:
         """Show how far a trial is."""
@@ -91,12 +191,24 @@ class SweepSource(Told):
         ledger, number = self.out[task.key]
         value = outcome(result)
         row = value["row"]
-        row["configuration"] = task.payload.get("configuration")
+        row.setdefault("configuration", task.payload.get("configuration"))
+        ledger.elapsed = self.spending.elapsed
         ledger.finish(number, row, value["epochs"])
+        self.spending.gpu_seconds += row["seconds"] * self.spending.gpus
+        self.checkpoints[ledger.dataset].remove(task.key)
         del self.out[task.key]
         self.progress.finish(
             ledger.name, f"trial {number}", row["status"], score(row), result.seconds
         )
+
+    def endings(self, dataset: str) -> dict[str, str]:
+        """Say why cells of a data set have fewer trials than their budget."""
+        return {
+            ledger.cell.name: reason
+            for ledger in self.ledgers
+            if ledger.dataset == dataset
+            if (reason := ledger.impatient or (None if ledger.complete else self.ended))
+        }
 
 
 class ConfirmSource(Told):
@@ -110,12 +222,18 @@ class ConfirmSource(Told):
         Where results are kept.
     progress : Progress
         Told of everything.
+    checkpoints : Checkpoints
+        Where unfinished runs keep their state.
     """
 
     def __init__(
-        self, tasks: Sequence[tuple[str, Task]], store: RunStore, progress: Progress
+        self,
+        tasks: Sequence[tuple[str, Task]],
+        store: RunStore,
+        progress: Progress,
+        checkpoints: Checkpoints,
     ) -> None:
-        self.store, self.progress = store, progress
+        self.store, self.progress, self.checkpoints = store, progress, checkpoints
         self.names = {task.key: name for name, task in tasks}
         self.results: dict[str, dict[str, Any]] = {}
         self.waiting: deque[Task] = deque()
@@ -138,7 +256,7 @@ class ConfirmSource(Told):
             return None
         task = self.waiting.popleft()
         self.progress.start(self.names[task.key], task.payload["label"])
-        return task
+        return Task(task.key, {**task.payload, "checkpoint": self.checkpoints.of(task.key).address})
 
     def epoch(self, task: Task, row: dict[str, Any]) -> None:
         """Show how far a run is."""
@@ -150,6 +268,7 @@ class ConfirmSource(Told):
         """Commit the result of a run."""
         value = outcome(result)
         self.store.put(task.key, value)
+        self.checkpoints.remove(task.key)
         self.results[task.key] = value
         name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]
         self.progress.finish(name, label, status, accuracy(value), result.seconds)

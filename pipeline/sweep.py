@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,33 +13,40 @@ import optuna
 
 from pipeline import errors, records, tables
 from pipeline.datasets import load_dataset
+from pipeline.execution.checkpoints import Checkpoints, checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
+from pipeline.execution.same_code import TRAINING
 from pipeline.execution.stage import StageFailed, run_stage
 from pipeline.execution.state import ROOT, source_digest, state_folder, versions
 from pipeline.execution.work import WorkFunction
 from pipeline.params import Params
 from pipeline.search.journal import open_journal
-from pipeline.search.ledger import CellLedger, score
+from pipeline.search.ledger import CellLedger, Rules
+from pipeline.search.objectives import directions, score
 from pipeline.search.proposals import Proposer
-from pipeline.search_space import cells, configuration, distributions
-from pipeline.sources import SweepSource
+from pipeline.search.stopping import Halving
+from pipeline.search_space import Cell, cells, configuration, distributions
+from pipeline.sources import Spending, SweepSource
 from pipeline.trial import run_trial
 
+Canary = Callable[[Sequence[CellLedger], Mapping[str, Any]], Iterable[tuple[str, str]]]
 PREPARED, SWEPT = Path("data/prepare"), Path("data/sweep")
 SPLITS = ("train", "validation")
 # The code that decides which configurations are tried and what comes of them.
 CODE = (
-    "gsa_core",
-    "pipeline/training.py",
+    *TRAINING,
     "pipeline/trial.py",
     "pipeline/search_space.py",
     "pipeline/search/proposals.py",
     "pipeline/search/designs.py",
+    "pipeline/search/evolution.py",
+    "pipeline/search/objectives.py",
+    "pipeline/search/stopping.py",
 )
 # What a study may change and keep its trials: those of a cell depend on neither the other cells
 # nor on how many are still to come.
-GROWS = ("model", "group", "positional", "depth", "tokens", "trials_per_cell")
+GROWS = ("model", "group", "positional", "depth", "tokens", "trials_per_cell", "budget")
 
 
 def definition(params: Params, card: bytes) -> dict[str, Any]:
@@ -55,23 +62,64 @@ def definition(params: Params, card: bytes) -> dict[str, Any]:
 
 def open_ledgers(params: Params, name: str, dataset: Any, card: bytes) -> list[CellLedger]:
     """Open the journal of one data set: a ledger for each cell."""
-    sweep, space = params.sweep, distributions(params.sweep.search_space)
     storage = open_journal(state_folder("sweep", definition(params, card)) / "journal.log")
+    common = rules(params)
     return [
         CellLedger(
             name,
             cell,
             storage,
-            sweep.trials_per_cell,
-            Proposer(sweep.sampler, sweep.seed, cell.name, space),
+            common,
+            proposer(params, cell),
             partial(configuration, cell, params=params, dataset=dataset),
         )
         for cell in cells(params)
     ]
 
 
-def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) -> None:
+def rules(params: Params) -> Rules:
+    """Return what all cells of a study have in common."""
+    sweep = params.sweep
+    stopping = sweep.stopping
+    return Rules(
+        trials=sweep.trials_per_cell,
+        objectives=sweep.objectives,
+        constraints=sweep.constraints,
+        halving=None
+        if stopping.reduction is None
+        else Halving(stopping.reduction, stopping.min_epochs, sweep.epochs),
+        patience=sweep.budget.patience,
+    )
+
+
+def proposer(params: Params, cell: Cell) -> Proposer:
+    """Return what proposes the hyperparameters of a cell."""
+    sweep, common = params.sweep, rules(params)
+    return Proposer(
+        sweep.sampler,
+        sweep.seed,
+        cell.name,
+        distributions(sweep.search_space, cell),
+        directions(sweep.objectives),
+        common.in_generations,
+    )
+
+
+def checkpoints(params: Params, card: bytes) -> Checkpoints:
+    """Return where the unfinished trials of one data set keep their state."""
+    folder = state_folder("sweep", definition(params, card))
+    return checkpoints_of(params.resources.storage, folder)
+
+
+def sweep(
+    params: Params,
+    engine: Engine,
+    function: WorkFunction = run_trial,
+    canary: Canary | None = None,
+) -> None:
     """Run what is missing of a study's trials and write its tables.
+
+    What `canary` finds broken is said before the first trial; its trials become failed rows.
 
     Raises
     ------
@@ -84,19 +132,31 @@ def sweep(params: Params, engine: Engine, function: WorkFunction = run_trial) ->
     data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
     ledgers = {name: open_ledgers(params, name, data[name], cards[name]) for name in names}
     every = [ledger for name in names for ledger in ledgers[name]]
-    budget, slots = params.sweep.trials_per_cell, params.resources.workers
-    progress = Progress("sweep", {ledger.name: budget for ledger in every}, slots)
-    source = SweepSource(every, progress)
+    trials, slots = params.sweep.trials_per_cell, params.resources.workers
+    progress = Progress("sweep", {ledger.name: trials for ledger in every}, slots)
+    places = {name: checkpoints(params, cards[name]) for name in names}
+    budget, gpus = params.sweep.budget, float(params.resources.gpus_per_trial)
+    spending = Spending(budget.hours, budget.gpu_hours, gpus)
+    source = SweepSource(every, progress, places, spending, measures(params))
     progress.say(
-        f"{len(every)} cells x {budget} trials, {slots} at once; "
+        f"{len(every)} cells x {trials} trials, {slots} at once; "
         f"{progress.done} of {progress.total} done before"
     )
+    for broken, reason in canary(every, data) if canary is not None else ():
+        progress.say(f"{broken} cannot work, its trials will fail: {reason}")
     with progress:
         engine.run(function, source, data, progress.tick)
     for name in names:
         provenance = records.provenance(params, json.loads(cards[name]))
+        if endings := source.endings(name):
+            provenance["ended"] = endings
         tables.write_sweep(SWEPT / name, params.study, params.sweep.seed, ledgers[name], provenance)
     check_any_completed(every)
+
+
+def measures(params: Params) -> list[str]:
+    """List what trials measure beside their accuracy: what the objectives ask for."""
+    return [name for name in params.sweep.objectives if name == "invariance_error"]
 
 
 def check_any_completed(ledgers: Sequence[CellLedger]) -> None:
@@ -113,7 +173,9 @@ def check_any_completed(ledgers: Sequence[CellLedger]) -> None:
 
 def main() -> None:
     """Run the stage as `params.yaml` states it."""
-    run_stage("sweep", sweep)
+    from pipeline.canary import broken_cells
+
+    run_stage("sweep", partial(sweep, canary=broken_cells))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pipeline import records
 from pipeline.files import write_bytes, write_json
 from pipeline.plan import Run
 from pipeline.search.ledger import CellLedger
+from pipeline.search.objectives import front
 
 Row = dict[str, Any]
 # Tables of what is measured of a run, by the name of their file.
@@ -18,8 +19,10 @@ MEASURED = {
     "angles": records.ANGLES,
     "layers": records.LAYERS,
     "moves": records.MOVES,
+    "calibration": records.CALIBRATION,
     "confusion": records.CONFUSION,
     "features": records.FEATURES,
+    "encodings": records.ENCODINGS,
 }
 
 
@@ -48,11 +51,14 @@ def write_sweep(
     epochs: list[Row] = []
     for ledger in ledgers:
         cell = {"study": study, "dataset": ledger.dataset, **ledger.cell.columns()}
-        for trial, result in ledger.results():
+        results = ledger.results()
+        best = front([result["row"] for _, result in results], ledger.rules.objectives)
+        for (trial, result), pareto in zip(results, best, strict=True):
             keys = {**cell, "trial": trial.number, "seed": seed}
             # A proposal that makes no model has parameters but no whole configuration.
             config = result["row"].get("configuration") or trial.params
-            trials.append(configured(records.TRIALS, keys, config, result["row"]))
+            row = {**result["row"], "pareto": pareto}
+            trials.append(configured(records.TRIALS, keys, config, row))
             epochs += [{**epoch, **keys, "stage": "sweep"} for epoch in result["epochs"]]
     records.write(folder / "trials.parquet", trials, records.TRIALS, provenance)
     records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +16,14 @@ from torch.nn import functional
 from gsa_core import build_model, count_flops, count_parameters
 from pipeline.augment import turned_at_random
 from pipeline.datasets import Dataset, Split
+from pipeline.devices import device_name, peak_memory, reset_peak_memory
+from pipeline.snapshot import Snapshot, capture, restore, tensors_of
 
-__all__ = ["Outcome", "logits_of", "model_arguments", "train"]
+__all__ = ["Outcome", "Snapshot", "logits_of", "model_arguments", "train"]
 
 Row = dict[str, Any]
+# Images of which logits are taken at once, without gradients.
+SCORED = 256
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,13 @@ class Outcome:
 def model_arguments(config: Row, data: Dataset) -> Row:
     """Return the arguments of `gsa_core.build_model` for a configuration and a data set."""
     same = (
-        "model group positional depth tokens form window encoding channels feedforward_ratio "
-        "dropout in_channels num_classes image_size"
+        "model group positional depth tokens form window window_shape encoding patch_size channels "
+        "feedforward_ratio dropout attention_dropout in_channels num_classes image_size"
     )
+    arguments = {name: config[name] for name in same.split()}
+    arguments["num_heads"] = config["heads"]
     return {
-        **{name: config[name] for name in same.split()},
-        "num_heads": config["heads"],
+        **{name: value for name, value in arguments.items() if value is not None},
         "mean": [float(x) for x in np.ravel(data.mean)],
         "std": [float(x) for x in np.ravel(data.std)],
     }
@@ -63,6 +66,8 @@ def train(
     *,
     device: str = "cpu",
     on_epoch: Callable[[Row], None] | None = None,
+    on_state: Callable[[Snapshot], None] | None = None,
+    resume: Snapshot | None = None,
 ) -> Outcome:
     """Train a configuration and keep the epoch that is best on the validation split.
 
@@ -78,70 +83,156 @@ def train(
     device
         Where to train.
     on_epoch
-        Called with each epoch's row as soon as it is known.
+        Called with each epoch's row as soon as it is known, and again for those before `resume`.
+    on_state
+        Called after each epoch with all that it takes to go on from there.
+    resume
+        What `on_state` was given by a training of the same configuration. Rows and weights are
+        then those of a training without a break, on the CPU to the last bit.
 
     Returns
     -------
     Outcome
-        Status ``completed``, or ``diverged`` as soon as an epoch ends in a loss that is no number.
+        Status ``completed``; ``diverged`` as soon as an epoch ends in a loss that is no number;
+        ``stopped`` after an epoch whose accuracy is below what ``stop_below`` asks of it.
     """
-    start = time.monotonic()
-    _reset_peak_memory(device)
     with torch.random.fork_rng():
-        torch.manual_seed(config["seed"])
-        model = build_model(**model_arguments(config, data)).to(device)
-        flops = count_flops(model, (data.in_channels, *_sides(config["image_size"])))
-        order = torch.Generator().manual_seed(config["seed"])
-        epochs, best, weights = [], None, None
-        for epoch in _epochs(model, config, data, order):
-            epochs.append(epoch)
+        training = _Training(config, data, device)
+        if resume is not None:
+            training.go_on_from(resume)
+        for epoch in training.epochs:
             if on_epoch is not None:
                 on_epoch(epoch)
-            if not np.isfinite([epoch["train_loss"], epoch["validation_loss"]]).all():
-                break
-            if best is None or _rank(epoch) > _rank(best):
-                best, weights = epoch, copy.deepcopy(model.state_dict())
-    diverged = len(epochs) < config["epochs"] or not np.isfinite(epochs[-1]["validation_loss"])
-    if weights is not None:
-        model.load_state_dict(weights)
-    row = {
-        "status": "diverged" if diverged else "completed",
-        "reason": f"loss is not finite in epoch {epochs[-1]['epoch']}" if diverged else None,
-        "validation_accuracy": best["validation_accuracy"] if best and not diverged else None,
-        "validation_loss": best["validation_loss"] if best and not diverged else None,
-        "best_epoch": best["epoch"] if best else None,
-        "epochs": len(epochs),
-        "params": count_parameters(model),
-        "flops": flops,
-        "channels": config["channels"],
-        "seconds": time.monotonic() - start,
-        "peak_memory_bytes": _peak_memory(device),
-        "device": _device_name(device),
-    }
-    return Outcome(model.eval(), row, epochs)
+        while not training.over:
+            training.do_epoch()
+            if on_state is not None and not training.diverged:
+                on_state(training.snapshot())
+            if on_epoch is not None:
+                on_epoch(training.epochs[-1])
+    return training.outcome()
 
 
-def _epochs(model: nn.Module, config: Row, data: Dataset, order: torch.Generator) -> Iterator[Row]:
-    """Train epoch by epoch, and score each on the validation split."""
-    batches = -(-len(data.train) // config["batch_size"])
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"]
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config["learning_rate"], total_steps=config["epochs"] * batches, pct_start=0.2
-    )
-    for epoch in range(1, config["epochs"] + 1):
+class _Training:
+    """A training under way: what changes from epoch to epoch."""
+
+    def __init__(self, config: Row, data: Dataset, device: str) -> None:
+        self.config, self.data, self.device = config, data, device
+        self.begun, self.seconds_before = time.monotonic(), 0.0
+        reset_peak_memory(device)
+        torch.manual_seed(config["seed"])
+        self.model = build_model(**model_arguments(config, data)).to(device)
+        self.flops = count_flops(self.model, (data.in_channels, *_sides(config["image_size"])))
+        self.order = torch.Generator().manual_seed(config["seed"])
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config["learning_rate"],
+            weight_decay=config["weight_decay"],
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            config["learning_rate"],
+            total_steps=config["epochs"] * -(-len(data.train) // config["batch_size"]),
+            pct_start=0.2,
+        )
+        self.epochs: list[Row] = []
+        self.best: Row | None = None
+        self.weights: dict[str, Tensor] = {}
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last epoch ended in a loss that is no number."""
+        return bool(self.epochs) and not _is_finite(self.epochs[-1])
+
+    @property
+    def cutoff(self) -> float | None:
+        """What the last epoch's accuracy is below, if the trial is to stop for it."""
+        last = self.epochs[-1] if self.epochs else {"epoch": 0}
+        for epoch, accuracy in self.config.get("stop_below", []):
+            if last["epoch"] == epoch and last["validation_accuracy"] < accuracy:
+                return float(accuracy)
+        return None
+
+    @property
+    def over(self) -> bool:
+        """Whether no epoch is left to do."""
+        done = len(self.epochs) == self.config["epochs"]
+        return done or self.diverged or self.cutoff is not None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, those before a break included."""
+        return self.seconds_before + time.monotonic() - self.begun
+
+    def do_epoch(self) -> None:
+        """Train for one epoch, and score it on the validation split."""
         start = time.monotonic()
-        loss = _train_epoch(model, config, data.train, order, optimizer, schedule)
-        validation_loss, accuracy = _score(model, data.validation)
-        yield {
-            "epoch": epoch,
+        loss = _train_epoch(
+            self.model, self.config, self.data.train, self.order, self.optimizer, self.schedule
+        )
+        batch_size = SCORED // _parts(self.config)
+        validation_loss, accuracy = _score(self.model, self.data.validation, batch_size)
+        epoch = {
+            "epoch": len(self.epochs) + 1,
             "train_loss": loss,
             "validation_loss": validation_loss,
             "validation_accuracy": accuracy,
-            "learning_rate": optimizer.param_groups[0]["lr"],
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": time.monotonic() - start,
         }
+        self.epochs.append(epoch)
+        if _is_finite(epoch) and (self.best is None or _rank(epoch) > _rank(self.best)):
+            self.best, self.weights = epoch, copy.deepcopy(self.model.state_dict())
+
+    def snapshot(self) -> Snapshot:
+        """Take all that it takes to go on from here."""
+        state = capture(self.model, self.optimizer, self.schedule, self.order)
+        own = {"epochs": self.epochs, "best": self.best, "seconds": self.seconds}
+        return Snapshot(
+            {**state.tensors, **tensors_of("weights", self.weights)}, {**state.values, **own}
+        )
+
+    def go_on_from(self, snapshot: Snapshot) -> None:
+        """Stand where the snapshot was taken."""
+        restore(snapshot, self.model, self.optimizer, self.schedule, self.order)
+        self.epochs, self.best = list(snapshot.values["epochs"]), snapshot.values["best"]
+        self.weights = snapshot.part("weights")
+        self.seconds_before = snapshot.values["seconds"]
+
+    def ending(self) -> tuple[str, str | None]:
+        """Say how the training ended, and why if before its time."""
+        last = self.epochs[-1]
+        if self.diverged:
+            return "diverged", f"loss is not finite in epoch {last['epoch']}"
+        if (cutoff := self.cutoff) is not None:
+            return "stopped", (
+                f"validation accuracy {last['validation_accuracy']:.4g} after epoch "
+                f"{last['epoch']} is below {cutoff:.4g}, which the best of the cell's earlier "
+                "trials had reached by then"
+            )
+        return "completed", None
+
+    def outcome(self) -> Outcome:
+        """Return the best epoch's weights and the row of the training."""
+        if self.weights:
+            self.model.load_state_dict(self.weights)
+        status, reason = self.ending()
+        best = None if self.diverged else self.best
+        row = {
+            "status": status,
+            "reason": reason,
+            "validation_accuracy": best["validation_accuracy"] if best else None,
+            "validation_loss": best["validation_loss"] if best else None,
+            "best_epoch": self.best["epoch"] if self.best else None,
+            "epochs": len(self.epochs),
+            "params": count_parameters(self.model),
+            "flops": self.flops,
+            "channels": self.config["channels"],
+            "batch_parts": _parts(self.config),
+            "seconds": self.seconds,
+            "peak_memory_bytes": peak_memory(self.device),
+            "device": device_name(self.device),
+        }
+        return Outcome(self.model.eval(), row, self.epochs)
 
 
 def _train_epoch(
@@ -158,30 +249,32 @@ def _train_epoch(
     total = torch.zeros((), device=device)
     shuffled = torch.randperm(len(split), generator=order).numpy()
     for start in range(0, len(shuffled), config["batch_size"]):
-        images, labels = _batch(split, shuffled[start : start + config["batch_size"]], device)
-        images = turned_at_random(images, config["augment"], order)
-        loss = functional.cross_entropy(
-            model(images), labels, label_smoothing=config["label_smoothing"]
-        )
+        batch = shuffled[start : start + config["batch_size"]]
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        for part in np.array_split(batch, min(_parts(config), len(batch))):
+            images, labels = _batch(split, part, device)
+            images = turned_at_random(images, config["augment"], order)
+            loss = functional.cross_entropy(
+                model(images), labels, label_smoothing=config["label_smoothing"]
+            )
+            (loss * (len(part) / len(batch))).backward()
+            total += loss.detach() * len(part)  # no waiting for the device before the epoch's end
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        total += loss.detach() * len(labels)  # no waiting for the device before the epoch's end
     return (total / len(split)).item()
 
 
-def _score(model: nn.Module, split: Split) -> tuple[float, float]:
+def _score(model: nn.Module, split: Split, batch_size: int) -> tuple[float, float]:
     """Cross entropy and accuracy."""
-    logits = logits_of(model, split.images)
+    logits = logits_of(model, split.images, batch_size)
     labels = torch.from_numpy(np.array(split.labels))
     accuracy = (logits.argmax(1) == labels).double().mean().item()
     return functional.cross_entropy(logits, labels).item(), accuracy
 
 
 @torch.no_grad()
-def logits_of(model: nn.Module, images: np.ndarray | Tensor, batch_size: int = 256) -> Tensor:
+def logits_of(model: nn.Module, images: np.ndarray | Tensor, batch_size: int = SCORED) -> Tensor:
     """Logits of images, in evaluation mode, in batches, on the CPU."""
     model.eval()
     device = next(model.parameters()).device
@@ -209,30 +302,16 @@ def _rank(epoch: Row) -> tuple[float, float]:
     return epoch["validation_accuracy"], -epoch["validation_loss"]
 
 
+def _parts(config: Row) -> int:
+    """In how many parts a batch is computed, one after the other, to take less memory."""
+    return int(config.get("batch_parts", 1))
+
+
+def _is_finite(epoch: Row) -> bool:
+    """Whether both losses of an epoch are numbers."""
+    return bool(np.isfinite([epoch["train_loss"], epoch["validation_loss"]]).all())
+
+
 def _sides(image_size: int | list[int]) -> tuple[int, int]:
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     return height, width
-
-
-def _reset_peak_memory(device: str) -> None:
-    if torch.device(device).type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: forget this process's peak
-
-
-def _peak_memory(device: str) -> int:
-    """Most bytes held: of the device's memory, or, on the CPU, by the process as a whole."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _device_name(device: str) -> str:
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return "cpu"

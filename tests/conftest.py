@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,56 @@ from jaxtyping import install_import_hook
 # The shapes that gsa_core states are checked while its tests run: hooked in before any import.
 install_import_hook("gsa_core", "shapes.checked")
 
+from stages import Stage  # noqa: E402
+
 # No test may report to anyone, nor fill the terminal with Ray's own tables.
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage whose processes are gone when the test is."""
+    stage = Stage(tmp_path)
+    yield stage
+    stage.end()
 
 
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The project's folder."""
     return Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="every fault at its full size, and a table"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave tests marked `chaos` to `make chaos`."""
+    if config.getoption("--full"):
+        return
+    left = [item for item in items if item.get_closest_marker("chaos")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of faults after a full run."""
+    if not terminalreporter.config.getoption("--full"):
+        return
+    rows = []
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            told = [value for name, value in report.user_properties if name == "fault"]
+            if report.when == "call":
+                rows += [(*row, f"{report.duration:.0f} s") for row in told]
+    terminalreporter.section("faults")
+    terminalreporter.write_line("| # | done | came of it | took |\n|---|---|---|---:|")
+    for row in sorted(rows):
+        terminalreporter.write_line(f"| {' | '.join(map(str, row))} |")
+    for report in terminalreporter.getreports("failed"):
+        terminalreporter.write_line(f"| ? | {report.nodeid} | FAILED | |")

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline import confirm, sweep
+from pipeline.datasets import Dataset, Split
 from pipeline.execution import stage
-from pipeline.execution.work import Context, Task
+from pipeline.execution.work import Context, Task, WorkFunction
 from pipeline.params import Params
 
 
@@ -79,6 +82,14 @@ class FakeData:
     in_channels: int = 1
     num_classes: int = 10
     image_size: int = 8
+
+
+def small_data() -> Dataset:
+    """Sixteen images of noise, for real steps."""
+    draw = np.random.default_rng(0)
+    split = Split(draw.random((16, 1, 8, 8), dtype=np.float32), np.arange(16) % 10)
+    card = {"image_shape": [1, 8, 8], "classes": 10, "mean": [0.5], "std": [0.3]}
+    return Dataset("digits", split, split, card={**card, "counts": {"test": {"total": 40}}})
 
 
 def fake_load(folder: Path, splits: tuple[str, ...] = (), *, verify: bool = False) -> FakeData:
@@ -149,6 +160,16 @@ def faulty_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[
     return value
 
 
+def stubborn_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Hang in one trial and take no notice of SIGTERM; do the others."""
+    if task.key.endswith("C4-relative-d1-stem 1"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        note_start(task)
+        while True:
+            time.sleep(0.1)
+    return fake_trial(task, data, context)
+
+
 def first_time(name: str) -> bool:
     """Whether this is asked for the first time in this study."""
     path = Path(os.environ["FAKE_STARTS"]).with_name(name)
@@ -186,6 +207,7 @@ def fake_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> 
 FUNCTIONS = {
     "fake_trial": fake_trial,
     "faulty_trial": faulty_trial,
+    "stubborn_trial": stubborn_trial,
     "fake_confirmation": fake_confirmation,
 }
 
@@ -193,11 +215,16 @@ FUNCTIONS = {
 def main() -> None:
     """Do a stage: `fake_study.py sweep FUNCTION [TIMEOUT]`."""
     name, function = sys.argv[1], FUNCTIONS[sys.argv[2]]
-    params = study()
+    params = study(trials_per_cell=int(os.environ.get("FAKE_TRIALS", "4")))
     if len(sys.argv) > 3:
         limit = {"trial_timeout_seconds": float(sys.argv[3])}
         resources = params.resources.model_copy(update=limit)
         params = params.model_copy(update={"resources": resources})
+    run_stage(name, function, params)
+
+
+def run_stage(name: str, function: WorkFunction, params: Params) -> None:
+    """Run a stage in the current folder as its command does, but for the data and the work."""
     module = {"sweep": sweep, "confirm": confirm}[name]
     prepare_folder()
     module.load_dataset = fake_load

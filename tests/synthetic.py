@@ -16,7 +16,7 @@ from pipeline import records
 Row = dict[str, Any]
 
 PROVENANCE: Row = {
-    "schema_version": 2,
+    "schema_version": 3,
     "git_commit": "0123456789abcdef0123456789abcdef01234567",
     "git_dirty": False,
     "params_sha256": "a" * 64,
@@ -41,6 +41,7 @@ class Shape:
     epochs: int = 12
     failing: Sequence[str] = ()  # names of cells whose every trial and run fails
     reason: str = "ValueError: loss is not finite"
+    train_images: dict[str, int] = field(default_factory=dict)  # by data set
     seed: int = 0
     provenance: Row = field(default_factory=lambda: dict(PROVENANCE))
 
@@ -75,7 +76,10 @@ FILES = {
     "angles": ("confirm", records.ANGLES),
     "layers": ("confirm", records.LAYERS),
     "confusion": ("confirm", records.CONFUSION),
+    "calibration": ("confirm", records.CALIBRATION),
     "features": ("confirm", records.FEATURES),
+    "encodings": ("confirm", records.ENCODINGS),
+    "moves": ("confirm", records.MOVES),
 }
 
 
@@ -127,7 +131,7 @@ def _add_run(
     row |= _outcome(key, shape, upright + 0.004, generator)
     row["weights"] = f"data/confirm/{folder_name(key['dataset'])}/weights/cell-seed{seed}"
     if row["status"] == "completed":
-        row |= _measured(key, upright, generator)
+        row |= _measured(key, shape, upright, generator)
         row["tuned_validation_accuracy"] = tuned
         tables["epochs"] += _epochs(key, "confirm", trial, seed, shape, upright, generator)
         tables["angles"] += _angles(key, seed, upright, generator)
@@ -137,6 +141,16 @@ def _add_run(
             for images in ("upright", "turned")
             for label, guess, n in ((6, 6, 40), (6, 9, 5), (9, 9, 45))
         ]
+        tables["calibration"] += [
+            {**key, "seed": seed, "images": images, "bin": place, "count": 1 + place**2,
+             "confidence": (place + 0.5) / 15, "accuracy": min(1.0, factor * (place + 0.5) / 15)}
+            for images, factor in (("upright", 1.01), ("turned", 0.6))
+            for place in range(2, 15)
+        ]  # fmt: skip
+        tables["moves"] += _moves(key, seed, upright, generator)
+        if seed == shape.seeds[0]:
+            tables["encodings"] += _encodings(key, seed, generator)
+            tables["features"] += _features(key, seed, generator)
     tables["runs"].append(row)
 
 
@@ -154,7 +168,7 @@ def _rounding(generator: np.random.Generator) -> float:
     return float(2e-7 * math.exp(0.3 * generator.standard_normal()))
 
 
-def _measured(key: Row, upright: float, generator: np.random.Generator) -> Row:
+def _measured(key: Row, shape: Shape, upright: float, generator: np.random.Generator) -> Row:
     exact, mirror = _exact(key), _exact(key) and key["group"].startswith("D")
     broken = 0.12 + 0.01 * generator.standard_normal()
     return {
@@ -167,7 +181,65 @@ def _measured(key: Row, upright: float, generator: np.random.Generator) -> Row:
         "consistency_mirror": 1.0 if mirror else 0.4,
         "invariance_error_turned": 0.4 if exact else 0.9,
         "consistency_turned": 0.8 if exact else 0.3,
-    }
+        "calibration_error": 0.02 + 0.01 * generator.random(),
+        "calibration_error_turned": 0.3 + 0.05 * generator.random(),
+        "lie_rotation": 2 * math.exp(0.3 * generator.standard_normal()), "lie_rotation_se": 0.2,
+        "lie_rotation_floor": 0.4, "lie_translation": 0.8 + 0.1 * generator.random(),
+        "lie_translation_se": 0.1, "lie_translation_floor": 0.1,
+        "train_images": shape.train_images.get(key["dataset"], 1078), "test_images": 450,
+    }  # fmt: skip
+
+
+D4 = ("r90", "r180", "r270", "m", "r90m", "r180m", "r270m")
+SHIFTS = ("+1 +0", "+0 +1", "-1 +0", "+0 -1", "+2 +0", "+0 +2")
+
+
+def _moves(key: Row, seed: int, upright: float, generator: np.random.Generator) -> list[Row]:
+    rows = []
+    for kind, names in (("element", D4), ("shift", SHIFTS)):
+        for name in names:
+            still = kind == "element" and _exact(key) and ("m" not in name or "D" in key["group"])
+            error = _rounding(generator) if still else 0.3 + 0.5 * generator.random()
+            rows.append({
+                **key, "seed": seed, "kind": kind, "transformation": name, "images": 64,
+                "accuracy": upright if still else 0.5, "invariance_error": error,
+                "consistency": 1.0 if still else 0.55,
+            })  # fmt: skip
+    return rows
+
+
+def _turned(seen: np.ndarray, frame: int) -> np.ndarray:
+    """A map as the element `frame` of D4 sees it."""
+    return np.rot90(seen[:, ::-1] if frame >= 4 else seen, frame % 4)
+
+
+def _values(maps: Iterable[np.ndarray], **columns: Any) -> list[Row]:
+    return [
+        {**columns, "frame": frame, "row": row, "col": col, "value": float(value)}
+        for frame, plane in enumerate(maps)
+        for (row, col), value in np.ndenumerate(plane)
+    ]
+
+
+def _encodings(key: Row, seed: int, generator: np.random.Generator) -> list[Row]:
+    if key["positional"] not in ("absolute", "relative"):
+        return []
+    seen = generator.standard_normal((4, 4) if key["positional"] == "absolute" else (7, 7))
+    maps = [_turned(seen, frame) for frame in range({"C1": 1, "D4": 8}.get(key["group"], 4))]
+    return _values(maps, **key, seed=seed, layer="position.encoding")
+
+
+def _features(key: Row, seed: int, generator: np.random.Generator) -> list[Row]:
+    if key["group"] != "C4":
+        return []
+    image, maps = generator.random((8, 8)), generator.random((4, 4, 4))
+    rows = []
+    for turn in range(4):
+        known = {**key, "seed": seed, "turn": turn}
+        moved = [np.rot90(maps[(frame - turn) % 4], turn) for frame in range(4)]
+        rows += _values([np.rot90(image, turn)], **known, layer="input", layer_index=-1)
+        rows += _values(moved, **known, layer="tokens", layer_index=1)
+    return rows
 
 
 def _configuration(key: Row, generator: np.random.Generator) -> Row:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import fake_study
-import numpy as np
 import pytest
+from fake_study import small_data
 
 from pipeline import sweep
 from pipeline.commands import forecast, reproduce, status
-from pipeline.datasets import Dataset, Split
+from pipeline.datasets import Dataset
 from pipeline.errors import UserError
 from pipeline.execution import state
 from pipeline.execution.engine import InProcess
@@ -69,7 +69,7 @@ def test_status_says_what_is_done_failed_and_open_and_changes_nothing() -> None:
     assert files() == before
     assert lines[0] == "sweep of digits: not running"
     cells = {line.split()[0]: line.split()[1:] for line in lines[1:5]}
-    assert cells["cell"] == ["done", "interrupted", "failed", "best"]
+    assert cells["cell"] == ["done", "interrupted", "failed", "best", "since"]
     assert cells["gsa-C1-relative-d1-stem"] == ["2/4", "2", "failed"]
     assert cells["gsa-C4-relative-d1-stem"][:2] == ["1/4", "1"]
     assert cells["gsa-D4-relative-d1-stem"][0] == "1/4"
@@ -106,7 +106,7 @@ def test_a_trial_comes_again_as_it_was(capsys: pytest.CaptureFixture[str]) -> No
         reproduce.main(ASKED, fake_study.fake_trial)
     told = capsys.readouterr().out
     assert ending.value.code == 0, told
-    assert "15 of 15 metrics equal" in told
+    assert "16 of 16 metrics equal" in told
 
 
 def test_a_trial_that_comes_otherwise_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,14 +137,6 @@ def test_what_is_not_there_is_named(arguments: list[str], message: str) -> None:
     sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
     with pytest.raises(UserError, match=message):
         reproduce.main(arguments, fake_study.fake_trial)
-
-
-def small_data() -> Dataset:
-    """Sixteen images of noise, for real steps."""
-    draw = np.random.default_rng(0)
-    split = Split(draw.random((16, 1, 8, 8), dtype=np.float32), np.arange(16) % 10)
-    card = {"image_shape": [1, 8, 8], "classes": 10, "mean": [0.5], "std": [0.3]}
-    return Dataset("digits", split, split, card={**card, "counts": {"test": {"total": 40}}})
 
 
 def test_a_real_trial_has_equal_metrics_in_another_call(

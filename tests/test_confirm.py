@@ -126,6 +126,15 @@ TRIALS = pd.DataFrame(
 )
 
 
+TRIALS["pareto"] = TRIALS["status"].eq("completed") & TRIALS["validation_accuracy"].eq(
+    TRIALS[TRIALS["status"] == "completed"]
+    .groupby("cell")["validation_accuracy"]
+    .max()
+    .reindex(TRIALS["cell"])
+    .to_numpy()
+)
+
+
 @pytest.mark.parametrize(
     ("cell", "trial"),
     [

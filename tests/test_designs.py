@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.params import load_params
 from pipeline.search.designs import at, grid_point, levels, sobol_point
 from pipeline.search.proposals import Proposer
-from pipeline.search_space import distributions
+from pipeline.search_space import cells, distributions
 
 SPACE = {
     "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
@@ -27,7 +27,8 @@ FINITE = {name: SPACE[name] for name in ("dropout", "channels", "heads")}
 
 
 def space(of: dict[str, Any]) -> dict[str, BaseDistribution]:
-    return distributions(study(search_space=of).sweep.search_space)
+    params = study(search_space=of)
+    return distributions(params.sweep.search_space, cells(params)[0])
 
 
 def test_a_sobol_sequence_is_within_the_space_and_even() -> None:

@@ -108,3 +108,18 @@ def test_workers_that_cannot_load_the_work_end_the_stage(desk: Desk) -> None:
     with pytest.raises(CannotWork, match="ImportError: no"):
         searcher.raise_error()
     assert not desk.source.results, "a task was blamed"
+
+
+def test_a_worker_with_other_code_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.execution import same_code
+
+    driver = dict(same_code.code_here())
+    assert same_code.difference(driver) is None
+    driver["pipeline/training.py"] = "other"
+    monkeypatch.setattr(same_code.socket, "gethostname", lambda: "node-7")
+    told = same_code.difference(driver)
+    assert told is not None
+    assert told.startswith("node-7 has another version of pipeline/training.py than the driver")
+    driver["torch"] = "1.0"
+    del driver["gsa_core/groups.py"]
+    assert "gsa_core/groups.py, pipeline/training.py, torch" in str(same_code.difference(driver))

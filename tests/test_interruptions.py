@@ -4,84 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from stages import KEYS, Stage, is_running, listening
 
-from pipeline import records
 from pipeline.execution.guard import started_by
-
-FAKE = Path(__file__).with_name("fake_study.py")
-KEYS = ["cell", "trial", "learning_rate", "channels", "status", "validation_accuracy"]
-
-
-class Stage:
-    """Starts of one stage of the fake study, in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.started: list[subprocess.Popen[bytes]] = []
-
-    def start(
-        self, *arguments: str, ray: bool = False, seconds: float = 0, shell: bool = False
-    ) -> subprocess.Popen[bytes]:
-        """Start the stage in a process group of its own, perhaps under a shell that waits."""
-        environment = {
-            **os.environ,
-            "FAKE_STARTS": str(self.folder / "starts.txt"),
-            "FAKE_SECONDS": str(seconds),
-            "GSA_ENGINE": "" if ray else "in-process",
-            "PYTHONPATH": str(FAKE.parent.parent),
-        }
-        command = [sys.executable, str(FAKE), *(arguments or ("sweep", "fake_trial"))]
-        if shell:
-            command = ["sh", "-c", '"$@" & echo $! > pid; wait', "sh", *command]
-        self.started.append(
-            subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=environment,
-                stdout=(self.folder / "out.txt").open("ab"),
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        )
-        return self.started[-1]
-
-    def wait_for(self, count: int, limit: float = 60) -> None:
-        """Wait until so many trials have been started."""
-        end = time.monotonic() + limit
-        while self.starts().total() < count:
-            assert time.monotonic() < end, self.output()
-            time.sleep(0.05)
-
-    def starts(self) -> Counter[str]:
-        path = self.folder / "starts.txt"
-        return Counter(path.read_text().splitlines() if path.exists() else [])
-
-    def output(self) -> str:
-        return (self.folder / "out.txt").read_text()
-
-    def trials(self) -> pd.DataFrame:
-        return records.read(self.folder / "data/sweep/digits/trials.parquet", records.TRIALS)
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """A stage whose processes are gone when the test is."""
-    stage = Stage(tmp_path)
-    yield stage
-    for process in stage.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -119,14 +49,6 @@ def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -
         assert time.monotonic() < end, "the sweep is an orphan"
         time.sleep(0.1)
     assert "ended by SIGTERM" in stage.output()
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there and is more than a name waiting for its parent."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_of_many_starts_at_once_one_runs_and_the_others_name_it(stage: Stage) -> None:
@@ -182,12 +104,3 @@ def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     pd.testing.assert_frame_equal(stage.trials()[KEYS], whole[KEYS])
     assert stage.starts().total() <= 12 + 2, "more than what was in flight ran again"
     assert stage.starts().total() > before
-
-
-def listening(pids: set[int]) -> set[str]:
-    """Addresses on which any of the processes takes connections."""
-    return {
-        connection.laddr.ip.removeprefix("::ffff:")
-        for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.pid in pids
-    }

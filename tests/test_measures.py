@@ -12,11 +12,26 @@ from torch import nn
 from gsa_core import build_model
 from gsa_core.equivariance import logit_spread
 from pipeline.datasets import Split
+from pipeline.measuring.encodings import encoding_rows
 from pipeline.measuring.feature_maps import feature_rows
 from pipeline.measuring.lie import MOVEMENTS, disc, lie_errors, tangent
 from pipeline.measuring.measures import TestSplits, measure
-from pipeline.measuring.scores import calibration_error, confusion_rows, spread
-from pipeline.records import ANGLES, CONFUSION, FEATURES, LAYERS, MOVES, RUNS
+from pipeline.measuring.scores import (
+    calibration_error,
+    calibration_rows,
+    confusion_rows,
+    spread,
+)
+from pipeline.records import (
+    ANGLES,
+    CALIBRATION,
+    CONFUSION,
+    ENCODINGS,
+    FEATURES,
+    LAYERS,
+    MOVES,
+    RUNS,
+)
 
 
 def network(positional: str = "relative", group: str = "C4") -> nn.Module:
@@ -36,9 +51,9 @@ def images(n: int = 6) -> torch.Tensor:
 @pytest.mark.parametrize("positional", ["none", "absolute", "relative"])
 def test_lie_derivative_against_central_differences_of_the_whole(positional: str) -> None:
     model = network(positional)
-    found = lie_errors(model, images())
+    found = lie_errors(model, images(10))  # more than a batch
     double = model.double()
-    x = images().double() * disc(8, 8)
+    x = images(10).double() * disc(8, 8)
     variance = double(x).var(0, unbiased=False).mean()
     step = 1e-5
     for name, movements in MOVEMENTS.items():
@@ -46,9 +61,11 @@ def test_lie_derivative_against_central_differences_of_the_whole(positional: str
         for move in movements:
             change = step * tangent(x, move)
             difference = (double(x + change) - double(x - change)) / (2 * step)
-            squares.append(difference.square().mean())
-        expected = (torch.stack(squares).mean() / variance).item()
+            squares.append(difference.square().mean(1))
+        each = torch.stack(squares).mean(0) / variance  # of every image
+        expected, error = each.mean().item(), (each.std() / math.sqrt(10)).item()
         assert found[f"lie_{name}"] == pytest.approx(expected, rel=1e-5)
+        assert found[f"lie_{name}_se"] == pytest.approx(error, rel=1e-5)
         assert found[f"lie_{name}_floor"] > 0
 
 
@@ -77,6 +94,10 @@ def test_calibration_by_hand() -> None:
     logits = torch.tensor([[three, 0.0], [three, 0.0], [0.0, 0.0]])
     labels = torch.tensor([0, 1, 0])
     assert calibration_error(logits, labels) == pytest.approx(1 / 3)
+    rows = calibration_rows("upright", logits, labels)
+    found = [(row["bin"], row["count"], row["accuracy"]) for row in rows]
+    assert found == [(7, 1, 1), (11, 2, 0.5)]
+    assert [row["confidence"] for row in rows] == pytest.approx([0.5, 0.75])
 
 
 def test_confusion_counts() -> None:
@@ -104,6 +125,36 @@ def test_feature_maps_of_a_turned_input_are_turned_and_shifted() -> None:
     assert feature_rows(network(group="C1"), images(1), "C1") == []
 
 
+def acted(rows: list[dict]) -> np.ndarray:
+    """Maps ``(frame, row, col)`` of an encoding."""
+    shape = [1 + max(row[name] for row in rows) for name in ("frame", "row", "col")]
+    maps = np.zeros(shape)
+    for row in rows:
+        maps[row["frame"], row["row"], row["col"]] = row["value"]
+    return maps
+
+
+@pytest.mark.parametrize("positional", ["absolute", "relative", "radial"])
+@pytest.mark.parametrize("encoding", ["auto", "continuous"])
+def test_every_frame_sees_the_encoding_acted_on(positional: str, encoding: str) -> None:
+    model = build_model(group="D4", positional=positional, encoding=encoding, tokens="stem",
+                        image_size=8, depth=1, channels=8).eval()  # fmt: skip
+    maps = acted(encoding_rows(model))
+    assert maps.shape == ((8, 4, 4) if positional == "absolute" else (8, 7, 7))
+    for frame, seen in enumerate(maps):
+        expected = np.flip(maps[0], 1) if frame >= 4 else maps[0]
+        np.testing.assert_allclose(seen, np.rot90(expected, frame % 4), atol=1e-6)
+    # A negative control: only a function of the distance looks the same from every frame.
+    assert np.allclose(maps[1], maps[0], atol=1e-6) is (positional == "radial")
+
+
+@pytest.mark.parametrize("positional", ["none", "rotary"])
+def test_what_is_no_map_leaves_no_rows(positional: str) -> None:
+    model = build_model(group="C1", positional=positional, tokens="stem", image_size=8, depth=1,
+                        channels=8)  # fmt: skip
+    assert encoding_rows(model) == []
+
+
 def test_every_row_fits_its_table() -> None:
     x = images(20).numpy()
     labels = np.arange(20) % 10
@@ -112,6 +163,7 @@ def test_every_row_fits_its_table() -> None:
     for rows, schema in (
         ([found.run], RUNS), (found.angles, ANGLES), (found.layers, LAYERS), (found.moves, MOVES),
         (found.confusion, CONFUSION), (found.features, FEATURES),
+        (found.calibration, CALIBRATION), (found.encodings, ENCODINGS),
     ):  # fmt: skip
         assert rows and {name for row in rows for name in row} <= set(schema.names)
     elements = [row for row in found.moves if row["kind"] == "element"]

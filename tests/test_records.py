@@ -154,7 +154,7 @@ def test_a_defective_row_is_refused(change: dict[str, Any], words: str, small: P
 
 def test_an_unknown_status_is_refused(tmp_path: Path) -> None:
     row = {name: "x" for name in ("study", "dataset", "cell")} | {"trial": 0, "status": "done"}
-    with pytest.raises(ValueError, match="status 'done' is none of completed, failed"):
+    with pytest.raises(ValueError, match="status 'done' is none of completed, stopped"):
         records.write(tmp_path / "t.parquet", [row], records.TRIALS, PROVENANCE)
 
 
@@ -206,7 +206,7 @@ def test_another_table_is_refused(small: Path) -> None:
 
 def test_both_schema_versions_are_named(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "SCHEMA_VERSION", 7)
-    with pytest.raises(UserError, match="has schema version '2', but this code reads '7'"):
+    with pytest.raises(UserError, match="has schema version '3', but this code reads '7'"):
         records.read(small, records.HIERARCHY)
 
 

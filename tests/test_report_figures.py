@@ -12,9 +12,18 @@ from synthetic import Shape, write_study
 from pipeline.report import names, words
 from pipeline.report.analysis import Analysis, analyse
 from pipeline.report.figures import (
+    beside,
+    calibration,
+    cost,
     differences,
+    efficiency,
+    effort,
+    encodings,
     heatmap,
     hierarchy,
+    improvement,
+    lie,
+    moves,
     search,
     style,
     tradeoff,
@@ -53,6 +62,13 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     return analysed(tmp_path_factory.mktemp("several"), shape)
 
 
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    shape = Shape(datasets=("mnist", "mnist-100"), groups=("C1", "C4"), encodings=("absolute",),
+                  seeds=(101,), epochs=2, train_images={"mnist-100": 100})  # fmt: skip
+    return analysed(tmp_path_factory.mktemp("sizes"), shape)
+
+
 def drawn(module: ModuleType, analysis: Analysis) -> Figure:
     with style.report_style():
         figure = module.draw(module.table(analysis), analysis)
@@ -86,7 +102,10 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     ("module", "size"),
     [
         *itertools.product([tradeoff, heatmap, differences, hierarchy, search], ["two", "sixty"]),
+        *itertools.product([calibration, cost, effort, lie, moves], ["sixty"]),
+        *itertools.product([calibration, effort, encodings, improvement, lie, moves], ["two"]),
         *itertools.product([tradeoff, heatmap, winner], ["several"]),
+        *itertools.product([beside, efficiency], ["sizes"]),
     ],
 )
 def test_no_labels_overlap(module: ModuleType, size: str, request: pytest.FixtureRequest) -> None:

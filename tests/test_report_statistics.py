@@ -1,11 +1,14 @@
 """The report's statistics against cases computed by hand."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
 from pipeline.report import statistics
+
+MEAN = partial(np.mean, axis=-1)
 
 
 def test_mean_interval_of_three_seeds() -> None:
@@ -48,17 +51,21 @@ def test_log_interval_with_an_exact_zero_is_the_range() -> None:
 
 
 def test_interquartile_mean_of_one_to_eight() -> None:
+    # 1 2 | 3 4 5 6 | 7 8, and along the last axis alone
     assert statistics.interquartile_mean(range(1, 9)) == 4.5
+    assert statistics.interquartile_mean([[0, 5, 7, 100], [1, 1, 3, 3]]).tolist() == [6, 2]
+    # five values: one is cut at either end
+    assert statistics.interquartile_mean([9, 1, 2, 3, -50]) == 2
 
 
 def test_bootstrap_resamples_inside_strata_and_repeats() -> None:
     # Inside each stratum all values are equal: no resample can differ.
     constant = statistics.bootstrap_interval(
-        [[0.0, 0.0], [1.0, 1.0]], np.mean, np.random.default_rng(0), resamples=50
+        [[0.0, 0.0], [1.0, 1.0]], MEAN, np.random.default_rng(0), resamples=50
     )
     assert (constant.centre, constant.low, constant.high) == (0.5, 0.5, 0.5)
     first, second = (
-        statistics.bootstrap_interval([[0.1, 0.5, 0.9]], np.mean, np.random.default_rng(7))
+        statistics.bootstrap_interval([[0.1, 0.5, 0.9]], MEAN, np.random.default_rng(7))
         for _ in range(2)
     )
     assert first == second
@@ -67,7 +74,25 @@ def test_bootstrap_resamples_inside_strata_and_repeats() -> None:
 
 def test_probability_of_improvement_counts_ties_half() -> None:
     # pairs (1,1) tie, (1,3) loss, (2,1) win, (2,3) loss: (0.5 + 0 + 1 + 0) / 4
-    assert statistics.probability_of_improvement([1, 2], [1, 3]) == 0.375
+    # on the second data set every run wins: the mean of the two
+    generator = np.random.default_rng(0)
+    one = statistics.probability_of_improvement([([1, 2], [1, 3])], generator)
+    two = statistics.probability_of_improvement(
+        [([1, 2], [1, 3]), ([5, 6, 7], [1, 2, math.nan])], generator
+    )
+    assert (one.centre, two.centre, one.n, two.n) == (0.375, 0.6875, 2, 2)
+    assert 0 <= one.low < one.centre < one.high <= 1
+    assert two.low == pytest.approx(0.5) and two.high == pytest.approx(1)
+
+
+def test_probability_of_improvement_resamples_both_sides() -> None:
+    # One run against 0 and 1: a resample of {0, 1} holds 0, 1 or 2 zeros, with chances 1/4 1/2 1/4.
+    found = statistics.probability_of_improvement(
+        [([0.5], [0.0, 1.0])], np.random.default_rng(1), confidence=0.4
+    )
+    assert (found.centre, found.low, found.high) == (0.5, 0.5, 0.5)
+    alone = statistics.probability_of_improvement([([0.5], [0.2])], np.random.default_rng(1))
+    assert alone.centre == 1 and math.isnan(alone.low)
 
 
 @pytest.mark.parametrize("n", [1, 3, 5, 6, 10])

@@ -10,11 +10,13 @@ from typing import Any
 import optuna
 import pytest
 from fake_study import FakeData, study
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from pipeline.parameters.model_kinds import MODEL_KINDS
 from pipeline.params import Params
 from pipeline.search.proposals import GENERATION, Proposer
-from pipeline.search_space import Cell, cells, configuration, distributions
+from pipeline.search_space import Cell, cells, configuration, distributions, shape_of
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SPACE = {
@@ -31,9 +33,14 @@ def searched() -> Params:
     return params
 
 
+def space_of(params: Params) -> dict[str, BaseDistribution]:
+    """What is searched in the first cell."""
+    return distributions(params.sweep.search_space, cells(params)[0])
+
+
 def run_in_order(sampler: str, seed: int, count: int, parallel: int, shuffle: int) -> list[Any]:
     """Propose and finish trials with `parallel` of them running, finishing in any order."""
-    proposer = Proposer(sampler, seed, "cell", distributions(searched().sweep.search_space))
+    proposer = Proposer(sampler, seed, "cell", space_of(searched()))
     draw, trials, running = random.Random(shuffle), [], []
     while len(trials) < count or running:
         needed = trials[: proposer.needed(len(trials))]
@@ -54,7 +61,7 @@ def trial_of(proposer: Proposer, params: dict[str, Any], state: TrialState) -> F
     return create_trial(state=state, value=value, params=params, distributions=proposer.space)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes"])
 def test_the_same_seed_proposes_the_same_whatever_finishes_first(sampler: str) -> None:
     count = 2 * GENERATION + 3
     one_by_one = run_in_order(sampler, 0, count, parallel=1, shuffle=0)
@@ -69,15 +76,15 @@ def test_no_proposal_comes_twice() -> None:
 
 
 def test_cells_draw_differently() -> None:
-    space = distributions(searched().sweep.search_space)
+    space = space_of(searched())
     one, other = (Proposer("random", 0, name, space).propose(0, []) for name in ("one", "other"))
     assert one != other
 
 
 def test_distributions_do_not_follow_the_order_of_lines() -> None:
-    space = searched().sweep.search_space
+    space, cell = searched().sweep.search_space, cells(searched())[0]
     backwards = dict(reversed(space.items()))
-    assert list(distributions(space).items()) == list(distributions(backwards).items())
+    assert list(distributions(space, cell).items()) == list(distributions(backwards, cell).items())
 
 
 def test_cells_are_all_combinations_in_order() -> None:
@@ -89,13 +96,13 @@ def test_cells_are_all_combinations_in_order() -> None:
 def test_a_configuration_is_flat_and_whole() -> None:
     params = searched()
     cell = cells(params)[0]
-    sampled = Proposer("random", 0, cell.name, distributions(params.sweep.search_space))
+    sampled = Proposer("random", 0, cell.name, space_of(params))
     config = configuration(cell, sampled.propose(0, []), params, FakeData())
     assert json.loads(json.dumps(config)) == config
     expected = (
-        "model group positional depth tokens form heads window encoding channels "
-        "feedforward_ratio dropout learning_rate weight_decay label_smoothing batch_size epochs "
-        "seed in_channels num_classes image_size"
+        "model group positional depth tokens form heads window window_shape encoding patch_size "
+        "channels feedforward_ratio dropout attention_dropout learning_rate weight_decay "
+        "label_smoothing batch_size epochs seed in_channels num_classes image_size"
     )
     assert set(config) == set(expected.split())
     assert isinstance(config["channels"], int)
@@ -120,3 +127,68 @@ def test_widths_meet_the_budget_of_parameters() -> None:
 
 def test_names_of_cells_tell_them_apart() -> None:
     assert Cell("gsa", "C1", "none", 1, "stem").name != Cell("gsa", "C1", "none", 11, "stem").name
+
+
+EVERY_MODEL = ["gsa", "hybrid", "gcnn", "vit", "symmetrized", "published_rotmnist"]
+
+
+def test_combinations_that_are_one_network_are_one_cell() -> None:
+    params = study(
+        model=EVERY_MODEL,
+        group=["C1", "C4"],
+        positional=["none", "rotary"],
+        depth=[2],
+        tokens=["stem", "trunk"],
+    )
+    found = [cell.name for cell in cells(params)]
+    assert len(set(found)) == len(found)
+    by_model = {name: [x for x in found if x.startswith(f"{name}-")] for name in EVERY_MODEL}
+    assert by_model == {
+        "gsa": [f"gsa-{g}-{p}-d2-stem" for g in ("C1", "C4") for p in ("none", "rotary")],
+        "hybrid": [f"hybrid-{g}-{p}-d2-trunk" for g in ("C1", "C4") for p in ("none", "rotary")],
+        "gcnn": ["gcnn-C1-none-d2-trunk", "gcnn-C4-none-d2-trunk"],
+        "vit": ["vit-C1-none-d2-patch", "vit-C1-rotary-d2-patch"],
+        "symmetrized": ["symmetrized-C4-none-d2-patch", "symmetrized-C4-rotary-d2-patch"],
+        "published_rotmnist": [f"published_rotmnist-{g}-relative-d6-pixel" for g in ("C1", "C4")],
+    }
+
+
+@pytest.mark.parametrize("model", MODEL_KINDS)
+def test_a_model_gets_what_it_has_and_nothing_else(model: str) -> None:
+    from gsa_core import build_model, count_parameters
+    from gsa_core.models import MODELS
+
+    kind = MODEL_KINDS[model]
+    params = study(
+        model=[model],
+        group=["C1" if model == "vit" else "C4"],
+        tokens=["patch"],
+        match_parameters=None if kind.width_is_fixed else 6000,
+        search_space={
+            "learning_rate": {"low": 0.001, "high": 0.01},
+            "feedforward_ratio": {"choices": [1, 2]},
+        },
+    )
+    architecture = {
+        *type(params.sweep.architecture).model_fields,
+        *("channels", "dropout", "attention_dropout", "feedforward_ratio"),
+    }
+    named = {{"num_heads": "heads"}.get(name, name) for name in MODELS[model][1]}
+    assert kind.lacks == architecture - named
+    (cell,) = cells(params)
+    space = distributions(params.sweep.search_space, cell)
+    assert set(space) == {"learning_rate", "feedforward_ratio"} - kind.lacks
+    config = configuration(cell, {"learning_rate": 0.003}, params, FakeData(image_size=12))
+    assert all(config[name] is None for name in kind.lacks - {"channels"})
+    if kind.width_is_fixed:
+        assert config.get("channels") is None
+    else:
+        network = build_model(**shape_of(config), channels=config["channels"])
+        assert abs(count_parameters(network) - 6000) < 1500
+
+
+@pytest.mark.parametrize("name", ["published_rotmnist", "published_cifar10", "published_pcam"])
+def test_depth_of_a_published_network_is_its_layers_of_attention(name: str) -> None:
+    from gsa_core.published_networks import PUBLISHED
+
+    assert MODEL_KINDS[name].fixed["depth"] == 1 + sum(PUBLISHED[name].blocks)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from gsa_core import build_model, count_flops
 from pipeline.params import Params
-from pipeline.search_space import SHAPE, cells, configuration
+from pipeline.search_space import cells, configuration, shape_of
 
 __all__ = ["Sizes", "estimate_seconds", "gigabytes"]
 
@@ -91,8 +91,8 @@ def _built(cell: Any, params: Params, sizes: Sizes) -> torch.nn.Module:
             value = choices[len(choices) // 2] if choices else (domain.low + domain.high) / 2  # type: ignore[union-attr]
             sampled[name] = value if name == "feedforward_ratio" else int(value)
     config = configuration(cell, sampled, params, sizes)
-    shape = {SHAPE[name]: config[name] for name in SHAPE}
-    return build_model(**shape, channels=config["channels"])
+    width = {} if config["channels"] is None else {"channels": config["channels"]}
+    return build_model(**shape_of(config), **width)
 
 
 def _seconds_an_image(

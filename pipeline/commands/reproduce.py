@@ -29,6 +29,7 @@ ROW = (
     "status",
     "validation_accuracy",
     "validation_loss",
+    "validation_invariance_error",
     "best_epoch",
     "epochs",
     "params",
@@ -71,7 +72,8 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     data = {dataset: load_dataset(sweep.PREPARED / dataset, sweep.SPLITS, verify=True)}
     use_threads(int(params.resources.cpus_per_trial))
     device = "cpu" if row["device"] in ("cpu", None) else "cuda"
-    task = Task(f"{asked.cell} {asked.number}", {"dataset": dataset, "configuration": config})
+    payload = {"dataset": dataset, "configuration": config, "measures": sweep.measures(params)}
+    task = Task(f"{asked.cell} {asked.number}", payload)
     print(f"trial {asked.number} of {asked.cell} on {dataset}, in this process, on {device}")
     print("  " + ", ".join(f"{name} {value}" for name, value in config.items()), flush=True)
     value = outcome(perform(function, task, data, Context(device, send=_show)))

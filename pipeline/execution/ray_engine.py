@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,11 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
-from pipeline.execution.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
+from pipeline.execution.engine import DASHBOARD, GRACE, Desk, nothing, use_threads  # noqa: E402
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
+from pipeline.execution.nodes import Watch, luggage, use  # noqa: E402
+from pipeline.execution.same_code import code_here, difference  # noqa: E402
 from pipeline.execution.sharing import open_shared, share  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
     CannotWork,
@@ -65,8 +68,12 @@ class RayTune:
         Tasks at once.
     cpus, gpus : float
         What Ray reserves for each of them.
+    memory : int
+        Bytes of memory that Ray reserves for each; 0 reserves none.
     limit : float
         Seconds a task may take.
+    patience : float
+        Seconds to wait for nodes when there is none.
     scratch : Path
         Emptied before use and removed after.
     """
@@ -74,7 +81,9 @@ class RayTune:
     slots: int
     cpus: float
     gpus: float
+    memory: int
     limit: float
+    patience: float
     scratch: Path
 
     def run(
@@ -91,7 +100,12 @@ class RayTune:
         # A signal must not raise within Ray's C++ code: it is looked at in the driver's loop.
         with undisturbed():
             try:
-                self.start(share(data))
+                address = self.start(share(data))
+                if address:
+                    source.note(
+                        f"Ray's dashboard: http://{address}, whose token is that of "
+                        "`ray get-auth-token`"
+                    )
                 with guarded(raylet()) if LOCAL else nullcontext():
                     self.fit(function, Desk(source, self.slots, self.limit), data, tick)
                     ray.shutdown()
@@ -99,23 +113,32 @@ class RayTune:
                 ray.shutdown()
                 shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def start(self, data: Mapping[str, Any]) -> None:
-        """Connect to Ray; a local one listens on the loopback only and has no dashboard."""
-        local: dict[str, Any] = {}
+    def start(self, data: Mapping[str, Any]) -> str | None:
+        """Connect to Ray; a local one listens on the loopback only. Return its dashboard."""
+        options: dict[str, Any] = {"runtime_env": luggage(QUIET)}
         if LOCAL:
-            local = {
+            options = {
                 "num_cpus": max(1, ceil(self.slots * self.cpus)),
-                "num_gpus": ceil(self.slots * self.gpus),
-                "include_dashboard": False,
+                # As many as there are, where trials use any.
+                "num_gpus": None if self.gpus else 0,
+                "include_dashboard": os.environ.get(DASHBOARD, "") not in ("", "0"),
                 "object_store_memory": 100_000_000 + 2 * size_of(data),
             }
         # Ray would put a SIGTERM handler of its own in place of the one that ends a stage cleanly.
         ray._private.utils.set_sigterm_handler = lambda handler: None
-        ray.init(address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **local)
+        context = ray.init(
+            address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **options
+        )
         rearm()
+        if LOCAL and self.gpus and not ray.cluster_resources().get("GPU"):
+            raise CannotWork(
+                f"resources.gpus_per_trial is {self.gpus:g}, but Ray finds no GPU here; "
+                "set it to 0, or to auto"
+            )
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         # Deaths of workers are told in our own words, by the desk.
         ray._private.worker._worker_logs_enabled = False
+        return context.dashboard_url or None
 
     def fit(
         self,
@@ -126,20 +149,23 @@ class RayTune:
     ) -> None:
         """Let Tune start workers and carry messages; what to run is asked of the desk."""
         searcher = DeskSearcher(desk)
+        watch = Watch(self.cpus, self.gpus, self.patience, ray.nodes)
         # Tune's own choice for a searcher is one: workers would then start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)
         # Nodes of a cluster may not have the driver's files: Ray brings them the arrays.
         shared = share(data, None if LOCAL else lambda dataset: (ray.put(dataset),))
         # A reference within a list, so that it is the worker's own code that opens it.
-        work = [ray.put((function, shared))]
+        work = [ray.put((function, shared, code_here()))]
         trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
-            tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
+            tune.with_resources(
+                trainable, {"cpu": self.cpus, "gpu": self.gpus, "memory": self.memory}
+            ),
             tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(self.scratch.resolve()),
-                callbacks=[Ticker(searcher, tick)],
+                callbacks=[Ticker(searcher, watch, tick)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 verbose=0,
             ),
@@ -176,7 +202,7 @@ class DeskSearcher(Searcher):
         return None if task is None else {"key": task.key, "payload": Opaque(task.payload)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Take a message of a worker: an epoch, or the result."""
+        """Take a message of a worker: an epoch, a note, or the result."""
         kind, content = result[MESSAGE]
         if self.error is not None:
             return
@@ -185,8 +211,10 @@ class DeskSearcher(Searcher):
                 self.desk.epoch(trial_id, content)
             elif kind == "result":
                 self.desk.finish(trial_id, content)
+            elif kind == "note":
+                self.desk.source.note(content)
             else:
-                raise CannotWork(f"no worker can load the work: {content}")
+                raise CannotWork(f"a worker cannot do the work: {content}")
         except Exception as error:
             self.error = error
 
@@ -211,8 +239,8 @@ class DeskSearcher(Searcher):
 class Ticker(tune.Callback):
     """Calls back at every turn of the driver's loop, ten times a second or more."""
 
-    def __init__(self, searcher: DeskSearcher, tick: Callable[[], None]) -> None:
-        self.searcher, self.tick = searcher, tick
+    def __init__(self, searcher: DeskSearcher, watch: Watch, tick: Callable[[], None]) -> None:
+        self.searcher, self.watch, self.tick = searcher, watch, tick
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note that a worker is there for the task, which may be long after it was handed out."""
@@ -222,6 +250,9 @@ class Ticker(tune.Callback):
         """Raise a signal or a kept error, where Tune lets it through, else tick."""
         raise_pending()
         self.searcher.raise_error()
+        nodes = self.watch.look()
+        if nodes is not None:
+            self.searcher.desk.source.machines(use(nodes, ray.available_resources()))
         self.tick()
 
 
@@ -240,15 +271,18 @@ def on_worker(
 ) -> None:
     """Perform one task in a worker and bring its result to the driver."""
     try:
-        function, shared = ray.get(work[0])
+        function, shared, code = ray.get(work[0])
+        if (other := difference(code)) is not None:
+            send("broken", other)
+            return
         data = open_shared(shared, ray.get)
         use_threads(int(threads))
     except Exception as error:
         # Not the task's fault, and no other task would fare better: the driver ends the stage.
-        tune.report({MESSAGE: ("broken", describe(error).partition("\n")[0])})
+        send("broken", describe(error).partition("\n")[0])
         return
     task = Task(config["key"], config["payload"].content)
-    context = Context(device(), limit, lambda row: tune.report({MESSAGE: ("epoch", row)}))
+    context = Context(device(), limit, partial(send, "epoch"), partial(send, "note"))
     if limit < float("inf"):
         # Kept by a thread of C code: it ends even a process that holds the interpreter's lock.
         faulthandler.dump_traceback_later(limit + GRACE, exit=True, file=sys.stderr.fileno())
@@ -256,7 +290,12 @@ def on_worker(
         result = perform(function, task, data, context)
     finally:
         faulthandler.cancel_dump_traceback_later()
-    tune.report({MESSAGE: ("result", result)})
+    send("result", result)
+
+
+def send(kind: str, content: Any) -> None:
+    """Send a message from a worker to the driver."""
+    tune.report({MESSAGE: (kind, content)})
 
 
 def device() -> str:

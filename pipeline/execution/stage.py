@@ -9,6 +9,7 @@ from pipeline.execution.engine import Engine, make_engine
 from pipeline.execution.lifeline import Interrupted, lifeline
 from pipeline.execution.state import ROOT, stage_lock
 from pipeline.execution.work import CannotWork
+from pipeline.files import explaining
 from pipeline.params import Params, load_params
 
 
@@ -21,7 +22,11 @@ def run_stage(stage: str, function: Callable[[Params, Engine], None]) -> None:
     params = load_params()
     print(f"{stage}: starting", flush=True)
     try:
-        with lifeline(), stage_lock(stage):
+        with explaining(), lifeline(), stage_lock(stage):
+            if params.resources.gpus_per_trial == "auto":
+                from pipeline.execution.gpu_share import shared
+
+                params = shared(params)
             function(params, make_engine(params.resources, ROOT / stage / "ray"))
     except Interrupted as stopped:
         print(

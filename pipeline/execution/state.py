@@ -22,6 +22,7 @@ from pipeline.errors import UserError
 from pipeline.files import write_text
 
 ROOT = Path(".state")
+SUFFIXES = (".py", ".cpp")
 PROJECT = Path(__file__).resolve().parents[2]
 # Versions that decide what a configuration trains to and which configurations are proposed.
 LIBRARIES = ("torch", "numpy", "optuna")
@@ -30,20 +31,26 @@ TRIES, PAUSE = 5, 0.05
 
 
 def source_digest(paths: Iterable[str]) -> str:
-    """Hash Python files, given as files or folders relative to the project.
+    """Hash source files, given as files or folders relative to the project.
 
     Line ends and the order of `paths` do not matter; names and contents do.
     """
+    return hashlib.sha256(_text(file_digests(paths)).encode()).hexdigest()
+
+
+def file_digests(paths: Iterable[str]) -> dict[str, str]:
+    """Hash each of the Python files that `paths` name, by name."""
     files: set[Path] = set()
     for path in paths:
         place = PROJECT / path
-        files.update(place.rglob("*.py") if place.is_dir() else [place])
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        text = file.read_bytes().replace(b"\r\n", b"\n")
-        digest.update(f"{file.relative_to(PROJECT).as_posix()}\n{len(text)}\n".encode())
-        digest.update(text)
-    return digest.hexdigest()
+        found = (file for suffix in SUFFIXES for file in place.rglob(f"*{suffix}"))
+        files.update(found if place.is_dir() else [place])
+    return {
+        file.relative_to(PROJECT).as_posix(): hashlib.sha256(
+            file.read_bytes().replace(b"\r\n", b"\n")
+        ).hexdigest()
+        for file in sorted(files)
+    }
 
 
 def versions() -> dict[str, str]:

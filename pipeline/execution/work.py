@@ -56,11 +56,14 @@ class Context:
         Seconds the task may take; looked at whenever an epoch is reported.
     send : callable
         Takes the row of a finished epoch to the driver.
+    tell : callable
+        Takes a note for the user to the driver.
     """
 
     device: str = "cpu"
     limit: float = float("inf")
     send: Callable[[dict[str, Any]], None] | None = None
+    tell: Callable[[str], None] | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
 
@@ -71,6 +74,11 @@ class Context:
             self.send(epoch)
         if time.monotonic() - self.begun > self.limit:
             raise OverTime
+
+    def note(self, text: str) -> None:
+        """Tell the user something about the task."""
+        if self.tell is not None:
+            self.tell(text)
 
 
 WorkFunction = Callable[[Task, Mapping[str, Any], Context], Any]
@@ -94,6 +102,9 @@ class WorkSource(Protocol):
 
     def note(self, text: str) -> None:
         """Tell the user something about the work."""
+
+    def machines(self, text: str) -> None:
+        """Say what the work runs on now, and how much of it is taken."""
 
 
 def perform(

@@ -23,6 +23,7 @@ from gsa_core import rotate_image, shift_image
 __all__ = ["MOVEMENTS", "disc", "lie_errors", "tangent"]
 
 STEP = 1e-3  # radians or pixels; bilinear sampling is linear on either side of 0
+BATCH = 8  # the plain attention kernel holds all scores, in float64 and with their derivatives
 Movement = Callable[[Tensor, float], Tensor]
 
 
@@ -62,22 +63,25 @@ def lie_errors(model: nn.Module, images: Tensor) -> dict[str, float]:
     Returns
     -------
     dict
-        ``lie_rotation lie_rotation_floor lie_translation lie_translation_floor``. The floor is
-        what an identity map would be charged: an image moved by a step and back, bilinearly, is
-        not the image; the change a step, squared, over the variance of the images.
+        ``lie_rotation lie_rotation_se lie_rotation_floor`` and the same of ``lie_translation``:
+        the error, its standard error over images, and what an identity map would be charged: an
+        image moved by a step and back, bilinearly, is not the image; the change a step, squared,
+        over the variance of the images.
     """
     double = copy.deepcopy(model).double().eval()
     device = next(double.parameters()).device
     x = images.to(device, torch.float64)
     x = x * disc(*x.shape[-2:]).to(x)
-    errors = {}
+    found: dict[str, float] = {}
     with sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        logits = torch.cat([double(part) for part in x.split(BATCH)])
         for name, movements in MOVEMENTS.items():
-            found = [torch.func.jvp(double, (x,), (tangent(x, move),)) for move in movements]
-            errors[f"lie_{name}"] = _normalised([pair[1] for pair in found], found[0][0])
+            changes = [_derivative(double, x, move) for move in movements]
             back = [(move(move(x, STEP), -STEP) - x) / STEP for move in movements]
-            errors[f"lie_{name}_floor"] = _normalised(back, x)
-    return errors
+            key = f"lie_{name}"
+            found[key], found[f"{key}_se"] = _normalised(changes, logits)
+            found[f"{key}_floor"], _ = _normalised(back, x)
+    return found
 
 
 def tangent(images: Tensor, move: Movement, step: float = STEP) -> Tensor:
@@ -96,8 +100,20 @@ def disc(height: int, width: int) -> Tensor:
     return 0.5 + 0.5 * torch.cos(math.pi * fall)
 
 
-def _normalised(changes: list[Tensor], values: Tensor) -> float:
-    """Mean squared change over the variance over images, both averaged over components."""
+def _derivative(model: nn.Module, x: Tensor, move: Movement) -> Tensor:
+    """Derivative of the logits along the movement of the images, a few images at a time."""
+    parts = zip(x.split(BATCH), tangent(x, move).split(BATCH), strict=True)
+    return torch.cat([torch.func.jvp(model, (part,), (along,))[1] for part, along in parts])
+
+
+def _normalised(changes: list[Tensor], values: Tensor) -> tuple[float, float]:
+    """Mean squared change over the variance over images, with its standard error over images.
+
+    Changes and variance are averaged over components, changes over movements too.
+    """
     variance = values.flatten(1).var(0, unbiased=False).mean()
-    square = torch.stack([change.square().mean() for change in changes]).mean()
-    return (square / variance).item() if variance > 0 else math.nan
+    if not variance > 0:
+        return math.nan, math.nan
+    squares = torch.stack([change.flatten(1).square().mean(1) for change in changes]).mean(0)
+    error = (squares.std() / math.sqrt(len(squares)) / variance).item()
+    return (squares.mean() / variance).item(), error

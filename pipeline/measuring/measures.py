@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,29 +15,28 @@ from gsa_core import (
     dihedral_group,
     layer_errors,
     point_group,
-    prediction_consistency,
     rotate_image,
     shift_image,
 )
-from gsa_core.equivariance import logit_distance
 from gsa_core.groups import act_on_image
 from pipeline.datasets import Split
+from pipeline.measuring.encodings import encoding_rows
 from pipeline.measuring.feature_maps import feature_rows
 from pipeline.measuring.lie import lie_errors
-from pipeline.measuring.scores import calibration_error, confusion_rows, spread
+from pipeline.measuring.probe import Probe
+from pipeline.measuring.scores import calibration_error, calibration_rows, confusion_rows
 from pipeline.training import logits_of, to_pixels
 
 __all__ = ["Measures", "TestSplits", "measure"]
 
 Row = dict[str, Any]
 SQUARE = dihedral_group(4)
-QUARTER_TURNS = range(1, 4)
-MIRRORS = range(4, 8)
+QUARTER_TURNS, MIRRORS = range(1, 4), range(4, 8)  # elements of D4
 SHIFTS = ((1, 0), (0, 1), (-1, 0), (0, -1), (2, 0), (0, 2))  # pixels down and to the right
-# Angles between quarter turns, and shifts, are tried on so many images, evenly spaced in the test
-# split and the same for every model: what is measured there is a curve, not a headline.
-MOST_MOVED, MOST_LIE = 128, 32
-BATCH = 256
+# Mirrors, shifts and angles between quarter turns are tried on a part of the test split, evenly
+# spaced and the same for every model: they are no headline, but most of the time that is spent.
+PART, LEAST_MOVED, MOST_MOVED = 1 / 7, 64, 512
+MOST_LIE = 16
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,29 @@ class Measures:
     layers: list[Row]
     moves: list[Row] = field(default_factory=list)
     confusion: list[Row] = field(default_factory=list)
+    calibration: list[Row] = field(default_factory=list)
     features: list[Row] = field(default_factory=list)
+    encodings: list[Row] = field(default_factory=list)
 
 
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Multiply in whole float32: TF32 keeps ten bits, and its rounding looks like a broken layer.
+
+    On a GPU torch convolves in TF32 unless told otherwise.
+    """
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
+@whole_float32()
 def measure(
     model: nn.Module,
     test: TestSplits,
@@ -86,15 +105,17 @@ def measure(
     layer_images
         How many images the errors of the layers are measured on.
     features
-        Keep the feature maps of the first image at four turns, for the picture of them.
+        Keep feature maps of the first image at four turns, and the positional encoding as every
+        frame sees it, for the pictures of them.
     """
-    whole = _Probe(model, test.upright)
-    some = whole.part(MOST_MOVED)
-    elements = [whole.moved(partial(act_on_image, SQUARE, k)) for k in range(1, 8)]
-    quarters, mirrors = elements[:3], elements[3:]
+    whole = Probe(model, test.upright)
+    some = whole.part(min(max(round(PART * len(whole.labels)), LEAST_MOVED), MOST_MOVED))
+    quarters = [whole.moved(partial(act_on_image, SQUARE, k)) for k in QUARTER_TURNS]
+    mirrors = [some.moved(partial(act_on_image, SQUARE, k)) for k in MIRRORS]
     turned_logits = logits_of(model, test.turned.images)
     turned = whole.compared(turned_logits)
-    run = {
+    run: Row = {
+        "test_images": len(whole.labels),
         "test_accuracy": whole.accuracy(whole.logits),
         "test_accuracy_quarter_turned": _mean(quarters, "accuracy"),
         "test_accuracy_turned": turned["accuracy"],
@@ -110,7 +131,7 @@ def measure(
     }
     moves = [
         {"kind": "element", "transformation": SQUARE.element_name(k), **row}
-        for k, row in enumerate(elements, start=1)
+        for k, row in enumerate(quarters + mirrors, start=1)
     ]
     for rows, cols in SHIFTS:
         row = some.moved(partial(shift_image, rows=rows, cols=cols))
@@ -118,63 +139,20 @@ def measure(
     exact = {0: whole.compared(whole.logits), **dict(zip((90, 180, 270), quarters, strict=True))}
     around = [_at_angle(some, exact, 360 * step / angles) for step in range(angles)]
     few = to_pixels(test.upright.images[:layer_images])
-    confusion = confusion_rows("upright", whole.logits, whole.labels)
-    confusion += confusion_rows("turned", turned_logits, whole.labels)
-    maps = feature_rows(model, few[:1], group) if features else []
-    return Measures(run, around, _layers(model, few, group), moves, confusion, maps)
+    both = {"upright": whole.logits, "turned": turned_logits}
+    return Measures(
+        run,
+        around,
+        layers=_layers(model, few, group),
+        moves=moves,
+        confusion=[r for k, v in both.items() for r in confusion_rows(k, v, whole.labels)],
+        calibration=[r for k, v in both.items() for r in calibration_rows(k, v, whole.labels)],
+        features=feature_rows(model, few[:1], group) if features else [],
+        encodings=encoding_rows(model) if features else [],
+    )
 
 
-@dataclass(frozen=True)
-class _Probe:
-    """A network, images, and its logits of them as they are, to compare with when moved."""
-
-    model: nn.Module
-    split: Split
-    known: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        logits = logits_of(self.model, self.split.images) if self.known is None else self.known
-        labels = torch.from_numpy(np.array(self.split.labels))
-        for name, value in (("logits", logits), ("labels", labels), ("spread", spread(logits))):
-            object.__setattr__(self, name, value)
-
-    logits: Tensor = field(init=False)
-    labels: Tensor = field(init=False)
-    spread: float = field(init=False)
-
-    @property
-    def images(self) -> np.ndarray:
-        return self.split.images
-
-    def part(self, most: int) -> _Probe:
-        """At most so many images, evenly spaced: a split may be sorted by class."""
-        if len(self.labels) <= most:
-            return self
-        chosen = np.linspace(0, len(self.labels) - 1, most).round().astype(int)
-        split = Split(self.split.images[chosen], self.split.labels[chosen])
-        return _Probe(self.model, split, self.logits[torch.from_numpy(chosen)])
-
-    def moved(self, move: Callable[[Tensor], Tensor]) -> Row:
-        """Compare with the logits of the moved images."""
-        batches = [
-            logits_of(self.model, move(to_pixels(self.split.images[start : start + BATCH])))
-            for start in range(0, len(self.labels), BATCH)
-        ]
-        return self.compared(torch.cat(batches))
-
-    def compared(self, moved: Tensor) -> Row:
-        return {
-            "accuracy": self.accuracy(moved),
-            "consistency": prediction_consistency(self.logits, moved),
-            "invariance_error": logit_distance(self.logits, moved) / max(self.spread, 1e-300),
-            "images": len(moved),
-        }
-
-    def accuracy(self, logits: Tensor) -> float:
-        return (logits.argmax(1) == self.labels).double().mean().item()
-
-
-def _at_angle(some: _Probe, exact: dict[int, Row], angle: float) -> Row:
+def _at_angle(some: Probe, exact: dict[int, Row], angle: float) -> Row:
     """Measure at an angle; between the quarter turns it also measures the interpolation."""
     row = exact[int(angle)] if angle % 90 == 0 else some.moved(lambda x: rotate_image(x, angle))
     return {"angle_degrees": angle, "exact": angle % 90 == 0, **row}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["calibration_error", "confusion_rows", "spread"]
+__all__ = ["calibration_error", "calibration_rows", "confusion_rows", "spread"]
 
 BINS = 15
 MOST_PAIRED, ROWS = 4096, 512  # images whose pairs are compared, and rows of pairs held at once
@@ -41,11 +41,33 @@ def calibration_error(logits: Tensor, labels: Tensor, bins: int = BINS) -> float
     >>> round(calibration_error(z, torch.tensor([0, 1])), 3)  # sure, and right half the time
     0.5
     """
+    _, confidence, right = _binned(logits, labels, bins)
+    return ((right - confidence).abs().sum() / len(labels)).item()
+
+
+def calibration_rows(
+    images: str, logits: Tensor, labels: Tensor, bins: int = BINS
+) -> list[dict[str, Any]]:
+    """Mean confidence and accuracy of every bin of confidence that holds an image."""
+    sums = zip(*(column.tolist() for column in _binned(logits, labels, bins)), strict=True)
+    return [
+        {"images": images, "bin": place, "count": int(count), "confidence": confidence / count,
+         "accuracy": right / count}
+        for place, (count, confidence, right) in enumerate(sums) if count
+    ]  # fmt: skip
+
+
+def _binned(logits: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, confidence and right predictions of every bin, summed."""
     confidence, predicted = logits.double().softmax(1).max(1)
     right = (predicted == labels).double()
     place = (confidence * bins).long().clamp(max=bins - 1)
-    gaps = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, right - confidence)
-    return (gaps.abs().sum() / len(labels)).item()
+    empty = torch.zeros(bins, dtype=torch.float64)
+    return (
+        empty.index_add(0, place, torch.ones_like(right)),
+        empty.index_add(0, place, confidence),
+        empty.index_add(0, place, right),
+    )
 
 
 def confusion_rows(images: str, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:

@@ -113,7 +113,7 @@ def _resolve(annotation: Any, location: tuple[str | int, ...]) -> tuple[KeyPath,
     """Follow pydantic's location through the types: its path in the file and what stands there."""
     path: KeyPath = ()
     found = _unwrap(annotation)
-    for step in location:
+    for place, step in enumerate(location, 1):
         if step == "[key]":
             return path, _unwrap(typing.get_args(found)[0]) if found else None
         if isinstance(found, UnionType) or typing.get_origin(found) is typing.Union:
@@ -126,7 +126,7 @@ def _resolve(annotation: Any, location: tuple[str | int, ...]) -> tuple[KeyPath,
             hints = typing.get_type_hints(found, include_extras=True)
             found = _unwrap(hints[str(step)]) if step in found.model_fields else None
         elif typing.get_origin(found) is dict:
-            after = location[len(path) :]
+            after = location[place:]
             found = found if after[:1] == ("[key]",) else _unwrap(typing.get_args(found)[1])
         else:
             found = None
@@ -167,11 +167,18 @@ def _accepted(found: Any) -> str:
         return f"a mapping with the keys {keys}"
     if typing.get_origin(found) is dict and _keys_of_values(found):
         return f"a mapping of names to mappings with the keys {_keys_of_values(found)}"
+    if typing.get_origin(found) is dict and isinstance(value := _value_kind(found), Kind):
+        return f"a mapping of names to values, each {value.accepts}"
     return "a mapping of names to {low, high, log, step} or {choices}"
 
 
 def _keys_of_values(found: Any) -> str:
-    return ", ".join(_keys(_unwrap(typing.get_args(found)[1])))
+    return ", ".join(_keys(_value_kind(found)))
+
+
+def _value_kind(found: Any) -> Any:
+    """What the values of a mapping are."""
+    return _unwrap(typing.get_args(found)[1])
 
 
 def _dotted(path: KeyPath) -> str:

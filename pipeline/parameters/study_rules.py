@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from math import prod
 from typing import TYPE_CHECKING
 
 from pipeline.datasets.registry import SOURCES
+from pipeline.parameters.model_kinds import MODEL_KINDS, distinct_cells
+from pipeline.parameters.model_rules import MODEL_RULES
 from pipeline.parameters.problems import Problem
 from pipeline.parameters.strict_yaml import KeyPath
 from pipeline.parameters.value_kinds import Kind, Number, Whole, nearest
@@ -15,21 +16,34 @@ from pipeline.parameters.value_kinds import Kind, Number, Whole, nearest
 if TYPE_CHECKING:
     from pipeline.params import Interval, Params
 
-__all__ = ["SEARCHABLE", "broken_rules", "count_cells", "image_size", "token_grid"]
+__all__ = [
+    "AXES",
+    "CONSTRAINED",
+    "GENERATION",
+    "OBJECTIVES",
+    "SEARCHABLE",
+    "broken_rules",
+    "count_cells",
+]
 
 # What a trial may sample, and which values make sense.
 SEARCHABLE: dict[str, Kind] = {
     "learning_rate": Number(0, 10, above=True),
     "weight_decay": Number(0, 10),
     "dropout": Number(0, 1, below=True),
+    "attention_dropout": Number(0, 1, below=True),
     "feedforward_ratio": Number(0, 16, above=True),
     "channels": Whole(1, 4096),
     "heads": Whole(1, 64),
     "label_smoothing": Number(0, 1, below=True),
 }
 
-# Groups that map a square pixel grid's axes onto one another, so that a table of offsets exists.
-KEEPS_AXES = ("C1", "C2", "C4", "D1", "D2", "D4")
+# The axes of a cell, what a trial may be judged by, and what may be bounded.
+AXES = ("model", "group", "positional", "depth", "tokens")
+OBJECTIVES = ("accuracy", "invariance_error", "params", "flops", "seconds")
+CONSTRAINED = ("params", "flops", "seconds", "peak_memory_bytes")
+# No decision looks at the trials of its own generation; `pipeline.search.proposals` has them.
+GENERATION = 10
 
 # Keys of an own source that mean something for one kind alone.
 ONLY_OF = {
@@ -44,16 +58,9 @@ MIN_TRAIN_FRACTION = 0.1
 MIN_SIZE = 4  # pixels of height and width
 
 
-def token_grid(image_size: int, tokens: str) -> int:
-    """Tokens along one side of an image; a stem halves it, rounding up."""
-    return image_size if tokens == "pixel" else (image_size + 1) // 2
-
-
 def count_cells(params: Params) -> int:
     """Number of cells of a study, of one data set."""
-    sweep = params.sweep
-    axes = (sweep.model, sweep.group, sweep.positional, sweep.depth, sweep.tokens)
-    return prod(len(axis) for axis in axes)
+    return len(distinct_cells(params))
 
 
 def broken_rules(params: Params) -> Iterator[Problem]:
@@ -64,11 +71,12 @@ def broken_rules(params: Params) -> Iterator[Problem]:
         _fewer_images,
         _shrink,
         _splits,
-        _window,
-        _table,
-        _width_and_heads,
+        *MODEL_RULES,
         _search_space,
         _grid,
+        _when,
+        _stopping,
+        _objectives,
         _seeds,
         _baseline,
         _size,
@@ -114,14 +122,6 @@ def _fewer_images(params: Params) -> Iterator[Problem]:
         )
 
 
-def image_size(params: Params, dataset: str) -> int | None:
-    """Height and width of a data set's images; None for a name that is not known."""
-    found = params.prepare.sources.get(dataset)
-    if found is not None:
-        return found.size
-    return SOURCES[dataset].image_size // params.prepare.shrink if dataset in SOURCES else None
-
-
 def _shrink(params: Params) -> Iterator[Problem]:
     factor = params.prepare.shrink
     for name in params.prepare.datasets:
@@ -150,66 +150,6 @@ def _splits(params: Params) -> Iterator[Problem]:
         )
 
 
-def _window(params: Params) -> Iterator[Problem]:
-    window = params.sweep.architecture.window
-    if window is None:
-        return
-    path = ("sweep", "architecture", "window")
-    grids = {
-        (dataset, tokens): token_grid(size, tokens)
-        for dataset in params.prepare.datasets
-        for tokens in params.sweep.tokens
-        if (size := image_size(params, dataset)) is not None
-    }
-    if not grids:
-        return
-    (dataset, tokens), grid = min(grids.items(), key=lambda item: item[1])
-    largest = grid - 1 + grid % 2
-    accepts = f"null (global attention) or an odd number from 1 to {largest}"
-    if window > grid:
-        fault = f"got {window}, but {dataset} has {grid}x{grid} {tokens} tokens"
-        yield Problem(path, fault, accepts, str(largest))
-    elif window % 2 == 0:
-        yield Problem(path, f"got {window}, which has no middle", accepts, str(window - 1))
-
-
-def _table(params: Params) -> Iterator[Problem]:
-    if params.sweep.architecture.encoding != "table":
-        return
-    for index, group in enumerate(params.sweep.group):
-        if group not in KEEPS_AXES:
-            yield Problem(
-                ("sweep", "group", index),
-                f"got {group!r} with sweep.architecture.encoding 'table', "
-                "but its turns leave the pixel grid",
-                f"{', '.join(KEEPS_AXES)} with a table, or any group with encoding 'auto'",
-            )
-
-
-def _width_and_heads(params: Params) -> Iterator[Problem]:
-    """Width and heads each come from one place."""
-    sweep = params.sweep
-    settings = {
-        "channels": (("sweep", "match_parameters"), sweep.match_parameters),
-        "heads": (("sweep", "architecture", "heads"), sweep.architecture.heads),
-    }
-    for name, (path, value) in settings.items():
-        searched = name in sweep.search_space
-        if value is not None and searched:
-            yield Problem(
-                path,
-                f"got {value}, but sweep.search_space.{name} searches what it would fix",
-                f"null beside sweep.search_space.{name}, or a number without it",
-                "null",
-            )
-        elif value is None and not searched:
-            yield Problem(
-                path,
-                f"got null, but sweep.search_space has no {name!r}",
-                f"a number, or null beside sweep.search_space.{name}",
-            )
-
-
 def _search_space(params: Params) -> Iterator[Problem]:
     base: KeyPath = ("sweep", "search_space")
     if not params.sweep.search_space:
@@ -236,6 +176,8 @@ def _grid(params: Params) -> Iterator[Problem]:
         return
     size = 1
     for name, domain in sweep.search_space.items():
+        if any(name in MODEL_KINDS[model].lacks for model in sweep.model):
+            continue  # the model that lacks it has the smallest grid
         whole = isinstance(SEARCHABLE[name], Whole)
         if hasattr(domain, "choices"):
             size *= len(domain.choices)
@@ -248,6 +190,59 @@ def _grid(params: Params) -> Iterator[Problem]:
     if sweep.trials_per_cell > size:
         fault = f"got {sweep.trials_per_cell}, but the grid of sweep.search_space has {size} points"
         yield Problem(("sweep", "trials_per_cell"), fault, f"up to {size} with sampler: grid")
+
+
+def _when(params: Params) -> Iterator[Problem]:
+    """Conditions name what the study has, and leave no cell without a width or heads."""
+    for name, domain in params.sweep.search_space.items():
+        path: KeyPath = ("sweep", "search_space", name, "when")
+        if name in ("channels", "heads") and domain.when:
+            yield Problem(path, "some cells would have none", f"no condition on {name}")
+        for axis, values in domain.when.items():
+            known = getattr(params.sweep, axis)
+            for index, value in enumerate(values):
+                if value not in known:
+                    fault = f"got {value!r}, which no cell of the study has"
+                    accepts = f"what sweep.{axis} lists: {', '.join(map(str, known))}"
+                    meant = nearest(value, [str(one) for one in known])
+                    yield Problem((*path, axis, index), fault, accepts, meant)
+
+
+def _stopping(params: Params) -> Iterator[Problem]:
+    """Where trials are to be stopped, some can be."""
+    sweep, path = params.sweep, ("sweep", "stopping", "reduction")
+    if sweep.stopping.reduction is None:
+        return
+    fault = f"got {sweep.stopping.reduction}"
+    if sweep.trials_per_cell <= GENERATION:
+        yield Problem(
+            path,
+            f"{fault}, but the first {GENERATION} trials of a cell are never stopped",
+            f"null, or a number with trials_per_cell above {GENERATION}",
+        )
+    if sweep.stopping.min_epochs >= sweep.epochs:
+        yield Problem(
+            ("sweep", "stopping", "min_epochs"),
+            f"got {sweep.stopping.min_epochs}, but a trial has {sweep.epochs} epochs",
+            f"a whole number below {sweep.epochs}",
+        )
+    if len(sweep.objectives) > 1:
+        yield Problem(
+            path,
+            f"{fault} beside several objectives, but stopping looks at accuracy alone",
+            "null with several objectives",
+        )
+
+
+def _objectives(params: Params) -> Iterator[Problem]:
+    """Accuracy comes first; an evolution strategy knows no second."""
+    sweep, path = params.sweep, ("sweep", "objectives")
+    if sweep.objectives[0] != "accuracy":
+        fault = f"got {sweep.objectives[0]!r} first"
+        yield Problem((*path, 0), fault, "accuracy first, then any others", "accuracy")
+    if sweep.sampler == "cmaes" and len(sweep.objectives) > 1:
+        fault = f"got {len(sweep.objectives)} objectives with sampler: cmaes"
+        yield Problem(path, fault, "[accuracy] with sampler: cmaes, or sampler: tpe")
 
 
 def _interval(path: KeyPath, domain: Interval, whole: bool) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 __all__ = [
+    "AxisValue",
     "Either",
     "Flag",
     "GroupName",
@@ -20,6 +21,7 @@ __all__ = [
     "Number",
     "OneOf",
     "OrNull",
+    "OrWord",
     "Several",
     "Text",
     "Whole",
@@ -259,6 +261,20 @@ class GroupName(Kind):
 
 
 @dataclass(frozen=True)
+class AxisValue(Kind):
+    """A value of one of the axes of a study: a name, or a depth."""
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return "a name or a whole number"
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is of this kind."""
+        return Word().is_valid(value) or type(value) is int
+
+
+@dataclass(frozen=True)
 class OrNull(Kind):
     """Null, or another kind."""
 
@@ -278,6 +294,27 @@ class OrNull(Kind):
         """Guess null behind the words other languages have for it."""
         absent = str(got).lower() in ("none", "nil", "nan", "false", "global", "auto")
         return "null" if absent else self.kind.meant(got)
+
+
+@dataclass(frozen=True)
+class OrWord(Kind):
+    """A word, or another kind."""
+
+    word: str
+    kind: Kind
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return f"{self.word} or {self.kind.accepts}"
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is the word or of the other kind."""
+        return value == self.word or self.kind.is_valid(value)
+
+    def meant(self, got: Any) -> str | None:
+        """Guess what was meant."""
+        return self.kind.meant(got) or nearest(got, [self.word])
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.report import comparisons, effects
+from pipeline.report import comparisons, effects, overall
 from pipeline.report.cells import finished, summarise, with_ids
 from pipeline.report.checks import Check, run_checks
 from pipeline.report.figures.style import Look
+from pipeline.report.importance import importances
 from pipeline.report.load import Settings, Study
 
 # Resampling in the report always starts here: same rows, same report.
@@ -30,6 +31,9 @@ class Analysis:
     layers: pd.DataFrame
     comparisons: pd.DataFrame
     effects: pd.DataFrame
+    improvements: pd.DataFrame
+    overall: pd.DataFrame
+    importances: pd.DataFrame
     checks: list[Check]
     look: Look
 
@@ -67,6 +71,9 @@ def analyse(study: Study) -> Analysis:
         layers=with_ids(study.layers, cells),
         comparisons=compared,
         effects=effects.axis_effects(done, study.settings),
+        improvements=overall.improvements(done, study.settings, generator),
+        overall=overall.interquartile_means(done, study.settings, generator),
+        importances=importances(study.trials, generator),
         checks=run_checks(cells, done, compared, study),
         look=Look.of(cells["group"], cells["positional"]),
     )

@@ -10,16 +10,26 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import (
+    beside,
+    calibration,
     confusion,
     cost,
     curves,
+    datasets,
     depth,
     differences,
     effects,
+    efficiency,
+    effort,
+    encodings,
     features,
     heatmap,
     hierarchy,
+    importance,
+    improvement,
     layers,
+    lie,
+    moves,
     polar,
     search,
     style,
@@ -30,16 +40,27 @@ from pipeline.report.figures import (
 
 # Each module has NAME, TITLE, ALT, table(analysis), draw(table, analysis), caption(...).
 MODULES: tuple[ModuleType, ...] = (
-    tradeoff, heatmap, differences, effects, turn, polar, confusion, features, hierarchy, layers,
-    depth, cost, curves, search, winner,
+    tradeoff, heatmap, differences, improvement, datasets, effects, turn, polar, moves, confusion,
+    calibration, features, encodings, hierarchy, layers, lie, depth, efficiency, cost, effort,
+    curves, search, importance, winner, beside,
 )  # fmt: skip
 
 WHY_NOT = {
+    "beside": "no published number of these data sets is known",
+    "calibration": "no confidences were counted",
     "confusion": "no predictions were counted, or there are too many classes",
     "features": "no C4 run kept its feature maps",
+    "datasets": "the study has one data set",
     "depth": "the study has one depth, or no finished run",
     "differences": "no cell shares a finished seed with its baseline",
+    "efficiency": "no data set is there in two sizes (names such as `leaves-100`, `leaves-1000`)",
+    "effort": "nothing was tried",
+    "encodings": "no group with several frames has a learned map of positions",
     "effects": "no two finished cells differ in one choice alone",
+    "importance": "fewer than 20 completed trials, or fewer than two hyperparameters searched",
+    "improvement": "no cell but the baseline finished",
+    "lie": "it was not measured",
+    "moves": "it was not measured",
     "hierarchy": "the hierarchy was not measured",
     "search": "no cell has two completed trials",
 }
@@ -58,13 +79,8 @@ class Drawn:
     reason: str = ""
 
 
-def draw_all(analysis: Analysis) -> list[Drawn]:
-    """Draw every figure that has rows."""
-    with style.report_style():
-        return [_draw(module, analysis) for module in MODULES]
-
-
-def _draw(module: ModuleType, analysis: Analysis) -> Drawn:
+def draw(module: ModuleType, analysis: Analysis) -> Drawn:
+    """Draw one figure, if it has rows."""
     table = module.table(analysis)
     if table.empty:
         reason = WHY_NOT.get(module.NAME, "no run finished")

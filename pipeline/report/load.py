@@ -47,6 +47,9 @@ class Study:
     hierarchy: pd.DataFrame
     confusion: pd.DataFrame
     features: pd.DataFrame
+    moves: pd.DataFrame
+    calibration: pd.DataFrame
+    encodings: pd.DataFrame
     sources: list[Source]
     absent: list[str]
 
@@ -76,7 +79,13 @@ def load_study(settings: Settings, data: Path) -> Study:
         "layers": [reader.read(f"confirm/{name}/layers.parquet", records.LAYERS) for name in names],
         **{
             table: [reader.read(f"confirm/{name}/{table}.parquet", schema) for name in names]
-            for table, schema in (("confusion", records.CONFUSION), ("features", records.FEATURES))
+            for table, schema in (
+                ("confusion", records.CONFUSION),
+                ("features", records.FEATURES),
+                ("moves", records.MOVES),
+                ("calibration", records.CALIBRATION),
+                ("encodings", records.ENCODINGS),
+            )
         },
         "hierarchy": [reader.read("confirm/hierarchy.parquet", records.HIERARCHY)],
     }

@@ -25,6 +25,10 @@ CONSISTENCY_TURNED = Measure("consistency_turned", "Consistency, any angle", "fr
 ERROR = Measure("invariance_error", "Invariance error, quarter turns", "error")
 ERROR_MIRROR = Measure("invariance_error_mirror", "Invariance error, mirrors", "error")
 ERROR_TURNED = Measure("invariance_error_turned", "Invariance error, any angle", "error")
+CALIBRATION = Measure("calibration_error", "Calibration error, upright", "fraction")
+CALIBRATION_TURNED = Measure("calibration_error_turned", "Calibration error, any angle", "fraction")
+LIE_ROTATION = Measure("lie_rotation", "Lie derivative, rotation", "error")
+LIE_TRANSLATION = Measure("lie_translation", "Lie derivative, translation", "error")
 PARAMS = Measure("params", "Parameters", "cost")
 FLOPS = Measure("flops", "FLOPs an image", "cost")
 SECONDS = Measure("seconds", "Training seconds", "cost")
@@ -39,8 +43,8 @@ SHORT = {
 
 FRACTIONS = (
     UPRIGHT, QUARTER, ANY_ANGLE, VALIDATION, TUNED, CONSISTENCY, CONSISTENCY_MIRROR,
-    CONSISTENCY_TURNED,
+    CONSISTENCY_TURNED, CALIBRATION, CALIBRATION_TURNED,
 )  # fmt: skip
-ERRORS = (ERROR, ERROR_MIRROR, ERROR_TURNED)
+ERRORS = (ERROR, ERROR_MIRROR, ERROR_TURNED, LIE_ROTATION, LIE_TRANSLATION)
 COSTS = (PARAMS, FLOPS, SECONDS, MEMORY)
 ALL = (*FRACTIONS, *ERRORS, *COSTS)

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.execution.work import DIED
-from pipeline.search.proposals import Proposer
+from pipeline.search.objectives import directions, score, values_of, violations
+from pipeline.search.proposals import GENERATION, Proposer
+from pipeline.search.stopping import Halving
 from pipeline.search_space import Cell
 
+__all__ = ["RESULT", "CellLedger", "Rules", "score"]
+
 RESULT = "result"
-CONFIGURATION = "configuration"
 # A cell of which nothing completed and so many trials failed with one error is not tried further.
 SAME_ERRORS = 3
 NOT_RUN = f"not run: {SAME_ERRORS} trials of this cell failed before with "
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What all cells of a study have in common.
+
+    Parameters
+    ----------
+    trials
+        The budget of a cell.
+    objectives, constraints
+        Names of `pipeline.search.objectives.OBJECTIVES`; columns of a row and their bounds.
+    halving
+        How trials are stopped early, if they are.
+    patience
+        Trials without an improvement after which a cell has ended.
+    """
+
+    trials: int
+    objectives: tuple[str, ...] = ("accuracy",)
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    halving: Halving | None = None
+    patience: int | None = None
+
+    @property
+    def in_generations(self) -> bool:
+        """Whether what a trial does depends on the generations before its own."""
+        return self.halving is not None or self.patience is not None
 
 
 class CellLedger:
@@ -30,14 +60,16 @@ class CellLedger:
     number and with its own parameters; if its result had been written and only the closing
     record was missing, that record is added. So nothing is lost, and nothing is counted twice.
 
+    In memory a trial is what samplers look at; rows and epochs stay in the journal.
+
     Parameters
     ----------
     dataset, cell
         Whose trials.
     storage : BaseStorage
         The journal.
-    budget : int
-        Trials of the cell.
+    rules : Rules
+        Of the study.
     proposer : Proposer
         Proposes hyperparameters by number.
     configure : callable
@@ -49,22 +81,25 @@ class CellLedger:
         dataset: str,
         cell: Cell,
         storage: BaseStorage,
-        budget: int,
+        rules: Rules,
         proposer: Proposer,
         configure: Callable[[Mapping[str, Any]], dict[str, Any]],
     ) -> None:
-        self.dataset, self.cell, self.storage, self.budget = dataset, cell, storage, budget
+        self.dataset, self.cell, self.storage, self.rules = dataset, cell, storage, rules
         self.proposer, self.configure = proposer, configure
-        self.study_id = _study_id(storage, cell.name)
-        self.trials = storage.get_all_trials(self.study_id, deepcopy=False)
-        for number, trial in enumerate(self.trials):
-            if not trial.state.is_finished() and RESULT in trial.user_attrs:
-                self._close(number, trial.user_attrs[RESULT])
+        self.study_id = _study_id(storage, cell.name, directions(rules.objectives))
+        self.trials: list[FrozenTrial] = []
+        self.ids: list[int] = []
         self.errors: Counter[str] = Counter()
-        self.completed = 0
-        for trial in self.trials:
-            self._count(trial)
-        self.waiting = [t.number for t in self.trials[:budget] if not t.state.is_finished()]
+        self.completed, self.finished, self.elapsed = 0, 0, 0.0
+        self.leading, self.last_better, self.end = 0, -1, rules.trials
+        for trial in storage.get_all_trials(self.study_id, deepcopy=False):
+            self.trials.append(trial)
+            self.ids.append(trial._trial_id)
+            if RESULT in trial.user_attrs:
+                self._close(trial.number, trial.user_attrs[RESULT], trial.state.is_finished())
+        running = (t.number for t in self.trials[: self.end] if not t.state.is_finished())
+        self.waiting = deque(running)
 
     @property
     def name(self) -> str:
@@ -77,58 +112,99 @@ class CellLedger:
         if self.waiting:
             return self.waiting[0]
         number = len(self.trials)
-        earlier = self.trials[: self.proposer.needed(number)]
-        ready = number < self.budget and all(t.state.is_finished() for t in earlier)
+        ready = number < self.end and self.leading >= self.proposer.needed(number)
         return number if ready else None
 
     @property
     def complete(self) -> bool:
         """Whether the whole budget is spent."""
-        mine = self.trials[: self.budget]
-        return len(mine) == self.budget and all(t.state.is_finished() for t in mine)
+        return self.leading >= self.end
+
+    @property
+    def impatient(self) -> str | None:
+        """Why the cell has ended before its budget was spent, if it has."""
+        if self.end == self.rules.trials:
+            return None
+        return f"no improvement in {self.rules.patience} trials"
 
     def start(self) -> dict[str, Any]:
         """Start the upcoming trial; return its hyperparameters, which are now in the journal."""
         if self.waiting:
-            return dict(self.trials[self.waiting.pop(0)].params)
+            return dict(self.trials[self.waiting.popleft()].params)
         number = len(self.trials)
-        sampled = self.proposer.propose(number, self.trials)
-        self._record(sampled, self.proposer.space)
-        return sampled
-
-    def _record(self, sampled: dict[str, Any], space: dict[str, BaseDistribution]) -> None:
-        """Write a running trial to the journal, whole in one record."""
         trial = optuna.trial.create_trial(
-            state=TrialState.RUNNING, params=sampled, distributions=space
+            state=TrialState.RUNNING,
+            params=self.proposer.propose(number, self.trials),
+            distributions=self.proposer.space,
         )
-        trial_id = self.storage.create_new_trial(self.study_id, template_trial=trial)
-        self.trials.append(self.storage.get_trial(trial_id))
+        trial.number = number
+        self.ids.append(self.storage.create_new_trial(self.study_id, template_trial=trial))
+        self.trials.append(trial)
+        return dict(trial.params)
+
+    def cutoffs(self, number: int) -> list[list[float]]:
+        """Return after which epochs, and below which accuracy, a trial is to stop."""
+        if self.rules.halving is None:
+            return []
+        return self.rules.halving.cutoffs(self.trials[: self.proposer.needed(number)])
 
     def finish(self, number: int, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
         """Write the outcome of a trial; a second outcome of the same trial is ignored."""
-        trial = self.trials[number]
-        if trial.state.is_finished():
+        if self.trials[number].state.is_finished():
             return
-        result = {"row": row, "epochs": epochs}
-        self.storage.set_trial_user_attr(trial._trial_id, RESULT, result)
-        self._close(number, result)
-        self._count(self.trials[number])
+        if row["status"] == "completed" and self.rules.constraints:
+            row["feasible"] = max(violations(row, self.rules.constraints).values()) <= 0
+        result = {"row": row, "epochs": epochs, "elapsed": self.elapsed}
+        self.storage.set_trial_user_attr(self.ids[number], RESULT, result)
+        self._close(number, result, False)
 
-    def _close(self, number: int, result: dict[str, Any]) -> None:
-        """Tell Optuna how a trial ended."""
-        trial_id, value = self.trials[number]._trial_id, score(result["row"])
-        if value is None:
-            self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
-        else:
-            self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
-        self.trials[number] = self.storage.get_trial(trial_id)
-
-    def _count(self, trial: FrozenTrial) -> None:
-        """Count how a trial ended."""
-        row = trial.user_attrs[RESULT]["row"] if trial.state.is_finished() else {}
+    def _close(self, number: int, result: dict[str, Any], told: bool) -> None:
+        """Take an outcome in; tell Optuna how the trial ended unless it has been `told`."""
+        trial = self._seen(number, result)
+        if not told:
+            self.storage.set_trial_state_values(self.ids[number], trial.state, trial.values)
+        self.trials[number] = trial
+        row = result["row"]
+        self.finished += 1
+        self.elapsed = max(self.elapsed, result.get("elapsed", 0.0))
         self.completed += trial.state == TrialState.COMPLETE
-        if row.get("status") == "failed" and not row["reason"].startswith((DIED, NOT_RUN)):
+        if row["status"] == "failed" and not row["reason"].startswith((DIED, NOT_RUN)):
             self.errors[row["reason"]] += 1
+        self._advance()
+
+    def _seen(self, number: int, result: Mapping[str, Any]) -> FrozenTrial:
+        """Keep of a finished trial what samplers and rules look at."""
+        row, known = result["row"], self.trials[number]
+        values = values_of(row, self.rules.objectives)
+        state = TrialState.FAIL if values is None else TrialState.COMPLETE
+        rungs = self.rules.halving.rungs if self.rules.halving is not None else []
+        reached = [epoch for epoch in result["epochs"] if epoch["epoch"] in rungs]
+        trial = optuna.trial.create_trial(
+            state=TrialState.PRUNED if row["status"] == "stopped" else state,
+            values=values,
+            params=known.params,
+            distributions=known.distributions,
+            intermediate_values={e["epoch"]: e["validation_accuracy"] for e in reached},
+            constraints=violations(row, self.rules.constraints) if values is not None else None,
+        )
+        trial.number = number
+        return trial
+
+    def _advance(self) -> None:
+        """Count the leading trials that have finished; end a cell that has not improved for long.
+
+        Looked at where a generation ends, so that it does not matter who finished first.
+        """
+        best = self.trials[self.last_better] if self.last_better >= 0 else None
+        while self.leading < len(self.trials) and self.trials[self.leading].state.is_finished():
+            trial = self.trials[self.leading]
+            if is_better(trial, best):
+                best, self.last_better = trial, self.leading
+            self.leading += 1
+            stale = self.leading - 1 - self.last_better
+            patience = self.rules.patience
+            if patience is not None and self.leading % GENERATION == 0 and stale >= patience:
+                self.end = min(self.end, self.leading)
 
     @property
     def hopeless(self) -> str | None:
@@ -145,21 +221,21 @@ class CellLedger:
 
     def results(self) -> list[tuple[FrozenTrial, dict[str, Any]]]:
         """Return the finished trials within the budget, each with its result."""
-        mine = self.trials[: self.budget]
+        mine = self.storage.get_all_trials(self.study_id, deepcopy=False)[: self.end]
         return [(trial, trial.user_attrs[RESULT]) for trial in mine if trial.state.is_finished()]
 
 
-def score(row: Mapping[str, Any]) -> float | None:
-    """Return what the sweep maximises, None for a trial that must never be the best."""
-    value = row.get("validation_accuracy")
-    if row["status"] != "completed" or value is None or not math.isfinite(value):
-        return None
-    return float(value)
+def is_better(trial: FrozenTrial, best: FrozenTrial | None) -> bool:
+    """Whether a trial has the highest accuracy so far, of those that count."""
+    if trial.state != TrialState.COMPLETE or any(v > 0 for v in trial.constraints.values()):
+        return False
+    return best is None or trial.values[0] > best.values[0]
 
 
-def _study_id(storage: BaseStorage, name: str) -> int:
+def _study_id(storage: BaseStorage, name: str, wanted: list[str]) -> int:
     """Find a cell's study in the journal, or begin it."""
     try:
         return storage.get_study_id_from_name(name)
     except KeyError:
-        return storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], name)
+        known = [optuna.study.StudyDirection[word.upper()] for word in wanted]
+        return storage.create_new_study(known, name)

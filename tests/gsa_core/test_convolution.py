@@ -138,13 +138,21 @@ def test_control_one_sided_pooling_breaks_odd_sizes(noise):
     assert equivariance_error(one_sided, x, group, 1) > 0.1
 
 
-@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("size", [5, 6, 7, 8])
+@pytest.mark.parametrize("patch_size", [2, 4])
 @pytest.mark.parametrize("name", GROUPS)
-def test_stem_is_equivariant_and_sizes_are_as_stated(name, size, noise):
+def test_stem_is_equivariant_and_sizes_are_as_stated(name, patch_size, size, noise):
     group = point_group(name)
-    stem = randomised(Stem(group, 1, 3))
+    stem = randomised(Stem(group, 1, 3, patch_size))
     assert_equivariant(stem, noise(2, 1, size, size), group)
-    assert stem(noise(1, 1, size, size)).shape[-2:] == Stem.token_grid((size, size))
+    grid = stem(noise(1, 1, size, size)).shape[-2:]
+    assert grid == stem.token_grid((size, size)) == 2 * (-(-size // patch_size),)
+
+
+@pytest.mark.parametrize("patch_size", [0, 1, 3, 6, -2])
+def test_stems_halve_the_grid_whole_times(patch_size):
+    with pytest.raises(ValueError, match=rf"patch_size: got {patch_size} for a stem; accepts 2, 4"):
+        Stem(cyclic_group(4), 1, 1, patch_size)
 
 
 def test_kernels_between_the_axes_are_approximate(noise):

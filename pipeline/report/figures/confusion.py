@@ -46,6 +46,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             style.panel_title(axis, ": ".join(filter(None, [title, images])), len(IMAGES))
     panels.label_outer(axes, "Predicted class", "True class")
     style.note(figure, [
+        *panels.lost_notes(analysis.cells),
         "All cells and seeds of a group together. Turned: every image by its own random angle, "
         "resampled. Numbers: per cent of the true class, from 1 on; accuracy by class is the "
         "diagonal.",
@@ -74,7 +75,7 @@ def _matrix(axes: Axes, rows: pd.DataFrame) -> None:
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
-    sentences = []
+    sentences = [_hardest(rows)]
     turned = rows[(rows["images"] == "turned") & (rows["label"] != rows["predicted"])]
     for (dataset, group), part in turned.groupby(["dataset", "group"], sort=False):
         worst = part.nlargest(3, "share")
@@ -83,4 +84,20 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
             for _, row in worst.iterrows()
         ]
         sentences.append(f"{plain(dataset, 20)}, {plain(group, 12)}, turned: {listed(pairs)}.")
-    return " ".join(sentences) or "No image is mistaken."
+    return " ".join(sentences)
+
+
+def _hardest(rows: pd.DataFrame) -> str:
+    """Say which class each group gets right least, upright."""
+    upright = rows[rows["images"] == "upright"]
+    # A class that is never right has no row on the diagonal.
+    right = upright["share"].where(upright["label"] == upright["predicted"], 0.0)
+    by_class = right.groupby([upright["dataset"], upright["group"], upright["label"]], sort=False)
+    accuracy = by_class.max()
+    parts = []
+    for (dataset, group), mine in accuracy.groupby(level=[0, 1], sort=False):
+        label = mine.idxmin()[2]
+        parts.append(
+            f"{label} with {plain(group, 12)} on {plain(dataset, 20)} ({percent(mine.min(), 0)})"
+        )
+    return f"The class that is right least often, upright: {listed(parts, 9)}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,15 +13,17 @@ from pipeline.report import measures
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import amount_axis, fit_percent
-from pipeline.report.words import amount, plain
+from pipeline.report.names import SETTING
+from pipeline.report.statistics import pareto_front
+from pipeline.report.words import amount, listed, percent, plain
 
 NAME = "cost"
-TITLE = "Cost"
+TITLE = "What accuracy costs"
 ALT = (
-    "Scatter plots of upright test accuracy against parameters, floating-point operations an "
-    "image and training seconds, all on log axes; one mark a cell."
+    "Scatter plots of test accuracy, upright above and quarter-turned below, against parameters, "
+    "floating-point operations an image and training seconds, on log axes; one mark a cell."
 )
-Y = measures.UPRIGHT.column
+ACCURACIES = (measures.UPRIGHT.column, measures.QUARTER.column)
 SHOWN = (
     (measures.PARAMS.column, "Parameters"),
     (measures.FLOPS.column, "FLOPs an image"),
@@ -28,21 +32,31 @@ SHOWN = (
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return the finished cells."""
-    return analysis.drawn[analysis.drawn[Y].notna()]
+    """Return the finished cells and where each is on a Pareto front, as `accuracy/cost` names."""
+    cells = analysis.drawn[analysis.drawn[ACCURACIES[0]].notna()]
+    fronts = pd.Series("", index=cells.index)
+    for _, part in cells.groupby(SETTING, sort=False):
+        for accuracy, (cost, _) in itertools.product(ACCURACIES, SHOWN):
+            prices = part[cost].where(part[cost] > 0)
+            on = part.index[pareto_front(part[accuracy], prices)]
+            fronts[on] = (fronts[on] + f" {accuracy}/{cost}").str.strip()
+    return cells.assign(pareto=fronts)
 
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a currency."""
+    """Draw one panel a currency and kind of test images."""
     parts = panels.settings(cells)
-    figure, axes = panels.grid(len(parts), len(SHOWN), 2.4, sharey="row")
-    for row, (title, part) in zip(axes, parts, strict=True):
+    figure, axes = panels.grid(len(parts) * len(ACCURACIES), len(SHOWN), 1.95, sharey="row")
+    for row, ((title, part), accuracy) in zip(
+        axes, itertools.product(parts, ACCURACIES), strict=True
+    ):
         for axis, (column, name) in zip(row, SHOWN, strict=True):
-            _panel(axis, part[part[column] > 0], column, analysis.look)
-            axis.set_xlabel(name)
-        low = part[Y + "_low"].fillna(part[Y]).min()
-        fit_percent(row[0], low, part[Y + "_high"].fillna(part[Y]).max())
-        row[0].set_ylabel("Test accuracy, upright")
+            _panel(axis, part[part[column] > 0], column, accuracy, analysis.look)
+            if row is axes[-1]:
+                axis.set_xlabel(name)
+        low = part[accuracy + "_low"].fillna(part[accuracy]).min()
+        fit_percent(row[0], low, part[accuracy + "_high"].fillna(part[accuracy]).max())
+        row[0].set_ylabel(f"Accuracy, {measures.SHORT[accuracy]}")
         style.name_row(row[0], title)
     style.legend(
         figure,
@@ -53,26 +67,34 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     style.note(
         figure,
         [*panels.seed_notes(analysis.cells, analysis.settings.confidence),
-         f"Seconds depend on the machine ({', '.join(devices) or 'device unknown'}) and on what "
-         "else it was doing."],
+         "Ringed and joined: Pareto front. Seconds depend on the machine "
+         f"({', '.join(devices) or 'device unknown'}) and on what else it was doing."],
     )  # fmt: skip
     return figure
 
 
-def _panel(axes: Axes, cells: pd.DataFrame, column: str, look: style.Look) -> None:
+def _panel(axes: Axes, cells: pd.DataFrame, column: str, accuracy: str, look: style.Look) -> None:
     if cells.empty:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center",
                   color=style.MUTED)  # fmt: skip
         return
+    front = cells[cells["pareto"].str.split().map(lambda names: f"{accuracy}/{column}" in names)]
+    front = front.sort_values(column)
+    axes.plot(front[column], front[accuracy], color=style.MUTED, linewidth=0.8, zorder=1.5)
     for _, cell in cells.iterrows():
-        x, colour = cell[column], look.colours[cell["group"]]
-        if np.isfinite(cell[Y + "_low"]):
-            (bar,) = axes.plot([x, x], [cell[Y + "_low"], cell[Y + "_high"]], color=colour,
-                               linewidth=0.8)  # fmt: skip
-            style.tag(bar, cell["id"])
-        (mark,) = axes.plot(x, cell[Y], marker=look.markers[cell["positional"]], color=colour,
-                            markeredgecolor=style.INK, markeredgewidth=0.5)  # fmt: skip
-        style.tag(mark, cell["id"])
+        x, y, colour = cell[column], cell[accuracy], look.colours[cell["group"]]
+        artists = []
+        if np.isfinite(cell[accuracy + "_low"]):
+            ends = [cell[accuracy + "_low"], cell[accuracy + "_high"]]
+            artists += axes.plot([x, x], ends, color=colour, linewidth=0.8, alpha=0.7)
+        if cell["id"] in set(front["id"]):
+            artists += axes.plot(x, y, "o", markersize=9.5, markerfacecolor="none",
+                                 markeredgecolor=style.MUTED, markeredgewidth=0.9)  # fmt: skip
+        artists += axes.plot(x, y, marker=look.markers[cell["positional"]], color=colour,
+                             markersize=5, markeredgecolor=style.INK,
+                             markeredgewidth=0.5)  # fmt: skip
+        for artist in artists:
+            style.tag(artist, cell["id"])
     amount_axis(axes, cells[column].to_numpy(dtype=np.float64))
 
 
@@ -88,4 +110,14 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
             f"{name}: {amount(low[column])} ({plain(low['label'], 30)}) to {amount(high[column])} "
             f"({plain(high['label'], 30)}), a factor of {high[column] / low[column]:.2g}."
         )
+    for accuracy in ACCURACIES:
+        chosen = f"{accuracy}/{measures.FLOPS.column}"
+        front = cells[cells["pareto"].str.split().map(lambda names, chosen=chosen: chosen in names)]
+        names = [f"{plain(row['label'], 30)} ({percent(row[accuracy])})"
+                 for _, row in front.sort_values(measures.FLOPS.column).iterrows()]  # fmt: skip
+        if names:
+            sentences.append(
+                f"On the front of FLOPs and accuracy, {measures.SHORT[accuracy]}: "
+                f"{listed(names, 6)}."
+            )
     return " ".join(sentences)

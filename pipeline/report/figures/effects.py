@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.report.analysis import Analysis
 from pipeline.report.comparisons import MEASURED
-from pipeline.report.figures import forest, style
+from pipeline.report.figures import forest, panels, style
 from pipeline.report.figures.differences import TITLES, _points
 from pipeline.report.words import PLUS_MINUS, counted, plain, signed_points
 
@@ -46,6 +46,7 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
     style.note(figure, [
         "Matched cells differ in this choice alone; their differences are averaged per seed.",
         f"Bars: {bars} {counted(seeds, 'seed')}." if seeds > 1 else "One seed: no interval.",
+        *panels.lost_notes(analysis.cells),
     ])  # fmt: skip
     return figure
 

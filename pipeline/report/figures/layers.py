@@ -25,13 +25,15 @@ MOST_NAMES = 9  # on one axis
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return the largest error over elements and seeds of every layer."""
+    """Return the largest error over elements and seeds of every layer, and its element."""
     rows = analysis.layers
     rows = rows[np.isfinite(rows["error"].to_numpy(dtype=np.float64, na_value=np.nan))]
     if rows.empty:
         return pd.DataFrame()
-    worst = rows.groupby([*KEYS, "layer_index", "layer"], sort=False)["error"]
-    result = worst.agg(error="max", smallest="min", measurements="size").reset_index()
+    parts = rows.groupby([*KEYS, "layer_index", "layer"], sort=False)
+    result = parts["error"].agg(error="max", smallest="min", measurements="size")
+    worst = rows.loc[parts["error"].idxmax(), "element"].to_numpy()
+    result = result.assign(element=worst).reset_index()
     return result.sort_values(["id", "layer_index"], kind="stable")
 
 
@@ -62,6 +64,7 @@ def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
         row[0].set_ylabel("Relative equivariance error")
     style.legend(figure, ("Group", look.group_handles()), ("Encoding", look.encoding_handles()))
     style.note(figure, [
+        *panels.lost_notes(analysis.cells),
         "Every layer alone, fed the upright features; largest error over the elements of the "
         "cell's own group and over seeds. C1 is measured under quarter turns of space. Shaded: "
         "float32 rounding.",
@@ -90,7 +93,10 @@ def caption(layers: pd.DataFrame, analysis: Analysis) -> str:
     sentences = []
     for group, rows in layers.groupby("group", sort=False):
         worst = rows.loc[rows["error"].idxmax()]
-        where = f"{plain(worst['layer'], 30)} of {plain(worst['label'], 30)}"
+        where = (
+            f"{plain(worst['layer'], 30)} of {plain(worst['label'], 30)} under "
+            f"{plain(worst['element'], 12)}"
+        )
         state = "all at rounding" if worst["error"] <= ROUNDING else "not equivariant"
         sentences.append(f"{plain(group, 12)}: {state}, at most {small(worst['error'])} ({where}).")
     return " ".join(sentences)

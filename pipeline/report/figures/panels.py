@@ -69,6 +69,12 @@ def seed_notes(cells: pd.DataFrame, confidence: float) -> list[str]:
         notes.append("One seed a cell: no interval can be given, and nothing is told apart.")
     elif single:
         notes.append(f"One seed, no interval: {listed(single)}.")
+    return notes + lost_notes(cells)
+
+
+def lost_notes(cells: pd.DataFrame) -> list[str]:
+    """Say which cells are missing from a figure, and how many runs from its means."""
+    counts, notes = cells["runs_finished"], []
     partial = cells[(counts > 0) & (counts < cells["runs"])]
     if len(partial):
         lost = int((partial["runs"] - partial["runs_finished"]).sum())

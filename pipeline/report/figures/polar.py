@@ -48,7 +48,11 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
             style.panel_title(axis, name, columns)
     style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
-    style.note(figure, ["Radius: accuracy, 0 at the centre. Dots: exact quarter turns."])
+    style.note(figure, [
+        "Means over depths and seeds. Radius: accuracy, 0 at the centre.",
+        "Dots: exact quarter turns.",
+        *panels.lost_notes(analysis.cells),
+    ])  # fmt: skip
     return figure
 
 
@@ -66,11 +70,14 @@ def _circle(axis: Any, rows: pd.DataFrame, look: style.Look) -> None:
     for group, line in rows.groupby("group", sort=False):
         angle, value, _, _ = turn.closed(line, "accuracy")
         colour = look.colours[group]
-        axis.plot(np.radians(angle), value, color=colour, linestyle=look.dashes[group],
-                  linewidth=1.2)  # fmt: skip
+        artists = axis.plot(np.radians(angle), value, color=colour, linewidth=1.2,
+                            linestyle=look.dashes[group])  # fmt: skip
         exact = line[line["exact"]]
-        axis.plot(np.radians(exact["angle_degrees"]), exact["accuracy"], "o", color=colour,
-                  markersize=3, markeredgecolor=style.INK, markeredgewidth=0.4)  # fmt: skip
+        artists += axis.plot(np.radians(exact["angle_degrees"]), exact["accuracy"], "o",
+                             color=colour, markersize=3, markeredgecolor=style.INK,
+                             markeredgewidth=0.4)  # fmt: skip
+        for artist in artists:
+            style.tag_mean(artist, line["cells"].iloc[0])
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:

@@ -1,0 +1,551 @@
+// Attention of grids of tokens over neighbourhoods and frames, fused: no score outlives its row.
+//
+// out[x] = sum_{y, h} softmax_{y, h}[ scale q[x] . (k[y, h] + p(y - x) + f(h)) + w(y - x) ] v[y, h]
+//
+// with p(u) = rows(u_1) + cols(u_2) + pairs(u), any of which may be absent, f(h) = frames(h), and w
+// the logarithm of a window's weights. gsa_core/fused.py compiles this file, for one type of number
+// (SCALAR) and one width of a head (HEAD_DIM; 0: known at run time), and says what the arguments
+// are. Tokens are (batch, row, col, frame, other, head, d) with any strides.
+//
+// A unit of work is one head of one image: nothing is shared between units, so sums come in the
+// same order on any number of threads. Within it a vector holds neighbouring columns of one row:
+// of queries, and for one offset of the keys they meet there; the scores of an offset are products
+// and sums of vectors. Columns beyond the image are zeros with a score of minus 1e30.
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+typedef SCALAR T;
+typedef int64_t Int;
+constexpr int BYTES = 32;
+constexpr int L = BYTES / sizeof(T);  // lanes
+typedef T V __attribute__((vector_size(BYTES)));
+typedef T Loose __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
+constexpr T FAR = T(-1e30);
+constexpr int WIDEST = HEAD_DIM ? HEAD_DIM : 512;
+
+static inline V load(const T* from) { return *reinterpret_cast<const Loose*>(from); }
+static inline void store(T* to, V x) { *reinterpret_cast<Loose*>(to) = x; }
+static inline V all(T x) { return x - V{}; }
+static inline V larger(V a, V b) { return a < b ? b : a; }  // not a number stays so in `a`
+static inline T sum(V x) {
+    T total = 0;
+    for (int lane = 0; lane < L; ++lane) total += x[lane];
+    return total;
+}
+
+#ifdef IS_FLOAT
+typedef int32_t Whole __attribute__((vector_size(BYTES)));
+// exp of numbers that are not large, to 2 units in the last place; 0 below the smallest normal.
+static inline V exponential(V x) {
+    const V low = all(-87.0f), high = all(88.0f);
+    Whole below = x < low;
+    x = below ? low : x;
+    x = x > high ? high : x;
+    const Whole n = __builtin_convertvector(x * 1.44269504f + (x < 0 ? all(-0.5f) : all(0.5f)), Whole);
+    const V turns = __builtin_convertvector(n, V);
+    const V r = (x - turns * 0.693359375f) + turns * 2.12194440e-4f;
+    V p = all(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    const Whole power = (n + 127) << 23;
+    p = p * (V)power;
+    return below ? V{} : p;
+}
+#else
+static inline V exponential(V x) {
+    for (int lane = 0; lane < L; ++lane) x[lane] = std::exp(x[lane]);
+    return x;
+}
+#endif
+
+extern "C" struct Problem {
+    Int batch, rows, cols, frames, own, sets, members, heads, d, reach, threads;
+    Int query_strides[7], key_strides[7], value_strides[7];
+    const T *query, *key, *value;
+    const T *row_table, *col_table, *pair_table, *frame_table, *weights;  // may be null
+    const Int* near;  // of every row offset, how far columns are seen; -1: not at all
+    T scale;
+    T *out, *lse;
+    // The backward pass alone:
+    const T* out_grad;
+    T *query_grad, *key_grad, *value_grad;
+    T *row_grad, *col_grad, *pair_grad, *frame_grad;  // one a batch entry
+};
+
+extern "C" struct Rotation {
+    Int batch, rows, cols, frames, sets, others, heads, d, threads;
+    Int strides[7];
+    const T* tokens;      // of one frame (sets == 1) or of all
+    const T *cos, *sin;   // (row, col, frame, head, pair)
+    T* turned;            // contiguous
+    T *grad, *angle_grad; // the backward pass alone
+};
+
+namespace {
+
+typedef std::vector<T> Buffer;
+
+// One head of one image, with the room it works in.
+class Unit {
+   public:
+    Unit(const Problem& p, bool backward)
+        : p(p), offsets(2 * p.reach + 1), padded((p.cols + L - 1) / L * L), stride(padded + 2 * L), plane(p.rows * stride) {
+        const Int keys = p.members * D * plane, row = D * stride;
+        key.resize(keys), value.resize(keys), query.resize(row);
+        inside.assign(stride, FAR);
+        std::fill_n(inside.begin() + L, p.cols, T(0));
+        by_row.resize(offsets * stride), by_col.resize(offsets * stride);
+        by_frame.resize(p.members * stride);
+        if (p.pair_table) by_pair.resize(offsets * offsets * stride);
+        if (!backward) return;
+        key_grad.resize(keys), value_grad.resize(keys), query_grad.resize(row);
+        out_grad.resize(row), lse.resize(stride), delta.resize(stride);
+        weights.resize(offsets * stride), score_grad.resize(offsets * stride);
+        row_grad.resize(by_row.size()), col_grad.resize(by_col.size());
+        frame_grad.resize(by_frame.size()), pair_grad.resize(by_pair.size());
+        row_sums.resize(p.row_table ? p.frames * offsets * D * L : 0);
+        col_sums.resize(p.col_table ? p.frames * offsets * D * L : 0);
+        pair_sums.resize(p.pair_table ? p.frames * offsets * offsets * D * L : 0);
+        frame_sums.resize(p.frame_table ? p.frames * p.own * p.members * D * L : 0);
+    }
+
+    void forward(Int batch, Int head) {
+        each_row(batch, head, false, [&](Int i, Int g, Int o) {
+            for (Int j = 0; j < p.cols; j += L) attend(batch, head, i, g, o, j);
+        });
+    }
+
+    void backward(Int batch, Int head) {
+        for (Buffer* x : {&row_sums, &col_sums, &pair_sums, &frame_sums}) zero(*x);
+        each_row(batch, head, true, [&](Int i, Int g, Int o) {
+            begin_row(batch, head, i, g, o);
+            for (Int m = 0; m < p.members; ++m)
+                for (Int r = first_row(i); r < end_row(i); ++r)
+                    if (p.near[r - i + p.reach] >= 0) return_scores(m, i, r);
+            return_positions(head, g, o);
+            write_row(p.query_grad, query_grad, batch, head, i, g, o, p.scale);
+        });
+        write_tables(batch, head);
+    }
+
+   private:
+    const Problem& p;
+#if HEAD_DIM
+    static constexpr int D = HEAD_DIM;
+#else
+    const int D = int(p.d);
+#endif
+    const Int offsets, padded, stride, plane;
+    Buffer key, value, query, inside, by_row, by_col, by_frame, by_pair;
+    Buffer key_grad, value_grad, query_grad, out_grad, lse, delta, weights, score_grad;
+    Buffer row_grad, col_grad, frame_grad, pair_grad;
+    Buffer row_sums, col_sums, pair_sums, frame_sums;
+
+    static void zero(Buffer& x) { std::fill(x.begin(), x.end(), T(0)); }
+    Int first_row(Int i) const { return std::max<Int>(0, i - p.reach); }
+    Int end_row(Int i) const { return std::min(p.rows, i + p.reach + 1); }
+    Int first_col(Int j, Int near) const { return std::max(-near, -(j + L - 1)); }
+    Int last_col(Int j, Int near) const { return std::min(near, p.cols - 1 - j); }
+
+    // Calls `body` for every row of queries; their keys are in `key` and `value` by then.
+    template <class Body>
+    void each_row(Int batch, Int head, bool backward, Body body) {
+        for (Int set = 0; set < p.sets; ++set) {
+            read_keys(p.key, p.key_strides, key, batch, set, head);
+            read_keys(p.value, p.value_strides, value, batch, set, head);
+            if (backward) zero(key_grad), zero(value_grad);
+            const Int first = p.sets == 1 ? 0 : set, end = p.sets == 1 ? p.frames : set + 1;
+            for (Int i = 0; i < p.rows; ++i)
+                for (Int g = first; g < end; ++g)
+                    for (Int o = 0; o < p.own; ++o) {
+                        read_row(p.query, p.query_strides, query, batch, head, i, g, o, p.scale);
+                        score_positions(head, i, g, o);
+                        body(i, g, o);
+                    }
+            if (backward) {
+                write_keys(p.key_grad, key_grad, batch, set, head);
+                write_keys(p.value_grad, value_grad, batch, set, head);
+            }
+        }
+    }
+
+    // Tokens to planes (member, d, row, col), and planes to contiguous tokens.
+    void read_keys(const T* from, const Int* s, Buffer& to, Int b, Int set, Int n) {
+        zero(to);
+        for (Int m = 0; m < p.members; ++m)
+            for (Int i = 0; i < p.rows; ++i)
+                for (Int j = 0; j < p.cols; ++j) {
+                    const T* x = from + b * s[0] + i * s[1] + j * s[2] + set * s[3] + m * s[4] + n * s[5];
+                    T* y = &to[m * D * plane + i * stride + L + j];
+                    for (int c = 0; c < D; ++c) y[c * plane] = x[c * s[6]];
+                }
+    }
+
+    void write_keys(T* to, const Buffer& from, Int b, Int set, Int n) {
+        for (Int i = 0; i < p.rows; ++i)
+            for (Int j = 0; j < p.cols; ++j)
+                for (Int m = 0; m < p.members; ++m) {
+                    Int token = ((b * p.rows + i) * p.cols + j) * p.sets + set;
+                    T* y = to + ((token * p.members + m) * p.heads + n) * D;
+                    const T* x = &from[m * D * plane + i * stride + L + j];
+                    for (int c = 0; c < D; ++c) y[c] = x[c * plane];
+                }
+    }
+
+    void read_row(const T* from, const Int* s, Buffer& to, Int b, Int n, Int i, Int g, Int o, T scale) {
+        const T* x = from + b * s[0] + i * s[1] + g * s[3] + o * s[4] + n * s[5];
+        for (Int j = 0; j < p.cols; ++j, x += s[2])
+            for (int c = 0; c < D; ++c) to[c * stride + L + j] = scale * x[c * s[6]];
+    }
+
+    Int token(Int b, Int n, Int i, Int g, Int o, Int j) const {
+        return ((((b * p.rows + i) * p.cols + j) * p.frames + g) * p.own + o) * p.heads + n;
+    }
+
+    Int lse_row(Int b, Int n, Int i, Int g, Int o) const {
+        return ((((b * p.heads + n) * p.frames + g) * p.own + o) * p.rows + i) * p.cols;
+    }
+
+    void write_row(T* to, const Buffer& from, Int b, Int n, Int i, Int g, Int o, T scale) {
+        for (Int j = 0; j < p.cols; ++j) {
+            T* y = to + token(b, n, i, g, o, j) * D;
+            for (int c = 0; c < D; ++c) y[c] = scale * from[c * stride + L + j];
+        }
+    }
+
+    const T* entry(const T* table, Int of, Int n) const { return table + (of * p.heads + n) * D; }
+
+    // Scores q . t of a row of queries with one entry of a table, onto `to`.
+    void score(const T* entry, T* to) {
+        for (Int j = 0; j < p.cols; j += L) {
+            V s = load(to + j);
+            for (int c = 0; c < D; ++c) s += load(&query[c * stride + L + j]) * entry[c];
+            store(to + j, s);
+        }
+    }
+
+    void score_positions(Int n, Int i, Int g, Int o) {
+        zero(by_row), zero(by_frame);
+        for (Int r = first_row(i); r < end_row(i); ++r) {
+            const Int u = r - i + p.reach, near = std::min(p.near[u], p.cols - 1);
+            if (near < 0) continue;
+            if (p.row_table) score(entry(p.row_table, g * offsets + u, n), &by_row[u * stride]);
+            if (!p.pair_table && !p.weights) continue;
+            for (Int w = p.reach - near; w <= p.reach + near; ++w) {
+                T* to = pair(by_pair, u, w);
+                if (!p.pair_table) break;
+                std::fill_n(to, padded, p.weights ? p.weights[u * offsets + w] : T(0));
+                score(entry(p.pair_table, (g * offsets + u) * offsets + w, n), to);
+            }
+        }
+        for (Int j = 0; j < p.cols; j += L)
+            for (Int w = first_col(j, p.reach); w <= last_col(j, p.reach); ++w)
+                store(&by_col[(w + p.reach) * stride + j], load(&inside[j + w + L]));
+        for (Int w = 0; p.col_table && w < offsets; ++w)
+            if (std::abs(w - p.reach) < p.cols)
+                score(entry(p.col_table, g * offsets + w, n), &by_col[w * stride]);
+        if (p.frame_table)
+            for (Int m = 0; m < p.members; ++m)
+                score(entry(p.frame_table, (g * p.own + o) * p.members + m, n), &by_frame[m * stride]);
+    }
+
+    T* pair(Buffer& x, Int u, Int w) { return x.data() + (u * offsets + w) * stride; }
+
+    // Score of the queries from column j with the keys of row r at offset (u, w) from them.
+    inline V score_at(const V* q, const T* keys, V base, Int u, Int w, Int j) {
+        const Int c = j + w - p.reach + L;
+        V s = base + load(&by_col[w * stride + j]);
+        if (p.pair_table) s += load(pair(by_pair, u, w) + j);
+        else if (p.weights) s += p.weights[u * offsets + w];
+#pragma GCC unroll 16
+        for (int e = 0; e < D; ++e) s += q[e] * load(keys + e * plane + c);
+        return s;
+    }
+
+    // Attention of the queries of one row from column j: a running softmax over rows of keys.
+    void attend(Int b, Int n, Int i, Int g, Int o, Int j) {
+        V q[WIDEST], acc[WIDEST], highest = all(FAR), total{};
+        V* s = reinterpret_cast<V*>(scratch(p.cols + 2 * L));
+#pragma GCC unroll 16
+        for (int c = 0; c < D; ++c) q[c] = load(&query[c * stride + L + j]), acc[c] = V{};
+        for (Int m = 0; m < p.members; ++m)
+            for (Int r = first_row(i); r < end_row(i); ++r) {
+                const Int u = r - i + p.reach, near = p.near[u];
+                const Int first = first_col(j, near), last = last_col(j, near);
+                if (near < 0 || first > last) continue;
+                const T* keys = &key[m * D * plane + r * stride];
+                const T* values = &value[m * D * plane + r * stride];
+                const V base = load(&by_row[u * stride + j]) + load(&by_frame[m * stride + j]);
+                V top = highest;
+                for (Int w = first; w <= last; ++w) {
+                    s[w - first] = score_at(q, keys, base, u, w + p.reach, j);
+                    top = larger(s[w - first], top);
+                }
+                const V shrink = exponential(highest - top);
+                highest = top, total *= shrink;
+                V a[WIDEST];
+#pragma GCC unroll 16
+                for (int c = 0; c < D; ++c) a[c] = acc[c] * shrink;
+                for (Int w = first; w <= last; ++w) {
+                    const V weight = exponential(s[w - first] - top);
+                    total += weight;
+                    const T* v = values + j + w + L;
+#pragma GCC unroll 16
+                    for (int c = 0; c < D; ++c) a[c] += weight * load(v + c * plane);
+                }
+#pragma GCC unroll 16
+                for (int c = 0; c < D; ++c) acc[c] = a[c];
+            }
+        const Int here = std::min<Int>(L, p.cols - j);
+        for (int c = 0; c < D; ++c) acc[c] /= total;
+        for (Int lane = 0; lane < here; ++lane) {
+            T* to = p.out + token(b, n, i, g, o, j + lane) * D;
+            for (int c = 0; c < D; ++c) to[c] = acc[c][lane];
+            p.lse[lse_row(b, n, i, g, o) + j + lane] = highest[lane] + std::log(total[lane]);
+        }
+    }
+
+    T* scratch(Int vectors) {
+        room.resize((vectors + 1) * L);
+        const uintptr_t at = reinterpret_cast<uintptr_t>(room.data());
+        return room.data() + ((BYTES - at % BYTES) % BYTES) / sizeof(T);
+    }
+    Buffer room;
+
+    void begin_row(Int b, Int n, Int i, Int g, Int o) {
+        const Int contiguous[7] = {
+            p.rows * p.cols * p.frames * p.own * p.heads * D, p.cols * p.frames * p.own * p.heads * D,
+            p.frames * p.own * p.heads * D, p.own * p.heads * D, p.heads * D, D, 1};
+        read_row(p.out_grad, contiguous, out_grad, b, n, i, g, o, T(1));
+        read_row(p.out, contiguous, query_grad, b, n, i, g, o, T(1));
+        std::fill(lse.begin(), lse.end(), -FAR);  // no weight to queries beyond the image
+        std::copy_n(p.lse + lse_row(b, n, i, g, o), p.cols, lse.begin());
+        for (Int j = 0; j < p.cols; j += L) {
+            V s{};
+            for (int c = 0; c < D; ++c)
+                s += load(&out_grad[c * stride + L + j]) * load(&query_grad[c * stride + L + j]);
+            store(&delta[j], s);
+        }
+        zero(query_grad), zero(row_grad), zero(col_grad), zero(frame_grad), zero(pair_grad);
+    }
+
+    // Everything that the scores of one row of queries with one row of keys pass back.
+    void return_scores(Int m, Int i, Int r) {
+        const Int u = r - i + p.reach, near = std::min(p.near[u], p.cols - 1);
+        const Int at = m * D * plane + r * stride;
+        const bool rows = p.row_table, cols = p.col_table, pairs = p.pair_table;
+        zero_rows(near);
+        for (Int j = 0; j < p.cols; j += L) {
+            const Int first = first_col(j, near), last = last_col(j, near);
+            const V base = load(&by_row[u * stride + j]) + load(&by_frame[m * stride + j]);
+            const V most = load(&lse[j]), less = load(&delta[j]);
+            V x[WIDEST], total{};
+#pragma GCC unroll 16
+            for (int c = 0; c < D; ++c) x[c] = load(&query[c * stride + L + j]);
+            for (Int w = first; w <= last; ++w) {
+                const V s = score_at(x, &key[at], base, u, w + p.reach, j);
+                store(&weights[(w + p.reach) * stride + L + j], exponential(s - most));
+            }
+#pragma GCC unroll 16
+            for (int c = 0; c < D; ++c) x[c] = load(&out_grad[c * stride + L + j]);
+            for (Int w = first; w <= last; ++w) {
+                V passed = -less;
+#pragma GCC unroll 16
+                for (int c = 0; c < D; ++c) passed += x[c] * load(&value[at + c * plane + L + j + w]);
+                const Int o = (w + p.reach) * stride + L + j;
+                passed *= load(&weights[o]);
+                store(&score_grad[o], passed);
+                total += passed;
+                if (cols) add(&col_grad[(w + p.reach) * stride + j], passed);
+                if (pairs) add(pair(pair_grad, u, w + p.reach) + j, passed);
+            }
+            if (rows) add(&row_grad[u * stride + j], total);
+            add(&frame_grad[m * stride + j], total);
+#pragma GCC unroll 16
+            for (int c = 0; c < D; ++c) x[c] = load(&query_grad[c * stride + L + j]);
+            for (Int w = first; w <= last; ++w) {
+                const V passed = load(&score_grad[(w + p.reach) * stride + L + j]);
+#pragma GCC unroll 16
+                for (int c = 0; c < D; ++c) x[c] += passed * load(&key[at + c * plane + L + j + w]);
+            }
+#pragma GCC unroll 16
+            for (int c = 0; c < D; ++c) store(&query_grad[c * stride + L + j], x[c]);
+        }
+        to_keys(score_grad, query, &key_grad[at], near);
+        to_keys(weights, out_grad, &value_grad[at], near);
+    }
+
+    static inline void add(T* to, V x) { store(to, load(to) + x); }
+
+    void zero_rows(Int near) {
+        const Int from = (p.reach - near) * stride, count = (2 * near + 1) * stride;
+        std::fill_n(weights.begin() + from, count, T(0));
+        std::fill_n(score_grad.begin() + from, count, T(0));
+    }
+
+    // onto[key] += sum over offsets of coefficient[offset][query] x[query], for a row of keys.
+    void to_keys(const Buffer& coefficient, const Buffer& x, T* onto, Int near) {
+        for (Int j = 0; j < p.cols; j += L) {
+            const Int first = std::max(-near, j - (p.cols - 1)), last = std::min(near, j + L - 1);
+            V acc[WIDEST];
+#pragma GCC unroll 16
+            for (int c = 0; c < D; ++c) acc[c] = load(onto + c * plane + L + j);
+            for (Int w = first; w <= last; ++w) {
+                const Int from = L + j - w;
+                const V factor = load(&coefficient[(w + p.reach) * stride + from]);
+#pragma GCC unroll 16
+                for (int c = 0; c < D; ++c) acc[c] += factor * load(&x[c * stride + from]);
+            }
+#pragma GCC unroll 16
+            for (int c = 0; c < D; ++c) store(onto + c * plane + L + j, acc[c]);
+        }
+    }
+
+    // What a row of queries passes back to one entry of a table, and the entry to them.
+    void return_entry(const T* entry, const T* passed, T* sums) {
+        for (Int j = 0; j < p.cols; j += L) {
+            const V x = load(passed + j);
+            for (int c = 0; c < D; ++c) {
+                add(&query_grad[c * stride + L + j], x * entry[c]);
+                add(sums + c * L, x * load(&query[c * stride + L + j]));
+            }
+        }
+    }
+
+    void return_positions(Int n, Int g, Int o) {
+        for (Int u = 0; u < offsets; ++u) {
+            if (p.row_table && p.near[u] >= 0)
+                return_entry(entry(p.row_table, g * offsets + u, n), &row_grad[u * stride],
+                             &row_sums[(g * offsets + u) * D * L]);
+            if (p.col_table && std::abs(u - p.reach) < p.cols)
+                return_entry(entry(p.col_table, g * offsets + u, n), &col_grad[u * stride],
+                             &col_sums[(g * offsets + u) * D * L]);
+            if (!p.pair_table) continue;
+            const Int near = std::min(p.near[u], p.cols - 1);
+            for (Int w = p.reach - near; near >= 0 && w <= p.reach + near; ++w) {
+                const Int at = (g * offsets + u) * offsets + w;
+                return_entry(entry(p.pair_table, at, n), pair(pair_grad, u, w), &pair_sums[at * D * L]);
+            }
+        }
+        for (Int m = 0; p.frame_table && m < p.members; ++m) {
+            const Int at = (g * p.own + o) * p.members + m;
+            return_entry(entry(p.frame_table, at, n), &frame_grad[m * stride], &frame_sums[at * D * L]);
+        }
+    }
+
+    void write_tables(Int b, Int n) {
+        write_table(p.row_grad, row_sums, b, n), write_table(p.col_grad, col_sums, b, n);
+        write_table(p.pair_grad, pair_sums, b, n), write_table(p.frame_grad, frame_sums, b, n);
+    }
+
+    void write_table(T* to, const Buffer& sums, Int b, Int n) {
+        const Int entries = Int(sums.size()) / (D * L);
+        for (Int e = 0; e < entries; ++e)
+            for (int c = 0; c < D; ++c) {
+                const T* x = &sums[(e * D + c) * L];
+                to[((b * entries + e) * p.heads + n) * D + c] = sum(load(x));
+            }
+    }
+};
+
+// Hands out the numbers up to `units` to threads; each calls what its own `prepare` returns.
+template <class Prepare>
+void spread(Int units, Int threads, Prepare prepare) {
+    std::atomic<Int> next{0};
+    auto work = [&] {
+        auto body = prepare();
+        for (Int at; (at = next++) < units;) body(at);
+    };
+    std::vector<std::thread> others;
+    for (Int i = 1; i < std::min(threads, units); ++i) others.emplace_back(work);
+    work();
+    for (std::thread& thread : others) thread.join();
+}
+
+void run(const Problem& p, bool backward) {
+    spread(p.batch * p.heads, p.threads, [&] {
+        auto unit = std::make_unique<Unit>(p, backward);
+        return [&p, backward, unit = std::move(unit)](Int at) {
+            backward ? unit->backward(at / p.heads, at % p.heads) : unit->forward(at / p.heads, at % p.heads);
+        };
+    });
+}
+
+// Turns pairs (c, c + pairs) of channels by angles of position, frame and head; d_odd is kept.
+struct Turn {
+    const Rotation& p;
+    const Int pairs = p.d / 2;
+
+    const T* in(Int b, Int i, Int j, Int g, Int o, Int n) const {
+        const Int* s = p.strides;
+        return p.tokens + b * s[0] + i * s[1] + j * s[2] + (p.sets == 1 ? 0 : g) * s[3] + o * s[4] + n * s[5];
+    }
+
+    // Calls body(in, offset of the contiguous result, offset of the angles) for every token.
+    template <class Body>
+    void each(Int i, Body body) const {
+        for (Int j = 0; j < p.cols; ++j)
+            for (Int b = 0; b < p.batch; ++b)
+                for (Int g = 0; g < p.frames; ++g)
+                    for (Int o = 0; o < p.others; ++o)
+                        for (Int n = 0; n < p.heads; ++n) {
+                            const Int place = (i * p.cols + j) * p.frames + g;
+                            const Int token = (b * p.rows * p.cols * p.frames + place) * p.others + o;
+                            body(in(b, i, j, g, o, n), (token * p.heads + n) * p.d, (place * p.heads + n) * pairs);
+                        }
+    }
+
+    void forward(Int i) const {
+        each(i, [&](const T* x, Int at, Int angle) {
+            const T *cos = p.cos + angle, *sin = p.sin + angle;
+            T* y = p.turned + at;
+            const Int s = p.strides[6];
+            for (Int c = 0; c < pairs; ++c) {
+                const T first = x[c * s], second = x[(c + pairs) * s];
+                y[c] = first * cos[c] - second * sin[c];
+                y[c + pairs] = first * sin[c] + second * cos[c];
+            }
+            if (p.d % 2) y[p.d - 1] = x[(p.d - 1) * s];
+        });
+    }
+
+    // Here `tokens` are the gradients of the result: they are turned back.
+    void backward(Int i) const {
+        std::fill_n(p.angle_grad + i * p.cols * p.frames * p.heads * pairs, p.cols * p.frames * p.heads * pairs, T(0));
+        each(i, [&](const T* x, Int at, Int angle) {
+            const T *cos = p.cos + angle, *sin = p.sin + angle, *y = p.turned + at;
+            T *grad = p.grad + at, *of_angle = p.angle_grad + angle;
+            for (Int c = 0; c < pairs; ++c) {
+                const T first = x[c], second = x[c + pairs];
+                of_angle[c] += second * y[c] - first * y[c + pairs];
+                grad[c] = first * cos[c] + second * sin[c];
+                grad[c + pairs] = second * cos[c] - first * sin[c];
+            }
+            if (p.d % 2) grad[p.d - 1] = x[p.d - 1];
+        });
+    }
+};
+
+void run(const Rotation& p, bool backward) {
+    const Turn turn{p};
+    spread(p.rows, p.threads, [&] {
+        return [&](Int i) { backward ? turn.backward(i) : turn.forward(i); };
+    });
+}
+
+}  // namespace
+
+extern "C" void rotation_forward(const Rotation* problem) { run(*problem, false); }
+extern "C" void rotation_backward(const Rotation* problem) { run(*problem, true); }
+extern "C" void attention_forward(const Problem* problem) { run(*problem, false); }
+extern "C" void attention_backward(const Problem* problem) { run(*problem, true); }

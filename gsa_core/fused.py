@@ -1,0 +1,384 @@
+"""Attention over neighbourhoods and frames in one pass: an operator of our own for processors.
+
+The arithmetic is `fused.cpp`; this is its torch operator, with gradients. It computes what
+`gsa_core.attend` computes from the same tables, without a tensor of scores or of positional terms:
+what a step keeps for its backward pass is queries, keys, values and the result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from gsa_core.compiled import load_library, why_not
+from gsa_core.relative import OffsetTables
+
+__all__ = ["fused_attention", "fused_rotation", "kernel_problem"]
+
+SOURCE = Path(__file__).with_name("fused.cpp")
+WIDEST = 512  # channels a head
+
+_NUMBERS = {torch.float32: torch.float32, torch.float64: torch.float64}
+_HALVES = (torch.bfloat16, torch.float16)
+_SIZES = (
+    "batch", "rows", "cols", "frames", "own", "sets", "members", "heads", "d", "reach", "threads",
+)  # fmt: skip
+_STRIDES = ("query_strides", "key_strides", "value_strides")
+_INPUTS = (
+    "query", "key", "value",
+    "row_table", "col_table", "pair_table", "frame_table", "weights", "near",
+)  # fmt: skip
+_GRADIENTS = (
+    "out_grad", "query_grad", "key_grad", "value_grad",
+    "row_grad", "col_grad", "pair_grad", "frame_grad",
+)  # fmt: skip
+
+
+_TURN_SIZES = ("batch", "rows", "cols", "frames", "sets", "others", "heads", "d", "threads")
+_TURN_POINTERS = ("tokens", "cos", "sin", "turned", "grad", "angle_grad")
+
+
+class _Rotation(ctypes.Structure):
+    """The structure of that name in `fused.cpp`."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in _TURN_SIZES),
+        ("strides", ctypes.c_int64 * 7),
+        *((name, ctypes.c_void_p) for name in _TURN_POINTERS),
+    )
+
+
+def _problem_type(number: type) -> type[ctypes.Structure]:
+    """The structure of that name in `fused.cpp`, for one type of number."""
+    fields: list[tuple[str, type]] = [(name, ctypes.c_int64) for name in _SIZES]
+    fields += [(name, ctypes.c_int64 * 7) for name in _STRIDES]
+    fields += [(name, ctypes.c_void_p) for name in _INPUTS]
+    fields += [("scale", number), ("out", ctypes.c_void_p), ("lse", ctypes.c_void_p)]
+    fields += [(name, ctypes.c_void_p) for name in _GRADIENTS]
+    return type("Problem", (ctypes.Structure,), {"_fields_": fields})
+
+
+_PROBLEMS = {
+    torch.float32: _problem_type(ctypes.c_float),
+    torch.float64: _problem_type(ctypes.c_double),
+}
+
+
+def _library(dtype: torch.dtype, head_dim: int) -> ctypes.CDLL | None:
+    if dtype == torch.float64:  # for checks: one library serves all widths
+        return load_library(SOURCE, "SCALAR=double", "HEAD_DIM=0")
+    return load_library(SOURCE, "SCALAR=float", "IS_FLOAT", f"HEAD_DIM={head_dim}")
+
+
+def kernel_problem(device: str, dtype: torch.dtype, head_dim: int) -> str:
+    """Why the operator cannot take such queries now; empty if it can.
+
+    Like torch's own fused attention it has no derivatives but gradients, and stands aside where
+    that is asked for: under ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``. Exported programs
+    hold torch's operators alone.
+    """
+    if device == "meta":  # nothing is computed there but shapes
+        return ""
+    if device != "cpu":
+        return f"it is for the CPU, and the tensors are on {device}"
+    if dtype not in _NUMBERS and dtype not in _HALVES:
+        return f"it takes floating-point numbers, not {dtype}"
+    if head_dim > WIDEST:
+        return f"it takes heads of up to {WIDEST} channels, not {head_dim}"
+    if torch.compiler.is_exporting():
+        return "exported programs hold torch's operators alone"
+    if not torch.backends.cuda.flash_sdp_enabled():
+        return "fused attention is switched off"
+    if _library(_NUMBERS.get(dtype, torch.float32), head_dim) is None:
+        return f"no kernel could be built: {why_not(SOURCE)}"
+    return ""
+
+
+# A compiler may take the answer for a constant. The name is that of torch.compiler's
+# assume_constant_result, which would import the compiler, for seconds.
+kernel_problem._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rows: Tensor | None,
+    cols: Tensor | None,
+    pairs: Tensor | None,
+    frames: Tensor | None,
+    weights: Tensor | None,
+    near: list[int],
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    out, lse = _empty(query)
+    tables = [rows, cols, pairs, frames]
+    _call("forward", query, key, value, tables, weights, near, scale, out, lse, {})
+    return out, lse
+
+
+def _backward(
+    out_grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rows: Tensor | None,
+    cols: Tensor | None,
+    pairs: Tensor | None,
+    frames: Tensor | None,
+    weights: Tensor | None,
+    near: list[int],
+    scale: float,
+    out: Tensor,
+    lse: Tensor,
+) -> list[Tensor]:
+    tables = [rows, cols, pairs, frames]
+    gradients = _empty_gradients(query, key, value, tables)
+    named = dict(zip(_GRADIENTS, [out_grad.contiguous(), *gradients], strict=True))
+    _call("backward", query, key, value, tables, weights, near, scale, out, lse, named)
+    return _summed(gradients)
+
+
+def _empty(query: Tensor) -> tuple[Tensor, Tensor]:
+    batch, rows, cols, frames, own, heads, _ = query.shape
+    out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    return out, query.new_empty((batch, heads, frames, own, rows, cols))
+
+
+def _empty_gradients(
+    query: Tensor, key: Tensor, value: Tensor, tables: list[Tensor | None]
+) -> list[Tensor]:
+    """Room for the gradients of tokens, and of tables for each image."""
+    whole = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (query, key, value)]
+    parts = [query.new_empty((0,) if x is None else (query.shape[0], *x.shape)) for x in tables]
+    return whole + parts
+
+
+def _summed(gradients: list[Tensor]) -> list[Tensor]:
+    """Gradients of tables summed over images."""
+    return [*gradients[:3], *(x.sum(0) for x in gradients[3:])]
+
+
+def _call(
+    which: str,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    tables: list[Tensor | None],
+    weights: Tensor | None,
+    near: list[int],
+    scale: float,
+    out: Tensor,
+    lse: Tensor,
+    gradients: dict[str, Tensor],
+) -> None:
+    """Run one of the two functions of the library."""
+    batch, rows, cols, frames, own, heads, d = query.shape
+    reaches = (ctypes.c_int64 * len(near))(*near)
+    kept = [None if x is None else x.contiguous() for x in (*tables, weights)]
+    problem = _PROBLEMS[query.dtype](
+        batch, rows, cols, frames, own, key.shape[3], key.shape[4], heads, d, len(near) // 2,
+        torch.get_num_threads(),
+        *((ctypes.c_int64 * 7)(*x.stride()) for x in (query, key, value)),
+        *(x.data_ptr() for x in (query, key, value)),
+        *(None if x is None else x.data_ptr() for x in kept),
+        ctypes.cast(reaches, ctypes.c_void_p), scale, out.data_ptr(), lse.data_ptr(),
+        *(x.data_ptr() if x.numel() else None for x in gradients.values()),
+    )  # fmt: skip
+    _run(f"attention_{which}", query, problem)
+
+
+def _turn_forward(tokens: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    turned, cos, sin = _empty_turned(tokens, angles)
+    torch.cos(angles, out=cos), torch.sin(angles, out=sin)
+    _turn("forward", tokens, cos, sin, turned, None, None)
+    return turned, cos, sin
+
+
+def _turn_backward(
+    turned_grad: Tensor, turned: Tensor, cos: Tensor, sin: Tensor
+) -> tuple[Tensor, Tensor]:
+    grad, angle_grad = torch.empty_like(turned), torch.empty_like(cos)
+    _turn("backward", turned_grad.contiguous(), cos, sin, turned, grad, angle_grad)
+    return grad, angle_grad
+
+
+def _empty_turned(tokens: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    batch, rows, cols, _, others, heads, d = tokens.shape
+    turned = tokens.new_empty((batch, rows, cols, angles.shape[2], others, heads, d))
+    return turned, tokens.new_empty(angles.shape), tokens.new_empty(angles.shape)
+
+
+def _turn(
+    which: str,
+    tokens: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    turned: Tensor,
+    grad: Tensor | None,
+    angle_grad: Tensor | None,
+) -> None:
+    batch, rows, cols, sets, others, heads, d = tokens.shape
+    frames = turned.shape[3]
+    pointers = (tokens, cos, sin, turned, grad, angle_grad)
+    problem = _Rotation(
+        batch, rows, cols, frames, sets, others, heads, d, torch.get_num_threads(),
+        (ctypes.c_int64 * 7)(*tokens.stride()),
+        *(None if x is None else x.data_ptr() for x in pointers),
+    )  # fmt: skip
+    _run(f"rotation_{which}", tokens, problem)
+
+
+def _run(name: str, tokens: Tensor, problem: ctypes.Structure) -> None:
+    """Call a function of the library that is for such tokens."""
+    library = _library(tokens.dtype, tokens.shape[-1])
+    if library is None:
+        raise RuntimeError(f"method: got 'kernel'; no kernel could be built: {why_not(SOURCE)}")
+    getattr(library, name)(ctypes.byref(problem))
+
+
+def _keep_turned(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.shared = inputs[0].shape[3] < output[0].shape[3]
+    ctx.save_for_backward(*output)
+
+
+def _turn_gradients(ctx: Any, turned_grad: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
+    grad, angle_grad = torch.ops.gsa_core.rotation_backward(turned_grad, *ctx.saved_tensors)
+    return (grad.sum(3, keepdim=True) if ctx.shared else grad), angle_grad
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, ctx.near, ctx.scale = inputs
+    ctx.save_for_backward(*tensors, *output)
+
+
+def _gradients(ctx: Any, out_grad: Tensor, lse_grad: Tensor) -> tuple[Tensor | None, ...]:
+    *tensors, out, lse = ctx.saved_tensors
+    found = torch.ops.gsa_core.attention_backward(out_grad, *tensors, ctx.near, ctx.scale, out, lse)
+    known = [g if x is not None else None for g, x in zip(found, tensors[:7], strict=True)]
+    return (*known, None, None, None)
+
+
+# The plain interface of torch.library: that of custom_op imports the compiler at the first call.
+_ARGUMENTS = (
+    "Tensor query, Tensor key, Tensor value, Tensor? rows, Tensor? cols, Tensor? pairs, "
+    "Tensor? frames, Tensor? weights, int[] near, float scale"
+)
+_LIBRARY = torch.library.Library("gsa_core", "DEF")
+_LIBRARY.define(f"attention({_ARGUMENTS}) -> (Tensor, Tensor)")
+_LIBRARY.define(
+    f"attention_backward(Tensor out_grad, {_ARGUMENTS}, Tensor out, Tensor lse) -> Tensor[]"
+)
+_LIBRARY.define("rotation(Tensor tokens, Tensor angles) -> (Tensor, Tensor, Tensor)")
+_LIBRARY.define(
+    "rotation_backward(Tensor turned_grad, Tensor turned, Tensor cos, Tensor sin)"
+    " -> (Tensor, Tensor)"
+)
+_LIBRARY.impl("rotation", _turn_forward, "CPU")
+_LIBRARY.impl("rotation_backward", _turn_backward, "CPU")
+_LIBRARY.impl("attention", _forward, "CPU")
+_LIBRARY.impl("attention_backward", _backward, "CPU")
+torch.library.register_fake(
+    "gsa_core::attention", lambda query, *others: _empty(query), lib=_LIBRARY
+)
+torch.library.register_fake(
+    "gsa_core::attention_backward",
+    lambda out_grad, query, key, value, *others: _summed(
+        _empty_gradients(query, key, value, list(others[:4]))
+    ),
+    lib=_LIBRARY,
+)
+torch.library.register_autograd(
+    "gsa_core::attention", _gradients, setup_context=_keep, lib=_LIBRARY
+)
+
+
+torch.library.register_fake("gsa_core::rotation", _empty_turned, lib=_LIBRARY)
+torch.library.register_fake(
+    "gsa_core::rotation_backward",
+    lambda turned_grad, turned, cos, sin: (torch.empty_like(turned), torch.empty_like(cos)),
+    lib=_LIBRARY,
+)
+torch.library.register_autograd(
+    "gsa_core::rotation", _turn_gradients, setup_context=_keep_turned, lib=_LIBRARY
+)
+
+
+@register_flop_formula(torch.ops.gsa_core.attention)
+def _flops(
+    query: Sequence[int],
+    key: Sequence[int],
+    value: Sequence[int],
+    rows: Sequence[int] | None,
+    cols: Sequence[int] | None,
+    pairs: Sequence[int] | None,
+    frames: Sequence[int] | None,
+    weights: Sequence[int] | None,
+    near: list[int],
+    scale: float,
+    out_shape: Any = None,
+) -> int:
+    """Operations of one pass, two a multiply-add, from the shapes of the arguments."""
+    batch, height, width, group, own, heads, d = query
+    reach = len(near) // 2
+    seen = sum(
+        max(height - abs(row), 0) * sum(max(width - abs(col), 0) for col in range(-far, far + 1))
+        for row, far in zip(range(-reach, reach + 1), near, strict=True)
+    )
+    entries = sum(table[1] for table in (rows, cols) if table is not None)
+    entries += frames[2] if frames is not None else 0
+    spatial = height * width * entries + (seen if pairs is not None else 0)
+    return 2 * d * batch * group * own * heads * (2 * key[4] * seen + spatial)
+
+
+def fused_rotation(
+    tokens: Float[Tensor, "batch rows cols frames others heads head_dim"],
+    angles: Float[Tensor, "rows cols group heads pairs"],
+) -> Float[Tensor, "batch rows cols group others heads head_dim"]:
+    """Turn pairs of channels by angles, as `gsa_core.rotary.RotaryEncoding` does; in 32 bits."""
+    dtype = _NUMBERS.get(tokens.dtype, torch.float32)
+    turned, _, _ = torch.ops.gsa_core.rotation(tokens.to(dtype), angles.to(dtype).contiguous())
+    return turned
+
+
+def fused_attention(
+    query: Float[Tensor, "batch rows cols group own heads head_dim"],
+    key: Float[Tensor, "batch rows cols sets members heads head_dim"],
+    value: Float[Tensor, "batch rows cols sets members heads head_dim"],
+    tables: OffsetTables,
+    *,
+    near: list[int],
+    weights: Float[Tensor, "offset offset"] | None = None,
+    scale: float,
+) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
+    """``softmax(scale q . (k + p) + w) v`` over a neighbourhood and the frames of the keys.
+
+    Parameters
+    ----------
+    query
+        Queries that see with every frame g, several `own` to an image; any strides.
+    key, value
+        Keys of `members` frames: one set for the queries of all frames, or one for each.
+    tables
+        The encoding p, up to the reach of `near`.
+    near, weights
+        What a query sees, see `gsa_core.tiling.Tiling.neighbourhood`.
+    scale
+        Factor of the scores.
+
+    Notes
+    -----
+    Numbers of 16 bits are computed with in 32.
+    """
+    dtype = _NUMBERS.get(query.dtype, torch.float32)
+    terms = (tables.rows, tables.cols, tables.pairs, tables.frames, weights)
+    whole = [None if x is None else x.to(dtype) for x in (query, key, value, *terms)]
+    out, _ = torch.ops.gsa_core.attention(*whole, near, scale)
+    return out.to(query.dtype)

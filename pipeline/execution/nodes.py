@@ -1,0 +1,112 @@
+"""What a cluster's nodes need and do: the code they are sent, and what if none of them is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.execution.work import CannotWork
+
+__all__ = ["Watch", "luggage", "use"]
+
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGES = ("gsa_core", "pipeline")
+# Seconds between two looks at a cluster of which nothing is heard.
+LOOK = 5.0
+
+
+def luggage(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return Ray's `runtime_env`: the project's two packages, and nothing else of its folder.
+
+    Workers import them from where Ray unpacks them, before whatever a node has installed, so no
+    shared file system is needed and no node runs another version of the code than the driver.
+
+    Parameters
+    ----------
+    environment : mapping
+        Variables that workers are to have.
+    """
+    return {
+        "py_modules": [str(PROJECT / name) for name in PACKAGES],
+        "excludes": ["**/__pycache__/"],
+        "env_vars": dict(environment),
+    }
+
+
+@dataclass
+class Watch:
+    """Ends a stage when the cluster has had no room for a trial for too long.
+
+    Tune would wait for ever. Nodes that are preempted and return in time cost nothing but the
+    trials that ran on them.
+
+    Parameters
+    ----------
+    cpus, gpus : float
+        What a trial needs.
+    patience : float
+        Seconds without a node that has as much.
+    nodes : callable
+        Lists Ray's nodes, each a mapping with "Alive" and "Resources".
+    clock : callable
+        Seconds, never stepping back.
+    """
+
+    cpus: float
+    gpus: float
+    patience: float
+    nodes: Callable[[], list[dict[str, Any]]]
+    clock: Callable[[], float] = time.monotonic
+    since: float | None = field(default=None, init=False)
+    last: float = field(default=float("-inf"), init=False)
+
+    def look(self) -> list[dict[str, Any]] | None:
+        """Look at the cluster, unless that was done just now; return its living nodes.
+
+        Raises
+        ------
+        CannotWork
+            No node could have run a trial for `patience` seconds.
+        """
+        now = self.clock()
+        if now - self.last < LOOK:
+            return None
+        self.last = now
+        alive = [node for node in self.nodes() if node["Alive"]]
+        if any(self.has_room(node) for node in alive):
+            self.since = None
+            return alive
+        self.since = now if self.since is None else self.since
+        if now - self.since >= self.patience:
+            raise CannotWork(
+                f"no node of the cluster has had {self.cpus:g} CPUs and {self.gpus:g} GPUs for a "
+                f"trial in the last {self.patience:g} s; start nodes and run the same command "
+                "again: what is finished is kept"
+            )
+        return alive
+
+    def has_room(self, node: Mapping[str, Any]) -> bool:
+        """Whether a node is large enough, however busy."""
+        there = node["Resources"]
+        return bool(there.get("CPU", 0) >= self.cpus and there.get("GPU", 0) >= self.gpus)
+
+
+def use(nodes: Sequence[Mapping[str, Any]], free: Mapping[str, float]) -> str:
+    """Say how many nodes there are and how much of them is taken.
+
+    Examples
+    --------
+    >>> two = [{"Resources": {"CPU": 4.0, "GPU": 1.0}}, {"Resources": {"CPU": 4.0}}]
+    >>> use(two, {"CPU": 5.0, "GPU": 0.5})
+    '2 nodes, 3 of 8 CPUs and 0.5 of 1 GPUs taken'
+    """
+    parts = []
+    for name in ("CPU", "GPU"):
+        there = sum(node["Resources"].get(name, 0.0) for node in nodes)
+        if there:
+            parts.append(f"{there - free.get(name, 0.0):g} of {there:g} {name}s")
+    count = f"{len(nodes)} node{'s' if len(nodes) != 1 else ''}"
+    return f"{count}, {' and '.join(parts)} taken" if parts else count

@@ -1,0 +1,98 @@
+"""What the models of a study are: which axes and hyperparameters they have, and which they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+
+__all__ = ["AXES", "MODEL_KINDS", "ModelKind", "combinations", "distinct_cells", "own_form"]
+
+AXES = ("model", "group", "positional", "depth", "tokens")
+Cell = tuple[str, str, str, int, str]
+
+_ATTENTION = frozenset(
+    {"form", "heads", "window", "window_shape", "encoding", "dropout", "attention_dropout",
+     "feedforward_ratio", "patch_size"}
+)  # fmt: skip
+# Of the published networks, whose sizes are those of the publications.
+_OF_PUBLICATION = frozenset(
+    {"heads", "channels", "window_shape", "encoding", "dropout", "feedforward_ratio", "patch_size"}
+)
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """One model of `gsa_core.build_model`, as a study sees it.
+
+    Attributes
+    ----------
+    fixed
+        Axes on which all its cells are the same, and what they are there.
+    lacks
+        Keys of a configuration that mean nothing to it.
+    keeps_axes
+        Whether its group must map the pixel grid onto itself.
+    form
+        Its form of attention, where the study does not choose.
+    """
+
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    lacks: frozenset[str] = frozenset()
+    keeps_axes: bool = False
+    form: str | None = None
+
+    @property
+    def width_is_fixed(self) -> bool:
+        """Whether it has as many parameters as it has."""
+        return "channels" in self.lacks
+
+
+def _published(depth: int) -> ModelKind:
+    fixed = {"positional": "relative", "depth": depth, "tokens": "pixel"}
+    return ModelKind(fixed, _OF_PUBLICATION, form="published")
+
+
+MODEL_KINDS = {
+    "gsa": ModelKind(),
+    "hybrid": ModelKind({"tokens": "trunk"}),
+    "gcnn": ModelKind({"positional": "none", "tokens": "trunk"}, _ATTENTION),
+    "vit": ModelKind({"group": "C1", "tokens": "patch"}),
+    "symmetrized": ModelKind({"tokens": "patch"}, keeps_axes=True),
+    "published_rotmnist": _published(6),
+    "published_cifar10": _published(7),
+    "published_pcam": _published(5),
+}
+
+
+def own_form(model: str, form: str) -> str:
+    """Form of attention of a model in a study of that form."""
+    return MODEL_KINDS[model].form or form
+
+
+def combinations(params: Params) -> list[Cell]:
+    """Every combination of the axes of a study, the last varying fastest."""
+    return list(product(*(getattr(params.sweep, axis) for axis in AXES)))
+
+
+def distinct_cells(params: Params) -> list[Cell]:
+    """The cells of a study: its combinations, those that are the same network once.
+
+    A plain transformer has no group, a convolutional network no encoding, a transformer averaged
+    over the trivial group is a plain one, and group attention on a trunk is the hybrid.
+    """
+    return list(dict.fromkeys(_canonical(cell) for cell in combinations(params)))
+
+
+def _canonical(cell: Cell) -> Cell:
+    axes = dict(zip(AXES, cell, strict=True))
+    if axes["model"] == "gsa" and axes["tokens"] == "trunk":
+        axes["model"] = "hybrid"
+    if axes["model"] == "symmetrized" and axes["group"] == "C1":
+        axes["model"] = "vit"
+    axes |= MODEL_KINDS[str(axes["model"])].fixed
+    return tuple(axes.values())  # type: ignore[return-value]

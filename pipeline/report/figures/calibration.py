@@ -1,0 +1,112 @@
+"""Reliability diagrams: whether confidence is accuracy, upright and turned."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.report import measures
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import panels, style
+from pipeline.report.figures.axes import percent_axis
+from pipeline.report.names import SETTING, encoding_order, group_order
+from pipeline.report.words import listed, percent, plain
+
+NAME = "calibration"
+TITLE = "Is confidence accuracy?"
+ALT = (
+    "Reliability diagrams, one column a positional encoding, upright images above and turned ones "
+    "below: accuracy against confidence, one line a group. The diagonal is honest confidence."
+)
+IMAGES = ("upright", "turned")
+KEYS = [*SETTING, "positional", "images", "group"]
+LEAST = 0.01  # of the images of a line: a smaller bin is a handful of images, and is not drawn
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return confidence and accuracy of every bin, over depths and seeds, weighted by images."""
+    rows = analysis.study.calibration
+    if rows.empty:
+        return pd.DataFrame()
+    weighted = rows[[*KEYS, "bin", "count"]].assign(
+        confidence=rows["confidence"] * rows["count"], accuracy=rows["accuracy"] * rows["count"]
+    )
+    sums = weighted.groupby([*KEYS, "bin"], as_index=False)[["count", "confidence", "accuracy"]]
+    result = sums.sum()
+    for name in ("confidence", "accuracy"):
+        result[name] /= result["count"]
+    result["share"] = result["count"] / result.groupby(KEYS)["count"].transform("sum")
+    result["place"] = result["group"].map(group_order)
+    return result.sort_values([*KEYS[:-1], "place", "bin"], kind="stable").drop(columns="place")
+
+
+def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one column an encoding, upright above and turned below."""
+    parts = panels.settings(rows)
+    encodings = sorted(rows["positional"].unique(), key=encoding_order)
+    figure, axes = panels.grid(
+        len(parts) * len(IMAGES), len(encodings), 2.0, sharex=True, sharey=True
+    )
+    for index, (title, part) in enumerate(parts):
+        for column, encoding in enumerate(encodings):
+            for offset, images in enumerate(IMAGES):
+                axis = axes[index * len(IMAGES) + offset][column]
+                mine = (part["positional"] == encoding) & (part["images"] == images)
+                _lines(axis, part[mine], analysis.look)
+            name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
+            style.panel_title(axes[index * len(IMAGES)][column], name, len(encodings))
+    for row, line in enumerate(axes):
+        line[0].set_ylabel(f"Accuracy, {IMAGES[row % len(IMAGES)]}")
+    for axis in axes[-1]:
+        axis.set_xlabel("Confidence")
+    style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
+    style.note(figure, [
+        *panels.lost_notes(analysis.cells),
+        "15 bins of equal width, all depths and seeds together; a dot grows with its share of the "
+        f"images, bins below {percent(LEAST, 0)} are not drawn. Below the diagonal: too sure. "
+        "Turned: every image by its own angle, resampled.",
+    ])  # fmt: skip
+    return figure
+
+
+def _lines(axes: Axes, rows: pd.DataFrame, look: style.Look) -> None:
+    axes.set_xlim(0, 1.03)
+    axes.set_ylim(0, 1.03)
+    axes.set_xticks([0, 0.5, 1])
+    axes.set_yticks([0, 0.5, 1])
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
+    axes.set_box_aspect(1)
+    axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
+    for group, line in rows[rows["share"] >= LEAST].groupby("group", sort=False):
+        axes.plot(line["confidence"], line["accuracy"], color=look.colours[group], linewidth=1.1,
+                  linestyle=look.dashes[group])  # fmt: skip
+        axes.scatter(line["confidence"], line["accuracy"], s=4 + 40 * line["share"],
+                     color=look.colours[group], edgecolor=style.INK, linewidth=0.4,
+                     zorder=3)  # fmt: skip
+
+
+def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers: the calibration errors of the runs, by group."""
+    cells = analysis.drawn
+    parts = []
+    for group in cells["group"].drop_duplicates():
+        mine = cells[cells["group"] == group]
+        upright, turned = (
+            float(mine[measure.column].mean())
+            for measure in (measures.CALIBRATION, measures.CALIBRATION_TURNED)
+        )
+        parts.append(f"{plain(group, 12)} {percent(upright)} upright and {percent(turned)} turned")
+    over = _overconfident(rows)
+    return (
+        f"Mean calibration error (distance of confidence and accuracy, weighted by images): "
+        f"{listed(parts, 9)}. On turned images confidence exceeds accuracy by "
+        f"{percent(over)} on average."
+    )
+
+
+def _overconfident(rows: pd.DataFrame) -> float:
+    turned = rows[rows["images"] == "turned"]
+    excess = (turned["confidence"] - turned["accuracy"]) * turned["count"]
+    return float(excess.sum() / turned["count"].sum()) if len(turned) else float("nan")

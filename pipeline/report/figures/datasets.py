@@ -1,0 +1,69 @@
+"""Cells over all data sets: interquartile means with stratified bootstrap intervals."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.comparisons import MEASURED
+from pipeline.report.figures import forest, style
+from pipeline.report.figures.axes import percent_axis
+from pipeline.report.figures.differences import TITLES
+from pipeline.report.words import listed, percent, plain
+
+NAME = "datasets"
+TITLE = "Over all data sets"
+ALT = (
+    "One row a cell: the interquartile mean of its test accuracy over the seeds of all data sets, "
+    "with a bootstrap interval, for upright, quarter-turned and freely turned images."
+)
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return the interquartile means; there are none in a study of one data set."""
+    return analysis.overall[analysis.overall["centre"].notna()]
+
+
+def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one panel a measure."""
+    labels = list(rows["label"].drop_duplicates())
+    figure, axes = forest.sheet(labels, len(MEASURED))
+    for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
+        for _, row in rows[rows["measure"] == measure.column].iterrows():
+            forest.interval(
+                axis, labels.index(row["label"]), row, ("centre", "low", "high"),
+                color=analysis.look.colours[row["group"]],
+                marker=analysis.look.markers[row["positional"]],
+            )  # fmt: skip
+        axis.locator_params(axis="x", nbins=4)
+        percent_axis(axis.xaxis)
+        style.panel_title(axis, title, len(MEASURED))
+    style.legend(
+        figure,
+        ("Group", analysis.look.group_handles()),
+        ("Encoding", analysis.look.encoding_handles()),
+    )
+    level = f"{100 * analysis.settings.confidence:g} %"
+    style.note(figure, [
+        "Mean of the middle half of all runs of a cell, data sets together.",
+        f"Bars: {level} percentile intervals, seeds resampled inside each data set; with few seeds "
+        "they are too narrow. Cells that did not finish on every data set are left out.",
+    ])  # fmt: skip
+    return figure
+
+
+def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    names = [plain(name, 20) for name in analysis.drawn["dataset"].unique()]
+    sentences = [f"Interquartile means over {listed(names, 6)}."]
+    for measure, title in zip(MEASURED, TITLES, strict=True):
+        here = rows[rows["measure"] == measure.column]
+        if here.empty:
+            continue
+        best = here.loc[here["centre"].idxmax()]
+        sentences.append(
+            f"{title.capitalize()}: highest {plain(best['label'], 30)}, {percent(best['centre'])} "
+            f"[{100 * best['low']:.1f}, {100 * best['high']:.1f}]."
+        )
+    return " ".join(sentences)

@@ -1,0 +1,114 @@
+"""Every element of D4 and some shifts, the same for all cells: how far each moves the logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from pipeline.report.analysis import Analysis
+from pipeline.report.figures import heatmap, panels, style
+from pipeline.report.names import ROUNDING, SETTING, encoding_order, group_order
+from pipeline.report.words import percent, plain, small
+
+NAME = "moves"
+TITLE = "Under every element of D4, and shifts"
+ALT = (
+    "Heat map: one row a group and encoding, one column a transformation of the test images. The "
+    "number is the invariance error of the logits of trained networks; dark is invariant."
+)
+KEYS = [*SETTING, "group", "positional", "kind", "transformation"]
+# Rotations, then mirrors, as `PointGroup.element_name` calls them.
+ELEMENTS = ("r90", "r180", "r270", "m", "r90m", "r180m", "r270m")
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return geometric mean error, largest error and mean consistency over depths and seeds."""
+    rows = analysis.study.moves
+    if rows.empty:
+        return pd.DataFrame()
+    rows = rows[rows["invariance_error"].notna()]
+    result = rows.groupby(KEYS, sort=False).agg(
+        error=("invariance_error", _geometric_mean), largest=("invariance_error", "max"),
+        consistency=("consistency", "mean"), accuracy=("accuracy", "mean"),
+        measurements=("seed", "size"),
+    ).reset_index()  # fmt: skip
+    return result.iloc[sorted(range(len(result)), key=lambda i: _order(result.iloc[i]))]
+
+
+def _geometric_mean(errors: pd.Series) -> float:
+    values = errors.to_numpy(dtype=np.float64)
+    return 0.0 if (values <= 0).any() else float(np.exp(np.log(values).mean()))
+
+
+def _order(row: pd.Series) -> tuple:
+    known = row["transformation"] in ELEMENTS
+    place = ELEMENTS.index(row["transformation"]) if known else len(ELEMENTS)
+    setting = tuple(row[axis] for axis in SETTING)
+    return setting, group_order(row["group"]), encoding_order(row["positional"]), row["kind"], place
+
+
+def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw one map a setting."""
+    rows = rows.assign(name=rows["group"] + " " + rows["positional"])
+    moves = rows.drop_duplicates(["kind", "transformation"])
+    columns = list(zip(moves["kind"], moves["transformation"], strict=True))
+    parts = panels.settings(rows)
+    most = max(part["name"].nunique() for _, part in parts)
+    figure, axes = panels.grid(len(parts), 1, 0.75 + 0.2 * most)
+    for (axis,), (title, part) in zip(axes, parts, strict=True):
+        names = list(part["name"].drop_duplicates())
+        heatmap.frame(axis, names, [_called(kind, move) for kind, move in columns])
+        axis.tick_params(axis="x", labelrotation=0, labelsize=6.5)
+        for _, row in part.iterrows():
+            place = columns.index((row["kind"], row["transformation"]))
+            _square(axis, row, place, names.index(row["name"]))
+        shifts = [kind for kind, _ in columns].count("shift")
+        axis.axvline(len(columns) - shifts, color=style.PAPER, linewidth=3)
+        style.panel_title(axis, title, 1)
+    style.note(figure, [
+        *panels.lost_notes(analysis.cells),
+        "Number: invariance error of the logits, geometric mean over depths and seeds; dark: "
+        f"float32 rounding (at most {small(ROUNDING)}). Left: rotations, then mirrors (m: columns "
+        "reversed, then turned). Right: shifts by pixels down and to the right, zeros moving in. "
+        "Every network is tried with the same transformations of the same images.",
+    ])  # fmt: skip
+    return figure
+
+
+def _called(kind: str, move: str) -> str:
+    if kind != "shift":
+        return plain(move, 8)
+    rows, cols = (int(part) for part in move.split())
+    arrow = {(1, 0): "↓", (-1, 0): "↑", (0, 1): "→", (0, -1): "←"}
+    return f"{arrow[int(np.sign(rows)), int(np.sign(cols))]} {max(abs(rows), abs(cols))}"
+
+
+def _square(axes: Axes, row: pd.Series, x: int, y: int) -> None:
+    place = np.clip((np.log10(max(row["error"], 1e-9)) + 7) / 7, 0, 1)
+    colour = sns.color_palette("crest_r", as_cmap=True)(0.1 + 0.9 * place)
+    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER))
+    axes.text(x + 0.5, y + 0.5, small(row["error"]), ha="center", va="center", fontsize=5.8,
+              color=style.ink_on(colour))  # fmt: skip
+
+
+def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is seen, with numbers."""
+    sentences = []
+    elements, shifts = rows[rows["kind"] == "element"], rows[rows["kind"] == "shift"]
+    for group, mine in elements.groupby("group", sort=False):
+        still = mine.groupby("transformation", sort=False)["largest"].max() <= ROUNDING
+        sentences.append(
+            f"{plain(group, 12)}: {int(still.sum())} of {len(still)} elements leave the logits "
+            f"unmoved, prediction unchanged for {percent(mine['consistency'].min())} or more."
+        )
+    if len(shifts):
+        least = shifts.loc[shifts["error"].idxmin()]
+        sentences.append(
+            f"No shift is exact on a bounded image: the least error is {small(least['error'])} "
+            f"({plain(least['group'], 12)} {plain(least['positional'], 12)})."
+        )
+    return " ".join(sentences)
