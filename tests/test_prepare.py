@@ -170,7 +170,7 @@ def test_another_process_writes_the_same_bytes(output: Path, tmp_path: Path, roo
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "5"}
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.prepare"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     other = tmp_path / "data/prepare/digits"
