@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +28,7 @@ from pipeline.datasets.card import (
 )
 from pipeline.datasets.contact_sheet import class_means_sheet, contact_sheet, sampled
 from pipeline.datasets.own import Opened, open_source
-from pipeline.datasets.pace import Pace
+from pipeline.datasets.pace import Pace, duration
 from pipeline.datasets.parts import check_parts
 from pipeline.datasets.pool import Pooled, pool_part
 from pipeline.datasets.registry import SOURCES
@@ -66,6 +67,7 @@ def main() -> None:
 
 def prepare_all(settings: Prepare, output: Path) -> None:
     """Write one folder a data set; the output appears when all of them are complete."""
+    begun = time.monotonic()
     with _work_folder(output) as work:
         with replacing_folder(output) as aside:
             for name in settings.datasets:
@@ -77,6 +79,8 @@ def prepare_all(settings: Prepare, output: Path) -> None:
             f"{counts[split]['total']:,} {split}" for split in ("train", "validation", "test")
         )
         _say(name, f"{words} images, checked, in {output / name}")
+    # Not in a card: the same input gives the same bytes, however long it takes.
+    print(f"prepare: done after {duration(time.monotonic() - begun)}", flush=True)
 
 
 @contextmanager
