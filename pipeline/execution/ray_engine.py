@@ -116,8 +116,10 @@ class RayTune:
 
     def start(self, data: Mapping[str, Any]) -> str | None:
         """Connect to Ray; a local one listens on the loopback only. Return its dashboard."""
-        options: dict[str, Any] = {"runtime_env": luggage(QUIET)}
-        if LOCAL:
+        options: dict[str, Any]
+        if not LOCAL:
+            options = {"runtime_env": luggage(self.scratch / "code", QUIET)}
+        else:
             options = {
                 "num_cpus": max(1, ceil(self.slots * self.cpus)),
                 # As many as there are, where trials use any.
