@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 from synthetic import Row, Shape, write_study
 
 from pipeline.errors import UserError
-from pipeline.report import markdown, origin, page, summary, tables
+from pipeline.report import markdown, metrics, origin, page, summary, tables
 from pipeline.report.analysis import analyse
 from pipeline.report.build import build
 from pipeline.report.figures import hierarchy, panels, turn
@@ -114,7 +115,7 @@ def test_all_failed_is_a_page_that_says_so(tmp_path: Path) -> None:
     assert "OSError: &lt;b&gt;boom&lt;/b&gt;" in page
     # The hierarchy needs no run; nothing else may be drawn.
     figures = tmp_path / "reports" / "figures"
-    assert {path.stem for path in figures.iterdir()} == {"hierarchy"}
+    assert {path.stem for path in figures.iterdir()} == {"hierarchy", "effort"}
 
 
 def analysis_of(root: Path, shape: Shape, change: object = None, **settings: object):
@@ -272,3 +273,20 @@ def test_what_cannot_be_reported_is_one_sentence(
         assert "'99'" in caught.value.problems[0]
     assert [path.name for path in old.parent.iterdir()] == ["index.html"]
     assert old.read_text() == "the older report"
+
+
+def test_a_search_that_ended_early_says_why_and_stopped_trials_are_no_failures(
+    tmp_path: Path,
+) -> None:
+    def stop_one(rows: Tables) -> None:
+        rows["trials"][1].update(status="stopped", reason="below the best of earlier trials")
+
+    why = "no improvement in 12 trials"
+    provenance = {**SMALL.provenance, "ended": {"gsa-C4-absolute-d1-stem": why}}
+    data = write_study(tmp_path, replace(SMALL, provenance=provenance), stop_one)
+    analysis = analyse(load_study(SETTINGS, data))
+    told = [line for line in origin.warnings(analysis) if why in line]
+    assert told and told[0].startswith("The search of ")
+    assert list(metrics.metrics(analysis)["study"]["search_ended"]) == [why]
+    assert tables.failures(analysis).empty
+    assert tables.status_counts(analysis)["trials stopped"].sum() == 1

@@ -136,7 +136,7 @@ def probability_of_improvement(
     strata: Sequence[tuple[ArrayLike, ArrayLike]],
     generator: np.random.Generator,
     confidence: float = 0.95,
-    resamples: int = 2000,
+    resamples: int = 1000,
 ) -> Interval:
     """Chance that a run of the first beats a run of the second; a tie counts one half.
 
