@@ -18,18 +18,19 @@ from torch import nn
 
 from gsa_core import build_model
 from pipeline.datasets import load_dataset
+from pipeline.devices import peak_memory, reset_peak_memory
 from pipeline.measuring.measures import Measures, TestSplits, measure
 from pipeline.params import load_params
 from pipeline.search_space import Cell, cells, configuration
-from pipeline.training import _peak_memory, _reset_peak_memory, model_arguments, train
+from pipeline.training import model_arguments, train
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, float, float]:
     """Result, processor seconds and the most MiB held meanwhile."""
-    _reset_peak_memory("cpu")
+    reset_peak_memory("cpu")
     start = time.process_time()
     result = function()
-    return result, time.process_time() - start, _peak_memory("cpu") / 2**20
+    return result, time.process_time() - start, peak_memory("cpu") / 2**20
 
 
 def main() -> None:

@@ -237,6 +237,15 @@ def _damaged(path: Path, why: str) -> UserError:
                      "move it away and run `dvc repro` to make it anew")  # fmt: skip
 
 
+def _joined(texts: pa.StringArray) -> memoryview:
+    """Return all texts one after the other in UTF-8, as they lie in memory."""
+    if not len(texts):
+        return memoryview(b"")
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(data or b"")[ends[0] : ends[-1]]
+
+
 def _content_sha256(table: pa.Table, provenance: bytes) -> str:
     """Hash the names, types, values and provenance of a table.
 
@@ -248,9 +257,10 @@ def _content_sha256(table: pa.Table, provenance: bytes) -> str:
         digest.update(f"\n{field.name} {field.type} {len(column)}\n".encode())
         digest.update(np.packbits(pc.is_valid(column).to_numpy(zero_copy_only=False)).tobytes())
         if pa.types.is_string(field.type):
-            values = [value.encode() for value in pc.fill_null(column, "").to_pylist()]
-            digest.update(np.array([len(value) for value in values], dtype="<i8").tobytes())
-            digest.update(b"".join(values))
+            texts = pc.fill_null(column, "")
+            lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
+            digest.update(lengths.astype("<i8").tobytes())
+            digest.update(_joined(texts))
         else:
             zero = pa.scalar(0).cast(field.type)
             values = pc.fill_null(column, zero).to_numpy(zero_copy_only=False)

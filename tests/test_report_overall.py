@@ -106,6 +106,7 @@ def trials(cells: int = 10) -> pd.DataFrame:
         "trial": np.tile(range(4), cells), "status": "completed",
         "learning_rate": generator.random(4 * cells), "dropout": generator.random(4 * cells),
         "weight_decay": 0.1, "feedforward_ratio": math.nan, "channels": 8, "heads": 2,
+        "attention_dropout": 0.0,
         "label_smoothing": 0.0,
     })  # fmt: skip
     level = np.repeat(generator.random(cells), 4)

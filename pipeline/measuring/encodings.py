@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from gsa_core.positional import AbsoluteEncoding
 from gsa_core.relative import FrameOffsets
-from gsa_core.tiling import Offsets
 
 __all__ = ["encoding_rows"]
 
@@ -44,24 +43,13 @@ def _absolute(encoding: AbsoluteEncoding) -> Float[Tensor, "group height width c
 
 
 def _offsets(encoding: FrameOffsets) -> Float[Tensor, "group height width channels"] | None:
-    """What the encoding adds to the scores of a query of one channel alone, at every offset.
-
-    The first head only. Queries of single channels make a batch, so that scores are values.
-    """
-    heads, channels, group = encoding.heads, encoding.head_dim, encoding.group.order
-    reach = min(REACH, getattr(encoding, "reach", REACH))
-    device = next(encoding.parameters(), torch.empty(0)).device
-    offset = torch.arange(-reach, reach + 1, device=device)[None]
-    single = torch.eye(channels, device=device)  # (b, d)
-    query = single[None, :, None, None, None, None].expand(1, -1, group, heads, 1, 1, -1)
-    scores = encoding(query, Offsets(offset, offset, reach))
-    if scores.rows is not None and scores.cols is not None:
-        maps = scores.rows[..., :, None] + scores.cols[..., None, :]
-    elif scores.pairs is not None:
-        maps = scores.pairs.flatten(-2).unflatten(-1, (2 * reach + 1, -1))
-    else:
+    """What the first head of every frame reads at every offset; without the group offset."""
+    tables = encoding(min(REACH, getattr(encoding, "reach", REACH)))
+    if tables.pairs is not None:
+        return tables.pairs[..., 0, :]
+    if tables.rows is None or tables.cols is None:
         return None
-    return maps[0, :, :, 0, 0, 0].permute(1, 2, 3, 0)  # (t b g n i j k l) -> (g, k, l, b)
+    return tables.rows[:, :, None, 0] + tables.cols[:, None, :, 0]
 
 
 def _rows(layer: str, maps: Tensor) -> list[dict[str, Any]]:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from pipeline.files import replacing_folder, write_bytes
 from pipeline.params import load_params
-from pipeline.report import latex, markdown, metrics, page, summary, svg, tables
+from pipeline.report import latex, markdown, metrics, page, summary, tables
 from pipeline.report.analysis import Analysis, analyse
-from pipeline.report.explain import Explainer
-from pipeline.report.figures import style
-from pipeline.report.gallery import Drawn, draw_all
 from pipeline.report.load import Settings, load_study
+from pipeline.report.pictures import make_pictures
 
 DATA, REPORTS = Path("data"), Path("reports")
-PNG_DOTS_PER_INCH = 200
 
 
 def main() -> None:
@@ -48,38 +42,19 @@ def build(settings: Settings, data: Path, reports: Path) -> Analysis:
 def render(analysis: Analysis) -> dict[str, bytes]:
     """Return every file of the report by its path below `reports/`."""
     files: dict[str, bytes] = {}
-    documents: dict[str, str] = {}
-    explain = Explainer(analysis)
-    drawn = draw_all(analysis)
-    for item in drawn:
-        if item.figure is None:
-            continue
-        documents[item.name], picture = _pictures(item, explain)
-        files[f"figures/{item.name}.svg"] = documents[item.name].encode()
-        files[f"figures/{item.name}.png"] = picture
-        files[f"tables/{item.name}.csv"] = tables.as_csv(item.table).encode()
+    pictures = make_pictures(analysis)
+    for picture in pictures:
+        if picture.document:
+            files[f"figures/{picture.name}.svg"] = picture.document.encode()
+            files[f"figures/{picture.name}.png"] = picture.pixels
+            files[f"tables/{picture.name}.csv"] = picture.numbers.encode()
     for name, table in tables.all_tables(analysis).items():
         files[f"tables/{name}.csv"] = tables.as_csv(table).encode()
     files["tables/results.tex"] = latex.results(analysis).encode()
     files["metrics.json"] = metrics.as_json(analysis).encode()
-    files["report.md"] = markdown.report(analysis, drawn).encode()
-    files["index.html"] = page.page(analysis, drawn, documents).encode()
+    files["report.md"] = markdown.report(analysis, pictures).encode()
+    files["index.html"] = page.page(analysis, pictures).encode()
     return files
-
-
-def _pictures(item: Drawn, explain: Explainer) -> tuple[str, bytes]:
-    assert isinstance(item.figure, Figure)
-    with style.report_style():
-        # Laid out once, then frozen: working it out again for each format takes most of the time.
-        item.figure.draw_without_rendering()
-        item.figure.set_layout_engine("none")
-        vector, pixels = io.StringIO(), io.BytesIO()
-        # No dates and no program names: the same rows give the same bytes.
-        item.figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
-        item.figure.savefig(
-            pixels, format="png", dpi=PNG_DOTS_PER_INCH, metadata={"Software": None}
-        )
-    return svg.clean(vector.getvalue(), item.name, explain), pixels.getvalue()
 
 
 def write(files: dict[str, bytes], reports: Path) -> None:

@@ -15,11 +15,11 @@ class Explainer:
 
     def __init__(self, analysis: Analysis) -> None:
         self._cells = {int(row["id"]): _cell(row, analysis) for _, row in analysis.cells.iterrows()}
-        self._runs = {int(row["run"]): _run(row) for _, row in analysis.runs.iterrows()}
+        self._runs = analysis.runs.set_index("run")  # of thousands, only those drawn are asked for
 
     def __call__(self, cell: int, run: int | None) -> str:
         """Return the line for a cell, or for one of its runs."""
-        return self._cells.get(cell, "") if run is None else self._runs.get(run, "")
+        return self._cells.get(cell, "") if run is None else _run(self._runs.loc[run])
 
 
 def _cell(row: pd.Series, analysis: Analysis) -> str:

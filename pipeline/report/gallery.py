@@ -79,13 +79,8 @@ class Drawn:
     reason: str = ""
 
 
-def draw_all(analysis: Analysis) -> list[Drawn]:
-    """Draw every figure that has rows."""
-    with style.report_style():
-        return [_draw(module, analysis) for module in MODULES]
-
-
-def _draw(module: ModuleType, analysis: Analysis) -> Drawn:
+def draw(module: ModuleType, analysis: Analysis) -> Drawn:
+    """Draw one figure, if it has rows."""
     table = module.table(analysis)
     if table.empty:
         reason = WHY_NOT.get(module.NAME, "no run finished")

@@ -45,6 +45,7 @@ def table(
     sort_by: dict[str, pd.Series] | None = None,
     long: bool = False,
     classes: dict[str, str] | None = None,
+    kind: str = "sortable",
 ) -> str:
     """Return a sortable table; a column `id` becomes the row's cell and is not shown.
 
@@ -60,6 +61,8 @@ def table(
         Keep line breaks, for tables with tracebacks.
     classes
         For a value of a column the class of its element.
+    kind
+        The classes of the table; `stacked` puts a row's entries below each other on a phone.
     """
     shown = [column for column in frame.columns if column != "id"]
     numbers = set(sort_by or {}) | {
@@ -77,9 +80,9 @@ def table(
             for column in shown
         )
         rows.append(f"<tr{mark}>{entries}</tr>")
-    kind = "sortable long" if long else "sortable"
+    kind += " long" if long else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}">'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{text(caption)}">'
         f'<table class="{kind}"><caption>{text(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )

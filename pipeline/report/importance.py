@@ -18,8 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 # What a search may have varied, as the trials have it.
-SEARCHED = ("learning_rate", "weight_decay", "dropout", "feedforward_ratio", "channels", "heads",
-            "label_smoothing")  # fmt: skip
+SEARCHED = ("learning_rate", "weight_decay", "dropout", "attention_dropout", "feedforward_ratio",
+            "channels", "heads", "label_smoothing")  # fmt: skip
 LEAST_TRIALS = 20  # with fewer a forest predicts nothing worth dividing
 MOST_TRIALS = 3000  # of a data set; more are sampled, since the forest's time grows with them
 RESAMPLES, TREES, GRID, BACKGROUND = 10, 64, 12, 64
@@ -53,7 +53,9 @@ def _of_dataset(trials: pd.DataFrame, generator: np.random.Generator) -> list[di
     within = (scores - scores.groupby(trials["cell"]).transform("mean")).to_numpy()
     if len(varied) < 2 or not np.ptp(within):
         return []
-    table = trials[varied].to_numpy(dtype=np.float64)
+    table = trials[varied].astype(float)
+    # Cells without a hyperparameter say nothing of it: there it does not move.
+    table = table.fillna(table.median()).to_numpy()
     whole, predicted = variance_shares(table, within, generator)
     draws = generator.integers(len(within), size=(RESAMPLES, len(within)))
     again = [variance_shares(table[draw], within[draw], generator)[0] for draw in draws]
@@ -68,16 +70,15 @@ def _of_dataset(trials: pd.DataFrame, generator: np.random.Generator) -> list[di
 
 
 def _varies(trials: pd.DataFrame, name: str) -> bool:
-    """Whether a hyperparameter was searched: known, and different between trials of a cell."""
-    known = bool(trials[name].notna().all())
-    return known and bool((trials.groupby("cell")[name].nunique() > 1).any())
+    """Whether a hyperparameter was searched: it differs between trials of a cell."""
+    return bool((trials.groupby("cell")[name].nunique() > 1).any())
 
 
 def _follows(trials: pd.DataFrame, name: str) -> bool:
     """Whether a width was not searched but solved for equal parameters: others decide it."""
     if name != "channels":
         return False
-    alike = trials.groupby(["cell", "feedforward_ratio", "heads"])[name].nunique()
+    alike = trials.groupby(["cell", "feedforward_ratio", "heads"], dropna=False)[name].nunique()
     return bool((alike == 1).all())
 
 

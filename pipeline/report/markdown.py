@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.report import measures, method, origin, published, summary, tables
 from pipeline.report.analysis import Analysis
-from pipeline.report.gallery import Drawn
+from pipeline.report.pictures import Picture
 from pipeline.report.words import plain
 
 # Characters with a meaning in Markdown; a name made of them must stay a name.
@@ -25,7 +25,7 @@ def escape(value: object, limit: int = 2000) -> str:
     return text.replace("://", ":&#8203;//")
 
 
-def report(analysis: Analysis, drawn: list[Drawn]) -> str:
+def report(analysis: Analysis, pictures: list[Picture]) -> str:
     """Return the whole document."""
     parts = [f"# {escape(analysis.settings.study)}: what exact symmetry buys",
              escape(summary.sentence(analysis))]  # fmt: skip
@@ -33,15 +33,11 @@ def report(analysis: Analysis, drawn: list[Drawn]) -> str:
     if warned:
         parts.append("\n".join(f"> **Mind:** {escape(line)}" for line in warned))
     parts.append(f"Commit {escape(origin.commit(analysis))}.")
-    checks = pd.DataFrame(
-        [(c.expected, c.found, c.outcome) for c in analysis.checks],
-        columns=["expected", "found", "outcome"],
-    )
-    parts += ["## Does it hold?", table(checks), "## Results"]
+    parts += ["## Does it hold?", table(tables.checks(analysis)), "## Results"]
     parts.append(table(tables.results(analysis).drop(columns="id")))
-    for item in drawn:
+    for item in pictures:
         parts.append(f"## {escape(item.title)}")
-        if item.figure is None:
+        if not item.document:
             parts.append(f"No figure: {escape(item.reason)}.")
         else:
             parts.append(f"![{escape(item.alt)}](figures/{item.name}.png)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 from pipeline.report import html
@@ -26,8 +27,8 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
     return [
         ("Protocol", f"{budget} a cell, chosen on validation images; the winner of each cell is "
          f"trained again with the seeds {seeds or 'none'}; test images are read once a run. Models "
-         "are trained on upright images and tested upright, turned by quarter turns, and turned "
-         "each by its own random angle."),
+         f"are trained on {_trained_on(analysis)} and tested on images as the data set has them, "
+         "turned by quarter turns, and turned each by its own random angle."),
         ("Invariance error", "Mean distance of the logits of a turned and the upright image, over "
          "the mean distance of the logits of two different images; mean of the three quarter "
          "turns. Quarter turns and mirrors move pixels without interpolation. Errors up to "
@@ -48,6 +49,20 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
+AUGMENTED = {
+    "none": "images as the data set has them",
+    "quarter": "images turned anew at every step by a random multiple of 90 degrees",
+    "turn": "images turned anew at every step by a random angle",
+}
+
+
+def _trained_on(analysis: Analysis) -> str:
+    """What the training images were, as the runs' configurations say."""
+    texts = analysis.runs["configuration"].dropna().drop_duplicates()
+    found = {str(json.loads(text).get("augment", "none")) for text in texts} or {"none"}
+    return listed([AUGMENTED.get(name, plain(name, 20)) for name in sorted(found)])
+
+
 def _over_images(analysis: Analysis) -> str:
     """How far an accuracy of 95 % would move with other test images, as the binomial has it."""
     images = analysis.runs["test_images"].dropna().astype(int)
@@ -66,4 +81,4 @@ def as_html(analysis: Analysis) -> str:
         f"<dt>{html.text(heading)}</dt><dd>{html.text(paragraph)}</dd>"
         for heading, paragraph in entries(analysis)
     )
-    return f'<h2 id="method">How to read this</h2><dl class="method">{items}</dl>'
+    return f'<dl class="method">{items}</dl>'

@@ -1,9 +1,13 @@
 "use strict";
-// Two things only: tables that sort, and filters that hide the marks and rows of cells.
-// Everything else on the page works without this script.
+// Tables that sort, filters that hide cells, and the exact row behind every mark of a figure.
+// Without this script the page is whole: tables in their order, a title on every mark.
 
-function sortTable(table, column, button) {
-  const head = button.closest("th");
+const study = JSON.parse(document.getElementById("study").textContent);
+const element = (name, text) => Object.assign(document.createElement(name), { textContent: text });
+
+// Tables --------------------------------------------------------------------------------------
+
+function sortTable(table, column, head) {
   const descending = head.getAttribute("aria-sort") === "ascending";
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", descending ? "descending" : "ascending");
@@ -21,27 +25,183 @@ function sortTable(table, column, button) {
 
 for (const table of document.querySelectorAll("table.sortable")) {
   Array.from(table.tHead.rows[0].cells).forEach((head, column) => {
-    const button = document.createElement("button");
+    const button = element("button", head.textContent);
     button.type = "button";
-    button.textContent = head.textContent;
+    button.addEventListener("click", () => sortTable(table, column, head));
     head.replaceChildren(button);
-    button.addEventListener("click", () => sortTable(table, column, button));
   });
 }
 
+// Filters -------------------------------------------------------------------------------------
+
+const ofCells = Array.from(document.querySelectorAll("[data-cell], [data-cells]"));
+const cellsOf = (mark) => (mark.dataset.cells ?? mark.dataset.cell).split(" ").map(Number);
+
 const filters = document.querySelector(".filters");
 if (filters) {
-  const cells = JSON.parse(document.getElementById("cells").textContent);
-  const marked = Array.from(document.querySelectorAll("[data-cell]"));
   const boxes = Array.from(filters.querySelectorAll("input"));
+  const everything = filters.querySelector("button");
   const apply = () => {
     const hidden = boxes.filter((box) => !box.checked).map((box) => [box.name, Number(box.value)]);
-    const off = cells.map((cell) => hidden.some(([axis, value]) => cell[axis] === value));
-    for (const element of marked) element.classList.toggle("off", off[Number(element.dataset.cell)]);
+    const off = study.axes.map((cell) => hidden.some(([axis, value]) => cell[axis] === value));
+    // What averages over cells goes when the last of them does.
+    for (const mark of ofCells) mark.classList.toggle("off", cellsOf(mark).every((cell) => off[cell]));
     const left = off.filter((isOff) => !isOff).length;
-    filters.querySelector("output").textContent = `${left} of ${cells.length} cells shown`;
+    filters.querySelector("output").textContent = `${left} of ${off.length} cells shown`;
+    everything.disabled = hidden.length === 0;
+    forget();
   };
   filters.addEventListener("change", apply);
+  everything.addEventListener("click", () => {
+    for (const box of boxes) box.checked = true;
+    apply();
+  });
   filters.hidden = false;
-  apply();
+  queueMicrotask(apply);
 }
+
+// The exact row behind a mark -----------------------------------------------------------------
+
+const card = document.getElementById("row");
+const words = new Map(); // what each mark's title said: the card says it now
+for (const title of document.querySelectorAll(".drawing [data-cell] > title")) {
+  words.set(title.parentNode, title.textContent);
+  title.remove();
+}
+let pinned = null;
+
+function facts({ columns }, values) {
+  // A mean, the ends of its interval and its n are one line; what is not known is none.
+  const at = new Map(columns.map((column, place) => [column, values[place] ?? null]));
+  return columns.flatMap((column) => {
+    const value = at.get(column);
+    if (value === null || /_(low|high|n)$/.test(column)) return [];
+    const [low, high, n] = ["low", "high", "n"].map((end) => at.get(`${column}_${end}`) ?? null);
+    const interval = low === null ? "" : ` [${low}, ${high}]`;
+    const text = n === null ? String(value) : `${value}${interval}, n = ${n}`;
+    return [element("dt", column), element("dd", text)];
+  });
+}
+
+function show(mark) {
+  const drawing = mark.closest(".drawing");
+  const same = new Set(cellsOf(mark));
+  forget(drawing);
+  drawing.classList.add("chosen");
+  for (const other of drawing.querySelectorAll("[data-cell], [data-cells]")) {
+    other.classList.toggle("same", cellsOf(other).some((cell) => same.has(cell)));
+  }
+  const { cell, run } = mark.dataset;
+  if (run !== undefined) showRun(run, words.get(mark));
+  else if (cell !== undefined) showCell(cell, words.get(mark), drawing.dataset.figure);
+  else {
+    const label = study.cells.columns.indexOf("label");
+    const names = Array.from(same, (one) => study.cells.rows[one][label]);
+    fill(`Mean over ${names.join(", ")}`, [], drawing.dataset.figure);
+  }
+}
+
+function showRun(run, title) {
+  const { columns, rows } = study.runs;
+  const row = rows[run];
+  fill(title ?? row[columns.indexOf("row")], facts(study.runs, row), row[columns.indexOf("row")]);
+}
+
+function showCell(cell, title, figure) {
+  fill(title, facts(study.cells, study.cells.rows[cell]), figure);
+  const { columns, rows } = study.runs;
+  const [dataset, name] = ["dataset", "cell"].map(
+    (column) => study.cells.rows[cell][study.cells.columns.indexOf(column)]);
+  for (const [run, row] of Object.entries(rows)) {
+    const is = (column) => row[columns.indexOf(column)];
+    if (is("dataset") !== dataset || is("cell") !== name) continue;
+    const button = element("button", `seed ${is("seed")}`);
+    button.type = "button";
+    button.addEventListener("click", () => {
+      showRun(run);
+      card.focus(); // the button has gone
+    });
+    card.querySelector(".runs").append(button);
+  }
+}
+
+function fill(title, lines, origin) {
+  card.querySelector("p").textContent = title;
+  card.querySelector("dl").replaceChildren(...lines);
+  card.querySelector(".runs").replaceChildren();
+  card.querySelector("code").textContent = `python -m pipeline provenance ${origin}`;
+  card.hidden = false;
+}
+
+function forget(except) {
+  pinned = null;
+  card.hidden = true;
+  for (const drawing of document.querySelectorAll(".drawing.chosen")) {
+    if (drawing !== except) drawing.classList.remove("chosen");
+  }
+}
+
+function near(x, y) {
+  // A line is thinner than a hand is steady: look around the pointer too.
+  for (const reach of [0, 4, 8]) {
+    for (const [dx, dy] of [[0, 0], [reach, 0], [-reach, 0], [0, reach], [0, -reach]]) {
+      const mark = document.elementFromPoint(x + dx, y + dy)?.closest(".drawing [data-cell], .drawing [data-cells]");
+      if (mark) return mark;
+    }
+  }
+  return null;
+}
+
+function inOrder(drawing) {
+  // From left to right; a cell drawn as mark and bar is one stop.
+  const stops = new Map();
+  for (const mark of drawing.querySelectorAll("[data-cell]:not(.off)")) {
+    stops.set(`${mark.closest("[id*=axes_]")?.id} ${mark.dataset.cell} ${mark.dataset.run}`, mark);
+  }
+  const place = (mark) => mark.getBoundingClientRect();
+  return Array.from(stops.values()).sort(
+    (a, b) => place(a).left - place(b).left || place(a).top - place(b).top);
+}
+
+for (const drawing of document.querySelectorAll(".drawing")) {
+  if (!drawing.querySelector("[data-cell], [data-cells]")) continue;
+  let at = null;
+  drawing.addEventListener("pointermove", (event) => {
+    if (pinned || event.pointerType === "touch") return;
+    const mark = near(event.clientX, event.clientY);
+    if (mark === at && card.hidden === !mark) return;
+    at = mark;
+    if (!mark) return forget();
+    card.classList.toggle("left", event.clientX > innerWidth / 2); // never over the mark
+    show(mark);
+  });
+  drawing.addEventListener("pointerleave", () => pinned || forget());
+  drawing.addEventListener("click", (event) => {
+    const mark = near(event.clientX, event.clientY);
+    if (!mark || mark === pinned) return forget();
+    show(mark);
+    pinned = at = mark;
+  });
+  drawing.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && pinned) card.focus();
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+    const stops = inOrder(drawing);
+    if (!stops.length) return;
+    event.preventDefault(); // instead of scrolling: the mark is brought into view
+    const from = stops.indexOf(at);
+    at = stops[from < 0 ? (step > 0 ? 0 : stops.length - 1) : (from + step + stops.length) % stops.length];
+    show(at);
+    pinned = at;
+    at.scrollIntoView({ block: "nearest", inline: "center" });
+    card.classList.toggle("left", at.getBoundingClientRect().left > innerWidth / 2);
+  });
+}
+
+function leave() {
+  const drawing = pinned?.closest(".drawing");
+  if (card.contains(document.activeElement)) drawing?.focus();
+  forget();
+}
+document.addEventListener("keydown", (event) => event.key === "Escape" && leave());
+card.querySelector(".close").addEventListener("click", leave);

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from importlib import resources
+from urllib.parse import quote
 
-import pandas as pd
-
-from pipeline.report import html, measures, method, origin, published, summary, svg, tables
+from pipeline.report import html, origin, sections, summary, svg
 from pipeline.report.analysis import Analysis
-from pipeline.report.checks import FAILS, HOLDS, NO_DATA, UNTOLD
+from pipeline.report.exact_rows import page_data
 from pipeline.report.figures import style
-from pipeline.report.gallery import Drawn
-from pipeline.report.names import AXES
-from pipeline.report.words import plain
+from pipeline.report.names import AXES, FIGURE_ROWS
+from pipeline.report.pictures import Picture
 
 # Inks and dark colours of the figures, lightened for a dark page.
 DARK = {
@@ -20,11 +19,10 @@ DARK = {
     style.ZONE: "#1c232b", "#3d3d3d": "#c3cad2", "#0072b2": "#4ea8e0", "#882255": "#d9729f",
     "#7b5ea7": "#a98bd4",
 }  # fmt: skip
-OUTCOMES = {HOLDS: "holds", FAILS: "fails", UNTOLD: "unsure", NO_DATA: "none"}
-FILTER_NAMES = {"positional": "encoding"}
+FILTER_NAMES = {"positional": "encoding", "dataset": "data set"}
 
 
-def page(analysis: Analysis, drawn: list[Drawn], documents: dict[str, str]) -> str:
+def page(analysis: Analysis, pictures: list[Picture]) -> str:
     """Return the whole page."""
     sheet = _asset("page.css") + _dark_rules()
     script = _asset("page.js")
@@ -32,12 +30,13 @@ def page(analysis: Analysis, drawn: list[Drawn], documents: dict[str, str]) -> s
         f"default-src 'none'; style-src {html.source_hash(sheet)}; "
         f"script-src {html.source_hash(script)}; img-src data:; base-uri 'none'; form-action 'none'"
     )
-    name = html.text(analysis.settings.study)
-    body = "\n".join([
-        _head(analysis), _checks(analysis), _contents(drawn), _filters(analysis),
-        _results(analysis), _failures(analysis), _figures(drawn, documents), _verdicts(analysis),
-        _published(), method.as_html(analysis), _provenance(analysis),
-    ])  # fmt: skip
+    data = page_data(analysis, (picture.document for picture in pictures))
+    parts = [*sections.before(analysis), ("figures", "Figures", _figures(analysis, pictures)),
+             *sections.after(analysis)]  # fmt: skip
+    body = "\n".join(
+        f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>\n{content}</section>'
+        for name, title, content in parts
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -46,18 +45,35 @@ def page(analysis: Analysis, drawn: list[Drawn], documents: dict[str, str]) -> s
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
-<title>{name}: report</title>
+<title>{html.text(analysis.settings.study)}: report</title>
 <link rel="icon" href="data:,">
 <style>{sheet}</style>
 </head>
 <body>
-<a class="skip" href="#results">Skip to the results</a>
+<a class="skip" href="#content">Skip to the results</a>
+{_head(analysis)}
+{_contents(parts, pictures)}
+<main id="content" tabindex="-1">
+{_filters(analysis)}
 {body}
-<script type="application/json" id="cells">{html.data_block(_cell_axes(analysis))}</script>
+</main>
+{_CARD}
+<footer class="small">Drawn from Parquet rows by <code>python -m pipeline.report</code>. Links to
+rows and code work where this page lies in its project.</footer>
+<script type="application/json" id="study">{html.data_block(data)}</script>
 <script>{script}</script>
 </body>
 </html>
 """
+
+
+_CARD = """<aside id="row" aria-label="The exact row behind a mark" tabindex="-1" hidden>
+<button type="button" class="close" aria-label="Close">×</button>
+<p aria-live="polite"></p>
+<div class="runs"></div>
+<dl tabindex="0" aria-label="Columns of the row"></dl>
+<p class="small"><code></code></p>
+</aside>"""
 
 
 def _asset(name: str) -> str:
@@ -79,37 +95,31 @@ def _head(analysis: Analysis) -> str:
         for number in summary.key_numbers(analysis)
     )
     warned = "".join(f"<li>{html.text(line)}</li>" for line in origin.warnings(analysis))
-    warning = f'<section class="warnings"><strong>Mind</strong><ul>{warned}</ul></section>'
+    warning = f'<div class="warnings" role="note"><strong>Mind</strong><ul>{warned}</ul></div>'
     return f"""<header>
 <h1>{html.text(analysis.settings.study)}: what exact symmetry buys</h1>
 <p class="lead">{html.text(summary.sentence(analysis))}</p>
 <p class="small">Commit {html.text(origin.commit(analysis))} · beside this page: <a
  href="report.md">report.md</a>, <a href="metrics.json">metrics.json</a>, <a
- href="tables/cells.csv">tables/</a>, <a href="tables/results.tex">results.tex</a></p>
+ href="tables/cells.csv">cells.csv</a>, <a href="tables/results.tex">results.tex</a></p>
 {warning if warned else ""}
 <dl class="numbers">{numbers}</dl>
-</header>
-<main id="results">"""
+</header>"""
 
 
-def _checks(analysis: Analysis) -> str:
-    frame = pd.DataFrame(
-        [(c.expected, c.found, c.outcome) for c in analysis.checks],
-        columns=["expected", "found", "outcome"],
-    )
-    caption = "What theory promises, what was measured, and whether it holds."
-    return "<h2>Does it hold?</h2>" + html.table(frame, caption, classes=OUTCOMES)
-
-
-def _contents(drawn: list[Drawn]) -> str:
-    items = "".join(
+def _contents(parts: list[tuple[str, str, str]], pictures: list[Picture]) -> str:
+    drawn = "".join(
         f'<li><a href="#{item.name}">{html.text(item.title)}</a></li>'
-        for item in drawn
-        if item.figure is not None
+        for item in pictures
+        if item.document
     )
-    if not items:
-        return ""
-    return f'<nav aria-label="Figures"><h2>Figures</h2><ul>{items}</ul></nav>'
+    inner = {"figures": f"<ul>{drawn}</ul>" if drawn else ""}
+    items = "".join(
+        f'<li{" class=many" if inner.get(name) else ""}><a href="#{name}">{title}</a>'
+        f"{inner.get(name, '')}</li>"
+        for name, title, _ in parts
+    )
+    return f'<nav aria-label="Contents"><ul>{items}</ul></nav>'
 
 
 def _filters(analysis: Analysis) -> str:
@@ -130,104 +140,44 @@ def _filters(analysis: Analysis) -> str:
         return ""
     return (
         '<details class="filters" hidden><summary>Filter figures and tables'
-        f'<output aria-live="polite"></output></summary>{"".join(fields)}'
-        '<p class="small">Figures that average over cells stay whole.</p></details>'
+        '<output aria-live="polite"></output></summary>'
+        f'{"".join(fields)}<p class="small">What averages over cells goes when the last of them '
+        'does; captions and intervals stay those of the whole study. <button type="button">Show '
+        "all</button></p></details>"
     )
 
 
-def _cell_axes(analysis: Analysis) -> list[dict[str, int]]:
-    codes = {axis: pd.factorize(analysis.cells[axis])[0] for axis in AXES}
-    return [{axis: int(codes[axis][row]) for axis in AXES} for row in range(len(analysis.cells))]
-
-
-def _results(analysis: Analysis) -> str:
-    if analysis.drawn.empty:
-        return '<h2 id="table">Results</h2><p class="nothing">No run finished.</p>'
-    frame = tables.results(analysis)
-    cells = analysis.cells
-    by = {
-        "upright": cells[measures.UPRIGHT.column],
-        "quarter-turned": cells[measures.QUARTER.column],
-        "any angle": cells[measures.ANY_ANGLE.column],
-        "invariance error": cells[measures.ERROR.column],
-        "mirror error": cells[measures.ERROR_MIRROR.column],
-        "parameters": cells[measures.PARAMS.column],
-        "FLOPs": cells[measures.FLOPS.column],
-        "seconds": cells[measures.SECONDS.column],
-    }
-    percent = f"{100 * analysis.settings.confidence:g} %"
-    caption = (
-        f"Every cell: mean test accuracy over seeds with its {percent} interval; errors are "
-        "geometric means, seconds medians."
-    )
-    return '<h2 id="table">Results</h2>' + html.table(frame, caption, sort_by=by)
-
-
-def _figures(drawn: list[Drawn], documents: dict[str, str]) -> str:
-    shown = "".join(_figure(i, documents[i.name]) for i in drawn if i.name in documents)
+def _figures(analysis: Analysis, pictures: list[Picture]) -> str:
+    shown = "".join(_figure(item, analysis) for item in pictures if item.document)
     missing = "".join(
         f"<li>{html.text(item.title)}: {html.text(item.reason)}.</li>"
-        for item in drawn
-        if item.name not in documents
+        for item in pictures
+        if not item.document
     )
-    return shown + (f"<h2>Not drawn</h2><ul>{missing}</ul>" if missing else "")
+    hint = (
+        '<p class="small hint">Point at a mark, or focus a figure and press the arrow keys, for '
+        "the exact row behind it; a click keeps it, Enter goes to it, Escape comes back.</p>"
+    )
+    return (hint if shown else "") + shown + (
+        f'<h3 id="not-drawn">Not drawn</h3><ul>{missing}</ul>' if missing else ""
+    )  # fmt: skip
 
 
-def _figure(item: Drawn, document: str) -> str:
-    heading = f'<h2 id="{item.name}">{html.text(item.title)}</h2>'
-    links = " · ".join(
-        f'<a href="{path}">{word}</a>'
-        for word, path in (
-            ("SVG", f"figures/{item.name}.svg"),
-            ("PNG", f"figures/{item.name}.png"),
-            ("data (CSV)", f"tables/{item.name}.csv"),
-        )
-    )
+def _figure(item: Picture, analysis: Analysis) -> str:
+    rows = [
+        (path, f"../data/{quote(path)}")
+        for path in sorted({source.path for source in analysis.study.sources})
+        if any(fnmatch(path, pattern) for pattern in FIGURE_ROWS.get(item.name, ()))
+    ]
+    files = [
+        ("SVG", f"figures/{item.name}.svg"), ("PNG", f"figures/{item.name}.png"),
+        ("numbers (CSV)", f"tables/{item.name}.csv"), *rows, (item.code, f"../{item.code}"),
+    ]  # fmt: skip
+    links = " · ".join(f'<a href="{path}">{html.text(word)}</a>' for word, path in files)
     return (
-        f'{heading}<figure><div class="drawing" tabindex="0" role="region" '
-        f'aria-label="{html.text(item.title)}">{svg.inline(document, item.alt)}</div>'
+        f'<article aria-labelledby="{item.name}"><h3 id="{item.name}">{html.text(item.title)}</h3>'
+        f'<figure><div class="drawing" tabindex="0" role="group" data-figure="{item.name}" '
+        f'aria-label="{html.text(item.title)}">{svg.inline(item.document, item.alt)}</div>'
         f"<figcaption><p>{html.text(item.caption)}</p>"
-        f'<p class="small">{links} · drawn by <code>pipeline/report/figures/{item.name}.py</code>'
-        "</p></figcaption></figure>"
+        f'<p class="small">{links}</p></figcaption></figure></article>\n'
     )
-
-
-def _verdicts(analysis: Analysis) -> str:
-    rows = analysis.comparisons
-    heading = "<h2>Verdicts</h2>"
-    if rows.empty:
-        baseline = " ".join(plain(value, 20) for value in analysis.settings.baseline.values())
-        return (
-            f'{heading}<p class="nothing">No comparison: no cell shares data set, depth and '
-            f"tokens with the baseline {html.text(baseline)}.</p>"
-        )
-    frame = pd.DataFrame({
-        "id": rows["id"], "cell": rows["label"], "test images": rows["measure"].map(measures.SHORT),
-        "against": rows["baseline_label"], "verdict": rows["verdict"],
-    })  # fmt: skip
-    caption = (
-        "Every cell against its baseline on the same seeds: mean paired difference with half of "
-        "its interval, exact sign-flip test, corrected by Holm's method within each kind of images."
-    )
-    return heading + html.table(frame, caption)
-
-
-def _failures(analysis: Analysis) -> str:
-    frame = tables.failures(analysis)
-    heading = '<h2 id="failures">Failures</h2>'
-    if frame.empty:
-        done = int(analysis.cells["trials"].sum()), int(analysis.cells["runs"].sum())
-        return f"{heading}<p>None: all {done[0]} trials and {done[1]} runs completed.</p>"
-    caption = "What did not complete, counted by cell, stage and reason; none of it is in a mean."
-    return heading + html.table(frame, caption, long=True)
-
-
-def _published() -> str:
-    table = html.table(published.table(), published.CAPTION, long=True)
-    return f'<h2 id="published">Published numbers</h2>{table}'
-
-
-def _provenance(analysis: Analysis) -> str:
-    caption = "Written by the earlier stages into the Parquet files this page was made from."
-    table = html.table(origin.table(analysis), caption, long=True)
-    return f'<h2 id="provenance">Provenance</h2>{table}</main>'

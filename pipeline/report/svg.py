@@ -13,6 +13,7 @@ ElementTree.register_namespace("", SVG[1:-1])
 ElementTree.register_namespace("xlink", XLINK[1:-1])
 
 _TAGGED = re.compile(r"cell-(\d+)(?:-run-(\d+))?")
+_AVERAGED = re.compile(r"cells-(\d+(?:-\d+)*)")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{4,}(?:e-?\d+)?")
 _LOCAL_URL = re.compile(r"url\(#([^)]+)\)")
 
@@ -22,7 +23,8 @@ def clean(source: str, name: str, explain: Callable[[int, int | None], str]) -> 
 
     A content security policy that forbids inline styles leaves it as it is; ids begin with the
     figure's `name`, so that several figures share a page; what was tagged with a cell carries
-    `data-cell` (and `data-run`) and a title from `explain(cell, run)`.
+    `data-cell` (and `data-run`) and a title from `explain(cell, run)`; a mean over several cells
+    carries `data-cells`.
     """
     root = ElementTree.fromstring(source)
     for parent in list(root.iter()):
@@ -35,7 +37,7 @@ def clean(source: str, name: str, explain: Callable[[int, int | None], str]) -> 
     for element in root.iter():
         _style_to_attributes(element)
         _own_names(element, name)
-        _tagged(element, name, explain)
+        _tagged(element, explain)
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag == f"{SVG}defs" and not len(child):
@@ -63,7 +65,7 @@ def _shorter(match: re.Match[str]) -> str:
 
 def _own_names(element: Element, name: str) -> None:
     for key, value in list(element.attrib.items()):
-        if key == "id" and not _TAGGED.fullmatch(value):
+        if key == "id" and not (_TAGGED.fullmatch(value) or _AVERAGED.fullmatch(value)):
             element.set(key, f"{name}-{value}")
         elif key in ("href", f"{XLINK}href") and value.startswith("#"):
             element.set(key, f"#{name}-{value[1:]}")
@@ -71,7 +73,11 @@ def _own_names(element: Element, name: str) -> None:
             element.set(key, _LOCAL_URL.sub(rf"url(#{name}-\1)", value))
 
 
-def _tagged(element: Element, name: str, explain: Callable[[int, int | None], str]) -> None:
+def _tagged(element: Element, explain: Callable[[int, int | None], str]) -> None:
+    averaged = _AVERAGED.fullmatch(element.get("id", ""))
+    if averaged:
+        del element.attrib["id"]
+        element.set("data-cells", averaged[1].replace("-", " "))
     match = _TAGGED.fullmatch(element.get("id", ""))
     if not match:
         return

@@ -52,6 +52,12 @@ def results(analysis: Analysis) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def checks(analysis: Analysis) -> pd.DataFrame:
+    """Return what was expected, what was found, and whether it holds."""
+    rows = [(check.expected, check.found, check.outcome) for check in analysis.checks]
+    return pd.DataFrame(rows, columns=["expected", "found", "outcome"])
+
+
 def failures(analysis: Analysis) -> pd.DataFrame:
     """Return counts of what went wrong, by cell, stage, status and reason.
 
@@ -86,8 +92,5 @@ def all_tables(analysis: Analysis) -> dict[str, pd.DataFrame]:
         "comparisons": analysis.comparisons,
         "failures": failures(analysis),
         "status": status_counts(analysis),
-        "checks": pd.DataFrame(
-            [(c.expected, c.found, c.outcome) for c in analysis.checks],
-            columns=["expected", "found", "outcome"],
-        ),
+        "checks": checks(analysis),
     }

@@ -13,20 +13,12 @@ import pandas as pd
 from pipeline import records
 from pipeline.errors import UserError
 from pipeline.parameters.value_kinds import nearest
+from pipeline.report.names import FIGURE_ROWS
 
 __all__ = ["main", "trace"]
 
 DATA = Path("data")
-# The tables every figure is drawn from, as patterns below data/.
 RUNS, TRIALS = "confirm/*/runs.parquet", "sweep/*/trials.parquet"
-FIGURES: dict[str, tuple[str, ...]] = {
-    "tradeoff": (RUNS,), "heatmap": (RUNS,), "differences": (RUNS,), "effects": (RUNS,),
-    "turn": ("confirm/*/angles.parquet",), "polar": ("confirm/*/angles.parquet",),
-    "hierarchy": ("confirm/hierarchy.parquet",), "layers": ("confirm/*/layers.parquet",),
-    "depth": (RUNS,), "cost": (RUNS,), "curves": ("confirm/*/epochs.parquet",),
-    "confusion": ("confirm/*/confusion.parquet",), "features": ("confirm/*/features.parquet",),
-    "search": (TRIALS,), "winner": (RUNS, TRIALS),
-}  # fmt: skip
 ROW = re.compile(r"(?:(?P<dataset>[^/]+)/)?(?P<cell>[^/]+)-(?P<kind>seed|trial)(?P<number>\d+)")
 HOW = "a figure (tradeoff), a run (CELL-seed101) or a trial (CELL-trial0)"
 
@@ -47,13 +39,13 @@ def trace(what: str) -> Iterator[str]:
         For a name that is no figure and no row.
     """
     name = re.sub(r"\.(svg|png|csv|safetensors|json)$", "", Path(what).name)
-    if name in FIGURES:
+    if name in FIGURE_ROWS:
         yield from _figure(name)
         return
     dataset = Path(what).parent.name if what.count("/") == 1 else ""
     match = ROW.fullmatch(f"{dataset}/{name}" if dataset else name)
     if match is None:
-        meant = nearest(name, list(FIGURES))
+        meant = nearest(name, list(FIGURE_ROWS))
         guess = f"; did you mean {meant!r}?" if meant else ""
         raise UserError(f"{what!r} is neither a figure nor a row{guess}: give {HOW}")
     yield from _row(match["dataset"], match["cell"], match["kind"], int(match["number"]))
@@ -62,7 +54,7 @@ def trace(what: str) -> Iterator[str]:
 def _figure(name: str) -> Iterator[str]:
     yield f"reports/figures/{name}.svg, drawn by pipeline/report/figures/{name}.py"
     yield f"its numbers: reports/tables/{name}.csv; its rows:"
-    files = [path for pattern in FIGURES[name] for path in sorted(DATA.glob(pattern))]
+    files = [path for pattern in FIGURE_ROWS[name] for path in sorted(DATA.glob(pattern))]
     if not files:
         raise UserError(f"{DATA} holds no rows of {name}: run `dvc repro`, or `dvc pull`")
     for path in files:

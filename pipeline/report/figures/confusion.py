@@ -97,5 +97,7 @@ def _hardest(rows: pd.DataFrame) -> str:
     parts = []
     for (dataset, group), mine in accuracy.groupby(level=[0, 1], sort=False):
         label = mine.idxmin()[2]
-        parts.append(f"{plain(dataset, 20)} {plain(group, 12)} {label} ({percent(mine.min(), 0)})")
-    return f"Least accurate class, upright: {listed(parts, 9)}."
+        parts.append(
+            f"{label} with {plain(group, 12)} on {plain(dataset, 20)} ({percent(mine.min(), 0)})"
+        )
+    return f"The class that is right least often, upright: {listed(parts, 9)}."

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import fit_percent, whole_axis
+from pipeline.report.many import mean_intervals
 from pipeline.report.names import SETTING, encoding_order, group_order
-from pipeline.report.statistics import mean_interval
 from pipeline.report.words import counted, listed, percent, plain
 
 NAME = "curves"
@@ -27,19 +27,14 @@ def table(analysis: Analysis) -> pd.DataFrame:
     """Return mean and interval over seeds of the validation accuracy at every epoch."""
     curves = analysis.curves
     curves = curves[(curves["stage"] == "confirm") & np.isfinite(_number(curves))]
-    rows = []
-    for values, part in curves.groupby([*KEYS, "epoch"], sort=False):
-        interval = mean_interval(
-            part["validation_accuracy"], analysis.settings.confidence, bounds=(0.0, 1.0)
-        )
-        rows.append({
-            **dict(zip([*KEYS, "epoch"], values, strict=True)),
-            "validation_accuracy": interval.centre, "low": interval.low, "high": interval.high,
-            "seeds": interval.n,
-        })  # fmt: skip
-    if not rows:
+    if curves.empty:
         return pd.DataFrame()
-    return pd.DataFrame(rows).sort_values(["id", "epoch"], kind="stable")
+    found = mean_intervals(
+        curves, ["id", "epoch"], "validation_accuracy", analysis.settings.confidence, (0.0, 1.0)
+    )
+    rows = analysis.cells[KEYS].merge(found.rename(columns={"n": "seeds"}), on="id")
+    columns = [*KEYS, "epoch", "validation_accuracy", "low", "high", "seeds"]
+    return rows[columns].sort_values(["id", "epoch"], kind="stable")
 
 
 def _number(curves: pd.DataFrame) -> np.ndarray:

@@ -19,6 +19,7 @@ ALT = (
     "One row a cell: its accuracy minus that of the baseline on the same seeds, with an interval "
     "and the single seeds, for upright, quarter-turned and freely turned test images."
 )
+MOST_SEEDS = 20  # dots a cell; the interval holds all of them
 TITLES = ("upright", "quarter-turned", "any angle")
 
 
@@ -37,7 +38,7 @@ def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.axvline(0, color=style.MUTED, linewidth=0.8)
         for _, row in compared[compared["measure"] == measure.column].iterrows():
             y, colour = places[row["id"]], analysis.look.colours[row["group"]]
-            dots = paired(analysis.runs, row["id"], row["baseline_id"], measure.column)
+            dots = paired(analysis.runs, row["id"], row["baseline_id"], measure.column)[:MOST_SEEDS]
             (seeds,) = axis.plot(dots, [y + 0.28] * len(dots), ".", color=colour, markersize=3.5,
                                  alpha=0.6, markeredgewidth=0)  # fmt: skip
             style.tag(seeds, row["id"])
@@ -72,7 +73,8 @@ def _points(value: float, _: object) -> str:
 def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:
     name = " ".join(plain(value, 20) for value in analysis.settings.baseline.values())
     level = f"{100 * analysis.settings.confidence:g} %"
-    notes = [f"Baseline: {name} of the same depth. Small dots: single seeds."]
+    some = f", the first {MOST_SEEDS}" if compared["pairs"].max() > MOST_SEEDS else ""
+    notes = [f"Baseline: {name} of the same depth. Small dots: single seeds{some}."]
     if compared["pairs"].max() > 1:
         notes.append(f"Bars: {level} Student t intervals of the mean paired difference, "
                      "not corrected.")  # fmt: skip

@@ -24,6 +24,7 @@ ALT = (
 )
 STAGES = (("search", "trials"), ("confirm", "runs"))
 LOST = ("failed", "diverged", "timeout")
+ENDED = ("completed", "stopped", *LOST)
 UNITS = ((7200.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 
 
@@ -33,7 +34,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
     for stage, name in STAGES:
         rows: pd.DataFrame = getattr(analysis, name)
         result[f"{stage}_seconds"] = rows.groupby("id")["seconds"].sum()
-        for status in ("completed", *LOST):
+        for status in ENDED:
             result[f"{stage}_{status}"] = rows[rows["status"] == status].groupby("id").size()
     return result.fillna(0).reset_index()
 
@@ -54,7 +55,9 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         (counts, {"facecolor": style.PAPER, "edgecolor": style.INK, "hatch": hatches[status]})
         for status, counts in zip(LOST, lost, strict=True)
     ]
-    _stack(count, rows, [*done, *bad])
+    stopped = rows["search_stopped"] + rows["confirm_stopped"]
+    early = {"facecolor": style.GRID, "edgecolor": style.INK}
+    _stack(count, rows, [*done, (stopped, early), *bad])
     count.set_xlabel("Trials and runs")
     whole_axis(count.xaxis)
     handles = [Patch(color=looks[stage], label=f"{stage} ({name})") for stage, name in STAGES]
@@ -62,6 +65,8 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         Patch(facecolor=style.PAPER, edgecolor=style.INK, hatch=hatches[status], label=status)
         for status, counts in zip(LOST, lost, strict=True) if counts.any()
     ]  # fmt: skip
+    if stopped.any():
+        handles.append(Patch(**early, label="stopped early"))
     sections = [("Stage", handles), ("Not completed", kinds)]
     style.legend(figure, *[(title, entries) for title, entries in sections if entries])
     style.note(figure, [
@@ -93,7 +98,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     counts = {
         status: int(sum(rows[f"{stage}_{status}"].sum() for stage, _ in STAGES)) for status in LOST
     }
-    every = int(sum(rows[f"{s}_{k}"].sum() for s, _ in STAGES for k in ("completed", *LOST)))
+    every = int(sum(rows[f"{s}_{k}"].sum() for s, _ in STAGES for k in ENDED))
     lost = [f"{number} {status}" for status, number in counts.items() if number]
     return (
         f"{duration(total)} of training, {percent(seconds['search'] / total, 0)} of it for the "

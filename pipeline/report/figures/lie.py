@@ -75,15 +75,12 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
         low, high = known.loc[known[column].idxmin()], known.loc[known[column].idxmax()]
         floor = known[f"{column}_floor"].median()
         below = known[known[column] < known[f"{column}_floor"]]["label"].map(plain).tolist()
+        which = listed(below) if len(below) < len(known) else "all"
         over_images = percent(_over_images(known, column), 0)
         sentences.append(
             f"{title.capitalize()}: {small(low[column])} ({plain(low['label'], 30)}) to "
             f"{small(high[column])} ({plain(high['label'], 30)}), floor {small(floor)}"
-            + (
-                f", below it: {listed(below) if len(below) < len(known) else 'all'}"
-                if below
-                else ""
-            )
+            + (f", below it: {which}" if below else "")
             + f"; over images each has a standard error of about {over_images}."
         )
     return " ".join(sentences)

@@ -70,11 +70,14 @@ def _circle(axis: Any, rows: pd.DataFrame, look: style.Look) -> None:
     for group, line in rows.groupby("group", sort=False):
         angle, value, _, _ = turn.closed(line, "accuracy")
         colour = look.colours[group]
-        axis.plot(np.radians(angle), value, color=colour, linestyle=look.dashes[group],
-                  linewidth=1.2)  # fmt: skip
+        artists = axis.plot(np.radians(angle), value, color=colour, linewidth=1.2,
+                            linestyle=look.dashes[group])  # fmt: skip
         exact = line[line["exact"]]
-        axis.plot(np.radians(exact["angle_degrees"]), exact["accuracy"], "o", color=colour,
-                  markersize=3, markeredgecolor=style.INK, markeredgewidth=0.4)  # fmt: skip
+        artists += axis.plot(np.radians(exact["angle_degrees"]), exact["accuracy"], "o",
+                             color=colour, markersize=3, markeredgecolor=style.INK,
+                             markeredgewidth=0.4)  # fmt: skip
+        for artist in artists:
+            style.tag_mean(artist, line["cells"].iloc[0])
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import fit_percent, whole_axis
+from pipeline.report.many import evenly
 from pipeline.report.names import SETTING, encoding_order, group_order
 from pipeline.report.words import counted, percent, plain, signed_points
 
@@ -21,6 +22,9 @@ ALT = (
     "Step lines of the best validation accuracy so far against the number of the trial, one panel "
     "a group and encoding, one line a depth; dots are single trials."
 )
+
+
+MOST_TRIALS = 60  # dots a cell
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -65,18 +69,22 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
     if len(depths) > 1:
         handles = [style.dash_handle(f"{depth}", place) for place, depth in enumerate(depths)]
         style.legend(figure, ("Depth", handles))
+    most = trials.groupby("id").size().max()
+    some = [f"Dots: {MOST_TRIALS} trials a cell, evenly chosen; the lines hold all of them."]
     style.note(figure, [
         *panels.lost_notes(analysis.cells),
         "As observed, one search a cell: no band, because the trials of an adaptive search are "
-        "not independent draws.",
+        "not independent draws.", *(some if most > MOST_TRIALS else []),
     ])  # fmt: skip
     return figure
 
 
 def _steps(axes: Axes, cell: int, line: pd.DataFrame, dash: Any, colour: str) -> None:
-    (dots,) = axes.plot(line["trial"] + 1, line["validation_accuracy"], "o", color=colour,
+    some = evenly(line, "id", MOST_TRIALS)
+    (dots,) = axes.plot(some["trial"] + 1, some["validation_accuracy"], "o", color=colour,
                         markersize=2.5, alpha=0.6, markeredgewidth=0)  # fmt: skip
-    (best,) = axes.plot(line["trial"] + 1, line["best"], color=colour, linestyle=dash,
+    steps = line[~line["best"].duplicated() | ~line["best"].duplicated(keep="last")]
+    (best,) = axes.plot(steps["trial"] + 1, steps["best"], color=colour, linestyle=dash,
                         drawstyle="steps-post", linewidth=1.2)  # fmt: skip
     style.tag(dots, cell)
     style.tag(best, cell)

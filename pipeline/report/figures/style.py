@@ -125,6 +125,11 @@ def tag(artist: Artist, cell: int, run: int | None = None) -> None:
     artist.set_gid(f"cell-{cell}" if run is None else f"cell-{cell}-run-{run}")
 
 
+def tag_mean(artist: Artist, cells: str) -> None:
+    """Name an artist after the cells it averages over, ids with spaces between."""
+    artist.set_gid("cells-" + cells.replace(" ", "-"))
+
+
 def ink_on(colour: Any) -> str:
     """Return the ink that is legible on a fill colour (relative luminance, WCAG 2)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]

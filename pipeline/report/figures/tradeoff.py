@@ -11,6 +11,7 @@ from pipeline.report import measures
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import ErrorScale, fit_percent
+from pipeline.report.many import evenly
 from pipeline.report.names import ROUNDING, SETTING
 from pipeline.report.statistics import pareto_front
 from pipeline.report.words import listed, percent, plain, small
@@ -23,6 +24,7 @@ ALT = (
 )
 Y, X = measures.QUARTER.column, measures.ERROR.column
 COLUMNS = 3
+MOST_RUNS = 20  # a cell; the mark and its interval hold all of them
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -42,7 +44,8 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     columns = min(COLUMNS, len(parts))
     blocks = -(-len(parts) // columns)
     figure, axes = panels.grid(blocks * len(bands), columns, 2.35)
-    runs = analysis.runs[analysis.runs["id"].isin(cells["id"])]
+    single = analysis.runs[analysis.runs["id"].isin(cells["id"])]
+    runs = evenly(single, "id", MOST_RUNS)
     for index, (title, part) in enumerate(parts):
         block, column = divmod(index, columns)
         for row, (above, is_zoom) in enumerate(bands):
@@ -68,7 +71,8 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     )
     notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)
     if cells["runs_finished"].max() > 1:
-        notes.append("Small dots: single runs.")
+        some = f", {MOST_RUNS} a cell evenly chosen" if len(runs) < len(single) else ""
+        notes.append(f"Small dots: single runs{some}.")
     style.note(figure, [*notes, NOTE])
     return figure
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import percent_axis
+from pipeline.report.many import mean_intervals
 from pipeline.report.names import SETTING, encoding_order
-from pipeline.report.statistics import mean_interval
 from pipeline.report.words import counted, listed, percent, plain
 
 NAME = "turn"
@@ -29,22 +29,24 @@ def table(analysis: Analysis) -> pd.DataFrame:
     angles = analysis.angles
     if angles.empty:
         return pd.DataFrame()
-    rows = []
-    for values, part in angles.groupby([*KEYS, "angle_degrees"], sort=False):
-        row = dict(zip([*KEYS, "angle_degrees"], values, strict=True))
-        row["exact"] = bool(part["exact"].all())
-        row["cells"] = " ".join(str(cell) for cell in sorted(part["id"].unique()))
-        for column, _ in ROWS:
-            seeds = part.groupby("seed")[column].mean()
-            interval = mean_interval(seeds, analysis.settings.confidence, bounds=(0.0, 1.0))
-            row |= {column: interval.centre, f"{column}_low": interval.low,
-                    f"{column}_high": interval.high, "seeds": interval.n}  # fmt: skip
-        rows.append(row)
+    keys = [*KEYS, "angle_degrees"]
+    names = angles.groupby(KEYS, sort=False)["id"].agg(_listed)
+    result = angles.groupby(keys, sort=False)["exact"].all().reset_index()
+    result = result.merge(names.rename("cells").reset_index(), on=KEYS)
+    seeds = angles.groupby([*keys, "seed"], sort=False)[[name for name, _ in ROWS]].mean()
+    for column, _ in ROWS:
+        found = mean_intervals(
+            seeds.reset_index(), keys, column, analysis.settings.confidence, (0.0, 1.0)
+        ).rename(columns={"low": f"{column}_low", "high": f"{column}_high", "n": "seeds"})
+        result = result.drop(columns="seeds", errors="ignore").merge(found, on=keys)
     order = analysis.cells["group"].drop_duplicates().tolist()
-    result = pd.DataFrame(rows)
     result["place"] = result["group"].map({name: i for i, name in enumerate(order)})
     keys = [*SETTING, "positional", "place", "angle_degrees"]
     return result.sort_values(keys, kind="stable").drop(columns="place")
+
+
+def _listed(cells: pd.Series) -> str:
+    return " ".join(str(cell) for cell in sorted(cells.unique()))
 
 
 def draw(turn: pd.DataFrame, analysis: Analysis) -> Figure:
@@ -78,12 +80,16 @@ def _lines(axes: Axes, rows: pd.DataFrame, measure: str, look: style.Look) -> No
     for group, line in rows.groupby("group", sort=False):
         angle, value, low, high = closed(line, measure)
         colour = look.colours[group]
-        axes.plot(angle, value, color=colour, linestyle=look.dashes[group], linewidth=1.3)
+        artists = axes.plot(angle, value, color=colour, linestyle=look.dashes[group], linewidth=1.3)
         if np.isfinite(low).any():
-            axes.fill_between(angle, low, high, color=colour, alpha=0.18, linewidth=0)
+            band = axes.fill_between(angle, low, high, color=colour, alpha=0.18, linewidth=0)
+            style.tag_mean(band, line["cells"].iloc[0])
         exact = line[line["exact"]]
-        axes.plot(exact["angle_degrees"], exact[measure], "o", color=colour, markersize=3.5,
-                  markeredgecolor=style.INK, markeredgewidth=0.4, clip_on=False)  # fmt: skip
+        artists += axes.plot(exact["angle_degrees"], exact[measure], "o", color=colour,
+                             markersize=3.5, markeredgecolor=style.INK, markeredgewidth=0.4,
+                             clip_on=False)  # fmt: skip
+        for artist in artists:
+            style.tag_mean(artist, line["cells"].iloc[0])
 
 
 def closed(line: pd.DataFrame, measure: str) -> tuple[np.ndarray, ...]:
