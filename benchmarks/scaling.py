@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from drawing import save
 from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 from gsa_core import GroupSelfAttention, count_activations, point_group
 
@@ -91,14 +92,20 @@ def main() -> None:
     for row, reach in zip(axes, SIDES, strict=True):
         report(reach, rounds, row)
         keys = f"{WINDOW}x{WINDOW} window" if reach == "window" else "global"
-        for axis, (what, over) in zip(
+        pixels = {side**2: f"{side}²" for side in SIDES[reach]}
+        orders = {point_group(name).order: name for name in GROUPS}
+        for axis, what, over, ticks in zip(
             row,
-            (("s a step", "pixels"), ("bytes kept", "pixels"),
-             ("s a step", "|H|"), ("bytes kept", "|H|")),
+            2 * ("s a step", "bytes kept"),
+            ("pixels", "pixels", "group, by its order", "group, by its order"),
+            (pixels, pixels, orders, orders),
             strict=True,
-        ):  # fmt: skip
+        ):
             axis.set(title=keys, xlabel=over, ylabel=what)
-    axes[0, 0].legend(fontsize=7, frameon=False)
+            axis.set_xticks(list(ticks), list(ticks.values()))
+            axis.xaxis.set_minor_locator(ticker.NullLocator())
+            axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes[0, 0].legend(fontsize=7)
     save(figure, "scaling")
 
 
