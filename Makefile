@@ -1,6 +1,6 @@
 # make study    the whole study: environment, data, sweep, confirmation, report
 # make test     the same environment; linter, formatter, types, tests
-# make chaos    the tests that kill, cut, crowd and damage; docs/reliability.md says which
+# make chaos    every fault of docs/reliability.md at its full size, and its table; half an hour
 # make clean    remove what these made, but neither results nor the state of a running sweep
 #
 # PYTHON=...    the Python 3.11 that makes the environment
@@ -36,7 +36,7 @@ test: venv
 	@$(INSIDE) pytest
 
 chaos: venv
-	@$(INSIDE) python -m pytest -v tests/test_interruptions.py tests/test_engine.py \
+	@$(INSIDE) python -m pytest --full tests/chaos tests/test_interruptions.py tests/test_engine.py \
 	tests/test_journal.py tests/test_sweep.py tests/test_address.py
 
 venv:

@@ -2,7 +2,7 @@
 
 Full size is 10^6 epoch rows, 10^5 trials, 10^4 runs of 60 made-up cells; rows come from the tests'
 generator, made in a process of their own. Prints one line of JSON. Memory is what this process
-and those that draw hold together, shared pages counted once (Linux's PSS), read ten times a second.
+and those that draw hold together, shared pages counted once (Linux's PSS), read twice a second.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Memory(threading.Thread):
         while True:
             children = [child.pid for child in multiprocessing.active_children()]
             self.most = max(self.most, sum(_held(pid) for pid in ("self", *children)))
-            time.sleep(0.1)
+            time.sleep(0.5)
 
 
 def _held(pid: int | str) -> int:

@@ -10,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gsa_core.attend import METHODS, attend_over_group
+from gsa_core.checks import check_choice, check_odd, check_shape, check_sides, check_whole
 from gsa_core.convolution import GroupLinear
 from gsa_core.dropout import OrbitDropout
 from gsa_core.fused import fused_attention, fused_rotation, kernel_problem
-from gsa_core.groups import PointGroup
+from gsa_core.groups import PointGroup, check_group
 from gsa_core.layout import to_features, to_tokens
 from gsa_core.positional import AbsoluteEncoding
 from gsa_core.published import PublishedFunction, PublishedTable
@@ -58,19 +59,24 @@ class _SelfAttention(nn.Module):
     ) -> None:
         super().__init__()
         for name, got, accepted in (
-            ("form", form, (*FORMS, "lifting")),
             ("positional", positional, POSITIONAL),
             ("encoding", encoding, ENCODINGS),
             ("window_shape", window_shape, WINDOW_SHAPES),
             ("method", method, METHODS),
         ):
-            if got not in accepted:
-                raise ValueError(f"{name}: got {got!r}; accepts {', '.join(map(repr, accepted))}")
-        if num_heads < 1:
-            raise ValueError(f"num_heads: got {num_heads}; accepts an integer >= 1")
-        if window is not None and (window < 1 or window % 2 == 0):
-            raise ValueError(f"window: got {window}; accepts an odd number of pixels, or None")
+            check_choice(name, got, accepted)
+        check_group(group)
+        for name, count in (
+            ("in_channels", in_channels),
+            ("out_channels", out_channels),
+            ("num_heads", num_heads),
+            ("head_dim", 1 if head_dim is None else head_dim),
+        ):
+            check_whole(name, count)
+        if window is not None:
+            check_odd("window", window)
         self.group, self.positional, self.form = group, positional, form
+        self.in_channels = in_channels
         self.window, self.method = window, method
         self.window_shape = window_shape
         if window_shape == "auto":
@@ -81,13 +87,15 @@ class _SelfAttention(nn.Module):
         self.as_published = encoding == "published"
         self.scale = (in_channels if self.as_published else self.head_dim) ** -0.5
         self.dropout = OrbitDropout(group, attention_dropout)
-        size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        size = None if image_size is None else check_sides("image_size", image_size)
         self.absolute: AbsoluteEncoding | None = None
         self.relative: FrameOffsets | None = None
         self.rotary: RotaryEncoding | None = None
         if positional == "absolute":
             if size is None:
-                raise ValueError("image_size: got None; positional='absolute' needs the image size")
+                raise ValueError(
+                    "image_size: got None with positional 'absolute'; accepts the size in pixels"
+                )
             self.absolute = AbsoluteEncoding(group, in_channels, size, encoding)
         elif positional != "none":
             self._add_score_encoding(size, encoding)
@@ -98,7 +106,10 @@ class _SelfAttention(nn.Module):
         if self.window is not None:
             reach = self.window // 2
         if encoding in ("table", "published") and reach is None:
-            raise ValueError(f"encoding: got {encoding!r} without window or image_size, to size it")
+            raise ValueError(
+                f"encoding: got {encoding!r} without window or image_size, to size it; accepts "
+                "'auto', 'continuous', or either of these beside it"
+            )
         scale = float(reach or 8)
         heads = (self.group, self.num_heads, self.head_dim)
         offsets = self._frame_offsets()
@@ -314,6 +325,7 @@ class LiftingSelfAttention(_SelfAttention):
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out_channels group height width"]:
         """Map ``(batch, in, height, width)`` to ``(batch, out, |H|, height, width)``."""
+        check_shape("image", image, "batch", self.in_channels, "height", "width")
         return to_features(self._forward_tokens(to_tokens(image.unsqueeze(2))))
 
 
@@ -374,6 +386,7 @@ class GroupSelfAttention(_SelfAttention):
         head_dim: int | None = None,
         method: str = "auto",
     ) -> None:
+        check_choice("form", form, FORMS)
         super().__init__(
             group,
             in_channels,
@@ -396,9 +409,6 @@ class GroupSelfAttention(_SelfAttention):
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch out_channels group height width"]:
         """Map ``(batch, in, |H|, height, width)`` to ``(batch, out, |H|, height, width)``."""
-        if features.shape[2] != self.group.order:
-            raise ValueError(
-                f"features: got {features.shape[2]} frames on axis 2; {self.group.name} has "
-                f"{self.group.order}"
-            )
+        axes = ("batch", self.in_channels, self.group.order, "height", "width")
+        check_shape("features", features, *axes)
         return to_features(self._forward_tokens(to_tokens(features)))

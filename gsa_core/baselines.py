@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gsa_core.groups import PointGroup, act_on_image
+from gsa_core.checks import check_choice
+from gsa_core.groups import PointGroup, act_on_image, check_group
 from gsa_core.tokens import Trunk
 from gsa_core.transformer import Head, Standardise, apply_layers
 
@@ -99,12 +100,14 @@ class Symmetrized(nn.Module):
         of: str = "logits",
     ) -> None:
         super().__init__()
-        for name, got, accepted in (
-            ("reduction", reduction, ("mean", "max")),
-            ("of", of, ("logits", "features")),
-        ):
-            if got not in accepted:
-                raise ValueError(f"{name}: got {got!r}; accepts {', '.join(map(repr, accepted))}")
+        check_group(group)
+        check_choice("reduction", reduction, ("mean", "max"))
+        check_choice("of", of, ("logits", "features"))
+        if of == "features" and not hasattr(network, "features"):
+            raise ValueError(
+                f"of: got 'features' of a {type(network).__name__}, which has none; accepts "
+                "'logits', or a network with `features` and `head.classify`"
+            )
         if not group.keeps_axes:
             raise ValueError(
                 f"group: got {group.name}, which turns images off the pixel grid; accepts C1, C2, "

@@ -1,9 +1,9 @@
 """Compiles C++ of this package for this machine, once, and loads it.
 
-A library is built by the compiler at hand the first time it is needed, for one type of number and
-one width of a head, and kept in the user's cache. Where no compiler is, or it fails, there is no
-library, and callers take their plain way. `GSA_CORE_KERNEL=off` asks for that too; `CXX` names
-the compiler, `GSA_CORE_CACHE` the folder.
+A library is built by the compiler at hand the first time it is needed, in seconds, and kept in the
+user's cache. Where there is no compiler, or it fails, there is no library: callers take their plain
+way, and a warning says so once. `GSA_CORE_KERNEL=off` asks for that; `CXX` names the compiler,
+`GSA_CORE_CACHE` the folder.
 """
 
 from __future__ import annotations
@@ -38,20 +38,21 @@ def why_not(source: Path) -> str:
 @cache
 def load_library(source: Path, *defines: str) -> ctypes.CDLL | None:
     """The library of a source file with these macros, ``NAME=value`` each; None without one."""
+    if os.environ.get("GSA_CORE_KERNEL", "auto") == "off":
+        _problems[source] = "GSA_CORE_KERNEL is off"
+        return None
     try:
-        _problems.pop(source, None)
         return ctypes.CDLL(str(_built(source, defines)))
     except (OSError, subprocess.SubprocessError) as error:
-        detail = getattr(error, "stderr", None) or str(error)
-        _problems[source] = detail.strip().splitlines()[0] if detail.strip() else repr(error)
-        logging.getLogger(__name__).info("%s: %s", source.name, _problems[source])
+        problem = (getattr(error, "stderr", None) or str(error)).strip().partition("\n")[0]
+        if source not in _problems:
+            logging.getLogger(__name__).warning("no kernel, torch is used instead: %s", problem)
+        _problems[source] = problem
         return None
 
 
 def _built(source: Path, defines: tuple[str, ...]) -> Path:
     """The library's file, built if it is not in the cache."""
-    if os.environ.get("GSA_CORE_KERNEL", "auto") == "off":
-        raise OSError("GSA_CORE_KERNEL is off")
     command = [_compiler(), *FLAGS, *(f"-D{x}" for x in defines), *SHARED]
     identity = "\n".join([*command, _processor(), source.read_text()])
     name = f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.so"

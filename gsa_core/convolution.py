@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core.groups import PointGroup
+from gsa_core.checks import check_odd, check_shape, check_whole
+from gsa_core.groups import PointGroup, check_group
 from gsa_core.layout import to_features, to_tokens
 
 __all__ = ["GroupConv2d", "GroupLinear", "LiftingConv2d"]
@@ -47,6 +48,9 @@ class GroupLinear(nn.Module):
         self, group: PointGroup, in_features: int, out_features: int, *, bias: bool = True
     ) -> None:
         super().__init__()
+        check_group(group)
+        check_whole("in_features", in_features)
+        check_whole("out_features", out_features)
         self.group = group
         self.weight = nn.Parameter(torch.empty(group.order, out_features, in_features))
         self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
@@ -58,6 +62,10 @@ class GroupLinear(nn.Module):
     ) -> Float[Tensor, "*batch group outer"]:
         """Map ``(..., |H|, in_features)`` to ``(..., |H|, out_features)``."""
         order, out_features, in_features = self.weight.shape
+        if tokens.shape[-2:] != (order, in_features):
+            raise ValueError(
+                f"tokens: got {tuple(tokens.shape)}; accepts (..., {order}, {in_features})"
+            )
         if order == 1:
             return functional.linear(tokens, self.weight[0], self.bias)
         # weight[h^-1 h', o, i] -> matrix[(h o), (h' i)]
@@ -106,8 +114,7 @@ class LiftingConv2d(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        if not self.any_kernel:
-            _check_odd(kernel_size)
+        _check_convolution(group, in_channels, out_channels, kernel_size, self.any_kernel)
         self.group, self.kernel_size = group, kernel_size
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
@@ -121,6 +128,7 @@ class LiftingConv2d(nn.Module):
         return self._respond(image, padding=(self.kernel_size // 2,) * 2, stride=1)
 
     def _respond(self, image: Tensor, padding: tuple[int, int], stride: int) -> Tensor:
+        check_shape("image", image, "batch", self.weight.shape[1], "height", "width")
         turned = torch.einsum("huv,oiv->hoiu", self.sampling, self.weight.flatten(2))
         bank = turned.reshape(-1, *self.weight.shape[1:])
         return _convolve(image, bank, self.bias, self.group.order, padding, stride)
@@ -162,8 +170,8 @@ class GroupConv2d(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        _check_convolution(group, in_channels, out_channels, kernel_size)
         self.group = group
-        _check_odd(kernel_size)
         self.weight = nn.Parameter(
             torch.empty(group.order, out_channels, in_channels, kernel_size, kernel_size)
         )
@@ -176,7 +184,8 @@ class GroupConv2d(nn.Module):
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch out_channels group height width"]:
         """Map ``(batch, in, |H|, height, width)`` to ``(batch, out, |H|, height, width)``."""
-        order, size = self.group.order, self.weight.shape[-1]
+        order, inner, size = self.group.order, self.weight.shape[2], self.weight.shape[-1]
+        check_shape("features", features, "batch", inner, order, "height", "width")
         permuted = _gather(self.weight, self.relative).flatten(4)  # (h, h', o, i, v)
         turned = torch.einsum("huv,hgoiv->hogiu", self.sampling, permuted)
         bank = turned.reshape(order * self.weight.shape[1], -1, size, size)
@@ -205,9 +214,20 @@ def _gather(bank: Tensor, index: Tensor) -> Tensor:
     return rows.unflatten(-1, bank.shape[1:])
 
 
-def _check_odd(kernel_size: int) -> None:
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size: got {kernel_size}; accepts odd numbers of pixels")
+def _check_convolution(
+    group: PointGroup,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    any_kernel: bool = False,
+) -> None:
+    check_group(group)
+    check_whole("in_channels", in_channels)
+    check_whole("out_channels", out_channels)
+    if any_kernel:
+        check_whole("patch_size", kernel_size)
+    else:
+        check_odd("kernel_size", kernel_size)
 
 
 def _kernel_sampling(group: PointGroup, size: int) -> Float[Tensor, "group out inner"]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from gsa_core.checks import check_choice, check_whole
 from gsa_core.models import MODELS, build_model
 from gsa_core.published_networks import PUBLISHED
 
@@ -102,8 +103,10 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
     >>> wide > narrow
     True
     """
-    if of not in ("parameters", "flops"):
-        raise ValueError(f"of: got {of!r}; accepts 'parameters', 'flops'")
+    check_choice("of", of, ("parameters", "flops"))
+    check_whole("budget", budget)
+    if "channels" in arguments:
+        raise ValueError("channels: got a width; accepts none, since it is what is solved for")
 
     model_name = arguments.get("model", "gsa")
     if model_name in PUBLISHED:
@@ -126,7 +129,7 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
     low = arguments.get("num_heads", 2) + 1 if rotary else 1
     if count(low) > 2 * budget:
         raise ValueError(
-            f"budget: got {budget}; channels={low}, the least, already takes {count(low)} {of}"
+            f"budget: got {budget}, but {low} channels already take {count(low)} {of}; accepts more"
         )
     high = 2 * low
     while count(high) < budget:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from gsa_core.checks import check_shape, check_whole
 from gsa_core.groups import PointGroup, act, act_on_image
 
 __all__ = [
@@ -147,13 +148,14 @@ def _act_on_any(group: PointGroup, element: int, tensor: Tensor) -> Tensor:
 
 def logit_distance(logits: Tensor, moved: Tensor) -> float:
     """Mean over images of ``|z(L_s x) - z(x)|``."""
+    check_shape("moved", moved, *logits.shape)
     return (moved - logits).norm(dim=-1).mean().item()
 
 
 def logit_spread(logits: Float[Tensor, "images classes"]) -> float:
     """Mean of ``|z(x) - z(x')|`` over pairs of different images."""
     if len(logits) < 2:
-        raise ValueError(f"logits: got {len(logits)} image; the spread needs 2 or more")
+        raise ValueError(f"logits: got {len(logits)} image; accepts 2 or more, for their spread")
     # not by the dot-product shortcut, which loses half the digits
     distances = torch.cdist(logits, logits, compute_mode="donot_use_mm_for_euclid_dist")
     return (distances.sum() / (len(logits) * (len(logits) - 1))).item()
@@ -216,6 +218,7 @@ def full_turn(
     >>> [row["degrees"] for row in rows if row["invariance_error"] < 1e-5]
     [0.0, 90.0, 180.0, 270.0]
     """
+    check_whole("steps", steps)
     logits = function(image)
     rows = []
     for degrees in (360 * step / steps for step in range(steps)):
@@ -243,6 +246,7 @@ def rotate_image(
         One angle, or one an image ``(batch,)``, in the sense of ``torch.rot90``. Multiples of 90
         given as one number are exact permutations of the pixels.
     """
+    check_shape("image", image, "batch", "channels", "height", "width")
     if not isinstance(degrees, Tensor):
         quarters, rest = divmod(degrees, 90)
         if rest == 0:
@@ -262,6 +266,9 @@ def shift_image(
     image: Float[Tensor, "*batch height width"], rows: int, cols: int
 ) -> Float[Tensor, "*batch height width"]:
     """Move images by whole pixels, down and to the right, with zeros from outside."""
+    for name, got in (("rows", rows), ("cols", cols)):
+        if not isinstance(got, int):
+            raise TypeError(f"{name}: got {got!r}; accepts a whole number of pixels")
     height, width = image.shape[-2:]
     padded = functional.pad(image, (max(cols, 0), max(-cols, 0), max(rows, 0), max(-rows, 0)))
     top, left = max(-rows, 0), max(-cols, 0)

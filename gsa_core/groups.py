@@ -18,16 +18,20 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from gsa_core.checks import check_whole
 
 __all__ = [
     "PointGroup",
     "act",
     "act_on_features",
     "act_on_image",
+    "check_group",
     "cyclic_group",
     "dihedral_group",
     "point_group",
@@ -65,10 +69,7 @@ class PointGroup:
     mirrors: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.rotations, bool) or not isinstance(self.rotations, int):
-            raise TypeError(f"rotations: got {self.rotations!r}; accepts an integer >= 1")
-        if self.rotations < 1:
-            raise ValueError(f"rotations: got {self.rotations}; accepts an integer >= 1")
+        check_whole("rotations", self.rotations)
         self._check_axioms()
 
     def _check_axioms(self) -> None:
@@ -143,9 +144,9 @@ class PointGroup:
         return turn + "m" * m or "e"
 
     def _checked(self, element: int) -> int:
-        if not 0 <= element < self.order:
+        if not isinstance(element, SupportsIndex) or not 0 <= element < self.order:  # type: ignore[operator]
             raise ValueError(
-                f"element: got {element}; {self.name} has elements 0 to {self.order - 1}"
+                f"element: got {element}; accepts the elements 0 to {self.order - 1} of {self.name}"
             )
         return int(element)
 
@@ -198,7 +199,15 @@ def point_group(group: PointGroup | str) -> PointGroup:
     """
     if isinstance(group, PointGroup):
         return group
+    if not isinstance(group, str):
+        raise TypeError(f"group: got {group!r}; accepts a PointGroup or its name, such as 'C4'")
     return _named_group(group)
+
+
+def check_group(group: object) -> None:
+    """A `PointGroup`, for layers, which take no names."""
+    if not isinstance(group, PointGroup):
+        raise TypeError(f"group: got {group!r}; accepts a PointGroup, such as cyclic_group(4)")
 
 
 @lru_cache
@@ -233,6 +242,8 @@ def act_on_image(
             f"element: got {element} ({group.element_name(element)} of {group.name}), which does "
             f"not keep the pixel grid; accepts {list(group.exact_elements)}"
         )
+    if image.ndim < 2:
+        raise ValueError(f"image: got {tuple(image.shape)}; accepts (..., height, width)")
     k, mirrored = element % group.rotations, element >= group.rotations
     if mirrored:
         image = image.flip(-1)
@@ -253,11 +264,12 @@ def act_on_features(
     >>> act_on_features(cyclic_group(4), 1, features).flatten()
     tensor([3., 0., 1., 2.])
     """
-    if features.shape[-3] != group.order:
+    if features.ndim < 3 or features.shape[-3] != group.order:
         raise ValueError(
-            f"features: got {features.shape[-3]} frames on axis -3; {group.name} has {group.order}"
+            f"features: got {tuple(features.shape)}; accepts (..., {group.order}, height, width), "
+            f"the frames of {group.name}"
         )
-    frames = group.relative[element].to(features.device)  # s^-1 h for every h
+    frames = group.relative[group._checked(element)].to(features.device)  # s^-1 h for every h
     return act_on_image(group, element, features.index_select(-3, frames))
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gsa_core.checks import check_choice, check_number, check_shape, check_whole
 from gsa_core.layout import to_features, to_tokens
 
 __all__ = [
@@ -31,12 +32,15 @@ class ChannelNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        check_whole("channels", channels)
+        self.channels = channels
         self.norm = nn.LayerNorm(channels)
 
     def forward(
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch channels group height width"]:
         """Normalise ``(batch, channels, |H|, height, width)``, shape kept."""
+        check_shape("features", features, "batch", self.channels, "|H|", "height", "width")
         return to_features(self.norm(to_tokens(features)))
 
 
@@ -53,6 +57,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, ratio: float = 2) -> None:
         super().__init__()
+        check_whole("channels", channels)
+        check_number("ratio", ratio, "a number above 0", low=1e-9, high=1e9)
         hidden = max(1, round(ratio * channels))
         self.expand = nn.Linear(channels, hidden)
         self.contract = nn.Linear(hidden, channels)
@@ -93,6 +99,7 @@ class Block(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_number("dropout", dropout, "a number 0 <= p < 1", low=0, high=1 - 1e-9)
         self.norm_attention = ChannelNorm(channels)
         self.attention = attention
         self.norm_feedforward = ChannelNorm(channels)
@@ -122,6 +129,7 @@ class SymmetricMaxPool2d(nn.Module):
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch channels group height_ width_"]:
         """Map ``(batch, channels, |H|, height, width)`` to about half the height and width."""
+        check_shape("features", features, "batch", "channels", "|H|", "height", "width")
         odd = [size % 2 for size in features.shape[-2:]]
         kernel = [2 + side for side in odd]
         pooled = functional.max_pool2d(
@@ -139,14 +147,14 @@ class GroupPool(nn.Module):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
-        if reduction not in ("mean", "max"):
-            raise ValueError(f"reduction: got {reduction!r}; accepts 'mean', 'max'")
+        check_choice("reduction", reduction, ("mean", "max"))
         self.reduction = reduction
 
     def forward(
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Map ``(batch, channels, |H|, height, width)`` to ``(batch, channels, height, width)``."""
+        check_shape("features", features, "batch", "channels", "|H|", "height", "width")
         return features.mean(2) if self.reduction == "mean" else features.amax(2)
 
 
@@ -157,6 +165,7 @@ class GlobalPool(nn.Module):
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels"]:
         """Average over height and width; invariant under every permutation of the pixels."""
+        check_shape("image", image, "batch", "channels", "height", "width")
         return image.mean((-2, -1))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from gsa_core.baselines import GroupConvNet, Symmetrized
+from gsa_core.checks import check_choice, check_sides, check_whole
 from gsa_core.groups import PointGroup, point_group
 from gsa_core.published_networks import PUBLISHED, PublishedNetwork
 from gsa_core.tokens import TOKENS
@@ -132,10 +133,10 @@ def build_model(
     >>> model(torch.zeros(2, 1, 9, 9)).shape
     torch.Size([2, 10])
     """
-    if model not in MODELS:
-        raise ValueError(f"model: got {model!r}; accepts {', '.join(map(repr, MODELS))}")
+    check_choice("model", model, MODELS)
+    for name, got in (("channels", channels), ("num_heads", num_heads)):
+        check_whole(name, got)
     builder, names, defaults = MODELS[model]
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     chosen = {"group": group, "positional": positional, "tokens": tokens, "form": form}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     arguments: dict[str, Any] = {
@@ -145,7 +146,7 @@ def build_model(
         "depth": depth,
         "in_channels": in_channels,
         "num_classes": num_classes,
-        "image_size": (height, width),
+        "image_size": check_sides("image_size", image_size),
         "channels": channels,
         "num_heads": num_heads,
         "window": window,

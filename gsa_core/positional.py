@@ -76,7 +76,7 @@ class AbsoluteEncoding(nn.Module):
         """Add the encoding to tokens of ``|H|`` frames, or of one frame, which it then lifts."""
         if tokens.shape[1:3] != self.image_size:
             got, fits = "x".join(map(str, tokens.shape[1:3])), "x".join(map(str, self.image_size))
-            raise ValueError(f"image: got {got}; this absolute encoding was built for {fits}")
+            raise ValueError(f"image: got {got}; this absolute encoding accepts {fits}")
         return tokens + self.values()
 
 

@@ -191,7 +191,8 @@ class PublishedNetwork(nn.Module):
                 if min(height, width) < 1:
                     got = "x".join(map(str, image_size))
                     raise ValueError(
-                        f"image_size: got {got}, of which the crops of this network leave nothing"
+                        f"image_size: got {got}, of which the crops of this network leave nothing; "
+                        "accepts larger images"
                     )
             if index < len(plan.blocks) - 1 or plan.pool_last:
                 self.blocks.append(SymmetricMaxPool2d())

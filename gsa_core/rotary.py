@@ -42,8 +42,8 @@ class RotaryEncoding(nn.Module):
         super().__init__()
         if head_dim < 2:
             raise ValueError(
-                f"positional: got 'rotary' with {head_dim} channel a head; it turns pairs of "
-                "channels (fewer heads or more channels)"
+                f"positional: got 'rotary' with {head_dim} channel a head, which turns pairs of "
+                "channels; accepts fewer heads or more channels"
             )
         self.pairs = head_dim // 2
         slowest = math.pi / max(scale, 2)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gsa_core.checks import check_choice, check_shape, check_whole
 from gsa_core.convolution import GroupConv2d, LiftingConv2d
 from gsa_core.groups import PointGroup
 from gsa_core.layers import BatchNorm, SymmetricMaxPool2d
@@ -26,12 +27,15 @@ class PixelEmbedding(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
+        check_whole("in_channels", in_channels)
+        check_whole("channels", channels)
         self.linear = nn.Linear(in_channels, channels)
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch out_channels height width"]:
         """Map every pixel by the same linear map."""
+        check_shape("image", image, "batch", self.linear.in_features, "height", "width")
         return to_features(self.linear(to_tokens(image.unsqueeze(2)))).squeeze(2)
 
     @staticmethod
@@ -147,6 +151,8 @@ class Stem(nn.Module):
         self, group: PointGroup, in_channels: int, channels: int, patch_size: int = 2
     ) -> None:
         super().__init__()
+        check_whole("channels", channels)
+        check_whole("patch_size", patch_size)
         self.halvings = patch_size.bit_length() - 1
         if self.halvings < 1 or patch_size != 2**self.halvings:
             raise ValueError(f"patch_size: got {patch_size} for a stem; accepts 2, 4, 8, ...")
@@ -188,6 +194,8 @@ class Trunk(nn.Module):
 
     def __init__(self, group: PointGroup, in_channels: int, channels: int, depth: int) -> None:
         super().__init__()
+        check_whole("channels", channels)
+        check_whole("depth", depth)
         lift = LiftingConv2d(group, in_channels, channels, 3, bias=False)
         self.lift = Stage(lift, channels, pool=True)
         self.pool = SymmetricMaxPool2d()
@@ -229,12 +237,11 @@ def make_tokens(
     depth: int = 2,
 ) -> PixelEmbedding | PatchEmbedding | Stem | Trunk:
     """Build the tokens of that name."""
+    check_choice("tokens", tokens, TOKENS)
     if tokens == "pixel":
         return PixelEmbedding(in_channels, channels)
     if tokens == "patch":
         return PatchEmbedding(group, in_channels, channels, 4 if patch_size is None else patch_size)
     if tokens == "stem":
         return Stem(group, in_channels, channels, 2 if patch_size is None else patch_size)
-    if tokens == "trunk":
-        return Trunk(group, in_channels, channels, depth)
-    raise ValueError(f"tokens: got {tokens!r}; accepts {', '.join(map(repr, TOKENS))}")
+    return Trunk(group, in_channels, channels, depth)

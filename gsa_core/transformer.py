@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
+from gsa_core.checks import check_number, check_shape, check_whole
 from gsa_core.groups import PointGroup
 from gsa_core.layers import Block, ChannelNorm, GlobalPool, GroupPool
 from gsa_core.layout import to_features, to_tokens
@@ -27,6 +29,12 @@ class Standardise(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], in_channels: int) -> None:
         super().__init__()
+        check_whole("in_channels", in_channels)
+        self.in_channels = in_channels
+        for value in mean:
+            check_number("mean", value, "finite numbers", low=-math.inf, high=math.inf)
+        for value in std:
+            check_number("std", value, "numbers above 0", low=5e-324, high=math.inf)
         for name, values in (("mean", mean), ("std", std)):
             if len(values) not in (1, in_channels):
                 raise ValueError(
@@ -38,6 +46,7 @@ class Standardise(nn.Module):
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Standardise every pixel."""
+        check_shape("image", image, "batch", self.in_channels, "height", "width")
         return (image - self.mean) / self.std
 
 
@@ -58,6 +67,7 @@ class Head(nn.Module):
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
+        check_whole("num_classes", num_classes)
         self.norm = ChannelNorm(channels)
         self.group_pool = GroupPool()
         self.global_pool = GlobalPool()
@@ -131,8 +141,7 @@ class GroupTransformer(nn.Module):
         attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if depth < 1:
-            raise ValueError(f"depth: got {depth}; accepts an integer >= 1")
+        check_whole("depth", depth)
         self.group = group
         self.standardise = Standardise(mean, std, in_channels)
         self.tokens = make_tokens(

@@ -52,7 +52,12 @@ def run_task(params: Params, run: Run, card: bytes) -> Task:
 def hierarchy_task(params: Params) -> Task:
     """Write the measurement of the encodings' hierarchy as a task."""
     seeds = list(range(params.confirm.hierarchy_seeds))
-    payload = {"kind": "hierarchy", "groups": list(params.sweep.group), "seeds": seeds}
+    payload = {
+        "kind": "hierarchy",
+        "groups": list(params.sweep.group),
+        "encodings": list(params.sweep.positional),
+        "seeds": seeds,
+    }
     return Task(f"hierarchy-{fingerprint(payload)}", {**payload, "label": "random weights"})
 
 

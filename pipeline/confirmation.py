@@ -53,7 +53,7 @@ def _hierarchy(payload: Payload, data: Mapping[str, Any], context: Context) -> d
     """Measure which symmetry each encoding has, on networks with random weights."""
     from pipeline.measuring.hierarchy import measure_hierarchy
 
-    rows = measure_hierarchy(payload["groups"], payload["seeds"])
+    rows = measure_hierarchy(payload["groups"], payload["seeds"], payload["encodings"])
     return {"row": {"status": "completed"}, "epochs": [], "hierarchy": rows}
 
 

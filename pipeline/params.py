@@ -26,6 +26,7 @@ from pipeline.parameters.value_kinds import (
     Number,
     OneOf,
     OrNull,
+    OrWord,
     Several,
     Text,
     Whole,
@@ -224,10 +225,15 @@ class Resources(Section):
 
     workers: Annotated[int, Whole(1, 100_000)]
     cpus_per_trial: Annotated[float, Number(0, 1024, above=True)]
-    gpus_per_trial: Annotated[float, Number(0, 64)]
+    # `auto` is a share of a GPU by the memory that trials need, where there is a GPU.
+    gpus_per_trial: Annotated[float | str, OrWord("auto", Number(0, 64))]
     trial_timeout_seconds: Annotated[float, Number(1, 604_800)]
     # How long a cluster may be without a node for a trial before the stage ends.
     node_wait_seconds: Annotated[float, Number(1, 604_800)] = 60
+    # Of memory; Ray starts no more trials on a node than it has memory for.
+    gigabytes_per_trial: Annotated[
+        float | None, OrNull(Number(0, 10_000, above=True), "not looked at")
+    ] = None
     # Where unfinished trials keep their state: a folder or share, or a bucket (s3://...).
     storage: Annotated[str | None, OrNull(Text(), "beside the other state of the study")] = None
 

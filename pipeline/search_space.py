@@ -110,8 +110,12 @@ def configuration(
     architecture = sweep.architecture
     config = {
         **asdict(cell),
-        **architecture.model_dump(),
         "form": own_form(cell.model, architecture.form),
+        "heads": architecture.heads,
+        "window": architecture.window,
+        "window_shape": architecture.window_shape,
+        "encoding": architecture.encoding,
+        "patch_size": architecture.patch_size,
         **DEFAULTS,
         "augment": sweep.augment,
         "batch_size": sweep.batch_size,

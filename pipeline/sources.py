@@ -44,6 +44,10 @@ class Told:
         """Show a note of the engine."""
         self.progress.say(text)
 
+    def machines(self, text: str) -> None:
+        """Show what the engine says of its nodes."""
+        self.progress.machines = text
+
 
 @dataclass
 class Spending:

@@ -132,15 +132,14 @@ def sweep(
     data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
     ledgers = {name: open_ledgers(params, name, data[name], cards[name]) for name in names}
     every = [ledger for name in names for ledger in ledgers[name]]
-    budget, slots = params.sweep.trials_per_cell, params.resources.workers
-    progress = Progress("sweep", {ledger.name: budget for ledger in every}, slots)
+    trials, slots = params.sweep.trials_per_cell, params.resources.workers
+    progress = Progress("sweep", {ledger.name: trials for ledger in every}, slots)
     places = {name: checkpoints(params, cards[name]) for name in names}
-    spending = Spending(
-        params.sweep.budget.hours, params.sweep.budget.gpu_hours, params.resources.gpus_per_trial
-    )
+    budget, gpus = params.sweep.budget, float(params.resources.gpus_per_trial)
+    spending = Spending(budget.hours, budget.gpu_hours, gpus)
     source = SweepSource(every, progress, places, spending, measures(params))
     progress.say(
-        f"{len(every)} cells x {budget} trials, {slots} at once; "
+        f"{len(every)} cells x {trials} trials, {slots} at once; "
         f"{progress.done} of {progress.total} done before"
     )
     for broken, reason in canary(every, data) if canary is not None else ():
@@ -149,7 +148,8 @@ def sweep(
         engine.run(function, source, data, progress.tick)
     for name in names:
         provenance = records.provenance(params, json.loads(cards[name]))
-        provenance["ended"] = source.endings(name)
+        if endings := source.endings(name):
+            provenance["ended"] = endings
         tables.write_sweep(SWEPT / name, params.study, params.sweep.seed, ledgers[name], provenance)
     check_any_completed(every)
 

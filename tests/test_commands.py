@@ -69,7 +69,7 @@ def test_status_says_what_is_done_failed_and_open_and_changes_nothing() -> None:
     assert files() == before
     assert lines[0] == "sweep of digits: not running"
     cells = {line.split()[0]: line.split()[1:] for line in lines[1:5]}
-    assert cells["cell"] == ["done", "interrupted", "failed", "best"]
+    assert cells["cell"] == ["done", "interrupted", "failed", "best", "since"]
     assert cells["gsa-C1-relative-d1-stem"] == ["2/4", "2", "failed"]
     assert cells["gsa-C4-relative-d1-stem"][:2] == ["1/4", "1"]
     assert cells["gsa-D4-relative-d1-stem"][0] == "1/4"

@@ -17,13 +17,16 @@ from stage_code import ROOT, STAGES, closure, entry, imports, own, stage_code
 
 # Each module may import those before it; a name that is missing here is a new idea to place.
 ORDER = (
-    "groups", "layout", "positional", "tiling", "relative", "rotary", "published", "dropout",
-    "convolution", "attend", "compiled", "fused", "attention", "layers", "tokens",
+    "checks", "groups", "layout", "positional", "tiling", "relative", "rotary", "published",
+    "dropout", "convolution", "attend", "compiled", "fused", "attention", "layers", "tokens",
     "transformer", "baselines", "published_networks", "models", "equivariance", "cost",
 )  # fmt: skip
 
 # What reads params.yaml as a whole, to check it.
-READERS = {"params.py", "problems.py", "study_rules.py", "value_kinds.py"}
+READERS = {
+    "params.py", "problems.py", "study_rules.py", "value_kinds.py", "model_kinds.py",
+    "model_rules.py",
+}  # fmt: skip
 
 # Import names that differ from the name of the package.
 PACKAGES = {

@@ -164,6 +164,44 @@ SLIPS = {
         "sweep.architecture.heads: got 4, but",
         "",
     ),
+    "a plain transformer twice": (
+        study(sweep__model=["gsa", "vit"], sweep__tokens=["patch"]),
+        "sweep.model[1]: got 'vit' beside 'gsa' with group C1 and tokens patch",
+        "one of the two",
+    ),
+    "symmetrized off the grid": (
+        study(sweep__model=["symmetrized"], sweep__group=["C1", "C8"]),
+        "sweep.model[0]: got 'symmetrized' with sweep.group C8, whose turns leave the grid",
+        "C1, C2, C4, D1, D2, D4",
+    ),
+    "a published width solved": (
+        study(sweep__model=["gsa", "published_rotmnist"]),
+        "sweep.match_parameters: got 30000 with sweep.model published_rotmnist, whose width",
+        "did you mean 'null'?",
+    ),
+    "nothing to search of a model": (
+        study(
+            sweep__model=["gcnn"],
+            sweep__search_space={"dropout": {"choices": [0, 0.1]}},
+        ),
+        "sweep.model[0]: got 'gcnn', which has nothing of sweep.search_space (dropout)",
+        "learning_rate",
+    ),
+    "patches that do not tile": (
+        study(sweep__tokens=["patch"], sweep__architecture__patch_size=3),
+        "sweep.architecture.patch_size: got 3, which does not tile digits (8x8) symmetrically",
+        "1, 2, 4, 5, 6, 8",
+    ),
+    "a stem of threes": (
+        study(sweep__architecture__patch_size=3),
+        "sweep.architecture.patch_size: got 3 with stem tokens; accepts null or 2, 4, 8, 16",
+        "",
+    ),
+    "a shape without a window": (
+        study(sweep__architecture__window_shape="disc"),
+        "sweep.architecture.window_shape: got 'disc' with window null",
+        "auto",
+    ),
     "the sweep's seed confirmed": (
         study(confirm__seeds=[101, 0]),
         "confirm.seeds[1]: got 0, the seed the sweep tuned with",

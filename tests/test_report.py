@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +14,7 @@ import pytest
 from synthetic import Row, Shape, write_study
 
 from pipeline.errors import UserError
-from pipeline.report import markdown, origin, page, summary, tables
+from pipeline.report import markdown, metrics, origin, page, summary, tables
 from pipeline.report.analysis import analyse
 from pipeline.report.build import build
 from pipeline.report.figures import hierarchy, panels, turn
@@ -195,8 +197,55 @@ def test_uncommitted_changes_are_marked(tmp_path: Path) -> None:
     assert "uncommitted" in origin.commit(analysis)
 
 
-@pytest.mark.parametrize("spoil", ["nothing", "cut", "other study", "no rows"])
-def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, spoil: str) -> None:
+ONE_CELL = Shape(groups=("C4",), encodings=("none",), depths=(1,), seeds=(101,), trials=1, epochs=1)
+
+
+def no_number(tables: Tables) -> None:
+    """Every run completed, and nothing that it measured is a number."""
+    for row in tables["runs"]:
+        row |= {name: None for name in row if "test_" in name or "error" in name}
+    for name in ("angles", "layers", "confusion"):
+        tables[name].clear()
+
+
+@pytest.mark.parametrize(
+    ("lost", "drawn", "said"),
+    [
+        ((), {"cost", "curves", "heatmap", "hierarchy", "layers", "polar", "tradeoff", "turn",
+              "confusion", "winner"}, "all 1 trial"),
+        (("sweep",), {"cost", "curves", "heatmap", "hierarchy", "layers", "polar", "tradeoff",
+                      "turn", "confusion", "winner"}, "sweep/digits/trials.parquet"),
+        (("confirm",), set(), "confirm/digits/runs.parquet"),
+        (("confirm/digits",), {"hierarchy"}, "no run finished"),
+    ],
+)  # fmt: skip
+def test_one_cell_with_one_seed_and_missing_stages(
+    tmp_path: Path, lost: tuple[str, ...], drawn: set[str], said: str
+) -> None:
+    data = write_study(tmp_path, ONE_CELL)
+    for folder in lost:
+        shutil.rmtree(data / folder)
+    build(SETTINGS, data, tmp_path / "reports")
+    assert said.replace("all 1 ", "1 ") in page_of(tmp_path)
+    figures = {path.stem for path in (tmp_path / "reports" / "figures").iterdir()}
+    assert drawn <= figures
+    if not drawn:
+        assert figures == set()
+
+
+def test_runs_without_a_number_are_no_figure(tmp_path: Path) -> None:
+    build(SETTINGS, write_study(tmp_path, SMALL, no_number), tmp_path / "reports")
+    figures = {path.stem for path in (tmp_path / "reports" / "figures").iterdir()}
+    assert not figures & {"tradeoff", "cost", "turn", "polar", "layers", "differences", "heatmap"}
+    assert "Not drawn" in page_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spoil", ["nothing", "cut", "other study", "no rows", "older schema", "not Parquet", "flipped"]
+)
+def test_what_cannot_be_reported_is_one_sentence(
+    tmp_path: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, old = tmp_path / "data", tmp_path / "reports" / "index.html"
     old.parent.mkdir()
     old.write_text("the older report")
@@ -204,13 +253,40 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, spoil: str) -> 
         shape = Shape(groups=("C1",), encodings=("none",), depths=(1,))
         empty = spoil == "no rows"
         write_study(tmp_path, shape, (lambda t: [r.clear() for r in t.values()]) if empty else None)
+    path = data / "confirm" / "digits" / "runs.parquet"
     if spoil == "cut":
-        path = data / "confirm" / "digits" / "runs.parquet"
         path.write_bytes(path.read_bytes()[:-100])
+    if spoil == "not Parquet":
+        path.write_bytes(b"seed,accuracy\n101,0.9\n")
+    if spoil == "flipped":
+        content = bytearray(path.read_bytes())
+        content[200] ^= 1
+        path.write_bytes(content)
+    if spoil == "older schema":
+        monkeypatch.setattr("pipeline.records.SCHEMA_VERSION", 99)
     settings = Settings("another" if spoil == "other study" else "digits")
     with pytest.raises(UserError) as caught:
         build(settings, data, tmp_path / "reports")
     assert len(caught.value.problems) == 1
     assert "dvc repro" in caught.value.problems[0]
+    if spoil == "older schema":
+        assert "'99'" in caught.value.problems[0]
     assert [path.name for path in old.parent.iterdir()] == ["index.html"]
     assert old.read_text() == "the older report"
+
+
+def test_a_search_that_ended_early_says_why_and_stopped_trials_are_no_failures(
+    tmp_path: Path,
+) -> None:
+    def stop_one(rows: Tables) -> None:
+        rows["trials"][1].update(status="stopped", reason="below the best of earlier trials")
+
+    why = "no improvement in 12 trials"
+    provenance = {**SMALL.provenance, "ended": {"gsa-C4-absolute-d1-stem": why}}
+    data = write_study(tmp_path, replace(SMALL, provenance=provenance), stop_one)
+    analysis = analyse(load_study(SETTINGS, data))
+    told = [line for line in origin.warnings(analysis) if why in line]
+    assert told and told[0].startswith("The search of ")
+    assert list(metrics.metrics(analysis)["study"]["search_ended"]) == [why]
+    assert tables.failures(analysis).empty
+    assert tables.status_counts(analysis)["trials stopped"].sum() == 1

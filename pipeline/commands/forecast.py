@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import UserError
 from pipeline.execution.engine import use_threads
 from pipeline.params import Params, load_params
+from pipeline.search.stopping import Halving
 from pipeline.search_space import Cell, cells, configuration
 from pipeline.training import model_arguments, to_pixels
 
@@ -66,6 +67,8 @@ def main(arguments: list[str]) -> None:
             found.append(forecast(params, _load(name), cell, device))
             print(_line(found[-1], width), flush=True)
     print(_total(found, params.resources.workers))
+    for line in _endings(params):
+        print(line)
 
 
 def _load(name: str) -> Dataset:
@@ -152,6 +155,21 @@ def _line(one: Forecast, width: int) -> str:
         f"{one.run_seconds:6.1f}  {one.hours:6.2f}  {one.memory_bytes / 1e6:8.1f}  "
         f"{one.parameters:10,}"
     )
+
+
+def _endings(params: Params) -> Iterator[str]:
+    """Say what may make the search shorter than that."""
+    sweep_section = params.sweep
+    budget, stopping = sweep_section.budget, sweep_section.stopping
+    if budget.hours is not None:
+        yield f"no trial starts after {budget.hours:g} hours (sweep.budget.hours)"
+    if budget.gpu_hours is not None:
+        yield f"no trial starts after {budget.gpu_hours:g} GPU hours (sweep.budget.gpu_hours)"
+    if budget.patience is not None:
+        yield f"a cell ends after {budget.patience} trials without an improvement"
+    if stopping.reduction is not None:
+        rungs = Halving(stopping.reduction, stopping.min_epochs, sweep_section.epochs).rungs
+        yield f"one in {stopping.reduction} goes on after epochs {', '.join(map(str, rungs))}"
 
 
 def _total(found: list[Forecast], slots: int) -> str:

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline import confirm, sweep
 from pipeline.errors import UserError
-from pipeline.execution.progress import best_of
+from pipeline.execution.engine import DASHBOARD
+from pipeline.execution.progress import Standing, aligned
 from pipeline.execution.state import ROOT, holder, source_digest, state_path, versions
 from pipeline.params import Params, load_params
 from pipeline.search.journal import Glimpse
@@ -19,7 +20,7 @@ from pipeline.search_space import cells
 
 __all__ = ["main", "status"]
 
-HEAD = ("cell", "done", "running", "failed", "best")
+HEAD = ("cell", "done", "running", "failed", "best", "since")
 
 
 def main(arguments: list[str]) -> None:
@@ -68,40 +69,30 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
              for cell in cells(params)]  # fmt: skip
     return [
         head,
-        *_table(rows),
+        *aligned(rows),
         f"  {len(journal.records)} whole records in {path}",
         # The dashboard may write, in records without a checksum: so it is given a copy.
         f"  to look closer: cp {path} look.log && optuna-dashboard look.log",
+        f"  or start with {DASHBOARD}=1 for Ray's own dashboard, which says where it is",
     ]
 
 
 def _line(name: str, trials: list[FrozenTrial], budget: int) -> tuple[str, ...]:
     """Count the trials of one cell."""
-    rows = [trial.user_attrs[RESULT]["row"] for trial in trials if RESULT in trial.user_attrs]
-    bad = Counter(row["status"] for row in rows if row["status"] != "completed")
-    best: float | None = None
-    for row in rows:
-        best = best_of(best, score(row))
-    going = sum(
-        trial.state == TrialState.RUNNING and RESULT not in trial.user_attrs for trial in trials
-    )
-    return (
-        name,
-        f"{len(rows)}/{budget}",
-        str(going or ""),
-        ", ".join(f"{count} {status}" for status, count in sorted(bad.items())),
-        "" if best is None else f"{100 * best:.1f} %",
-    )
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Align columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  "
-        + "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    standing, bad = Standing(name, budget), Counter[str]()
+    # By their end, as they were told: that is the order in which the best was found.
+    ended = [trial for trial in trials if RESULT in trial.user_attrs]
+    for trial in sorted(ended, key=lambda one: one.datetime_complete or one.datetime_start):
+        row = trial.user_attrs[RESULT]["row"]
+        standing.add(row["status"] == "completed", score(row))
+        if row["status"] != "completed":
+            bad[row["status"]] += 1
+    for trial in trials:
+        if trial.state == TrialState.RUNNING and trial not in ended:
+            standing.running[str(trial.number)] = ""
+    cell, done, running, _, best, since, _ = standing.columns()
+    told = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))
+    return cell, done, running, told, best, since
 
 
 def _confirm(params: Params) -> list[str]:

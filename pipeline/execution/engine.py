@@ -22,6 +22,8 @@ from pipeline.execution.work import (
     timeout_reason,
 )
 
+# Set to anything but 0, it asks a local Ray for its dashboard, which needs `ray[default]`.
+DASHBOARD = "GSA_DASHBOARD"
 # A task whose worker dies is started again this many times: a dead process is the machine's
 # fault until it has happened again and again.
 RESTARTS = 2
@@ -169,7 +171,7 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
     """
     limit = float(resources.trial_timeout_seconds)
     if os.environ.get("GSA_ENGINE") == "in-process":
-        device = "cuda" if resources.gpus_per_trial > 0 else "cpu"
+        device = "cuda" if resources.gpus_per_trial else "cpu"
         return InProcess(device, limit, int(resources.cpus_per_trial))
     check_address()
     from pipeline.execution.ray_engine import RayTune
@@ -178,6 +180,7 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
         slots=resources.workers,
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,
+        memory=int(1e9 * (resources.gigabytes_per_trial or 0)),
         limit=limit,
         patience=float(resources.node_wait_seconds),
         scratch=scratch,

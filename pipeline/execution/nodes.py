@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.execution.work import CannotWork
 
-__all__ = ["Watch", "luggage"]
+__all__ = ["Watch", "luggage", "use"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("gsa_core", "pipeline")
@@ -63,8 +63,8 @@ class Watch:
     since: float | None = field(default=None, init=False)
     last: float = field(default=float("-inf"), init=False)
 
-    def look(self) -> None:
-        """Look at the cluster, unless that was done just now.
+    def look(self) -> list[dict[str, Any]] | None:
+        """Look at the cluster, unless that was done just now; return its living nodes.
 
         Raises
         ------
@@ -73,11 +73,12 @@ class Watch:
         """
         now = self.clock()
         if now - self.last < LOOK:
-            return
+            return None
         self.last = now
-        if any(self.has_room(node) for node in self.nodes()):
+        alive = [node for node in self.nodes() if node["Alive"]]
+        if any(self.has_room(node) for node in alive):
             self.since = None
-            return
+            return alive
         self.since = now if self.since is None else self.since
         if now - self.since >= self.patience:
             raise CannotWork(
@@ -85,9 +86,27 @@ class Watch:
                 f"trial in the last {self.patience:g} s; start nodes and run the same command "
                 "again: what is finished is kept"
             )
+        return alive
 
     def has_room(self, node: Mapping[str, Any]) -> bool:
-        """Whether a node is alive and large enough, however busy."""
+        """Whether a node is large enough, however busy."""
         there = node["Resources"]
-        enough = there.get("CPU", 0) >= self.cpus and there.get("GPU", 0) >= self.gpus
-        return bool(node["Alive"] and enough)
+        return bool(there.get("CPU", 0) >= self.cpus and there.get("GPU", 0) >= self.gpus)
+
+
+def use(nodes: Sequence[Mapping[str, Any]], free: Mapping[str, float]) -> str:
+    """Say how many nodes there are and how much of them is taken.
+
+    Examples
+    --------
+    >>> two = [{"Resources": {"CPU": 4.0, "GPU": 1.0}}, {"Resources": {"CPU": 4.0}}]
+    >>> use(two, {"CPU": 5.0, "GPU": 0.5})
+    '2 nodes, 3 of 8 CPUs and 0.5 of 1 GPUs taken'
+    """
+    parts = []
+    for name in ("CPU", "GPU"):
+        there = sum(node["Resources"].get(name, 0.0) for node in nodes)
+        if there:
+            parts.append(f"{there - free.get(name, 0.0):g} of {there:g} {name}s")
+    count = f"{len(nodes)} node{'s' if len(nodes) != 1 else ''}"
+    return f"{count}, {' and '.join(parts)} taken" if parts else count

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -14,6 +14,10 @@ from typing import TextIO
 GOOD = ("completed", "stopped")
 # Seconds between two drawings of the table.
 INTERVAL = 0.25
+
+
+# Columns of the table.
+HEAD = ("", "done", "running", "failed", "best", "since")
 
 
 @dataclass
@@ -25,15 +29,27 @@ class Standing:
     done: int = 0
     failed: int = 0
     best: float | None = None
+    best_at: int = 0  # how many were done when the best was found
     running: dict[str, str] = field(default_factory=dict)
 
-    def line(self, width: int) -> str:
-        """Write the cell's line of the table."""
-        best = "" if self.best is None else f"{100 * self.best:.1f} %"
-        failed = f"{self.failed} failed" if self.failed else ""
-        now = ", ".join(self.running.values())
-        count = f"{self.done}/{self.total}"
-        return f"  {self.name:{width}}  {count:>7}  {best:>8}  {failed:9} {now}".rstrip()
+    def add(self, ok: bool, score: float | None) -> None:
+        """Count a finished task."""
+        self.done += 1
+        self.failed += not ok
+        if score is not None and (self.best is None or score > self.best):
+            self.best, self.best_at = score, self.done
+
+    def columns(self) -> tuple[str, ...]:
+        """Write the cell's line of the table; `since` is how many are done since the best."""
+        return (
+            self.name,
+            f"{self.done}/{self.total}",
+            str(len(self.running) or ""),
+            str(self.failed or ""),
+            "" if self.best is None else f"{100 * self.best:.1f} %",
+            "" if self.best is None else str(self.done - self.best_at or "new"),
+            ", ".join(self.running.values()),
+        )
 
 
 class Progress:
@@ -50,6 +66,8 @@ class Progress:
         Tasks of each cell, in order.
     slots : int
         Tasks at once, for the time that is left.
+    stream, clock
+        Where to write, and seconds that never step back.
     """
 
     def __init__(
@@ -58,13 +76,18 @@ class Progress:
         totals: Mapping[str, int],
         slots: int,
         stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stage, self.slots = stage, max(1, slots)
         self.cells = {name: Standing(name, total) for name, total in totals.items()}
         self.stream = stream or sys.stdout
         self.quiet = os.environ.get("GSA_QUIET", "") not in ("", "0")
         self.live = not self.quiet and self.stream.isatty()
+        self.clock = clock
         self.seconds: list[float] = []
+        self.begun: float | None = None
+        # What the engine says of its nodes.
+        self.machines = ""
         self.drawn, self.last = 0, 0.0
 
     @property
@@ -85,13 +108,11 @@ class Progress:
 
     def restore(self, name: str, ok: bool, score: float | None) -> None:
         """Count a task that an earlier start of the stage has finished."""
-        cell = self.cells[name]
-        cell.done += 1
-        cell.failed += not ok
-        cell.best = best_of(cell.best, score if ok else None)
+        self.cells[name].add(ok, score if ok else None)
 
     def start(self, name: str, label: str) -> None:
         """Note that a task runs."""
+        self.begun = self.clock() if self.begun is None else self.begun
         self.cells[name].running[label] = label
         self.tick()
 
@@ -120,23 +141,27 @@ class Progress:
         )
 
     def left(self) -> str:
-        """Say how long the rest will take, from the mean of the tasks so far."""
+        """Say how long the rest will take, from the pace of this start of the stage."""
         remaining = self.total - self.done
         if not remaining:
             return "done"
-        if not self.seconds:
+        if not self.seconds or self.begun is None:
             return "time left not known yet"
-        mean = sum(self.seconds) / len(self.seconds)
-        return f"about {duration(mean * remaining / min(self.slots, remaining))} left"
+        elapsed = self.clock() - self.begun
+        if len(self.seconds) < self.slots:  # the others of the first round are not told yet
+            mean = sum(self.seconds) / len(self.seconds)
+            return f"about {duration(mean * remaining / min(self.slots, remaining))} left"
+        pace = elapsed / len(self.seconds)
+        return f"{rate(pace)}, about {duration(pace * remaining)} left"
 
     def tick(self) -> None:
         """Draw the table again if it is time to."""
-        if self.live and time.monotonic() - self.last > INTERVAL:
+        if self.live and self.clock() - self.last > INTERVAL:
             self._erase()
             lines = self._table()
             self.stream.write("".join(f"{line}\n" for line in lines))
             self.stream.flush()
-            self.drawn, self.last = len(lines), time.monotonic()
+            self.drawn, self.last = len(lines), self.clock()
 
     def __enter__(self) -> Progress:
         return self
@@ -150,12 +175,15 @@ class Progress:
     def _table(self) -> list[str]:
         """Write the table: all cells where they fit, else those that run."""
         columns, rows = shutil.get_terminal_size()
-        head = f"{self.stage}: {self.done} of {self.total} done, {self.left()}"
-        width = max((len(name) for name in self.cells), default=0)
         cells = list(self.cells.values())
-        if len(cells) + 2 > rows:
-            cells = [cell for cell in cells if cell.running][: max(1, rows - 2)]
-        return [line[: columns - 1] for line in [head, *(cell.line(width) for cell in cells)]]
+        if len(cells) + 3 > rows:
+            cells = [cell for cell in cells if cell.running][: max(1, rows - 3)]
+        failed = sum(cell.failed for cell in self.cells.values())
+        head = f"{self.stage}: {self.done} of {self.total} done"
+        head += f", {failed} failed" if failed else ""
+        head = "; ".join(filter(None, [head, self.left(), self.machines]))
+        lines = [head, *aligned([HEAD, *(cell.columns() for cell in cells)])]
+        return [line[: columns - 1] for line in lines]
 
     def _erase(self) -> None:
         """Take the table off the terminal."""
@@ -164,10 +192,37 @@ class Progress:
             self.drawn = 0
 
 
-def best_of(one: float | None, other: float | None) -> float | None:
-    """Return the larger of two scores, either of which may be missing."""
-    known = [score for score in (one, other) if score is not None]
-    return max(known, default=None)
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Write rows as lines whose columns stand below one another; numbers to the right.
+
+    >>> aligned([("", "done", "best"), ("C4", "3/12", "9.5 %"), ("D4", "12/12", "98.5 %")])
+    ['       done    best', '  C4   3/12   9.5 %', '  D4  12/12  98.5 %']
+    """
+    count = max(len(row) for row in rows)
+    filled = [(*row, *[""] * (count - len(row))) for row in rows]
+    widths = [max(len(row[place]) for row in filled) for place in range(count)]
+    # The first column is a name and the last, where it has no head, says what runs.
+    names = {0, *range(len(rows[0]), count)}
+    return [
+        "  "
+        + "  ".join(
+            text.ljust(width) if place in names else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in filled
+    ]
+
+
+def rate(seconds: float) -> str:
+    """Write how often something happens that takes so long.
+
+    >>> rate(0.5), rate(7), rate(900)
+    ('2.0 a second', '8.6 a minute', '4.0 an hour')
+    """
+    for unit, length in (("a second", 1), ("a minute", 60), ("an hour", 3600)):
+        if seconds <= length or length == 3600:
+            return f"{length / max(seconds, 1e-9):.1f} {unit}"
+    raise AssertionError
 
 
 def duration(seconds: float) -> str:

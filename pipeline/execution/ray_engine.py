@@ -39,10 +39,10 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
-from pipeline.execution.engine import GRACE, Desk, nothing, use_threads  # noqa: E402
+from pipeline.execution.engine import DASHBOARD, GRACE, Desk, nothing, use_threads  # noqa: E402
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
-from pipeline.execution.nodes import Watch, luggage  # noqa: E402
+from pipeline.execution.nodes import Watch, luggage, use  # noqa: E402
 from pipeline.execution.same_code import code_here, difference  # noqa: E402
 from pipeline.execution.sharing import open_shared, share  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
@@ -68,6 +68,8 @@ class RayTune:
         Tasks at once.
     cpus, gpus : float
         What Ray reserves for each of them.
+    memory : int
+        Bytes of memory that Ray reserves for each; 0 reserves none.
     limit : float
         Seconds a task may take.
     patience : float
@@ -79,6 +81,7 @@ class RayTune:
     slots: int
     cpus: float
     gpus: float
+    memory: int
     limit: float
     patience: float
     scratch: Path
@@ -97,7 +100,12 @@ class RayTune:
         # A signal must not raise within Ray's C++ code: it is looked at in the driver's loop.
         with undisturbed():
             try:
-                self.start(share(data))
+                address = self.start(share(data))
+                if address:
+                    source.note(
+                        f"Ray's dashboard: http://{address}, whose token is that of "
+                        "`ray get-auth-token`"
+                    )
                 with guarded(raylet()) if LOCAL else nullcontext():
                     self.fit(function, Desk(source, self.slots, self.limit), data, tick)
                     ray.shutdown()
@@ -105,23 +113,32 @@ class RayTune:
                 ray.shutdown()
                 shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def start(self, data: Mapping[str, Any]) -> None:
-        """Connect to Ray; a local one listens on the loopback only and has no dashboard."""
+    def start(self, data: Mapping[str, Any]) -> str | None:
+        """Connect to Ray; a local one listens on the loopback only. Return its dashboard."""
         options: dict[str, Any] = {"runtime_env": luggage(QUIET)}
         if LOCAL:
             options = {
                 "num_cpus": max(1, ceil(self.slots * self.cpus)),
-                "num_gpus": ceil(self.slots * self.gpus),
-                "include_dashboard": False,
+                # As many as there are, where trials use any.
+                "num_gpus": None if self.gpus else 0,
+                "include_dashboard": os.environ.get(DASHBOARD, "") not in ("", "0"),
                 "object_store_memory": 100_000_000 + 2 * size_of(data),
             }
         # Ray would put a SIGTERM handler of its own in place of the one that ends a stage cleanly.
         ray._private.utils.set_sigterm_handler = lambda handler: None
-        ray.init(address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **options)
+        context = ray.init(
+            address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **options
+        )
         rearm()
+        if LOCAL and self.gpus and not ray.cluster_resources().get("GPU"):
+            raise CannotWork(
+                f"resources.gpus_per_trial is {self.gpus:g}, but Ray finds no GPU here; "
+                "set it to 0, or to auto"
+            )
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         # Deaths of workers are told in our own words, by the desk.
         ray._private.worker._worker_logs_enabled = False
+        return context.dashboard_url or None
 
     def fit(
         self,
@@ -141,7 +158,9 @@ class RayTune:
         work = [ray.put((function, shared, code_here()))]
         trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
-            tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
+            tune.with_resources(
+                trainable, {"cpu": self.cpus, "gpu": self.gpus, "memory": self.memory}
+            ),
             tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="tune",
@@ -231,7 +250,9 @@ class Ticker(tune.Callback):
         """Raise a signal or a kept error, where Tune lets it through, else tick."""
         raise_pending()
         self.searcher.raise_error()
-        self.watch.look()
+        nodes = self.watch.look()
+        if nodes is not None:
+            self.searcher.desk.source.machines(use(nodes, ray.available_resources()))
         self.tick()
 
 

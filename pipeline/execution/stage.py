@@ -23,6 +23,10 @@ def run_stage(stage: str, function: Callable[[Params, Engine], None]) -> None:
     print(f"{stage}: starting", flush=True)
     try:
         with explaining(), lifeline(), stage_lock(stage):
+            if params.resources.gpus_per_trial == "auto":
+                from pipeline.execution.gpu_share import shared
+
+                params = shared(params)
             function(params, make_engine(params.resources, ROOT / stage / "ray"))
     except Interrupted as stopped:
         print(

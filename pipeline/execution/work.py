@@ -103,6 +103,9 @@ class WorkSource(Protocol):
     def note(self, text: str) -> None:
         """Tell the user something about the work."""
 
+    def machines(self, text: str) -> None:
+        """Say what the work runs on now, and how much of it is taken."""
+
 
 def perform(
     function: WorkFunction, task: Task, data: Mapping[str, Any], context: Context

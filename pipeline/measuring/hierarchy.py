@@ -17,7 +17,7 @@ from gsa_core import build_model, invariance_error, point_group, rotate_image, s
 __all__ = ["TRANSFORMATIONS", "expected_symmetric", "measure_hierarchy"]
 
 Row = dict[str, Any]
-POSITIONAL = ("none", "absolute", "relative")
+POSITIONAL = ("none", "absolute", "relative")  # measured whatever the study has
 IMAGES, CANVAS, CONTENT = 6, 16, 5.0  # images, pixels a side, radius of what is drawn on them
 WINDOW, DEPTH, SHIFT = 5, 2, (2, -1)
 # So wide that no token that sees the drawing has a window cut by the border.
@@ -42,19 +42,24 @@ def expected_symmetric(group: str, positional: str, transformation: str) -> bool
     """What theory says: whether the logits are unmoved.
 
     ``none`` is blind to every permutation of the pixels; ``absolute`` keeps the group about the
-    image centre; ``relative`` adds translations. A turn by 45 degrees interpolates: never exact.
+    image centre; ``relative`` and ``rotary`` add translations, ``radial`` all of O(2) too. A turn
+    by 45 degrees interpolates: never exact.
     """
     if transformation == "turn_45":
         return False
     if positional == "none":
         return True
     if transformation in ("permutation", "translation"):
-        return transformation == "translation" and positional == "relative"
+        return transformation == "translation" and positional != "absolute"
+    if positional == "radial":
+        return True
     own = point_group(group)
     return own.mirrors if transformation == "mirror" else own.rotations % 4 == 0
 
 
-def measure_hierarchy(groups: Iterable[str], seeds: Sequence[int]) -> list[Row]:
+def measure_hierarchy(
+    groups: Iterable[str], seeds: Sequence[int], encodings: Iterable[str] = ()
+) -> list[Row]:
     """Invariance errors of random networks under every transformation.
 
     Attention is global but for translations, which are measured with 5x5 windows on a canvas so
@@ -66,6 +71,8 @@ def measure_hierarchy(groups: Iterable[str], seeds: Sequence[int]) -> list[Row]:
         Names of groups.
     seeds
         One network a seed.
+    encodings
+        More of them than ``none``, ``absolute`` and ``relative``.
 
     Returns
     -------
@@ -83,7 +90,7 @@ def measure_hierarchy(groups: Iterable[str], seeds: Sequence[int]) -> list[Row]:
             "expected_symmetric": expected_symmetric(group, positional, transformation),
         }
         for group in groups
-        for positional in POSITIONAL
+        for positional in dict.fromkeys((*POSITIONAL, *encodings))
         for seed in seeds
         for transformation in TRANSFORMATIONS
     ]

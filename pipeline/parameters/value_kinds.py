@@ -21,6 +21,7 @@ __all__ = [
     "Number",
     "OneOf",
     "OrNull",
+    "OrWord",
     "Several",
     "Text",
     "Whole",
@@ -293,6 +294,27 @@ class OrNull(Kind):
         """Guess null behind the words other languages have for it."""
         absent = str(got).lower() in ("none", "nil", "nan", "false", "global", "auto")
         return "null" if absent else self.kind.meant(got)
+
+
+@dataclass(frozen=True)
+class OrWord(Kind):
+    """A word, or another kind."""
+
+    word: str
+    kind: Kind
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return f"{self.word} or {self.kind.accepts}"
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is the word or of the other kind."""
+        return value == self.word or self.kind.is_valid(value)
+
+    def meant(self, got: Any) -> str | None:
+        """Guess what was meant."""
+        return self.kind.meant(got) or nearest(got, [self.word])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.report import measures, summary
+from pipeline.report import measures, origin, summary
 from pipeline.report.analysis import Analysis
 from pipeline.report.checks import FAILS, HOLDS
 from pipeline.report.names import AXES
@@ -41,6 +41,8 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
         "cells": {},
         "cost": {},
     }
+    if ended := origin.endings(analysis):
+        tree["study"]["search_ended"] = ended
     axes = [axis for axis in AXES if cells[axis].nunique() > 1 or axis in ("group", "positional")]
     for _, cell in analysis.drawn.iterrows():
         path = [_name(axis, cell[axis]) for axis in axes]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pandas as pd
 
 from pipeline.report.analysis import Analysis
-from pipeline.report.words import listed, plain
+from pipeline.report.words import counted, listed, plain
 
 # In the order of importance; whatever else a file carries follows.
 FIRST = ("git_commit", "git_dirty", "params_sha256", "data_sha256", "schema_version")
@@ -40,6 +41,12 @@ def table(analysis: Analysis) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "value"])
 
 
+def endings(analysis: Analysis) -> dict[str, int]:
+    """Count the cells whose search ended before their budget was spent, by the reason."""
+    sources = analysis.study.sources
+    return dict(Counter(why for s in sources for why in s.provenance.get("ended", {}).values()))
+
+
 def warnings(analysis: Analysis) -> list[str]:
     """Return what a reader must be warned of before believing the page."""
     sources, found = analysis.study.sources, []
@@ -58,6 +65,10 @@ def warnings(analysis: Analysis) -> list[str]:
             found.append(
                 f"The files come from {len(values)} different {name}: {listed(sorted(values), 3)}."
             )
+    found += [
+        f"The search of {counted(count, 'cell')} ended before all trials had run: {plain(reason)}."
+        for reason, count in endings(analysis).items()
+    ]
     found += [f"Not there: {plain(name, 80)}." for name in analysis.study.absent]
     return found
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -82,14 +83,18 @@ class Nodes:
 
     def kill(self, name: str) -> None:
         """End a node at once and with all that runs on it, as when its power fails."""
-        parent = psutil.Process(self.processes.pop(name).pid)
+        shell = self.processes.pop(name)
+        if shell.poll() is not None:
+            return
+        parent = psutil.Process(shell.pid)
         # Stopped first, so that none of them sees another die.
         family = [parent, *parent.children(recursive=True)]
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for process in family:
-                if process.is_running():
+                with suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
         psutil.wait_procs(family, timeout=20)
+        shell.wait()
 
     def output(self, name: str) -> str:
         """What a node has printed."""
@@ -101,7 +106,8 @@ class Nodes:
             self.kill(name)
         for space in self.spaces:
             for pid in ip(f"netns pids {space}").split():
-                os.kill(int(pid), signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
             ip(f"netns del {space}")
         shutil.rmtree(self.temp, ignore_errors=True)
 

@@ -1,7 +1,8 @@
 """A sweep of real digits trials on two nodes while driver, workers and nodes are killed at random.
 
-`python tests/chaos/soak.py [TRIALS]`: a row for docs/reliability.md. Nodes are those of nodes.py,
-so it needs root and iproute2. Every start of the driver is the study's own command.
+`python tests/chaos/soak.py [TRIALS [SECONDS.csv]]`: a row for docs/reliability.md, and the seconds
+of its trials for benchmarks/scale_simulation.py. Nodes are those of nodes.py, so it needs root and
+iproute2. Every start of the driver is the study's own command.
 """
 
 from __future__ import annotations
@@ -137,6 +138,8 @@ def main() -> None:
         finally:
             nodes.end()
         table = records.read(folder / "data/sweep/digits/trials.parquet", records.TRIALS)
+        if len(sys.argv) > 2:
+            table["seconds"].dropna().round(3).to_csv(sys.argv[2], index=False, header=False)
         double = table.duplicated(["cell", "trial"]).sum()
         statuses = table["status"].value_counts().to_dict()
         died = table["reason"].fillna("").str.startswith("WorkerDied").sum()

@@ -24,7 +24,7 @@ from pipeline import records
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(2400)]
 
 Witness = Callable[[int, str, str], None]
-CELLS = {"group": ["C1", "C4"], "positional": ["relative"], "depth": [1]}
+CELLS = {"group": ["C1", "C4"], "positional": ["absolute"], "depth": [1]}
 TABLES = {"sweep/digits/trials": records.TRIALS, "confirm/digits/runs": records.RUNS}
 # What no two runs have in common, and where they ran.
 OWN = ["seconds", "peak_memory_bytes"]

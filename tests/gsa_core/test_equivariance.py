@@ -64,7 +64,7 @@ def test_a_common_offset_does_not_hide_a_broken_network():
 
 
 def test_the_spread_needs_two_images():
-    with pytest.raises(ValueError, match="needs 2 or more"):
+    with pytest.raises(ValueError, match="accepts 2 or more"):
         invariance_error(torch.zeros(1, 3), torch.zeros(1, 3))
 
 

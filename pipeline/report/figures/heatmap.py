@@ -26,8 +26,9 @@ SHOWN = tuple(measures.SHORT.items())
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return every cell, also those without a finished run: they are drawn as gaps."""
-    return analysis.cells if len(analysis.drawn) else analysis.cells.iloc[:0]
+    """Return every cell, also those without a number, which are drawn as gaps beside others."""
+    known = analysis.drawn[[column for column, _ in SHOWN]].notna().any(axis=None)
+    return analysis.cells if known else analysis.cells.iloc[:0]
 
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:

@@ -1,0 +1,168 @@
+"""Every public constructor and function names what it was given wrong, and what it accepts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import gsa_core as g
+
+C4, C8 = g.cyclic_group(4), g.cyclic_group(8)
+
+
+def zeros(*shape: int) -> torch.Tensor:
+    return torch.zeros(*shape)
+
+
+def lift(*arguments: Any, **options: Any) -> nn.Module:
+    return g.LiftingSelfAttention(*(arguments or (C4, 3, 8, 2)), **options)
+
+
+def attend(*arguments: Any, **options: Any) -> nn.Module:
+    return g.GroupSelfAttention(*(arguments or (C4, 3, 8, 2)), **options)
+
+
+def network(**options: Any) -> nn.Module:
+    return g.build_model(**{"image_size": 8, **options})
+
+
+# Argument that is named, and the call.
+WRONG = {
+    "rotations 0": lambda: g.PointGroup(0),
+    "rotations half": lambda: g.PointGroup(2.5),
+    "rotations text": lambda: g.dihedral_group("4"),
+    "group number": lambda: g.point_group(4),
+    "group name": lambda: g.point_group("SO2"),
+    "group of lifting attention": lambda: lift("C4", 3, 8, 2),
+    "group of a convolution": lambda: g.LiftingConv2d("C4", 1, 2, 3),
+    "group of a linear map": lambda: g.GroupLinear(None, 3, 2),
+    "group symmetrized by name": lambda: g.Symmetrized(nn.Identity(), "C4"),
+    "group off the grid": lambda: g.Symmetrized(nn.Identity(), C8),
+    "group of a plain transformer": lambda: network(model="vit", group="C4"),
+    "in_channels 0": lambda: lift(C4, 0, 8, 2),
+    "in_channels half": lambda: attend(C4, 2.5, 8, 2),
+    "in_channels of a convolution": lambda: g.LiftingConv2d(C4, 0, 2, 3),
+    "in_channels of a network": lambda: network(in_channels=0),
+    "out_channels 0": lambda: lift(C4, 3, 0, 2),
+    "out_channels of a convolution": lambda: g.GroupConv2d(C4, 1, -2, 3),
+    "in_features 0": lambda: g.GroupLinear(C4, 0, 2),
+    "num_heads 0": lambda: attend(C4, 3, 8, 0),
+    "num_heads half": lambda: attend(C4, 3, 8, 1.5),
+    "num_heads of a network": lambda: network(num_heads=0),
+    "head_dim 0": lambda: attend(head_dim=0),
+    "window even": lambda: attend(window=4),
+    "window text": lambda: attend(window="3"),
+    "positional": lambda: attend(positional="learned"),
+    "positional rotary with narrow heads": lambda: attend(C4, 3, 2, 2, positional="rotary"),
+    "image_size missing": lambda: attend(positional="absolute"),
+    "image_size 0": lambda: attend(image_size=0),
+    "image_size of one": lambda: attend(image_size=(3,)),
+    "image_size text": lambda: network(image_size="28"),
+    "image_size of three": lambda: network(image_size=(8, 8, 8)),
+    "image_size of a published network": lambda: network(model="published_rotmnist"),
+    "encoding": lambda: attend(encoding="learned"),
+    "encoding table without a size": lambda: attend(encoding="table"),
+    "encoding table with C8": lambda: attend(C8, 3, 8, 2, encoding="table", window=3),
+    "window_shape": lambda: attend(window_shape="ring"),
+    "attention_dropout 1": lambda: attend(attention_dropout=1.0),
+    "method": lambda: attend(method="slow"),
+    "form": lambda: attend(form="both"),
+    "form of lifting": lambda: attend(form="lifting"),
+    "kernel_size even": lambda: g.LiftingConv2d(C4, 1, 2, 2),
+    "kernel_size float": lambda: g.GroupConv2d(C4, 1, 2, 3.0),
+    "patch_size 0": lambda: g.PatchEmbedding(C4, 1, 2, 0),
+    "patch_size of a stem": lambda: g.Stem(C4, 1, 2, 3),
+    "patch_size of no tiling": lambda: network(tokens="patch", patch_size=3, image_size=8),
+    "channels of a stem": lambda: g.Stem(C4, 1, 0),
+    "channels of a norm": lambda: g.ChannelNorm(0),
+    "channels of a network": lambda: network(channels=0),
+    "channels to be solved": lambda: g.solve_channels(5000, channels=3),
+    "ratio 0": lambda: g.FeedForward(4, 0),
+    "ratio of a network": lambda: network(feedforward_ratio=-1),
+    "dropout 2": lambda: g.Block(attend(C4, 4, 4, 2), 4, dropout=2),
+    "reduction": lambda: g.GroupPool("sum"),
+    "reduction of an orbit": lambda: network(model="symmetrized", reduction="sum"),
+    "of": lambda: g.Symmetrized(nn.Identity(), C4, of="tokens"),
+    "of features of none": lambda: g.Symmetrized(nn.Identity(), C4, of="features"),
+    "of seconds": lambda: g.solve_channels(5000, of="seconds"),
+    "model": lambda: network(model="gas"),
+    "model of fixed width": lambda: g.solve_channels(5000, model="published_pcam"),
+    "tokens": lambda: network(tokens="patches"),
+    "num_classes 0": lambda: network(num_classes=0),
+    "depth 0": lambda: network(depth=0),
+    "depth of a convolutional network": lambda: network(model="gcnn", depth=-1),
+    "std 0": lambda: network(std=0.0),
+    "mean nan": lambda: network(mean=float("nan")),
+    "mean twice": lambda: network(mean=[0.1, 0.2]),
+    "budget too small": lambda: g.solve_channels(5),
+    "budget 0": lambda: g.solve_channels(0),
+    "steps 0": lambda: g.full_turn(network().eval(), zeros(2, 1, 8, 8), steps=0),
+    "element 9": lambda: g.act_on_image(C4, 9, zeros(2, 2)),
+    "element half": lambda: g.act_on_image(C4, 1.5, zeros(2, 2)),
+    "element off the grid": lambda: g.act_on_image(C8, 1, zeros(2, 2)),
+    "element of features": lambda: g.act_on_features(C4, 7, zeros(4, 2, 2)),
+    "image of one axis": lambda: g.act_on_image(C4, 1, zeros(2)),
+    "image for lifting attention": lambda: lift()(zeros(1, 2, 5, 5)),
+    "image for a convolution": lambda: g.LiftingConv2d(C4, 1, 2, 3)(zeros(1, 1, 4, 5, 5)),
+    "image for patches": lambda: g.PatchEmbedding(C4, 1, 2, 4)(zeros(1, 2, 12, 12)),
+    "image for a stem": lambda: g.Stem(C4, 1, 2)(zeros(1, 2, 8, 8)),
+    "image for a network": lambda: network()(zeros(1, 3, 8, 8)),
+    "image without a batch": lambda: network()(zeros(1, 8, 8)),
+    "image to turn": lambda: g.rotate_image(zeros(3, 3), 30),
+    "image to pool": lambda: g.GlobalPool()(zeros(3)),
+    "features of few frames": lambda: g.act_on_features(C4, 1, zeros(3, 2, 2)),
+    "features without frames": lambda: g.act_on_features(C4, 1, zeros(2, 2)),
+    "features for attention": lambda: attend()(zeros(1, 3, 3, 5, 5)),
+    "features for a convolution": lambda: g.GroupConv2d(C4, 1, 2, 3)(zeros(1, 2, 4, 5, 5)),
+    "features for a norm": lambda: g.ChannelNorm(4)(zeros(1, 3, 4, 2, 2)),
+    "features to pool": lambda: g.SymmetricMaxPool2d()(zeros(1, 3, 4, 4)),
+    "features for a block": lambda: g.Block(attend(C4, 4, 4, 2), 5)(zeros(1, 4, 4, 3, 3)),
+    "tokens for a linear map": lambda: g.GroupLinear(C4, 3, 2)(zeros(2, 3, 3)),
+    "logits of one image": lambda: g.invariance_error(zeros(1, 3), zeros(1, 3)),
+    "moved logits": lambda: g.invariance_error(zeros(2, 3), zeros(2, 4)),
+    "rows half": lambda: g.shift_image(zeros(1, 3, 3), 1.5, 0),
+}
+
+
+def sentences() -> dict[str, str]:
+    """What every call raises."""
+    found = {}
+    for case, call in WRONG.items():
+        try:
+            call()
+            found[case] = "nothing was raised"
+        except (ValueError, TypeError) as error:
+            found[case] = str(error)
+        except Exception as error:  # what no user should see
+            found[case] = repr(error)
+    return found
+
+
+@pytest.fixture(scope="module")
+def said() -> dict[str, str]:
+    """The same in a process of its own, where no test hook looks at types first."""
+    code = "import json, test_wrong_arguments as t; print(json.dumps(t.sentences()))"
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(g.__file__).parents[1])])
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(run.stdout))
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_named_with_what_is_accepted(case: str, said: dict[str, str]) -> None:
+    (sentence,) = said[case].splitlines()
+    assert sentence.startswith(f"{case.split()[0]}: got "), sentence
+    assert "accepts" in sentence

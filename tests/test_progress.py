@@ -1,0 +1,77 @@
+"""What the terminal shows: a table in place, lines in a log, nothing when asked."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from pipeline.execution.progress import Progress
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GSA_QUIET", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("LINES", "30")
+
+
+def work(stream: io.StringIO) -> Progress:
+    """Two cells of three trials, of which three finish, a minute each."""
+    now = [0.0]
+    progress = Progress("sweep", {"C1": 3, "C4": 3}, 2, stream, lambda: now[0])
+    progress.machines = "2 nodes, 1 of 4 CPUs taken"
+    with progress:
+        for number, (cell, status, score) in enumerate(
+            [("C1", "completed", 0.9), ("C4", "failed", None), ("C1", "completed", 0.8)]
+        ):
+            progress.start(cell, f"trial {number}")
+            now[0] += 60
+            progress.finish(cell, f"trial {number}", status, score, 60)
+        progress.start("C4", "trial 3")
+        progress.epoch("C4", "trial 3", 2, 8)
+    return progress
+
+
+def test_a_terminal_has_one_table() -> None:
+    stream = Terminal()
+    work(stream)
+    assert stream.getvalue().split("\x1b[0J")[-1].splitlines() == [
+        "sweep: 3 of 6 done, 1 failed; 1.0 a minute, about 3 min left; 2 nodes, 1 of 4 CPUs taken",
+        "      done  running  failed    best  since",
+        "  C1   2/3                   90.0 %      1",
+        "  C4   1/3        1       1                 trial 3 epoch 2/8",
+    ]
+
+
+def test_a_log_has_a_line_for_each_trial() -> None:
+    stream = io.StringIO()
+    work(stream)
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().splitlines() == [
+        "sweep 1/6  C1  trial 0: 90.0 %, best 90.0 %, 60.0 s; about 2 min left",
+        "sweep 2/6  C4  trial 1: failed, 60.0 s; 1.0 a minute, about 4 min left",
+        "sweep 3/6  C1  trial 2: 80.0 %, best 90.0 %, 60.0 s; 1.0 a minute, about 3 min left",
+    ]
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_quiet_is_quiet(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSA_QUIET", "1")
+    work(stream).say("never seen")
+    assert not stream.getvalue()
+
+
+def test_a_table_larger_than_the_terminal_shows_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINES", "3")
+    stream = Terminal()
+    work(stream)
+    last = stream.getvalue().split("\x1b[0J")[-1].splitlines()
+    assert len(last) == 3 and last[-1].startswith("  C4 ")
