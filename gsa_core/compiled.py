@@ -54,7 +54,8 @@ def load_library(source: Path, *defines: str) -> ctypes.CDLL | None:
 def _built(source: Path, defines: tuple[str, ...]) -> Path:
     """The library's file, built if it is not in the cache."""
     command = [_compiler(), *FLAGS, *(f"-D{x}" for x in defines), *SHARED]
-    identity = "\n".join([*command, _processor(), source.read_text()])
+    texts = [file.read_text() for file in sorted(source.parent.iterdir()) if file.is_file()]
+    identity = "\n".join([*command, _processor(), *texts])
     name = f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.so"
     folder = _private_folder()
     library = folder / name

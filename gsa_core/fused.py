@@ -1,6 +1,6 @@
 """Attention over neighbourhoods and frames in one pass: an operator of our own for processors.
 
-The arithmetic is `fused.cpp`; this is its torch operator, with gradients. It computes what
+The arithmetic is `kernel/`; this is its torch operator, with gradients. It computes what
 `gsa_core.attend` computes from the same tables, without a tensor of scores or of positional terms:
 what a step keeps for its backward pass is queries, keys, values and the result.
 """
@@ -22,7 +22,7 @@ from gsa_core.relative import OffsetTables
 
 __all__ = ["fused_attention", "fused_rotation", "kernel_problem"]
 
-SOURCE = Path(__file__).with_name("fused.cpp")
+SOURCE = Path(__file__).with_name("kernel") / "kernel.cpp"
 WIDEST = 512  # channels a head
 
 _NUMBERS = {torch.float32: torch.float32, torch.float64: torch.float64}
@@ -46,7 +46,7 @@ _TURN_POINTERS = ("tokens", "cos", "sin", "turned", "grad", "angle_grad")
 
 
 class _Rotation(ctypes.Structure):
-    """The structure of that name in `fused.cpp`."""
+    """The structure of that name in `kernel/`."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in _TURN_SIZES),
@@ -56,7 +56,7 @@ class _Rotation(ctypes.Structure):
 
 
 def _problem_type(number: type) -> type[ctypes.Structure]:
-    """The structure of that name in `fused.cpp`, for one type of number."""
+    """The structure of that name in `kernel/`, for one type of number."""
     fields: list[tuple[str, type]] = [(name, ctypes.c_int64) for name in _SIZES]
     fields += [(name, ctypes.c_int64 * 7) for name in _STRIDES]
     fields += [(name, ctypes.c_void_p) for name in _INPUTS]

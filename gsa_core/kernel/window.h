@@ -1,104 +1,14 @@
-// Attention of grids of tokens over neighbourhoods and frames, fused: no score outlives its row.
-//
-// out[x] = sum_{y, h} softmax_{y, h}[ scale q[x] . (k[y, h] + p(y - x) + f(h)) + w(y - x) ] v[y, h]
-//
-// with p(u) = rows(u_1) + cols(u_2) + pairs(u), any of which may be absent, f(h) = frames(h), and w
-// the logarithm of a window's weights. gsa_core/fused.py compiles this file, for one type of number
-// (SCALAR) and one width of a head (HEAD_DIM; 0: known at run time), and says what the arguments
-// are. Tokens are (batch, row, col, frame, other, head, d) with any strides.
-//
-// A unit of work is one head of one image: nothing is shared between units, so sums come in the
-// same order on any number of threads. Within it a vector holds neighbouring columns of one row:
-// of queries, and for one offset of the keys they meet there; the scores of an offset are products
-// and sums of vectors. Columns beyond the image are zeros with a score of minus 1e30.
+// Attention within windows. A vector holds neighbouring columns of one row: of queries, and for one
+// offset of the keys they meet there; the scores of an offset are products and sums of vectors.
+// Columns beyond the image are zeros with a score of minus 1e30.
+#pragma once
 
-#include <algorithm>
-#include <atomic>
-#include <cmath>
-#include <cstdint>
-#include <memory>
-#include <thread>
-#include <vector>
-
-typedef SCALAR T;
-typedef int64_t Int;
-constexpr int BYTES = 32;
-constexpr int L = BYTES / sizeof(T);  // lanes
-typedef T V __attribute__((vector_size(BYTES)));
-typedef T Loose __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
-constexpr T FAR = T(-1e30);
-constexpr int WIDEST = HEAD_DIM ? HEAD_DIM : 512;
-
-static inline V load(const T* from) { return *reinterpret_cast<const Loose*>(from); }
-static inline void store(T* to, V x) { *reinterpret_cast<Loose*>(to) = x; }
-static inline V all(T x) { return x - V{}; }
-static inline V larger(V a, V b) { return a < b ? b : a; }  // not a number stays so in `a`
-static inline T sum(V x) {
-    T total = 0;
-    for (int lane = 0; lane < L; ++lane) total += x[lane];
-    return total;
-}
-
-#ifdef IS_FLOAT
-typedef int32_t Whole __attribute__((vector_size(BYTES)));
-// exp of numbers that are not large, to 2 units in the last place; 0 below the smallest normal.
-static inline V exponential(V x) {
-    const V low = all(-87.0f), high = all(88.0f);
-    Whole below = x < low;
-    x = below ? low : x;
-    x = x > high ? high : x;
-    const Whole n = __builtin_convertvector(x * 1.44269504f + (x < 0 ? all(-0.5f) : all(0.5f)), Whole);
-    const V turns = __builtin_convertvector(n, V);
-    const V r = (x - turns * 0.693359375f) + turns * 2.12194440e-4f;
-    V p = all(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    const Whole power = (n + 127) << 23;
-    p = p * (V)power;
-    return below ? V{} : p;
-}
-#else
-static inline V exponential(V x) {
-    for (int lane = 0; lane < L; ++lane) x[lane] = std::exp(x[lane]);
-    return x;
-}
-#endif
-
-extern "C" struct Problem {
-    Int batch, rows, cols, frames, own, sets, members, heads, d, reach, threads;
-    Int query_strides[7], key_strides[7], value_strides[7];
-    const T *query, *key, *value;
-    const T *row_table, *col_table, *pair_table, *frame_table, *weights;  // may be null
-    const Int* near;  // of every row offset, how far columns are seen; -1: not at all
-    T scale;
-    T *out, *lse;
-    // The backward pass alone:
-    const T* out_grad;
-    T *query_grad, *key_grad, *value_grad;
-    T *row_grad, *col_grad, *pair_grad, *frame_grad;  // one a batch entry
-};
-
-extern "C" struct Rotation {
-    Int batch, rows, cols, frames, sets, others, heads, d, threads;
-    Int strides[7];
-    const T* tokens;      // of one frame (sets == 1) or of all
-    const T *cos, *sin;   // (row, col, frame, head, pair)
-    T* turned;            // contiguous
-    T *grad, *angle_grad; // the backward pass alone
-};
-
-namespace {
-
-typedef std::vector<T> Buffer;
+#include "problem.h"
 
 // One head of one image, with the room it works in.
-class Unit {
+class Window {
    public:
-    Unit(const Problem& p, bool backward)
+    Window(const Problem& p, bool backward)
         : p(p), offsets(2 * p.reach + 1), padded((p.cols + L - 1) / L * L), stride(padded + 2 * L), plane(p.rows * stride) {
         const Int keys = p.members * D * plane, row = D * stride;
         key.resize(keys), value.resize(keys), query.resize(row);
@@ -151,7 +61,6 @@ class Unit {
     Buffer row_grad, col_grad, frame_grad, pair_grad;
     Buffer row_sums, col_sums, pair_sums, frame_sums;
 
-    static void zero(Buffer& x) { std::fill(x.begin(), x.end(), T(0)); }
     Int first_row(Int i) const { return std::max<Int>(0, i - p.reach); }
     Int end_row(Int i) const { return std::min(p.rows, i + p.reach + 1); }
     Int first_col(Int j, Int near) const { return std::max(-near, -(j + L - 1)); }
@@ -195,8 +104,7 @@ class Unit {
         for (Int i = 0; i < p.rows; ++i)
             for (Int j = 0; j < p.cols; ++j)
                 for (Int m = 0; m < p.members; ++m) {
-                    Int token = ((b * p.rows + i) * p.cols + j) * p.sets + set;
-                    T* y = to + ((token * p.members + m) * p.heads + n) * D;
+                    T* y = to + key_of(p, b, n, i, j, set, m) * D;
                     const T* x = &from[m * D * plane + i * stride + L + j];
                     for (int c = 0; c < D; ++c) y[c] = x[c * plane];
                 }
@@ -208,17 +116,9 @@ class Unit {
             for (int c = 0; c < D; ++c) to[c * stride + L + j] = scale * x[c * s[6]];
     }
 
-    Int token(Int b, Int n, Int i, Int g, Int o, Int j) const {
-        return ((((b * p.rows + i) * p.cols + j) * p.frames + g) * p.own + o) * p.heads + n;
-    }
-
-    Int lse_row(Int b, Int n, Int i, Int g, Int o) const {
-        return ((((b * p.heads + n) * p.frames + g) * p.own + o) * p.rows + i) * p.cols;
-    }
-
     void write_row(T* to, const Buffer& from, Int b, Int n, Int i, Int g, Int o, T scale) {
         for (Int j = 0; j < p.cols; ++j) {
-            T* y = to + token(b, n, i, g, o, j) * D;
+            T* y = to + token_of(p, b, n, i, j, g, o) * D;
             for (int c = 0; c < D; ++c) y[c] = scale * from[c * stride + L + j];
         }
     }
@@ -309,9 +209,9 @@ class Unit {
         const Int here = std::min<Int>(L, p.cols - j);
         for (int c = 0; c < D; ++c) acc[c] /= total;
         for (Int lane = 0; lane < here; ++lane) {
-            T* to = p.out + token(b, n, i, g, o, j + lane) * D;
+            T* to = p.out + token_of(p, b, n, i, j + lane, g, o) * D;
             for (int c = 0; c < D; ++c) to[c] = acc[c][lane];
-            p.lse[lse_row(b, n, i, g, o) + j + lane] = highest[lane] + std::log(total[lane]);
+            p.lse[lse_of(p, b, n, i, j + lane, g, o)] = highest[lane] + std::log(total[lane]);
         }
     }
 
@@ -329,7 +229,7 @@ class Unit {
         read_row(p.out_grad, contiguous, out_grad, b, n, i, g, o, T(1));
         read_row(p.out, contiguous, query_grad, b, n, i, g, o, T(1));
         std::fill(lse.begin(), lse.end(), -FAR);  // no weight to queries beyond the image
-        std::copy_n(p.lse + lse_row(b, n, i, g, o), p.cols, lse.begin());
+        std::copy_n(p.lse + lse_of(p, b, n, i, 0, g, o), p.cols, lse.begin());
         for (Int j = 0; j < p.cols; j += L) {
             V s{};
             for (int c = 0; c < D; ++c)
@@ -384,8 +284,6 @@ class Unit {
         to_keys(score_grad, query, &key_grad[at], near);
         to_keys(weights, out_grad, &value_grad[at], near);
     }
-
-    static inline void add(T* to, V x) { store(to, load(to) + x); }
 
     void zero_rows(Int near) {
         const Int from = (p.reach - near) * stride, count = (2 * near + 1) * stride;
@@ -457,95 +355,3 @@ class Unit {
             }
     }
 };
-
-// Hands out the numbers up to `units` to threads; each calls what its own `prepare` returns.
-template <class Prepare>
-void spread(Int units, Int threads, Prepare prepare) {
-    std::atomic<Int> next{0};
-    auto work = [&] {
-        auto body = prepare();
-        for (Int at; (at = next++) < units;) body(at);
-    };
-    std::vector<std::thread> others;
-    for (Int i = 1; i < std::min(threads, units); ++i) others.emplace_back(work);
-    work();
-    for (std::thread& thread : others) thread.join();
-}
-
-void run(const Problem& p, bool backward) {
-    spread(p.batch * p.heads, p.threads, [&] {
-        auto unit = std::make_unique<Unit>(p, backward);
-        return [&p, backward, unit = std::move(unit)](Int at) {
-            backward ? unit->backward(at / p.heads, at % p.heads) : unit->forward(at / p.heads, at % p.heads);
-        };
-    });
-}
-
-// Turns pairs (c, c + pairs) of channels by angles of position, frame and head; d_odd is kept.
-struct Turn {
-    const Rotation& p;
-    const Int pairs = p.d / 2;
-
-    const T* in(Int b, Int i, Int j, Int g, Int o, Int n) const {
-        const Int* s = p.strides;
-        return p.tokens + b * s[0] + i * s[1] + j * s[2] + (p.sets == 1 ? 0 : g) * s[3] + o * s[4] + n * s[5];
-    }
-
-    // Calls body(in, offset of the contiguous result, offset of the angles) for every token.
-    template <class Body>
-    void each(Int i, Body body) const {
-        for (Int j = 0; j < p.cols; ++j)
-            for (Int b = 0; b < p.batch; ++b)
-                for (Int g = 0; g < p.frames; ++g)
-                    for (Int o = 0; o < p.others; ++o)
-                        for (Int n = 0; n < p.heads; ++n) {
-                            const Int place = (i * p.cols + j) * p.frames + g;
-                            const Int token = (b * p.rows * p.cols * p.frames + place) * p.others + o;
-                            body(in(b, i, j, g, o, n), (token * p.heads + n) * p.d, (place * p.heads + n) * pairs);
-                        }
-    }
-
-    void forward(Int i) const {
-        each(i, [&](const T* x, Int at, Int angle) {
-            const T *cos = p.cos + angle, *sin = p.sin + angle;
-            T* y = p.turned + at;
-            const Int s = p.strides[6];
-            for (Int c = 0; c < pairs; ++c) {
-                const T first = x[c * s], second = x[(c + pairs) * s];
-                y[c] = first * cos[c] - second * sin[c];
-                y[c + pairs] = first * sin[c] + second * cos[c];
-            }
-            if (p.d % 2) y[p.d - 1] = x[(p.d - 1) * s];
-        });
-    }
-
-    // Here `tokens` are the gradients of the result: they are turned back.
-    void backward(Int i) const {
-        std::fill_n(p.angle_grad + i * p.cols * p.frames * p.heads * pairs, p.cols * p.frames * p.heads * pairs, T(0));
-        each(i, [&](const T* x, Int at, Int angle) {
-            const T *cos = p.cos + angle, *sin = p.sin + angle, *y = p.turned + at;
-            T *grad = p.grad + at, *of_angle = p.angle_grad + angle;
-            for (Int c = 0; c < pairs; ++c) {
-                const T first = x[c], second = x[c + pairs];
-                of_angle[c] += second * y[c] - first * y[c + pairs];
-                grad[c] = first * cos[c] + second * sin[c];
-                grad[c + pairs] = second * cos[c] - first * sin[c];
-            }
-            if (p.d % 2) grad[p.d - 1] = x[p.d - 1];
-        });
-    }
-};
-
-void run(const Rotation& p, bool backward) {
-    const Turn turn{p};
-    spread(p.rows, p.threads, [&] {
-        return [&](Int i) { backward ? turn.backward(i) : turn.forward(i); };
-    });
-}
-
-}  // namespace
-
-extern "C" void rotation_forward(const Rotation* problem) { run(*problem, false); }
-extern "C" void rotation_backward(const Rotation* problem) { run(*problem, true); }
-extern "C" void attention_forward(const Problem* problem) { run(*problem, false); }
-extern "C" void attention_backward(const Problem* problem) { run(*problem, true); }
