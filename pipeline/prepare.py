@@ -31,7 +31,7 @@ from pipeline.datasets.own import Opened, open_source
 from pipeline.datasets.pace import Pace, duration
 from pipeline.datasets.parts import check_parts
 from pipeline.datasets.pool import Pooled, pool_part
-from pipeline.datasets.registry import SOURCES
+from pipeline.datasets.registry import SOURCES, sized
 from pipeline.datasets.splitting import Listed, Selection, fewer, make_splits
 from pipeline.datasets.store import SPLITS, load_dataset, split_files
 from pipeline.datasets.turning import shrink, turn
@@ -106,6 +106,10 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
     with explaining(work):
         work.mkdir(exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
+    per_class = sized(name, settings.sources)[1]
+    if per_class is not None:
+        fewer_images = {"images_per_class": per_class, "train_fraction": 1}
+        settings = settings.model_copy(update=fewer_images)
     _say(name, "opening")
     opened = open_source(name, settings, work)
     check_parts(opened.parts, opened.source)
@@ -180,7 +184,7 @@ def _write(
     total = sum(map(len, splits.values())) + len(splits["test"])
     pace = Pace(source.name, "writing", total)
 
-    factor = settings.shrink if source.name in SOURCES else 1
+    factor = settings.shrink if sized(source.name, settings.sources)[0] in SOURCES else 1
 
     def write(name: str, split: Selection, degrees: np.ndarray | None) -> Tally:
         images, labels = pooled[split.part].images, listed[split.part].labels[split.indices]
