@@ -22,7 +22,7 @@ from gsa_core import rotate_image
 from pipeline.datasets import digits, mnist
 from pipeline.datasets.raw import absent_files
 
-__all__ = ["Pictures", "race", "turned_digits"]
+__all__ = ["Pictures", "race", "score", "turned_digits"]
 
 TRAIN, VALIDATION = 2000, 1000
 BATCH, WARM_UP, WEIGHT_DECAY = 32, 0.05, 0.01
@@ -72,44 +72,35 @@ def turned_digits(seed: int = 0) -> Pictures:
 def _turned(images: np.ndarray, labels: np.ndarray, angles: torch.Generator) -> Split:
     pixels = torch.tensor(images, dtype=torch.float32) / (255 if images.dtype == np.uint8 else 1)
     degrees = 360 * torch.rand(len(pixels), generator=angles, dtype=torch.float64)
-    pixels = rotate_image(pixels, degrees)
-    if pixels.shape[-1] == 28:
-        pixels = functional.avg_pool2d(pixels, 2)
-    return pixels, torch.tensor(labels)
+    return rotate_image(pixels, degrees), torch.tensor(labels)
 
 
 def race(
     model: nn.Module, pictures: Pictures, *, learning_rate: float, seconds: float, seed: int
 ) -> dict[str, float]:
-    """Train for `seconds` of one core; the best of a dozen looks at validation is tested, once."""
-    start, best, weights, looks = 0.0, (-1.0, 0.0), None, 0
-    for spent, steps in _training(model, pictures.train, learning_rate, seconds, seed):
+    """Train for `seconds` of one core; leave the weights of the best of a dozen looks."""
+    best, found, weights, looks, steps = (-1.0, 0.0), 0.0, model.state_dict(), 0, 0
+    for spent in _training(model, pictures.train, learning_rate, seconds, seed):
+        steps += 1
         if spent < seconds * (looks + 1) / LOOKS:
             continue
         looks = int(spent / seconds * LOOKS)
-        score = _score(model, pictures.validation)
-        if score > best:
-            best, weights = score, copy.deepcopy(model.state_dict())
-            start = spent
-        epochs = steps * BATCH / len(pictures.train[0])
-    assert weights is not None
+        reached = score(model, pictures.validation)
+        if reached > best:
+            best, found, weights = reached, spent, copy.deepcopy(model.state_dict())
     model.load_state_dict(weights)
-    return {
-        "epochs": epochs,
-        "best_at": start / seconds,
-        "validation": best[0],
-        "test": _score(model, pictures.test)[0],
-    }
+    epochs = steps * BATCH / len(pictures.train[0])
+    return {"epochs": epochs, "best_at_seconds": found, "validation": best[0]}
 
 
 def _training(
     model: nn.Module, split: Split, learning_rate: float, seconds: float, seed: int
-) -> Iterator[tuple[float, int]]:
-    """Train; yield seconds spent and steps taken after each step."""
+) -> Iterator[float]:
+    """Train; yield the seconds spent after each step."""
     images, labels = split
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=WEIGHT_DECAY)
-    spent, steps, shuffled = 0.0, 0, torch.empty(0, dtype=torch.long)
+    spent, shuffled = 0.0, torch.empty(0, dtype=torch.long)
     model.train()
     while spent < seconds:
         start = time.process_time()
@@ -122,8 +113,8 @@ def _training(
         functional.cross_entropy(model(images[index]), labels[index]).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        spent, steps = spent + time.process_time() - start, steps + 1
-        yield spent, steps
+        spent += time.process_time() - start
+        yield spent
 
 
 def _schedule(fraction: float) -> float:
@@ -134,7 +125,7 @@ def _schedule(fraction: float) -> float:
 
 
 @torch.no_grad()
-def _score(model: nn.Module, split: Split) -> tuple[float, float]:
+def score(model: nn.Module, split: Split) -> tuple[float, float]:
     """Accuracy, then minus the loss, to break ties; the model goes on training."""
     model.eval()
     logits = torch.cat([model(images) for images in split[0].split(100)])

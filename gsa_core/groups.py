@@ -144,7 +144,7 @@ class PointGroup:
         return turn + "m" * m or "e"
 
     def _checked(self, element: int) -> int:
-        if not isinstance(element, SupportsIndex) or not 0 <= element < self.order:  # type: ignore[operator]
+        if not isinstance(element, SupportsIndex) or not 0 <= element < self.order:
             raise ValueError(
                 f"element: got {element}; accepts the elements 0 to {self.order - 1} of {self.name}"
             )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -69,6 +71,25 @@ def as_packages(names: set[str]) -> set[str]:
 def test_library_never_imports_the_pipeline() -> None:
     for file in files("gsa_core"):
         assert not any(name.split(".")[0] == "pipeline" for name in imports(file)), file
+
+
+def test_importing_the_library_takes_little_beside_torch() -> None:
+    """By what is loaded: a few modules, none of them slow, and nothing is compiled."""
+    code = (
+        "import sys, torch; before = set(sys.modules)\n"
+        "import gsa_core; print(*sorted(set(sys.modules) - before))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = run.stdout.split()
+    tops = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    assert tops <= {"gsa_core", "jaxtyping", "numpy", "torch"}
+    assert len([name for name in loaded if not name.startswith("gsa_core")]) < 30
 
 
 def test_library_imports_only_its_own_dependencies() -> None:

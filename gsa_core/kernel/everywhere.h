@@ -1,8 +1,11 @@
 // Attention to all keys. A vector holds neighbouring keys of one frame, rows after one another; a
-// query meets all of them before the next comes. Keys beyond the last have a score of minus 1e30.
+// few queries meet all of them together, so that a key that is loaded serves them all. Keys beyond
+// the last have a score of minus 1e30.
 #pragma once
 
 #include "problem.h"
+
+constexpr int Q = 4;  // queries at once
 
 // One head of one image, with the room it works in.
 class Everywhere {
@@ -13,23 +16,24 @@ class Everywhere {
         key.resize(D * keys), value.resize(D * keys);
         rows.resize(p.row_table ? D * line : 0), cols.resize(p.col_table ? D * line : 0);
         pairs.resize(p.pair_table ? D * offsets * line : 0);
-        of_row.resize(p.rows + L), of_col.resize(p.cols + L);
-        base.resize(padded + L), scores.resize(keys), frame.resize(p.members);
+        of_row.resize(p.rows + L), of_col.resize(p.cols + L), query.resize(Q * D);
+        for (int a = 0; a < Q; ++a) {
+            base[a].assign(padded + L, FAR), scores[a].resize(keys), frame[a].resize(p.members);
+            if (backward) score_grad[a].resize(keys);
+        }
         if (!backward) return;
-        key_grad.resize(D * keys), value_grad.resize(D * keys), score_grad.resize(keys);
+        key_grad.resize(D * keys), value_grad.resize(D * keys), passed.resize(Q * D);
+        query_grad.resize(Q * D), base_grad.resize(padded + L);
         rows_grad.resize(rows.size()), cols_grad.resize(cols.size());
         pairs_grad.resize(pairs.size()), frames_grad.resize(p.frame_table ? p.members * D : 0);
-        base_grad.resize(padded + L);
     }
 
-    void forward(Int batch, Int head) {
-        each_query(batch, head, false, [&](Int i, Int j, Int g, Int o) { attend(batch, head, i, j, g, o); });
+    void forward(Int b, Int n) {
+        each_block(b, n, false, [&](Int x, int here, Int g, Int o) { attend(b, n, x, here, g, o); });
     }
 
-    void backward(Int batch, Int head) {
-        each_query(batch, head, true, [&](Int i, Int j, Int g, Int o) {
-            pass_back(batch, head, i, j, g, o);
-        });
+    void backward(Int b, Int n) {
+        each_block(b, n, true, [&](Int x, int here, Int g, Int o) { pass_back(b, n, x, here, g, o); });
     }
 
    private:
@@ -40,13 +44,14 @@ class Everywhere {
     const int D = int(p.d);
 #endif
     const Int count, padded, keys, offsets, line;
-    Buffer key, value, rows, cols, pairs, of_row, of_col, base, scores, frame;
-    Buffer key_grad, value_grad, score_grad, rows_grad, cols_grad, pairs_grad, frames_grad, base_grad;
-    T query[WIDEST];
+    Buffer key, value, rows, cols, pairs, of_row, of_col, query, base[Q], scores[Q], frame[Q];
+    Buffer key_grad, value_grad, query_grad, passed, score_grad[Q], base_grad;
+    Buffer rows_grad, cols_grad, pairs_grad, frames_grad;
 
-    // Calls `body` for every query; keys, values and the tables of its frame are in place by then.
+    // Calls `body` for every few queries, from number x on; keys, values and the tables of their
+    // frame are in place by then.
     template <class Body>
-    void each_query(Int b, Int n, bool backward, Body body) {
+    void each_block(Int b, Int n, bool backward, Body body) {
         for (Int set = 0; set < p.sets; ++set) {
             read_keys(p.key, p.key_strides, key, b, set, n);
             read_keys(p.value, p.value_strides, value, b, set, n);
@@ -57,12 +62,14 @@ class Everywhere {
                 if (backward) zero(rows_grad), zero(cols_grad), zero(pairs_grad);
                 for (Int o = 0; o < p.own; ++o) {
                     if (backward) zero(frames_grad);
-                    for (Int i = 0; i < p.rows; ++i)
-                        for (Int j = 0; j < p.cols; ++j) {
-                            read_query(b, n, i, j, g, o);
-                            score_positions(n, i, j, g, o);
-                            body(i, j, g, o);
+                    for (Int x = 0; x < count; x += Q) {
+                        const int here = int(std::min<Int>(Q, count - x));
+                        for (int a = 0; a < here; ++a) {
+                            read_query(b, n, x + a, g, o, &query[a * D]);
+                            score_positions(n, x + a, g, o, a);
                         }
+                        body(x, here, g, o);
+                    }
                     if (backward && p.frame_table) write_frames(b, n, g, o);
                 }
                 if (backward) write_tables(b, n, g);
@@ -127,171 +134,194 @@ class Everywhere {
             for (int c = 0; c < D; ++c) to[frame_entry(n, g, o, m) + c] = frames_grad[m * D + c];
     }
 
-    void read_query(Int b, Int n, Int i, Int j, Int g, Int o) {
+    void read_query(Int b, Int n, Int x, Int g, Int o, T* to) {
         const Int* s = p.query_strides;
-        const T* x = p.query + b * s[0] + i * s[1] + j * s[2] + g * s[3] + o * s[4] + n * s[5];
-        for (int c = 0; c < D; ++c) query[c] = p.scale * x[c * s[6]];
+        const T* from = p.query + b * s[0] + x / p.cols * s[1] + x % p.cols * s[2] + g * s[3] + o * s[4] + n * s[5];
+        for (int c = 0; c < D; ++c) to[c] = p.scale * from[c * s[6]];
     }
 
-    // Scores of the query with `size` neighbouring offsets of a table.
-    void score_line(const T* table, Int step, Int size, T* to) {
+    // Scores of a query with `size` neighbouring offsets of a table.
+    void score_line(const T* q, const T* table, Int step, Int size, T* to) {
         for (Int k = 0; k < size; k += L) {
             V s{};
-#pragma GCC unroll 16
-            for (int c = 0; c < D; ++c) s += query[c] * load(table + c * step + k);
+            for (int c = 0; c < D; ++c) s += q[c] * load(table + c * step + k);
             store(to + k, s);
         }
     }
 
-    // `base`: what positions add to the scores of every key; `frame`: what frames do.
-    void score_positions(Int n, Int i, Int j, Int g, Int o) {
-        const T *row = rows.data() + p.reach - i, *col = cols.data() + p.reach - j;
-        if (p.row_table) score_line(row, line, p.rows, of_row.data());
-        if (p.col_table) score_line(col, line, p.cols, of_col.data());
+    // `base[a]`: what positions add to the scores of every key; `frame[a]`: what frames do.
+    void score_positions(Int n, Int x, Int g, Int o, int a) {
+        const T* q = &query[a * D];
+        const Int row = p.reach - x / p.cols, col = p.reach - x % p.cols;
+        if (p.row_table) score_line(q, rows.data() + row, line, p.rows, of_row.data());
+        if (p.col_table) score_line(q, cols.data() + col, line, p.cols, of_col.data());
         for (Int r = 0; r < p.rows; ++r) {
-            T* to = &base[r * p.cols];  // a vector over the end of a row is mended by the next row
-            if (p.pair_table)
-                score_line(pairs.data() + (p.reach + r - i) * line + p.reach - j, offsets * line, p.cols, to);
+            T* to = &base[a][r * p.cols];  // a vector over the end of a row is mended by the next row
+            if (p.pair_table) score_line(q, pairs.data() + (row + r) * line + col, offsets * line, p.cols, to);
             for (Int k = 0; k < p.cols; k += L) {
                 V s = all(of_row[r]) + load(&of_col[k]);
                 if (p.pair_table) s += load(to + k);
                 store(to + k, s);
             }
         }
-        std::fill(base.begin() + count, base.end(), FAR);
+        std::fill(base[a].begin() + count, base[a].end(), FAR);
         for (Int m = 0; m < p.members; ++m) {
             T s = 0;
-            for (int c = 0; p.frame_table && c < D; ++c) s += query[c] * p.frame_table[frame_entry(n, g, o, m) + c];
-            frame[m] = s;
+            for (int c = 0; p.frame_table && c < D; ++c) s += q[c] * p.frame_table[frame_entry(n, g, o, m) + c];
+            frame[a][m] = s;
         }
     }
 
-    // Scores of the query with all keys, to `scores`; their maximum in every lane.
-    V score_keys() {
-        V q[WIDEST], top = all(FAR);
+    // Scores of the queries with all keys.
+    void score_keys() {
+        for (Int m = 0; m < p.members; ++m)
+            for (Int k = m * padded; k < (m + 1) * padded; k += L) {
+                V s[Q];
+                for (int a = 0; a < Q; ++a) s[a] = load(&base[a][k - m * padded]) + frame[a][m];
+                products(&query[0], &key[k], s);
+                for (int a = 0; a < Q; ++a) store(&scores[a][k], s[a]);
+            }
+    }
+
+    // s[a] += x[a] . y, for a vector of tokens y.
+    inline void products(const T* x, const T* y, V* s) {
 #pragma GCC unroll 16
-        for (int c = 0; c < D; ++c) q[c] = all(query[c]);
-        for (Int m = 0; m < p.members; ++m) {
-            const V own = all(frame[m]);
-            for (Int k = 0; k < padded; k += L) {
-                const T* x = &key[m * padded + k];
-                V s = load(&base[k]) + own;
-#pragma GCC unroll 16
-                for (int c = 0; c < D; ++c) s += q[c] * load(x + c * keys);
-                store(&scores[m * padded + k], s);
-                top = larger(s, top);
+        for (int c = 0; c < D; ++c) {
+            const V other = load(y + c * keys);
+            for (int a = 0; a < Q; ++a) s[a] += x[a * D + c] * other;
+        }
+    }
+
+    // to[a] = sum over keys of weight[a] y, for all channels of y.
+    void sums(const Buffer* weight, const Buffer& y, T* to) {
+        for (int c = 0; c < D; ++c) {
+            V acc[Q] = {};
+            for (Int k = 0; k < keys; k += L) {
+                const V other = load(&y[c * keys + k]);
+                for (int a = 0; a < Q; ++a) acc[a] += load(&weight[a][k]) * other;
+            }
+            for (int a = 0; a < Q; ++a) to[a * D + c] = sum(acc[a]);
+        }
+    }
+
+    // onto[key] += sum over queries of weight[a] x[a], for all channels of x.
+    void spread_out(const Buffer* weight, const Buffer& x, Buffer& onto) {
+        for (int c = 0; c < D; ++c)
+            for (Int k = 0; k < keys; k += L) {
+                V s = load(&onto[c * keys + k]);
+                for (int a = 0; a < Q; ++a) s += load(&weight[a][k]) * x[a * D + c];
+                store(&onto[c * keys + k], s);
+            }
+    }
+
+    void attend(Int b, Int n, Int x, int here, Int g, Int o) {
+        score_keys();
+        T top[Q], total[Q];
+        Buffer& result = query;  // its numbers are no longer needed
+        for (int a = 0; a < Q; ++a) {
+            V highest = all(FAR), whole{};
+            for (Int k = 0; k < keys; k += L) highest = larger(load(&scores[a][k]), highest);
+            top[a] = highest[0];
+            for (int lane = 1; lane < L; ++lane) top[a] = std::max(top[a], highest[lane]);
+            for (Int k = 0; k < keys; k += L) {
+                const V weight = exponential(load(&scores[a][k]) - top[a]);
+                store(&scores[a][k], weight);
+                whole += weight;
+            }
+            total[a] = sum(whole);
+        }
+        sums(scores, value, &result[0]);
+        for (int a = 0; a < here; ++a) {
+            const Int i = (x + a) / p.cols, j = (x + a) % p.cols;
+            T* to = p.out + token_of(p, b, n, i, j, g, o) * D;
+            for (int c = 0; c < D; ++c) to[c] = result[a * D + c] / total[a];
+            p.lse[lse_of(p, b, n, i, j, g, o)] = top[a] + std::log(total[a]);
+        }
+    }
+
+    // Everything that the scores of a few queries pass back.
+    void pass_back(Int b, Int n, Int x, int here, Int g, Int o) {
+        T less[Q] = {}, lse[Q] = {-FAR, -FAR, -FAR, -FAR};  // no weight to queries beyond the last
+        zero(passed);
+        for (int a = 0; a < here; ++a) {
+            const Int i = (x + a) / p.cols, j = (x + a) % p.cols, at = token_of(p, b, n, i, j, g, o) * D;
+            lse[a] = p.lse[lse_of(p, b, n, i, j, g, o)];
+            for (int c = 0; c < D; ++c) {
+                passed[a * D + c] = p.out_grad[at + c];
+                less[a] += p.out_grad[at + c] * p.out[at + c];
             }
         }
-        return top;
-    }
-
-    void attend(Int b, Int n, Int i, Int j, Int g, Int o) {
-        const V tops = score_keys();
-        T top = tops[0];
-        for (int lane = 1; lane < L; ++lane) top = tops[lane] > top ? tops[lane] : top;
-        V acc[WIDEST], total{};
-#pragma GCC unroll 16
-        for (int c = 0; c < D; ++c) acc[c] = V{};
-        for (Int k = 0; k < keys; k += L) {
-            const V weight = exponential(load(&scores[k]) - top);
-            total += weight;
-#pragma GCC unroll 16
-            for (int c = 0; c < D; ++c) acc[c] += weight * load(&value[c * keys + k]);
-        }
-        const T whole = sum(total);
-        T* to = p.out + token_of(p, b, n, i, j, g, o) * D;
-        for (int c = 0; c < D; ++c) to[c] = sum(acc[c]) / whole;
-        p.lse[lse_of(p, b, n, i, j, g, o)] = top + std::log(whole);
-    }
-
-    // Everything that the scores of one query pass back.
-    void pass_back(Int b, Int n, Int i, Int j, Int g, Int o) {
-        const Int at = token_of(p, b, n, i, j, g, o) * D;
-        const T *passed = p.out_grad + at, *out = p.out + at;
-        const T lse = p.lse[lse_of(p, b, n, i, j, g, o)];
-        T less = 0;
-        for (int c = 0; c < D; ++c) less += passed[c] * out[c];
         score_keys();
-        V x[WIDEST], acc[WIDEST];
-#pragma GCC unroll 16
-        for (int c = 0; c < D; ++c) x[c] = all(passed[c]);
         for (Int k = 0; k < keys; k += L) {
-            const V weight = exponential(load(&scores[k]) - lse);
-            V s = all(-less);
-#pragma GCC unroll 16
-            for (int c = 0; c < D; ++c) s += x[c] * load(&value[c * keys + k]);
-            store(&scores[k], weight);
-            store(&score_grad[k], weight * s);
+            V s[Q];
+            for (int a = 0; a < Q; ++a) s[a] = all(-less[a]);
+            products(&passed[0], &value[k], s);
+            for (int a = 0; a < Q; ++a) {
+                const V weight = exponential(load(&scores[a][k]) - lse[a]);
+                store(&scores[a][k], weight);
+                store(&score_grad[a][k], weight * s[a]);
+            }
         }
-        to_keys(scores, x, value_grad);
-#pragma GCC unroll 16
-        for (int c = 0; c < D; ++c) x[c] = all(query[c]), acc[c] = V{};
-        to_keys(score_grad, x, key_grad);
-        for (Int k = 0; k < keys; k += L) {
-            const V s = load(&score_grad[k]);
-#pragma GCC unroll 16
-            for (int c = 0; c < D; ++c) acc[c] += s * load(&key[c * keys + k]);
-        }
-        T* to = p.query_grad + at;
-        for (int c = 0; c < D; ++c) to[c] = 0;
-        if (p.frame_table) return_frames(n, g, o, to);
-        if (p.row_table || p.col_table || p.pair_table) return_positions(i, j, acc);
-        for (int c = 0; c < D; ++c) to[c] = p.scale * (to[c] + sum(acc[c]));
-    }
-
-    void to_keys(const Buffer& coefficient, const V* x, Buffer& onto) {
-        for (Int k = 0; k < keys; k += L) {
-            const V factor = load(&coefficient[k]);
-#pragma GCC unroll 16
-            for (int c = 0; c < D; ++c) add(&onto[c * keys + k], factor * x[c]);
+        spread_out(scores, passed, value_grad);
+        spread_out(score_grad, query, key_grad);
+        sums(score_grad, key, &query_grad[0]);
+        for (int a = 0; a < here; ++a) {
+            if (p.frame_table) return_frames(n, g, o, a);
+            if (p.row_table || p.col_table || p.pair_table) return_positions(x + a, a);
+            T* to = p.query_grad + token_of(p, b, n, (x + a) / p.cols, (x + a) % p.cols, g, o) * D;
+            for (int c = 0; c < D; ++c) to[c] = p.scale * query_grad[a * D + c];
         }
     }
 
-    void return_frames(Int n, Int g, Int o, T* to) {
+    void return_frames(Int n, Int g, Int o, int a) {
         for (Int m = 0; m < p.members; ++m) {
             V total{};
-            for (Int k = 0; k < padded; k += L) total += load(&score_grad[m * padded + k]);
+            for (Int k = 0; k < padded; k += L) total += load(&score_grad[a][m * padded + k]);
             const T s = sum(total), *entry = p.frame_table + frame_entry(n, g, o, m);
-            for (int c = 0; c < D; ++c) to[c] += s * entry[c], frames_grad[m * D + c] += s * query[c];
+            for (int c = 0; c < D; ++c) {
+                query_grad[a * D + c] += s * entry[c];
+                frames_grad[m * D + c] += s * query[a * D + c];
+            }
         }
     }
 
-    void return_positions(Int i, Int j, V* acc) {
+    void return_positions(Int x, int a) {
         for (Int k = 0; k < padded; k += L) {
             V s{};
-            for (Int m = 0; m < p.members; ++m) s += load(&score_grad[m * padded + k]);
+            for (Int m = 0; m < p.members; ++m) s += load(&score_grad[a][m * padded + k]);
             store(&base_grad[k], s);
         }
-        const Int row = p.reach - i, col = p.reach - j;
+        const Int row = p.reach - x / p.cols, col = p.reach - x % p.cols;
         if (p.row_table) {
             for (Int r = 0; r < p.rows; ++r) {
                 T s = 0;
                 for (Int c = 0; c < p.cols; ++c) s += base_grad[r * p.cols + c];
                 of_row[r] = s;
             }
-            return_line(of_row.data(), p.rows, &rows[row], &rows_grad[row], line, acc);
+            return_line(of_row.data(), p.rows, &rows[row], &rows_grad[row], line, a);
         }
         if (p.col_table) {
             zero(of_col);
             for (Int r = 0; r < p.rows; ++r)
                 for (Int c = 0; c < p.cols; ++c) of_col[c] += base_grad[r * p.cols + c];
-            return_line(of_col.data(), p.cols, &cols[col], &cols_grad[col], line, acc);
+            return_line(of_col.data(), p.cols, &cols[col], &cols_grad[col], line, a);
         }
         for (Int r = 0; p.pair_table && r < p.rows; ++r) {
             const Int from = (row + r) * line + col;
-            return_line(&base_grad[r * p.cols], p.cols, &pairs[from], &pairs_grad[from], offsets * line, acc);
+            return_line(&base_grad[r * p.cols], p.cols, &pairs[from], &pairs_grad[from], offsets * line, a);
         }
         zero(of_row), zero(of_col);
     }
 
     // What neighbouring offsets pass back to a table, and the table to the query.
-    void return_line(const T* passed, Int size, const T* table, T* table_grad, Int step, V* acc) {
+    void return_line(const T* passed, Int size, const T* table, T* table_grad, Int step, int a) {
+        const T* q = &query[a * D];
         for (Int k = 0; k < size; k += L) {
             V s = load(passed + k);
             for (int lane = 0; lane < L; ++lane) s[lane] = k + lane < size ? s[lane] : T(0);
             for (int c = 0; c < D; ++c) {
-                acc[c] += s * load(table + c * step + k);
-                add(table_grad + c * step + k, s * query[c]);
+                query_grad[a * D + c] += sum(s * load(table + c * step + k));
+                add(table_grad + c * step + k, s * q[c]);
             }
         }
     }
