@@ -254,7 +254,10 @@ def rotate_image(
         degrees = torch.full((len(image),), float(degrees), dtype=torch.float64)
     angle = degrees.to(torch.float64) * math.pi / 180
     height, width = image.shape[-2:]
-    rows, cols = (torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in (height, width))
+    rows, cols = (
+        torch.arange(n, dtype=torch.float64, device=angle.device) - (n - 1) / 2
+        for n in (height, width)
+    )
     row, col = rows[None, :, None], cols[None, None, :]
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
     source_row, source_col = cos * row + sin * col, cos * col - sin * row  # R(t)^-1 p

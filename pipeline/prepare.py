@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,10 +28,10 @@ from pipeline.datasets.card import (
 )
 from pipeline.datasets.contact_sheet import class_means_sheet, contact_sheet, sampled
 from pipeline.datasets.own import Opened, open_source
-from pipeline.datasets.pace import Pace
+from pipeline.datasets.pace import Pace, duration
 from pipeline.datasets.parts import check_parts
 from pipeline.datasets.pool import Pooled, pool_part
-from pipeline.datasets.registry import SOURCES
+from pipeline.datasets.registry import SOURCES, sized
 from pipeline.datasets.splitting import Listed, Selection, fewer, make_splits
 from pipeline.datasets.store import SPLITS, load_dataset, split_files
 from pipeline.datasets.turning import shrink, turn
@@ -66,6 +67,7 @@ def main() -> None:
 
 def prepare_all(settings: Prepare, output: Path) -> None:
     """Write one folder a data set; the output appears when all of them are complete."""
+    begun = time.monotonic()
     with _work_folder(output) as work:
         with replacing_folder(output) as aside:
             for name in settings.datasets:
@@ -77,6 +79,8 @@ def prepare_all(settings: Prepare, output: Path) -> None:
             f"{counts[split]['total']:,} {split}" for split in ("train", "validation", "test")
         )
         _say(name, f"{words} images, checked, in {output / name}")
+    # Not in a card: the same input gives the same bytes, however long it takes.
+    print(f"prepare: done after {duration(time.monotonic() - begun)}", flush=True)
 
 
 @contextmanager
@@ -102,6 +106,10 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
     with explaining(work):
         work.mkdir(exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
+    per_class = sized(name, settings.sources)[1]
+    if per_class is not None:
+        fewer_images = {"images_per_class": per_class, "train_fraction": 1}
+        settings = settings.model_copy(update=fewer_images)
     _say(name, "opening")
     opened = open_source(name, settings, work)
     check_parts(opened.parts, opened.source)
@@ -176,7 +184,7 @@ def _write(
     total = sum(map(len, splits.values())) + len(splits["test"])
     pace = Pace(source.name, "writing", total)
 
-    factor = settings.shrink if source.name in SOURCES else 1
+    factor = settings.shrink if sized(source.name, settings.sources)[0] in SOURCES else 1
 
     def write(name: str, split: Selection, degrees: np.ndarray | None) -> Tally:
         images, labels = pooled[split.part].images, listed[split.part].labels[split.indices]

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gsa_core", "pipeline")
 STAGES = ("prepare", "sweep", "confirm", "report")
-DATA_OF_PACKAGES = ("*.cpp", "*.css", "*.js", "*.html", "*.csv")
+DATA_OF_PACKAGES = ("kernel/*", "*.css", "*.js", "*.html", "*.csv")
 
 
 def module_file(name: str) -> Path | None:

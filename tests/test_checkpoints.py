@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 import torch
 from fake_study import small_data
+from stage_code import ROOT, own
 
 from pipeline import records, sweep
 from pipeline.attempt import attempt
 from pipeline.errors import UserError
 from pipeline.execution.checkpoints import Checkpoint, checkpoints_of
 from pipeline.execution.engine import InProcess
+from pipeline.execution.same_code import TRAINING
 from pipeline.execution.work import Context
 from pipeline.search_space import Cell, configuration
 from pipeline.training import Outcome, Snapshot, train
@@ -31,7 +33,7 @@ class Crash(BaseException):
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
     """A configuration that draws random numbers wherever training can."""
-    params = fake_study.study(epochs=EPOCHS, batch_size=5)
+    params = fake_study.study(epochs=EPOCHS, batch_size=5, augment="turn")
     sampled = {"learning_rate": 0.01, "channels": 8, "dropout": 0.2}
     return configuration(Cell("gsa", "C1", "relative", 1, "stem"), sampled, params, small_data())
 
@@ -132,6 +134,13 @@ def test_a_place_that_takes_nothing_costs_a_note_and_no_more(
     assert any("no checkpoint could be written" in note for note in notes)
 
 
+def test_what_training_imports_is_part_of_its_state() -> None:
+    imported = {file.relative_to(ROOT).as_posix() for file in own(ROOT / "pipeline/training.py")}
+    pipeline = {name for name in imported if name.startswith("pipeline/")}
+    no_matter = {"pipeline/__init__.py", "pipeline/datasets/__init__.py", "pipeline/devices.py"}
+    assert pipeline - no_matter <= set(TRAINING), "results of other code would be gone on from"
+
+
 def test_bytes_hold_all_of_a_snapshot() -> None:
     tensors = {"a/x": torch.arange(3.0), "a/y": torch.tensor(1, dtype=torch.uint8)}
     values = {"list": [1, 0.1], "none": None}
@@ -145,7 +154,7 @@ def test_a_sweep_keeps_states_of_unfinished_trials_alone(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GSA_QUIET", "1")
-    monkeypatch.setattr(sweep, "load_dataset", lambda *a: small_data())
+    monkeypatch.setattr(sweep, "load_dataset", lambda *a, **k: small_data())
     fake_study.prepare_folder()
     params = fake_study.study(group=["C1"], trials_per_cell=2, epochs=EPOCHS)
     epochs: list[int] = []

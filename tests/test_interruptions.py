@@ -52,7 +52,7 @@ def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -
 
 
 def test_of_many_starts_at_once_one_runs_and_the_others_name_it(stage: Stage) -> None:
-    first = stage.start(seconds=0.5)
+    first = stage.start(seconds=30)
     stage.wait_for(1)
     others = [stage.start() for _ in range(3)]
     assert [other.wait(30) for other in others] == [2, 2, 2]
@@ -104,3 +104,27 @@ def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     pd.testing.assert_frame_equal(stage.trials()[KEYS], whole[KEYS])
     assert stage.starts().total() <= 12 + 2, "more than what was in flight ran again"
     assert stage.starts().total() > before
+
+
+def test_a_command_that_is_gone_before_the_stage_begins_is_missed(stage: Stage) -> None:
+    shell = stage.start(seconds=0.3, shell=True)
+    end = time.monotonic() + 60
+    while not (stage.folder / "pid").exists() or not (stage.folder / "pid").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    pid = int((stage.folder / "pid").read_text())
+    # It has begun to import: our first module is there, the stage is not.
+    while "fake_study" not in " ".join(psutil.Process(pid).cmdline()) or not imported(pid):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    shell.kill()
+    shell.wait()
+    while is_running(pid):
+        assert time.monotonic() < end, "the sweep is an orphan"
+        time.sleep(0.1)
+    assert "the command that started this is gone" in stage.output()
+
+
+def imported(pid: int) -> bool:
+    """Whether a process has mapped pyarrow, which comes after the first line of `pipeline`."""
+    return any("libarrow" in one.path for one in psutil.Process(pid).memory_maps())

@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GSA_QUIET", "1")
     for module in (sweep, reproduce):
-        monkeypatch.setattr(module, "load_dataset", lambda *a: small_data())
+        monkeypatch.setattr(module, "load_dataset", lambda *a, **k: small_data())
     fake_study.prepare_folder()
 
 
@@ -115,7 +115,7 @@ def test_gradients_of_halves_add_up_to_those_of_the_whole() -> None:
 
 
 def test_a_share_of_a_gpu_follows_the_memory_of_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_share, "load_dataset", lambda *a: small_data())
+    monkeypatch.setattr(gpu_share, "load_dataset", lambda *a, **k: small_data())
     study = fake_study.study(group=["C1"])
     params = study.model_copy(
         update={"resources": study.resources.model_copy(update={"gpus_per_trial": "auto"})}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.execution.nodes import LOOK, Watch, luggage
+from pipeline.execution.nodes import LOOK, SUBMITTED, Watch, luggage
 from pipeline.execution.work import CannotWork
 
 LARGE = {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}
@@ -15,11 +15,33 @@ SMALL = {"Alive": True, "Resources": {"CPU": 0.5}}
 DEAD = {**LARGE, "Alive": False}
 
 
-def test_the_two_packages_travel_and_nothing_else(root: Path) -> None:
-    sent = luggage({"NAME": "value"})
-    assert sent["py_modules"] == [str(root / "gsa_core"), str(root / "pipeline")]
-    assert sent["env_vars"] == {"NAME": "value"}
-    assert "working_dir" not in sent, "data, results and state would travel"
+def test_the_two_packages_travel_and_nothing_else(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SUBMITTED, raising=False)
+    sent = luggage(tmp_path / "code", {"NAME": "value"})
+    assert sent == {"env_vars": {"NAME": "value"}, "working_dir": str(tmp_path / "code")}
+    assert {path.name for path in (tmp_path / "code").iterdir()} == {"gsa_core", "pipeline"}
+    copied = [path for path in (tmp_path / "code").rglob("*") if path.is_file()]
+    assert {path.suffix for path in copied} <= {
+        ".py",
+        ".css",
+        ".js",
+        ".csv",
+        ".typed",
+        ".cpp",
+        ".h",
+    }
+    for path in copied:
+        assert path.read_bytes() == (root / path.relative_to(tmp_path / "code")).read_bytes()
+
+
+def test_a_submitted_job_has_its_code_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SUBMITTED, "{}")
+    assert luggage(tmp_path / "code", {}) == {"env_vars": {}}
+    assert not (tmp_path / "code").exists()
 
 
 class Cluster:

@@ -133,6 +133,11 @@ def test_low_data_and_small_classes(tmp_path: Path) -> None:
     assert pixels[0] < pixels[1] < pixels[2]
     np.testing.assert_array_equal(few.test.images, whole.test.images)
     assert few.card["mean"] != whole.card["mean"]  # of what is trained on
+    prepare_all(settings.model_copy(update={"datasets": ("mine-4",)}), tmp_path / "sized")
+    sized = load_dataset(tmp_path / "sized/mine-4", SPLITS, verify=True)
+    np.testing.assert_array_equal(sized.train.images, few.train.images)
+    np.testing.assert_array_equal(sized.test.images, whole.test.images)
+    assert (sized.card["name"], sized.card["images_per_class"]) == ("mine-4", 4)
 
 
 def damage(folder: Path, kind: str) -> None:

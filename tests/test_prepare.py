@@ -10,16 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fake_study
 import numpy as np
 import pytest
 import yaml
 
-from pipeline import prepare
+from pipeline import prepare, sweep
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.datasets.store import SPLITS
 from pipeline.datasets.turning import shrink, turn
 from pipeline.datasets.writing import Tally
 from pipeline.errors import UserError
+from pipeline.execution.engine import InProcess
 from pipeline.files import file_sha256
 from pipeline.params import Prepare
 
@@ -168,15 +170,16 @@ def test_another_process_writes_the_same_bytes(output: Path, tmp_path: Path, roo
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "5"}
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.prepare"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     other = tmp_path / "data/prepare/digits"
     assert {p.name for p in other.iterdir()} == {p.name for p in (output / "digits").iterdir()}
     for path in sorted(other.iterdir()):
         assert path.read_bytes() == (output / "digits" / path.name).read_bytes(), path.name
-    last = done.stdout.splitlines()[-1]
-    assert last == (
+    said, last = done.stdout.splitlines()[-2:]
+    assert last.startswith("prepare: done after ")
+    assert said == (
         "prepare: digits: 1,078 train, 269 validation, 450 test images, checked, "
         "in data/prepare/digits"
     )
@@ -214,6 +217,14 @@ def test_a_flipped_byte_is_found_when_verifying(copy: Path) -> None:
         load_dataset(copy, verify=True)
     assert str(error.value).startswith(f"{path}: ")
     assert expected in str(error.value) and file_sha256(path) in str(error.value)
+
+
+def test_a_stage_trusts_no_damaged_split(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "PREPARED", copy.parent)
+    monkeypatch.chdir(copy.parent)
+    flip(copy / "train_images.npy", -1)
+    with pytest.raises(UserError, match=r"train_images.npy: its SHA-256 is"):
+        sweep.sweep(fake_study.study(), InProcess())
 
 
 def test_only_the_splits_asked_for_are_opened(copy: Path) -> None:

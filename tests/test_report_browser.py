@@ -8,30 +8,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browser import CHROMIUM, Browser
-from synthetic import Shape, write_study
+from payloads import HOSTILE, harm
+from synthetic import write_study
 
 from pipeline.report.build import build
 from pipeline.report.load import Settings
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
-HOSTILE = Shape(
-    datasets=("<img src=http://example.org/x onerror=\"alert('pwned')\">",),
-    groups=("C1", "C4"),
-    encodings=("absolute", "</script><script>alert('pwned')</script>"),
-    depths=(1, 2),
-    epochs=2,
-    failing=("gsa-C1-absolute-d1-stem",),
-    reason="<svg onload=\"alert('pwned')\">",
-)
-CELLS = 8
+CELLS = 12
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reported study with a hostile data set, reason and encoding, and one cell without a run."""
+    """A reported study whose every name is an attack, with one cell that has no run."""
     root = tmp_path_factory.mktemp("browser")
-    build(Settings("digits"), write_study(root, HOSTILE), root / "reports")
+    build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
     return root
 
 

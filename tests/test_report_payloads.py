@@ -8,22 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import Shape, write_study
+from payloads import HOSTILE, PAYLOADS, harm
+from synthetic import write_study
 
 from pipeline.report import html, latex, markdown, tables
 from pipeline.report.build import build
 from pipeline.report.load import Settings
-
-SEEDS = (
-    "<script>document.title='pwned'</script>", "</script><script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>", "javascript:alert(1)",
-    "\"><iframe src='javascript:alert(1)'>", "' onmouseover='alert(1)", "=cmd|' /C calc'!A0",
-    "@SUM(1+1)", "+1+1", "-2+3", "\\input{/etc/passwd}", "\\write18{id}", "$\\frac{1}{0}$",
-    "${jndi:ldap://x}", "{{7*7}}", "[a](javascript:alert(1))", "![a](http://x/y.png)", "`rm -rf`",
-    "a | b\n| c", "\u202egnp.exe", "<!--", "-->", "]]>", "&lt;script&gt;", "%0a=cmd", "\t=1+1",
-)  # fmt: skip
-WRAPPINGS = ("{}", " {}", "x{}", "{}\n{}")
-PAYLOADS = [wrap.replace("{}", seed) for seed in SEEDS for wrap in WRAPPINGS]
 
 
 class Collector(HTMLParser):
@@ -66,21 +56,16 @@ def test_a_payload_is_text_everywhere(payload: str) -> None:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study whose names and reasons are payloads."""
+    """A study whose names, reasons, parameters and provenance are payloads."""
     root = tmp_path_factory.mktemp("hostile")
-    group, encoding = "<svg onload=alert(1)>", "$\\frac{</script><script>alert(1)</script>"
-    shape = Shape(
-        datasets=("<img src=x onerror=alert(1)>",),
-        groups=("C1", group),
-        encodings=("absolute", encoding),
-        depths=(1,),
-        seeds=(101, 102),
-        epochs=2,
-        failing=("gsa-C1-absolute-d1-stem",),
-        reason="Traceback:\n  <script>document.title='pwned'</script>\n=cmd",
-    )
-    build(Settings("digits"), write_study(root, shape), root / "reports")
+    build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
     return root / "reports"
+
+
+def test_every_payload_reaches_the_page_as_text(hostile: Path) -> None:
+    page = (hostile / "index.html").read_text()
+    for payload in PAYLOADS:
+        assert html.lines(payload.split("\n")[0]) in page, payload
 
 
 def test_a_hostile_study_makes_a_tame_page(hostile: Path) -> None:

@@ -381,7 +381,7 @@ def test_a_broken_cell_is_named_before_the_first_trial(
     from pipeline import canary
 
     monkeypatch.delenv("GSA_QUIET")
-    monkeypatch.setattr(sweep, "load_dataset", lambda *a: small_data())
+    monkeypatch.setattr(sweep, "load_dataset", lambda *a, **k: small_data())
     build = canary.build_model
 
     def broken(**arguments: Any) -> Any:

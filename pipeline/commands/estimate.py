@@ -18,7 +18,7 @@ from pipeline.search_space import cells, configuration, shape_of
 
 __all__ = ["Sizes", "estimate_seconds", "gigabytes"]
 
-_BATCH = 8  # images of the measured step
+_WORK = 2e9  # FLOPs of the measured step's forward pass: it has the study's batch size, or less
 _STEPS = 3
 _MOVED = 12  # passes over the test beside the full turn: upright, quarters, mirrors, layers
 
@@ -64,7 +64,8 @@ def estimate_seconds(params: Params, data: Mapping[str, Sizes], device: str) -> 
     ]
     middle = sorted(range(len(every)), key=lambda index: costs[index])[len(every) // 2]
     sizes, model = every[middle]
-    rate = 3 * costs[middle] / _seconds_an_image(model, sizes, params, device)
+    batch = int(max(1, min(params.sweep.batch_size, _WORK / costs[middle])))
+    rate = 3 * costs[middle] / _seconds_an_image(model, sizes, params, device, batch)
     work = 0.0
     for (sizes, _), flops in zip(every, costs, strict=True):
         epoch = 3 * sizes.train + sizes.validation  # a backward pass costs two forward passes
@@ -94,21 +95,26 @@ def _built(cell: Any, params: Params, sizes: Sizes) -> torch.nn.Module:
     return build_model(**shape_of(config), **width)
 
 
-def _seconds_an_image(model: torch.nn.Module, sizes: Sizes, params: Params, device: str) -> float:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(params.resources.cpus_per_trial)))
+def _seconds_an_image(
+    model: torch.nn.Module, sizes: Sizes, params: Params, device: str, batch: int
+) -> float:
+    """Time a training step; a processor by its own clock, so that other work does not count."""
+    before, threads = torch.get_num_threads(), max(1, int(params.resources.cpus_per_trial))
+    torch.set_num_threads(threads)
     try:
         model = model.to(device).train()
         side = sizes.image_size
-        images = torch.rand(_BATCH, sizes.in_channels, side, side, device=device)
-        labels = torch.zeros(_BATCH, dtype=torch.int64, device=device)
+        images = torch.rand(batch, sizes.in_channels, side, side, device=device)
+        labels = torch.zeros(batch, dtype=torch.int64, device=device)
         took = []
         for _ in range(_STEPS):
-            start = time.perf_counter()
+            start = time.process_time() if device == "cpu" else time.perf_counter()
             functional.cross_entropy(model(images), labels).backward()
-            if device != "cpu":
+            if device == "cpu":
+                took.append((time.process_time() - start) / threads)
+            else:
                 torch.cuda.synchronize()
-            took.append(time.perf_counter() - start)
-        return min(took) / _BATCH
+                took.append(time.perf_counter() - start)
+        return min(took) / batch
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

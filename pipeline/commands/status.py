@@ -77,12 +77,18 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
     ]
 
 
+def _end(trial: FrozenTrial) -> float:
+    """When a trial ended, or else began."""
+    moment = trial.datetime_complete or trial.datetime_start
+    return moment.timestamp() if moment else 0.0
+
+
 def _line(name: str, trials: list[FrozenTrial], budget: int) -> tuple[str, ...]:
     """Count the trials of one cell."""
     standing, bad = Standing(name, budget), Counter[str]()
     # By their end, as they were told: that is the order in which the best was found.
     ended = [trial for trial in trials if RESULT in trial.user_attrs]
-    for trial in sorted(ended, key=lambda one: one.datetime_complete or one.datetime_start):
+    for trial in sorted(ended, key=_end):
         row = trial.user_attrs[RESULT]["row"]
         standing.add(row["status"] == "completed", score(row))
         if row["status"] != "completed":

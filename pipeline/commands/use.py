@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.datasets.registry import SOURCES
+from pipeline.datasets.registry import SOURCES, sized
 from pipeline.errors import UserError
 from pipeline.files import write_bytes
 from pipeline.parameters.strict_yaml import read_yaml
@@ -117,9 +117,13 @@ def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
     from pipeline.commands.estimate import Sizes
     from pipeline.datasets.raw import absent_files
 
-    if name not in SOURCES:
+    known, per_class = sized(name, params.prepare.sources)
+    if per_class is not None:
+        prepare = params.prepare.model_copy(update={"images_per_class": per_class})
+        params = params.model_copy(update={"prepare": prepare})
+    if known not in SOURCES:
         return _own_data(params, name)
-    source = SOURCES[name]
+    source = SOURCES[known]
     read = (1 + source.unpacks) * source.channels * source.image_size**2
     side = source.image_size // params.prepare.shrink
     sizes = _counted(params, Sizes(source.channels, source.classes, side, read), dict(source.given))

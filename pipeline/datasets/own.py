@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from pipeline.datasets import arrays, folder, parquet
 from pipeline.datasets.decode import Target
 from pipeline.datasets.labels import Labelled
 from pipeline.datasets.parts import Parts
-from pipeline.datasets.registry import SOURCES, Source
+from pipeline.datasets.registry import SOURCES, Source, sized
 
 if TYPE_CHECKING:
     from pipeline.params import OwnSource, Prepare
@@ -44,17 +44,18 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
     Parameters
     ----------
     name
-        Of `SOURCES`, or of ``prepare.sources``.
+        Of `SOURCES`, or of ``prepare.sources``, perhaps with a size (`registry.sized`).
     settings
         The section of params.yaml.
     scratch
         A folder for what has to be unpacked; it outlives an attempt that was killed.
     """
-    if name in SOURCES:
-        source = SOURCES[name]
+    known, _ = sized(name, settings.sources)
+    if known in SOURCES:
+        source = replace(SOURCES[known], name=name)
         read = importlib.import_module(source.module).read
         return Opened(source, read(scratch) if source.unpacks else read())
-    own = settings.sources[name]
+    own = settings.sources[known]
     labelled = _labelled(own)
     source = Source(
         name=name,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-__all__ = ["SOURCES", "Source"]
+__all__ = ["SOURCES", "Source", "sized"]
 
 
 @dataclass(frozen=True)
@@ -204,3 +206,25 @@ SOURCES: dict[str, Source] = {
         _PATCH_CAMELYON,
     )
 }
+
+
+def sized(name: str, own: Collection[str] = ()) -> tuple[str, int | None]:
+    """Read a name such as ``mnist-20``: the data set, and training images a class if it says so.
+
+    Parameters
+    ----------
+    name
+        As a study has it.
+    own
+        Names of the user's own data sets; a whole name that is known is never taken apart.
+
+    Examples
+    --------
+    >>> sized("mnist-20"), sized("mnist-rot"), sized("leaves-9", ["leaves-9"])
+    (('mnist', 20), ('mnist-rot', None), ('leaves-9', None))
+    """
+    match = re.fullmatch(r"(.+)-([1-9][0-9]{0,8})", name)
+    if name in SOURCES or name in own or match is None:
+        return name, None
+    known = match[1] in SOURCES or match[1] in own
+    return (match[1], int(match[2])) if known else (name, None)

@@ -94,7 +94,7 @@ def lifeline() -> Iterator[None]:
     _state.ending, _state.raised = None, False
     rearm()
     stop = threading.Event()
-    threading.Thread(target=_watch, args=(callers(), stop), daemon=True).start()
+    threading.Thread(target=_watch, args=(first_callers(), stop), daemon=True).start()
     try:
         yield
     finally:
@@ -135,6 +135,12 @@ def callers() -> list[Callable[[], bool]]:
     return asked
 
 
+def first_callers() -> list[Callable[[], bool]]:
+    """Return the callers that were there when this module was imported, which is at once."""
+    born, asked = _AT_IMPORT
+    return asked if born == os.getpid() else callers()  # a fork has a parent of its own
+
+
 @dataclass(frozen=True)
 class _Process:
     """A line of /proc: parent, process group, start time, whether SIGHUP is ignored."""
@@ -163,3 +169,6 @@ def _begun(pid: int) -> str | None:
     """Return when a process began, None when it is gone."""
     process = _stat(pid)
     return None if process is None else process.begun
+
+
+_AT_IMPORT = (os.getpid(), callers())

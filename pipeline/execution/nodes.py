@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,26 +16,33 @@ __all__ = ["Watch", "luggage", "use"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("gsa_core", "pipeline")
+# Set by Ray in the driver of a submitted job.
+SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 # Seconds between two looks at a cluster of which nothing is heard.
 LOOK = 5.0
 
 
-def luggage(environment: Mapping[str, str]) -> dict[str, Any]:
+def luggage(folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     """Return Ray's `runtime_env`: the project's two packages, and nothing else of its folder.
 
     Workers import them from where Ray unpacks them, before whatever a node has installed, so no
     shared file system is needed and no node runs another version of the code than the driver.
+    A job that was submitted to the cluster has its folder there already.
 
     Parameters
     ----------
+    folder : Path
+        Where to put the packages together for Ray to send; made.
     environment : mapping
         Variables that workers are to have.
     """
-    return {
-        "py_modules": [str(PROJECT / name) for name in PACKAGES],
-        "excludes": ["**/__pycache__/"],
-        "env_vars": dict(environment),
-    }
+    sent: dict[str, Any] = {"env_vars": dict(environment)}
+    if SUBMITTED in os.environ:
+        return sent
+    for name in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / name, folder / name, ignore=ignored)
+    return {**sent, "working_dir": str(folder.resolve())}
 
 
 @dataclass

@@ -37,6 +37,7 @@ os.environ.update({name: value for name, value in QUIET.items() if name not in o
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 from pipeline.execution.engine import DASHBOARD, GRACE, Desk, nothing, use_threads  # noqa: E402
@@ -115,8 +116,10 @@ class RayTune:
 
     def start(self, data: Mapping[str, Any]) -> str | None:
         """Connect to Ray; a local one listens on the loopback only. Return its dashboard."""
-        options: dict[str, Any] = {"runtime_env": luggage(QUIET)}
-        if LOCAL:
+        options: dict[str, Any]
+        if not LOCAL:
+            options = {"runtime_env": luggage(self.scratch / "code", QUIET)}
+        else:
             options = {
                 "num_cpus": max(1, ceil(self.slots * self.cpus)),
                 # As many as there are, where trials use any.
@@ -161,7 +164,9 @@ class RayTune:
             tune.with_resources(
                 trainable, {"cpu": self.cpus, "gpu": self.gpus, "memory": self.memory}
             ),
-            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher, scheduler=Forgetful(), num_samples=-1, reuse_actors=True
+            ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(self.scratch.resolve()),
@@ -254,6 +259,26 @@ class Ticker(tune.Callback):
         if nodes is not None:
             self.searcher.desk.source.machines(use(nodes, ray.available_resources()))
         self.tick()
+
+
+class Forgetful(FIFOScheduler):
+    """First in, first out; and trials that have ended are dropped from Tune's own collections.
+
+    Tune keeps them all, looks through them at every step and writes them out at the end: time and
+    memory that grow with the study, for what the journal has already.
+    """
+
+    KEPT = ("_trials_to_cache", "_stopped_trials", "_failed_trials")
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Choose the next trial, of those that have not ended."""
+        trials = tune_controller.get_trials()
+        if any(trial.is_finished() for trial in trials):
+            trials[:] = [trial for trial in trials if not trial.is_finished()]
+            for name in self.KEPT:
+                kept: set[Any] = getattr(tune_controller, name, set())
+                kept.difference_update([trial for trial in kept if trial.is_finished()])
+        return super().choose_trial_to_run(tune_controller)
 
 
 @dataclass(frozen=True)

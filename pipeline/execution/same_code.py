@@ -14,6 +14,7 @@ __all__ = ["TRAINING", "code_here", "difference"]
 TRAINING = (
     "gsa_core",
     "pipeline/attempt.py",
+    "pipeline/augment.py",
     "pipeline/snapshot.py",
     "pipeline/training.py",
 )

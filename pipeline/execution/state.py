@@ -22,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.files import write_text
 
 ROOT = Path(".state")
-SUFFIXES = (".py", ".cpp")
+SUFFIXES = (".py", ".cpp", ".h")
 PROJECT = Path(__file__).resolve().parents[2]
 # Versions that decide what a configuration trains to and which configurations are proposed.
 LIBRARIES = ("torch", "numpy", "optuna")

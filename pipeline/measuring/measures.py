@@ -67,7 +67,7 @@ def whole_float32() -> Iterator[None]:
 
     On a GPU torch convolves in TF32 unless told otherwise.
     """
-    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    backends: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
     before = [backend.allow_tf32 for backend in backends]
     for backend in backends:
         backend.allow_tf32 = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.datasets.registry import SOURCES
+from pipeline.datasets.registry import SOURCES, sized
 from pipeline.parameters.model_kinds import MODEL_KINDS, distinct_cells
 from pipeline.parameters.problems import Problem
 
@@ -21,6 +21,7 @@ STEMS = (2, 4, 8, 16)  # pixels to a token of a stem
 
 def image_size(params: Params, dataset: str) -> int | None:
     """Height and width of a data set's images; None for a name that is not known."""
+    dataset = sized(dataset, params.prepare.sources)[0]
     found = params.prepare.sources.get(dataset)
     if found is not None:
         return found.size

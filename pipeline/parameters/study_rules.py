@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.datasets.registry import SOURCES
+from pipeline.datasets.registry import SOURCES, sized
 from pipeline.parameters.model_kinds import MODEL_KINDS, distinct_cells
 from pipeline.parameters.model_rules import MODEL_RULES
 from pipeline.parameters.problems import Problem
@@ -87,11 +87,12 @@ def broken_rules(params: Params) -> Iterator[Problem]:
 def _datasets(params: Params) -> Iterator[Problem]:
     known = [*SOURCES, *params.prepare.sources]
     for index, name in enumerate(params.prepare.datasets):
-        if name not in known:
+        if sized(name, known)[0] not in known:
             yield Problem(
                 ("prepare", "datasets", index),
                 f"got {name!r}",
-                f"{', '.join(known)}, or a name of your own that prepare.sources describes",
+                f"{', '.join(known)}, one of them with a number of training images a class "
+                f"({known[0]}-20), or a name of your own that prepare.sources describes",
                 nearest(name, known),
             )
 
@@ -124,7 +125,8 @@ def _fewer_images(params: Params) -> Iterator[Problem]:
 
 def _shrink(params: Params) -> Iterator[Problem]:
     factor = params.prepare.shrink
-    for name in params.prepare.datasets:
+    for dataset in params.prepare.datasets:
+        name = sized(dataset, params.prepare.sources)[0]
         size = SOURCES[name].image_size if name in SOURCES else factor
         if size % factor or size // factor < MIN_SIZE <= size:
             found = [k for k in range(1, size // MIN_SIZE + 1) if size % k == 0]

@@ -53,7 +53,7 @@ WHY_NOT = {
     "datasets": "the study has one data set",
     "depth": "the study has one depth, or no finished run",
     "differences": "no cell shares a finished seed with its baseline",
-    "efficiency": "no data set is there in two sizes (names such as `leaves-100`, `leaves-1000`)",
+    "efficiency": "no data set is there in two sizes (`datasets: [digits-20, digits]` is)",
     "effort": "nothing was tried",
     "encodings": "no group with several frames has a learned map of positions",
     "effects": "no two finished cells differ in one choice alone",

@@ -25,7 +25,11 @@ FIGURE_ROWS: dict[str, tuple[str, ...]] = {
     "hierarchy": ("confirm/hierarchy.parquet",), "layers": ("confirm/*/layers.parquet",),
     "depth": (_RUNS,), "cost": (_RUNS,), "curves": ("confirm/*/epochs.parquet",),
     "confusion": ("confirm/*/confusion.parquet",), "features": ("confirm/*/features.parquet",),
-    "search": (_TRIALS,), "winner": (_RUNS, _TRIALS),
+    "search": (_TRIALS,), "winner": (_RUNS, _TRIALS), "importance": (_TRIALS,),
+    "effort": (_RUNS, _TRIALS), "improvement": (_RUNS,), "datasets": (_RUNS,), "lie": (_RUNS,),
+    "efficiency": (_RUNS,), "beside": (_RUNS,), "moves": ("confirm/*/moves.parquet",),
+    "calibration": ("confirm/*/calibration.parquet",),
+    "encodings": ("confirm/*/encodings.parquet",),
 }  # fmt: skip
 
 _GROUP = re.compile(r"([CD])([1-9][0-9]{0,3})")

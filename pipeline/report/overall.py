@@ -63,9 +63,10 @@ def improvements(
         shared = sorted(set(part["dataset"]) & set(baseline["dataset"]))
         for measure in MEASURED if shared else ():
             strata = [
-                tuple(_values(side[side["dataset"] == name], measure) for side in (part, baseline))
+                (_values(part[part["dataset"] == name], measure),
+                 _values(baseline[baseline["dataset"] == name], measure))
                 for name in shared
-            ]
+            ]  # fmt: skip
             found = probability_of_improvement(strata, generator, settings.confidence)
             rows.append(_row(cell, measure, len(shared), found))
     return pd.DataFrame(rows, columns=COLUMNS)

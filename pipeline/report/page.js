@@ -153,14 +153,17 @@ function near(x, y) {
 }
 
 function inOrder(drawing) {
-  // From left to right; a cell drawn as mark and bar is one stop.
+  // Panel by panel, from left to right; a cell drawn as mark and bar is one stop.
+  const panels = Array.from(drawing.querySelectorAll("[id*=axes_]"));
   const stops = new Map();
   for (const mark of drawing.querySelectorAll("[data-cell]:not(.off)")) {
-    stops.set(`${mark.closest("[id*=axes_]")?.id} ${mark.dataset.cell} ${mark.dataset.run}`, mark);
+    const panel = panels.indexOf(mark.closest("[id*=axes_]"));
+    const { left, top } = mark.getBoundingClientRect();
+    stops.set(`${panel} ${mark.dataset.cell} ${mark.dataset.run}`, { mark, panel, left, top });
   }
-  const place = (mark) => mark.getBoundingClientRect();
-  return Array.from(stops.values()).sort(
-    (a, b) => place(a).left - place(b).left || place(a).top - place(b).top);
+  return Array.from(stops.values())
+    .sort((a, b) => a.panel - b.panel || a.left - b.left || a.top - b.top)
+    .map((stop) => stop.mark);
 }
 
 for (const drawing of document.querySelectorAll(".drawing")) {

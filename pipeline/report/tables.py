@@ -11,7 +11,7 @@ from pipeline.report.summary import interval_of
 from pipeline.report.words import amount, percent_interval, plain, small
 
 # A spreadsheet runs a cell that begins with one of these as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
 
 
 def as_csv(table: pd.DataFrame) -> str:

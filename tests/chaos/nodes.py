@@ -26,6 +26,7 @@ HEAD = f"{NETWORK}1"
 ADDRESS = f"{HEAD}:6379"
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pipeline", "gsa_core")
+STARTED = "Ray runtime started"
 
 
 def permitted() -> bool:
@@ -76,10 +77,10 @@ class Nodes:
             ip(f"-n {space} addr add {NETWORK}{number}/24 dev eth0")
             ip(f"-n {space} link set eth0 up")
         # Nothing of the first life of a node is there in its second: /tmp is new.
-        hidden = "".join(f" && mount -t tmpfs none {place}" for place in places())
+        hidden = "".join(f"mount -t tmpfs none {place} && " for place in places())
         self._start(f"node {number}", space, f"--address={ADDRESS}", "--num-cpus=1",
                     f"--node-ip-address={NETWORK}{number}", *options,
-                    before=f"mount -t tmpfs none /tmp{hidden} && cd /tmp && ")  # fmt: skip
+                    before=f"{hidden}mount -t tmpfs none /tmp && cd /tmp && ")  # fmt: skip
 
     def kill(self, name: str) -> None:
         """End a node at once and with all that runs on it, as when its power fails."""
@@ -134,17 +135,18 @@ class Nodes:
             "OMP_NUM_THREADS": "1",
             **self.more,
         }
-        out = (self.folder / f"{name}.out").open("ab")
         told = self.folder / f"{name}.out"
-        known = told.read_text().count("Ray runtime started")
-        self.processes[name] = subprocess.Popen(
-            command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
-            start_new_session=True, cwd="/",
-        )  # fmt: skip
-        end = time.monotonic() + 180
-        while told.read_text().count("Ray runtime started") == known:
-            assert self.processes[name].poll() is None, self.output(name)
+        out = told.open("ab")
+        known = told.read_text().count(STARTED)
+        end = time.monotonic() + 300
+        while told.read_text().count(STARTED) == known:
             assert time.monotonic() < end, self.output(name)
+            # Ray gives a node thirty seconds, which a busy machine may not keep.
+            if name not in self.processes or self.processes[name].poll() is not None:
+                self.processes[name] = subprocess.Popen(
+                    command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                    start_new_session=True, cwd="/",
+                )  # fmt: skip
             time.sleep(0.1)
 
 

@@ -98,7 +98,7 @@ def drive(
     # What stands in for the data is not to be among the calls that fail.
     fake_study.prepare_folder()
     fake_study.prepare_folder = lambda: None
-    fake_study.fake_load = lambda folder, splits=(): fake_study.FakeData()
+    fake_study.fake_load = lambda *arguments, **options: fake_study.FakeData()
     # What is asked of git is the same in all of a test's starts, and slow.
     records.provenance = lambda params, card: {}
     functions = {**fake_study.FUNCTIONS, "confirm": fake_study.fake_confirmation}

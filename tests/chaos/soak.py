@@ -24,8 +24,8 @@ from nodes import ROOT, Nodes, permitted
 from pipeline import records
 from pipeline.search.journal import decode
 
-# Mean seconds between two faults, and which they are: a driver's start costs most of a minute.
-PAUSE = 20.0
+# Results between two faults, from and to, and how often each kind of fault is drawn.
+BETWEEN = (2, 10)
 FAULTS = {"worker": 12, "node": 3, "driver": 2}
 
 
@@ -33,7 +33,7 @@ def study(trials: int) -> dict[str, object]:
     """Ten cells of digits, one epoch a trial."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["sweep"] |= {
-        "group": ["C1", "C2", "C4", "D1", "D4"],
+        "group": ["C1", "C2", "C4", "D1", "D2"],
         "positional": ["absolute", "relative"],
         "depth": [1],
         "trials_per_cell": trials // 10,
@@ -52,7 +52,7 @@ class Soak:
         self.done: Counter[str] = Counter()
         self.alive = {2, 3}
         self.draw = random.Random(0)
-        self.driver = self.start()
+        self.driver, self.at_start = self.start(), 0
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the sweep."""
@@ -77,9 +77,12 @@ class Soak:
         """Do a fault, drawn at random."""
         kind = self.draw.choices(list(FAULTS), list(FAULTS.values()))[0]
         if kind == "driver":
+            # One that has not begun has nothing to lose.
+            if self.finished() == self.at_start:
+                return
             self.driver.kill()
             self.driver.wait()
-            self.driver = self.start()
+            self.driver, self.at_start = self.start(), self.finished()
         elif kind == "node" and len(self.alive) == 2:
             number = self.draw.choice(sorted(self.alive))
             self.nodes.kill(f"node {number}")
@@ -102,16 +105,18 @@ class Soak:
         return bool(workers)
 
     def run(self, trials: int, limit: float) -> None:
-        """Disturb the sweep until three quarters are done, then let it end."""
-        begun = time.monotonic()
+        """Disturb the sweep again and again, by its own pace, until it is complete."""
+        begun, due = time.monotonic(), 1
         while self.driver.poll() is None:
-            time.sleep(self.draw.uniform(0.2, 1.8) * PAUSE / 2)
-            seconds = time.monotonic() - begun
+            time.sleep(0.2)
+            seconds, finished = time.monotonic() - begun, self.finished()
             if seconds > limit:
-                raise SystemExit(f"not done after {seconds:.0f} s: {self.finished()} of {trials}")
-            print(f"{seconds:.0f} s: {self.finished()} of {trials}, {dict(self.done)}", flush=True)
-            if self.driver.poll() is None and self.finished() < 0.95 * trials:
+                raise SystemExit(f"not done after {seconds:.0f} s: {finished} of {trials}")
+            if due <= finished < trials:
+                time.sleep(self.draw.uniform(0, 2))
                 self.disturb()
+                due = finished + self.draw.randint(*BETWEEN)
+                print(f"{seconds:.0f} s: {finished} of {trials}, {dict(self.done)}", flush=True)
         if self.driver.returncode:
             sys.exit((self.folder / "out.txt").read_text())
 
@@ -133,7 +138,7 @@ def main() -> None:
             nodes.add(3)
             begun = time.monotonic()
             soak = Soak(folder, nodes)
-            soak.run(trials, 1500)
+            soak.run(trials, 5400)
             seconds = time.monotonic() - begun
         finally:
             nodes.end()

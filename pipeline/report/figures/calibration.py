@@ -23,6 +23,9 @@ IMAGES = ("upright", "turned")
 KEYS = [*SETTING, "positional", "images", "group"]
 LEAST = 0.01  # of the images of a line: a smaller bin is a handful of images, and is not drawn
 
+# Dots of three sizes by share of the images: from, to, points.
+SIZES = ((LEAST, 0.05, 2.2), (0.05, 0.2, 3.5), (0.2, 1.01, 5.5))
+
 
 def table(analysis: Analysis) -> pd.DataFrame:
     """Return confidence and accuracy of every bin, over depths and seeds, weighted by images."""
@@ -63,9 +66,9 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
     style.note(figure, [
         *panels.lost_notes(analysis.cells),
-        "15 bins of equal width, all depths and seeds together; a dot grows with its share of the "
-        f"images, bins below {percent(LEAST, 0)} are not drawn. Below the diagonal: too sure. "
-        "Turned: every image by its own angle, resampled.",
+        "15 bins of equal width, all depths and seeds together; dots are larger from 5 and from "
+        f"20 % of the images on, bins below {percent(LEAST, 0)} are not drawn. Below the diagonal: "
+        "too sure. Turned: every image by its own angle, resampled.",
     ])  # fmt: skip
     return figure
 
@@ -82,9 +85,11 @@ def _lines(axes: Axes, rows: pd.DataFrame, look: style.Look) -> None:
     for group, line in rows[rows["share"] >= LEAST].groupby("group", sort=False):
         axes.plot(line["confidence"], line["accuracy"], color=look.colours[group], linewidth=1.1,
                   linestyle=look.dashes[group])  # fmt: skip
-        axes.scatter(line["confidence"], line["accuracy"], s=4 + 40 * line["share"],
-                     color=look.colours[group], edgecolor=style.INK, linewidth=0.4,
-                     zorder=3)  # fmt: skip
+        for least, most, size in SIZES:
+            seen = line[(line["share"] >= least) & (line["share"] < most)]
+            axes.plot(seen["confidence"], seen["accuracy"], "o", color=look.colours[group],
+                      markersize=size, markeredgecolor=style.INK, markeredgewidth=0.4,
+                      zorder=3)  # fmt: skip
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:

@@ -1,7 +1,7 @@
 """Data efficiency: accuracy against the number of training images.
 
-Data sets whose names differ in a number at the end (`leaves-100`, `leaves-1000`, `leaves`) are one
-data set in several sizes.
+Data sets whose names differ in a number at the end (`mnist-20`, `mnist-200`, `mnist`) are one data
+set in several sizes.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ ALT = (
 )
 SHOWN = tuple(measures.SHORT.items())
 LINE = ["family", "model", "tokens", "depth", "group", "positional"]
-_SIZE = re.compile(r"(.+?)[-_@]\d+")
+_SIZE = re.compile(r"(.+?)[-_]\d+")
 
 
 def family(dataset: str) -> str:
     """Return the name without the number at its end.
 
-    >>> family("leaves-100"), family("leaves"), family("cifar10")
-    ('leaves', 'leaves', 'cifar10')
+    >>> family("mnist-20"), family("mnist"), family("cifar10")
+    ('mnist', 'mnist', 'cifar10')
     """
     match = _SIZE.fullmatch(dataset)
     return match[1] if match else dataset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         for status, counts in zip(LOST, lost, strict=True)
     ]
     stopped = rows["search_stopped"] + rows["confirm_stopped"]
-    early = {"facecolor": style.GRID, "edgecolor": style.INK}
+    early: dict[str, Any] = {"facecolor": style.GRID, "edgecolor": style.INK}
     _stack(count, rows, [*done, (stopped, early), *bad])
     count.set_xlabel("Trials and runs")
     whole_axis(count.xaxis)

@@ -79,9 +79,10 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             if line is axes[0]:
                 axis.set_title(f"frame {frame}", fontsize=6.5)
         line[0].set_ylabel(plain(name, 12))
+    runs = rows[["cell", "dataset", "seed"]].drop_duplicates()
     cells = [
-        f"{plain(cell)}, seed {seed}"
-        for cell, seed in rows[["cell", "seed"]].drop_duplicates().itertuples(index=False)
+        f"{plain(cell)} on {plain(dataset, 20)}, seed {seed}"
+        for cell, dataset, seed in runs.itertuples(index=False)
     ]
     style.note(figure, [
         f"Weights: {listed(cells)}. Of each encoding the channel that varies most; absolute: over "

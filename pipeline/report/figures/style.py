@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -137,9 +137,9 @@ def ink_on(colour: Any) -> str:
     return CELL_DARK if luminance > 0.18 else CELL_LIGHT
 
 
-def legend(figure: Figure, *sections: tuple[str, list[Line2D]]) -> None:
+def legend(figure: Figure, *sections: tuple[str, Sequence[Artist]]) -> None:
     """Put titled legend sections in one column to the right of the panels."""
-    handles: list[Line2D] = []
+    handles: list[Artist] = []
     headings = []
     for title, entries in sections:
         if handles:
