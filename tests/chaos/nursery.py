@@ -44,26 +44,35 @@ class Nursery:
 
     def __init__(self, library: Path | None) -> None:
         self.faults = library is not None
-        kept = dict(os.environ)
-        os.environ["PYTHONPATH"] = os.pathsep.join(
-            [str(HERE.parent.parent), str(HERE.parent), str(HERE)]
-        )
-        os.environ.update(OMP_NUM_THREADS="1", GSA_QUIET="1", RAY_ADDRESS="local")
+        places = (HERE.parent.parent, HERE.parent, HERE)
+        self.environment = {
+            "PYTHONPATH": os.pathsep.join(map(str, places)),
+            "OMP_NUM_THREADS": "1",
+            "GSA_QUIET": "1",
+            "RAY_ADDRESS": "local",
+        }
         if library is not None:
-            os.environ["LD_PRELOAD"] = str(library)
+            self.environment["LD_PRELOAD"] = str(library)
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["preloaded"])
-        try:
-            self.context.Process(target=abs, args=(0,)).start()
-        finally:
-            os.environ.clear()
-            os.environ.update(kept)
         self.born: list[BaseProcess] = []
 
     def start(self, target: Callable[..., None], *arguments: Any) -> BaseProcess:
-        """Start a process."""
-        process = self.context.Process(target=target, args=arguments)
-        process.start()
+        """Start a process; the server is started with the first, and again should it be gone."""
+        kept = dict(os.environ)
+        os.environ.update(self.environment)
+        try:
+            for left in (2, 1, 0):
+                process = self.context.Process(target=target, args=arguments)
+                try:
+                    process.start()
+                    break
+                except (EOFError, ConnectionError):
+                    if not left:
+                        raise
+        finally:
+            os.environ.clear()
+            os.environ.update(kept)
         self.born.append(process)
         return process
 
