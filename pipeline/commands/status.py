@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline import confirm, sweep
 from pipeline.errors import UserError
 from pipeline.execution.engine import DASHBOARD
-from pipeline.execution.progress import Standing, aligned
+from pipeline.execution.progress import GOOD, Standing, aligned
 from pipeline.execution.state import ROOT, holder, source_digest, state_path, versions
 from pipeline.params import Params, load_params
 from pipeline.search.journal import Glimpse
@@ -77,20 +77,14 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
     ]
 
 
-def _end(trial: FrozenTrial) -> float:
-    """When a trial ended, or else began."""
-    moment = trial.datetime_complete or trial.datetime_start
-    return moment.timestamp() if moment else 0.0
-
-
 def _line(name: str, trials: list[FrozenTrial], budget: int) -> tuple[str, ...]:
     """Count the trials of one cell."""
     standing, bad = Standing(name, budget), Counter[str]()
-    # By their end, as they were told: that is the order in which the best was found.
+    # By number, since clocks may step back.
     ended = [trial for trial in trials if RESULT in trial.user_attrs]
-    for trial in sorted(ended, key=_end):
+    for trial in ended:
         row = trial.user_attrs[RESULT]["row"]
-        standing.add(row["status"] == "completed", score(row))
+        standing.add(row["status"] in GOOD, score(row))
         if row["status"] != "completed":
             bad[row["status"]] += 1
     for trial in trials:
