@@ -42,7 +42,7 @@ def attend(
     bias
         Added to the scaled scores, or, if boolean, says which keys a query sees.
     method
-        ``auto``: torch's fused attention; ``written_out``: every score is a number in memory.
+        ``written_out``: every score is a number in memory; else torch's fused attention.
     """
     width = value.shape[-1]
     if terms is not None:
