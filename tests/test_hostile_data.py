@@ -136,7 +136,10 @@ def test_extension_metadata_of_parquet_is_not_run(name: str, tmp_path: Path) -> 
     schema = pa.schema([field, ("label", pa.int64())])
     table = pa.Table.from_arrays([pa.array(encoded(6)), pa.array(LABELS)], schema=schema)
     pq.write_table(table, tmp_path / "a.parquet")
-    assert read_whole(tmp_path / "a.parquet", "parquet") == 6
+    try:
+        assert read_whole(tmp_path / "a.parquet", "parquet") == 6
+    except UserError as refused:  # in a process where Ray has made the type known
+        assert "is no Parquet file" in str(refused)
     assert not (tmp_path / "sprung").exists()
 
 

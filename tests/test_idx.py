@@ -113,7 +113,7 @@ def test_a_file_that_is_no_idx_is_named(content: bytes, words: str, tmp_path: Pa
     refused(tmp_path / "images.gz", content, words)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(bit=st.integers(0, 8 * len(WHOLE) - 1))
 def test_a_flipped_bit_changes_no_pixel(bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("idx") / "images.gz"

@@ -101,7 +101,7 @@ class _Opened:
         try:
             # Extension types would be built by code the file names; none is needed here.
             self.file = pq.ParquetFile(path, arrow_extensions_enabled=False)
-        except (pa.ArrowException, OSError) as error:
+        except Exception as error:  # also what the types of other packages, Ray's among them, raise
             raise self.refuse(
                 f"is no Parquet file ({_first_line(error)}): fetch it again"
             ) from error
