@@ -277,7 +277,7 @@ def test_a_batch_is_its_images_one_by_one(noise):
     [
         ({"positional": "relativ"}, "positional: got 'relativ'"),
         ({"form": "both"}, "form: got 'both'"),
-        ({"window": 4}, "window: got 4; accepts an odd"),
+        ({"window": 4}, "window: got 4; accepts odd"),
         ({"encoding": "learned"}, "encoding: got 'learned'"),
         ({"positional": "absolute", "image_size": None}, "image_size: got None"),
         ({"encoding": "table", "image_size": None}, "without window or image_size"),

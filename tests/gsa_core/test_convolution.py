@@ -151,7 +151,7 @@ def test_stem_is_equivariant_and_sizes_are_as_stated(name, patch_size, size, noi
 
 @pytest.mark.parametrize("patch_size", [0, 1, 3, 6, -2])
 def test_stems_halve_the_grid_whole_times(patch_size):
-    with pytest.raises(ValueError, match=rf"patch_size: got {patch_size} for a stem; accepts 2, 4"):
+    with pytest.raises(ValueError, match=rf"patch_size: got {patch_size}.*; accepts"):
         Stem(cyclic_group(4), 1, 1, patch_size)
 
 

@@ -82,14 +82,17 @@ def test_dropout_is_the_same_under_a_seed():
     assert not torch.equal(run(1), run(2))
 
 
-def test_importing_takes_little_more_than_torch(root):
-    """0.2 s by the issue; twice that here, for machines that are busy."""
-
-    def seconds(module):
-        code = f"import time; t = time.perf_counter(); import torch; u = time.perf_counter(); \
-import {module}; print(time.perf_counter() - u)"
-        command = [sys.executable, "-c", code]
-        run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-        return float(run.stdout)
-
-    assert min(seconds("gsa_core") for _ in range(2)) < 0.4
+def test_importing_brings_little_more_than_torch(root):
+    """No compiler of torch's, whose import takes seconds; docs/performance.md has the time."""
+    code = """if True:
+    import sys, torch
+    before = set(sys.modules)
+    import gsa_core
+    brought = set(sys.modules) - before
+    print("torch._dynamo" in brought, len([x for x in brought if not x.startswith("gsa_core")]))
+    """
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    compiler, others = run.stdout.split()
+    assert compiler == "False"
+    assert int(others) < 30
