@@ -32,6 +32,7 @@ WITH_ARGUMENTS = {
     "plan": ("commands.forecast", "trials, hours and memory a cell, from a few measured steps"),
     "status": ("commands.status", "how far the study is, from any terminal, running or not"),
     "trial": ("commands.reproduce", "--cell NAME --number N: do a trial again, without Ray"),
+    "log": ("commands.log", "--cell NAME --number N or --seed N: what was said in a trial or run"),
     "provenance": ("versions.trace", "FIGURE or CELL-seedN: code, data, parameters behind it"),
     "pin": ("versions.pin", 'NAME -m "...": keep this state of the study under a name'),
     "compare": ("versions.compare", "A B [C...]: what changed, and whether it matters"),

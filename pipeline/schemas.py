@@ -13,6 +13,7 @@ __all__ = [
     "FEATURES",
     "HIERARCHY",
     "LAYERS",
+    "LOGS",
     "MOVES",
     "RUNS",
     "SCHEMA_VERSION",
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 # Raise it whenever a column appears, goes, or changes its type or meaning.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
 
@@ -75,6 +76,13 @@ EPOCHS = _schema(
     _CELL,
     "text: stage; int: trial seed epoch; float: train_loss validation_loss validation_accuracy "
     "learning_rate seconds",
+)
+# One row a trial (stage "sweep") or run (stage "confirm") that ran: what was said meanwhile.
+LOGS = _schema(
+    "logs",
+    "study dataset cell stage trial seed",
+    _CELL,
+    "text: stage; int: trial seed; text: log",
 )
 # One row a seed of a cell's best configuration; `trial` is the trial it came from.
 RUNS = _schema(

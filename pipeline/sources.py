@@ -24,8 +24,8 @@ def outcome(result: Result) -> dict[str, Any]:
     """Turn a result into a row and its epochs: a failure is a row too, NaN never a score."""
     if result.status != "finished":
         row = {"status": result.status, "reason": result.reason, "seconds": result.seconds}
-        return {"row": row, "epochs": result.epochs}
-    value = {**result.value, "row": dict(result.value["row"])}
+        return {"row": row, "epochs": result.epochs, "log": result.log}
+    value = {**result.value, "row": dict(result.value["row"]), "log": result.log}
     row, measures = value["row"], value.get("measures", {}).get("run", {})
     found = {**{name: row.get(name) for name in NUMBERS},
              **{name: measures.get(name) for name in MEASURED}}  # fmt: skip
@@ -193,7 +193,7 @@ class SweepSource(Told):
         row = value["row"]
         row.setdefault("configuration", task.payload.get("configuration"))
         ledger.elapsed = self.spending.elapsed
-        ledger.finish(number, row, value["epochs"])
+        ledger.finish(number, row, value["epochs"], value["log"])
         self.spending.gpu_seconds += row["seconds"] * self.spending.gpus
         self.checkpoints[ledger.dataset].remove(task.key)
         del self.out[task.key]

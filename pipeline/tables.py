@@ -46,9 +46,10 @@ def write_sweep(
     ledgers: Iterable[CellLedger],
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write `trials.parquet` and `epochs.parquet` of one data set."""
+    """Write `trials.parquet`, `epochs.parquet` and `logs.parquet` of one data set."""
     trials: list[Row] = []
     epochs: list[Row] = []
+    logs: list[Row] = []
     for ledger in ledgers:
         cell = {"study": study, "dataset": ledger.dataset, **ledger.cell.columns()}
         results = ledger.results()
@@ -60,8 +61,15 @@ def write_sweep(
             row = {**result["row"], "pareto": pareto}
             trials.append(configured(records.TRIALS, keys, config, row))
             epochs += [{**epoch, **keys, "stage": "sweep"} for epoch in result["epochs"]]
+            logs += log_of(result, {**keys, "stage": "sweep"})
     records.write(folder / "trials.parquet", trials, records.TRIALS, provenance)
     records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)
+    records.write(folder / "logs.parquet", logs, records.LOGS, provenance)
+
+
+def log_of(result: Mapping[str, Any], keys: Row) -> list[Row]:
+    """Return the row of what was said in a trial or run; none where it never ran."""
+    return [{**keys, "log": result["log"]}] if result.get("log") else []
 
 
 def write_confirm(
@@ -73,6 +81,7 @@ def write_confirm(
     """Write the tables and weights of one data set; return the rows of `runs.parquet`."""
     runs: list[Row] = []
     epochs: list[Row] = []
+    logs: list[Row] = []
     measured_rows: dict[str, list[Row]] = {name: [] for name in MEASURED}
     for run, value in results:
         keys = run.keys(study)
@@ -86,10 +95,12 @@ def write_confirm(
         }
         runs.append(configured(records.RUNS, trial, run.configuration or {}, measured))
         epochs += [{**row, **trial, "stage": "confirm"} for row in value["epochs"]]
+        logs += log_of(value, {**trial, "stage": "confirm"})
         for name, rows in measured_rows.items():
             rows += [{**row, **keys} for row in measures.get(name, [])]
     records.write(folder / "runs.parquet", runs, records.RUNS, provenance)
     records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)
+    records.write(folder / "logs.parquet", logs, records.LOGS, provenance)
     for name, schema in MEASURED.items():
         records.write(folder / f"{name}.parquet", measured_rows[name], schema, provenance)
     return runs

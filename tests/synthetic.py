@@ -16,7 +16,7 @@ from pipeline import records
 Row = dict[str, Any]
 
 PROVENANCE: Row = {
-    "schema_version": 3,
+    "schema_version": 4,
     "git_commit": "0123456789abcdef0123456789abcdef01234567",
     "git_dirty": False,
     "params_sha256": "a" * 64,

@@ -129,7 +129,7 @@ def test_a_trial_that_comes_otherwise_is_told(capsys: pytest.CaptureFixture[str]
     ("arguments", "message"),
     [
         (["--cell", "gsa-C4-relativ-d1-stem", "--number", "2"], "did you mean 'gsa-C4-relative"),
-        ([*ASKED[:3], "9"], "--number: got 9; accepts 0 to 3"),
+        ([*ASKED[:3], "9"], "--number: got 9; gsa-C4-relative-d1-stem has 0, 1, 2, 3"),
         ([*ASKED, "--dataset", "mnist"], "--dataset: got 'mnist'; accepts digits"),
     ],
 )

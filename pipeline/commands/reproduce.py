@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline import records, sweep
+from pipeline.commands.rows import dataset_named, row_of
 from pipeline.datasets import load_dataset
 from pipeline.errors import UserError
 from pipeline.execution.engine import use_threads
 from pipeline.execution.work import Context, Task, WorkFunction, perform
-from pipeline.parameters.value_kinds import nearest
 from pipeline.params import load_params
 from pipeline.search_space import DEFAULTS
 from pipeline.sources import outcome
@@ -64,7 +64,7 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     parser.add_argument("--dataset", help="needed where the study has several")
     asked = parser.parse_args(arguments)
     params = load_params()
-    dataset = _dataset(asked.dataset, params.prepare.datasets)
+    dataset = dataset_named(asked.dataset, params.prepare.datasets)
     row, epochs = find(dataset, asked.cell, asked.number)
     config = json.loads(row["configuration"])
     if not config.keys() >= {"epochs", "seed", *DEFAULTS}:
@@ -86,17 +86,6 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     sys.exit(1 if differ else 0)
 
 
-def _dataset(name: str | None, known: Sequence[str]) -> str:
-    """Choose the data set: the one that is named, or the only one."""
-    if name is None and len(known) > 1:
-        raise UserError(
-            f"the study has several data sets; add --dataset, one of {', '.join(known)}"
-        )
-    if name is not None and name not in known:
-        raise UserError(f"--dataset: got {name!r}; accepts {', '.join(known)}")
-    return name or known[0]
-
-
 def find(dataset: str, cell: str, number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Find a trial's row and its epochs.
 
@@ -107,15 +96,7 @@ def find(dataset: str, cell: str, number: int) -> tuple[dict[str, Any], list[dic
     """
     folder = sweep.SWEPT / dataset
     table = records.read(folder / "trials.parquet", records.TRIALS)
-    mine = table[table["cell"] == cell]
-    if mine.empty:
-        known = sorted(set(table["cell"]))
-        meant = nearest(cell, known)
-        guess = f"; did you mean {meant!r}?" if meant else ""
-        raise UserError(f"--cell: got {cell!r}; accepts {', '.join(known)}{guess}")
-    chosen = mine[mine["trial"] == number]
-    if chosen.empty:
-        raise UserError(f"--number: got {number}; accepts 0 to {mine['trial'].max()} in {cell}")
+    chosen = row_of(table, cell, "trial", number)
     epochs = records.read(folder / "epochs.parquet", records.EPOCHS)
     epochs = epochs[(epochs["cell"] == cell) & (epochs["trial"] == number)].sort_values("epoch")
     return _plain(chosen)[0], _plain(epochs)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.execution.address import check_address
+from pipeline.execution.log import Log
 from pipeline.execution.work import (
     DIED,
     Context,
@@ -85,7 +86,8 @@ class Desk:
     """The driver's side of an engine with workers: who has which task, and what came of it.
 
     Workers are named by the engine. A worker that ends without a result is looked at here: over
-    its time limit it is a timeout, else the task is handed out again, `RESTARTS` times.
+    its time limit it is a timeout, else the task is handed out again, `RESTARTS` times. What is
+    said of that here comes before the log that the last worker brings.
     """
 
     source: WorkSource
@@ -96,6 +98,7 @@ class Desk:
     epochs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     again: deque[Task] = field(default_factory=deque)
     deaths: Counter[str] = field(default_factory=Counter)
+    logs: defaultdict[str, Log] = field(default_factory=lambda: defaultdict(Log))
 
     @property
     def finished(self) -> bool:
@@ -129,7 +132,8 @@ class Desk:
         """Commit the result that `worker` brought; a second telling of it changes nothing."""
         if worker in self.out:
             task, _ = self.out[worker]
-            self.source.finish(task, result)
+            parts = [str(self.logs.pop(task.key, "")), result.log]
+            self.source.finish(task, replace(result, log="\n".join(filter(None, parts))))
             del self.out[worker], self.epochs[worker]
 
     def lost(self, worker: str, hint: str) -> None:
@@ -140,6 +144,7 @@ class Desk:
         seconds, epochs = time.monotonic() - begun, self.epochs[worker]
         self.deaths[task.key] += 1
         count = self.deaths[task.key]
+        self.logs[task.key].add(f"the worker process ended after {seconds:.1f} s; {hint}")
         if seconds > self.limit:
             reason = timeout_reason(self.limit)
             self.finish(worker, Result("timeout", None, reason, seconds, epochs))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pipeline.execution.log import Log
+
 # How the reason of a task begins whose workers died.
 DIED = "WorkerDied"
 
@@ -26,7 +28,8 @@ class Result:
     """What became of a task.
 
     `status` is "finished" (`value` is what the function returned), "failed" (`reason` holds the
-    error and its traceback) or "timeout". `epochs` are those reported before the end.
+    error and its traceback) or "timeout". `epochs` are those reported before the end, `log` is
+    what was said meanwhile.
     """
 
     status: Literal["finished", "failed", "timeout"]
@@ -34,6 +37,7 @@ class Result:
     reason: str | None = None
     seconds: float = 0.0
     epochs: list[dict[str, Any]] = field(default_factory=list)
+    log: str = ""
 
 
 class OverTime(Exception):
@@ -58,6 +62,8 @@ class Context:
         Takes the row of a finished epoch to the driver.
     tell : callable
         Takes a note for the user to the driver.
+    log : Log
+        Keeps what is said.
     """
 
     device: str = "cpu"
@@ -66,6 +72,7 @@ class Context:
     tell: Callable[[str], None] | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
+    log: Log = field(default_factory=Log)
 
     def report(self, epoch: dict[str, Any]) -> None:
         """Keep the row of a finished epoch, tell the driver, and stop a task that is over time."""
@@ -77,6 +84,7 @@ class Context:
 
     def note(self, text: str) -> None:
         """Tell the user something about the task."""
+        self.log.add(text)
         if self.tell is not None:
             self.tell(text)
 
@@ -114,13 +122,16 @@ def perform(
     status: Literal["finished", "failed", "timeout"] = "finished"
     value, reason = None, None
     try:
-        value = function(task, data, context)
+        with context.log.listening(context.device):
+            value = function(task, data, context)
     except OverTime:
         status, reason = "timeout", timeout_reason(context.limit)
     except Exception as error:
         # The same code on the same input fails the same way: a row, never a retry.
         status, reason = "failed", describe(error)
-    return Result(status, value, reason, time.monotonic() - context.begun, context.epochs)
+    seconds = time.monotonic() - context.begun
+    context.log.add(f"{status} after {seconds:.1f} s")
+    return Result(status, value, reason, seconds, context.epochs, str(context.log))
 
 
 def timeout_reason(limit: float) -> str:

@@ -148,13 +148,15 @@ class CellLedger:
             return []
         return self.rules.halving.cutoffs(self.trials[: self.proposer.needed(number)])
 
-    def finish(self, number: int, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
+    def finish(
+        self, number: int, row: dict[str, Any], epochs: list[dict[str, Any]], log: str = ""
+    ) -> None:
         """Write the outcome of a trial; a second outcome of the same trial is ignored."""
         if self.trials[number].state.is_finished():
             return
         if row["status"] == "completed" and self.rules.constraints:
             row["feasible"] = max(violations(row, self.rules.constraints).values()) <= 0
-        result = {"row": row, "epochs": epochs, "elapsed": self.elapsed}
+        result = {"row": row, "epochs": epochs, "elapsed": self.elapsed, "log": log}
         self.storage.set_trial_user_attr(self.ids[number], RESULT, result)
         self._close(number, result, False)
 
