@@ -56,6 +56,7 @@ Fraction = Annotated[float, Number(0, 1, above=True, below=True)]
 
 Bound = Annotated[float, Number(0, 1e18, above=True)]
 
+TOKENS = ("pixel", "patch", "stem", "trunk")
 POSITIONAL = OneOf(("none", "absolute", "relative", "radial", "rotary"))
 
 
@@ -176,7 +177,7 @@ class Sweep(Section):
     group: Annotated[tuple[str, ...], Several(GroupName())]
     positional: Annotated[tuple[str, ...], Several(POSITIONAL)]
     depth: Annotated[tuple[int, ...], Several(Whole(1, 64))]
-    tokens: Annotated[tuple[str, ...], Several(OneOf(("pixel", "patch", "stem", "trunk")))]
+    tokens: Annotated[tuple[str, ...], Several(OneOf(TOKENS))]
     architecture: Architecture
     match_parameters: Annotated[
         int | None, OrNull(Whole(100, 10**9), "the width is searched as `channels`")
@@ -207,10 +208,17 @@ class Confirm(Section):
 
 
 class Baseline(Section):
-    """The group and encoding that all others are compared with."""
+    """What cells are compared with: the cell of this group and encoding that else is like them.
+
+    Where it names a model, tokens or a depth, cells of other models, tokens or depths are compared
+    with that one too.
+    """
 
     group: Annotated[str, GroupName()]
     positional: Annotated[str, POSITIONAL]
+    model: Annotated[str | None, OrNull(OneOf(tuple(MODEL_KINDS)), "each its own")] = None
+    tokens: Annotated[str | None, OrNull(OneOf(TOKENS), "each its own")] = None
+    depth: Annotated[int | None, OrNull(Whole(1, 64), "each its own")] = None
 
 
 class Report(Section):

@@ -218,6 +218,11 @@ SLIPS = {
         "report.baseline.group: got 'C2', which no cell of the study has; accepts what sweep.group",
         "",
     ),
+    "a baseline that is no cell": (
+        study(report__baseline__model="gcnn"),
+        "report.baseline: got group C1, positional absolute, model gcnn, which together no cell",
+        "",
+    ),
     "percent": (study(report__confidence="95%"), "report.confidence: got '95%'", "'0.95'"),
     "quoted number": (study(sweep__epochs="12"), "sweep.epochs: got '12'", "did you mean '12'?"),
     "float for a count": (study(sweep__epochs=12.0), "sweep.epochs: got 12.0", "'12'"),

@@ -129,9 +129,12 @@ class RayTune:
             }
         # Ray would put a SIGTERM handler of its own in place of the one that ends a stage cleanly.
         ray._private.utils.set_sigterm_handler = lambda handler: None
-        context = ray.init(
-            address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **options
-        )
+        try:
+            context = ray.init(
+                address=ADDRESS, logging_level=logging.ERROR, log_to_driver=False, **options
+            )
+        except Exception as error:
+            raise CannotWork(why_not(error)) from error
         rearm()
         if LOCAL and self.gpus and not ray.cluster_resources().get("GPU"):
             raise CannotWork(
@@ -321,6 +324,22 @@ def on_worker(
 def send(kind: str, content: Any) -> None:
     """Send a message from a worker to the driver."""
     tune.report({MESSAGE: (kind, content)})
+
+
+def why_not(error: Exception) -> str:
+    """Say in a sentence why there is no Ray."""
+    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    if not LOCAL:
+        return f"cannot connect to Ray at {ADDRESS} ({first}); is the cluster up, with this token?"
+    if "dashboard" in first:
+        return (
+            f"Ray's dashboard cannot start ({first}); install `ray[default]` of this version, or "
+            f"unset {DASHBOARD}"
+        )
+    return (
+        f"Ray did not start on this machine ({first}); if other work crowds it, wait and give the "
+        "same command again, or set GSA_ENGINE=in-process to do without Ray"
+    )
 
 
 def device() -> str:

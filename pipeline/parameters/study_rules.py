@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.datasets.registry import SOURCES, sized
-from pipeline.parameters.model_kinds import MODEL_KINDS, distinct_cells
+from pipeline.parameters.model_kinds import AXES, MODEL_KINDS, distinct_cells
 from pipeline.parameters.model_rules import MODEL_RULES
 from pipeline.parameters.problems import Problem
 from pipeline.parameters.strict_yaml import KeyPath
@@ -38,8 +38,7 @@ SEARCHABLE: dict[str, Kind] = {
     "label_smoothing": Number(0, 1, below=True),
 }
 
-# The axes of a cell, what a trial may be judged by, and what may be bounded.
-AXES = ("model", "group", "positional", "depth", "tokens")
+# What a trial may be judged by, and what may be bounded.
 OBJECTIVES = ("accuracy", "invariance_error", "params", "flops", "seconds")
 CONSTRAINED = ("params", "flops", "seconds", "peak_memory_bytes")
 # No decision looks at the trials of its own generation; `pipeline.search.proposals` has them.
@@ -290,6 +289,17 @@ def _baseline(params: Params) -> Iterator[Problem]:
                 f"what sweep.{axis} lists: {', '.join(cells)}",
                 nearest(got, cells),
             )
+    named = params.report.baseline.model_dump(exclude_none=True)
+    if named.keys() <= {"group", "positional"}:
+        return
+    cells = [dict(zip(AXES, cell, strict=True)) for cell in distinct_cells(params)]
+    if not any(named.items() <= cell.items() for cell in cells):
+        yield Problem(
+            ("report", "baseline"),
+            f"got {', '.join(f'{axis} {value}' for axis, value in named.items())}, "
+            "which together no cell of the study has",
+            "the values of one cell; a model may fix some (`gcnn`: positional none, tokens trunk)",
+        )
 
 
 def _size(params: Params) -> Iterator[Problem]:

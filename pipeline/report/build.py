@@ -20,7 +20,7 @@ def main() -> None:
     settings = Settings(
         study=params.study,
         confidence=params.report.confidence,
-        baseline=params.report.baseline.model_dump(),
+        baseline=params.report.baseline.model_dump(exclude_none=True),
     )
     analysis = build(settings, DATA, REPORTS)
     print(f"Report: {REPORTS / 'index.html'}\nFound:  {summary.sentence(analysis)}")

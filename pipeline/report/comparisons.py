@@ -10,9 +10,8 @@ import pandas as pd
 from pipeline.report import measures
 from pipeline.report.load import Settings
 from pipeline.report.measures import Measure
-from pipeline.report.names import SETTING
 from pipeline.report.statistics import Interval, holm, least_pairs, mean_interval, sign_flip_p
-from pipeline.report.words import PLUS_MINUS, counted, p_value, signed_points
+from pipeline.report.words import PLUS_MINUS, counted, listed, p_value, plain, signed_points
 
 MEASURED = (measures.UPRIGHT, measures.QUARTER, measures.ANY_ANGLE)
 COLUMNS = [
@@ -24,7 +23,7 @@ COLUMNS = [
 def against_baseline(
     runs: pd.DataFrame, cells: pd.DataFrame, settings: Settings, generator: np.random.Generator
 ) -> pd.DataFrame:
-    """Compare every cell with the baseline of its own data set, model, tokens and depth.
+    """Compare every cell with the baseline of its own data set and `settings.matched` axes.
 
     Returns one row a cell and measure. p-values are corrected by Holm's method over all cells
     compared on one measure.
@@ -45,7 +44,7 @@ def _one_measure(
     alpha = 1 - settings.confidence
     rows = []
     for _, cell in cells[~cells["baseline"]].iterrows():
-        baseline = _baseline_of(cell, cells)
+        baseline = baseline_of(cell, cells, settings)
         if baseline is None:
             continue
         differences = paired(runs, int(cell["id"]), int(baseline["id"]), measure.column)
@@ -66,12 +65,26 @@ def _one_measure(
     return rows
 
 
-def _baseline_of(cell: pd.Series, cells: pd.DataFrame) -> pd.Series | None:
+def baseline_of(cell: pd.Series, cells: pd.DataFrame, settings: Settings) -> pd.Series | None:
+    """Return the baseline that a cell is compared with, if the cells have it."""
     alike = cells["baseline"]
-    for axis in (*SETTING, "depth"):
+    for axis in ("dataset", *settings.matched):
         alike = alike & (cells[axis] == cell[axis])
     found = cells[alike]
     return None if found.empty else found.iloc[0]
+
+
+def baseline_name(settings: Settings) -> str:
+    """Name the baseline as labels do: ``C1 absolute``."""
+    return " ".join(
+        f"d{value}" if axis == "depth" else plain(value, 20)
+        for axis, value in settings.baseline.items()
+    )
+
+
+def baseline_alike(settings: Settings) -> str:
+    """Name what a cell and its baseline have in common."""
+    return listed(["data set", *settings.matched])
 
 
 def paired(runs: pd.DataFrame, first: int, second: int, column: str) -> np.ndarray:

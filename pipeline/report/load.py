@@ -20,9 +20,14 @@ class Settings:
 
     study: str
     confidence: float = 0.95
-    baseline: Mapping[str, str] = field(
+    baseline: Mapping[str, Any] = field(
         default_factory=lambda: {"group": "C1", "positional": "absolute"}
     )
+
+    @property
+    def matched(self) -> list[str]:
+        """The axes on which a cell and its baseline are alike, beside the data set."""
+        return [axis for axis in ("model", "tokens", "depth") if axis not in self.baseline]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 
-from pipeline.report import measures, method, origin, published, summary, tables
+from pipeline.report import comparisons, measures, method, origin, published, summary, tables
 from pipeline.report.analysis import Analysis
 from pipeline.report.pictures import Picture
 from pipeline.report.words import plain
@@ -64,7 +64,8 @@ def table(frame: pd.DataFrame) -> str:
 def _verdicts(analysis: Analysis) -> str:
     rows = analysis.comparisons
     if rows.empty:
-        return "No comparison: no cell shares data set, depth and tokens with the baseline."
+        alike = comparisons.baseline_alike(analysis.settings)
+        return f"No comparison: no cell shares {alike} with the baseline."
     columns = {"label": "cell", "measure": "test images", "baseline_label": "against",
                "verdict": "verdict"}  # fmt: skip
     named = rows.assign(measure=rows["measure"].map(measures.SHORT))

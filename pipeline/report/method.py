@@ -7,6 +7,7 @@ import math
 
 from pipeline.report import html
 from pipeline.report.analysis import Analysis
+from pipeline.report.comparisons import baseline_alike, baseline_name
 from pipeline.report.names import ROUNDING
 from pipeline.report.statistics import least_pairs
 from pipeline.report.words import PLUS_MINUS, counted, listed, plain, small
@@ -18,7 +19,6 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
     percent = f"{100 * settings.confidence:g} %"
     least = least_pairs(1 - settings.confidence)
     seeds = listed([str(int(s)) for s in sorted(analysis.runs["seed"].dropna().unique())], 20)
-    baseline = " ".join(plain(value, 20) for value in settings.baseline.values())
     trials = analysis.cells["trials"]
     budget = (
         counted(int(trials.min()), "trial") if trials.nunique() == 1
@@ -40,8 +40,9 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
          "chance of initialisation and order, not that of another split or other test images"
          f"{_over_images(analysis)}. Over data sets, and for probabilities of improvement: "
          "percentile intervals of a bootstrap stratified by data set."),
-        ("Comparisons", f"Against {baseline} of the same data set, tokens and depth, paired by "
-         "seed; exact two-sided sign-flip test, Holm's correction within each kind of test images. "
+        ("Comparisons", f"Against {baseline_name(settings)} of the same "
+         f"{baseline_alike(settings)}, paired by seed; exact two-sided sign-flip test, "
+         "Holm's correction within each kind of test images. "
          f"With n pairs its p-value cannot fall below 2 / 2^n: {least} seeds are the least for "
          f"{percent} confidence, before any correction."),
         ("Failures", "A run that failed, diverged or ran out of time is in no mean and is counted "

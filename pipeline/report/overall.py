@@ -49,15 +49,15 @@ def improvements(
 ) -> pd.DataFrame:
     """Return the chance that a run of a cell beats one of its baseline, over all data sets.
 
-    One row a cell and measure; the baseline has the same model, tokens and depth.
+    One row a cell and measure; the baseline is alike on the `settings.matched` axes.
     """
     rows = []
     parts = list(_configurations(runs))
     baselines = {
-        _setting(cell): part for cell, part in parts if _is_baseline(cell, settings)
-    }  # fmt: skip
+        _setting(cell, settings): part for cell, part in parts if _is_baseline(cell, settings)
+    }
     for cell, part in parts:
-        baseline = baselines.get(_setting(cell))
+        baseline = baselines.get(_setting(cell, settings))
         if baseline is None or _is_baseline(cell, settings):
             continue
         shared = sorted(set(part["dataset"]) & set(baseline["dataset"]))
@@ -89,8 +89,8 @@ def _order(cell: dict[str, Any]) -> tuple:
     return (cell["model"], cell["tokens"], int(cell["depth"]), *ends)
 
 
-def _setting(cell: dict[str, Any]) -> tuple:
-    return cell["model"], cell["tokens"], cell["depth"]
+def _setting(cell: dict[str, Any], settings: Settings) -> tuple:
+    return tuple(cell[axis] for axis in settings.matched)
 
 
 def _is_baseline(cell: dict[str, Any], settings: Settings) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.report import html, measures, method, origin, published, tables
+from pipeline.report import comparisons, html, measures, method, origin, published, tables
 from pipeline.report.analysis import Analysis
 from pipeline.report.checks import FAILS, HOLDS, NO_DATA, UNTOLD
-from pipeline.report.words import counted, plain
+from pipeline.report.words import counted
 
 __all__ = ["after", "before"]
 
@@ -79,9 +79,10 @@ def _all(number: int, noun: str) -> str:
 def _verdicts(analysis: Analysis) -> str:
     rows = analysis.comparisons
     if rows.empty:
-        baseline = " ".join(plain(value, 20) for value in analysis.settings.baseline.values())
+        baseline = comparisons.baseline_name(analysis.settings)
+        alike = comparisons.baseline_alike(analysis.settings)
         return (
-            '<p class="nothing">No comparison: no cell shares data set, depth and tokens with the '
+            f'<p class="nothing">No comparison: no cell shares {alike} with the '
             f"baseline {html.text(baseline)}.</p>"
         )
     frame = pd.DataFrame({

@@ -9,7 +9,8 @@ import pandas as pd
 from pipeline.report import measures
 from pipeline.report.analysis import Analysis
 from pipeline.report.checks import FAILS
-from pipeline.report.names import SETTING
+from pipeline.report.comparisons import baseline_of
+from pipeline.report.load import Settings
 from pipeline.report.statistics import Interval, least_pairs
 from pipeline.report.words import counted, listed, percent, percent_interval, plain, small
 
@@ -48,7 +49,9 @@ def sentence(analysis: Analysis) -> str:
             f"{plain(analysis.settings.study)}: no run finished ({counted(len(cells), 'cell')} "
             f"tried{reasons}); there is nothing to report but the failures."
         )
-    parts = [_of_dataset(rows) for _, rows in drawn.groupby("dataset", sort=False)]
+    parts = [
+        _of_dataset(rows, analysis.settings) for _, rows in drawn.groupby("dataset", sort=False)
+    ]
     text = f"{plain(analysis.settings.study)}: {'; '.join(parts)}; {_certainty(analysis)}."
     failed = [check for check in analysis.checks if check.outcome == FAILS]
     if failed:
@@ -59,9 +62,9 @@ def sentence(analysis: Analysis) -> str:
     return text
 
 
-def _of_dataset(cells: pd.DataFrame) -> str:
+def _of_dataset(cells: pd.DataFrame, settings: Settings) -> str:
     exact = representative(cells[cells["exact"]])
-    plain_cell = _baseline(cells, exact)
+    plain_cell = _baseline(cells, exact, settings)
     if exact is None and plain_cell is None:
         best = representative(cells)
         if best is None:
@@ -79,13 +82,14 @@ def _of_dataset(cells: pd.DataFrame) -> str:
     return f"{text}; invariant cells measure errors of at most {small(errors.max())}"
 
 
-def _baseline(cells: pd.DataFrame, beside: pd.Series | None) -> pd.Series | None:
-    """Return the baseline of the same data set, model, tokens and depth as another cell."""
-    chosen = cells["baseline"]
-    if beside is not None:
-        for axis in (*SETTING, "depth"):
-            chosen = chosen & (cells[axis] == beside[axis])
-    return representative(cells[chosen])
+def _baseline(
+    cells: pd.DataFrame, beside: pd.Series | None, settings: Settings
+) -> pd.Series | None:
+    """Return the baseline that another cell is compared with, else the best one there is."""
+    if beside is None:
+        return representative(cells[cells["baseline"]])
+    found = baseline_of(beside, cells, settings)
+    return None if found is None else representative(cells[cells["id"] == found["id"]])
 
 
 def _keeps(cell: pd.Series) -> str:
@@ -126,7 +130,7 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
     drawn = analysis.drawn
     numbers = []
     exact = representative(drawn[drawn["exact"]])
-    baseline = _baseline(drawn, exact)
+    baseline = _baseline(drawn, exact, analysis.settings)
     for cell, what in ((exact, "invariant cell"), (baseline, "baseline")):
         if cell is not None:
             value = percent_interval(interval_of(cell, QUARTER.column))

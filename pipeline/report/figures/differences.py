@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.report.analysis import Analysis
-from pipeline.report.comparisons import MEASURED, paired
+from pipeline.report.comparisons import MEASURED, baseline_alike, baseline_name, paired
 from pipeline.report.figures import forest, panels, style
 from pipeline.report.names import KEYS
 from pipeline.report.words import MINUS, plain
@@ -71,10 +71,10 @@ def _points(value: float, _: object) -> str:
 
 
 def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:
-    name = " ".join(plain(value, 20) for value in analysis.settings.baseline.values())
+    name, alike = baseline_name(analysis.settings), baseline_alike(analysis.settings)
     level = f"{100 * analysis.settings.confidence:g} %"
     some = f", the first {MOST_SEEDS}" if compared["pairs"].max() > MOST_SEEDS else ""
-    notes = [f"Baseline: {name} of the same depth. Small dots: single seeds{some}."]
+    notes = [f"Baseline: {name} of the same {alike}. Small dots: single seeds{some}."]
     if compared["pairs"].max() > 1:
         notes.append(f"Bars: {level} Student t intervals of the mean paired difference, "
                      "not corrected.")  # fmt: skip
