@@ -242,6 +242,8 @@ class Resources(Section):
     gigabytes_per_trial: Annotated[
         float | None, OrNull(Number(0, 10_000, above=True), "not looked at")
     ] = None
+    # Of a Ray cluster; the variable RAY_ADDRESS goes before it.
+    address: Annotated[str | None, OrNull(Text(), "a Ray of this machine alone")] = None
     # Where unfinished trials keep their state: a folder or share, or a bucket (s3://...).
     storage: Annotated[str | None, OrNull(Text(), "beside the other state of the study")] = None
 

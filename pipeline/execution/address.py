@@ -1,15 +1,16 @@
-"""Which cluster a stage joins: none beyond this machine without a token to show."""
+"""Which cluster a stage joins: one that answers, and none elsewhere without a token to show."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import UserError
 
-__all__ = ["check_address", "is_here"]
+__all__ = ["answers", "check_address", "is_here"]
 
 TOKEN_FILE = Path(".ray/auth_token")
 
@@ -38,6 +39,21 @@ def check_address(environment: Mapping[str, str] = os.environ, home: Path | None
             f"RAY_ADDRESS is {address!r}, on another machine, but there is no token; set "
             "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds the cluster's token"
         )
+
+
+def answers(address: str, seconds: float = 10.0) -> bool:
+    """Whether something listens at ``host:port``; True of addresses that only Ray understands.
+
+    Ray itself would ask again for minutes, with a warning each time.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return True
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), seconds):
+            return True
+    except (OSError, OverflowError):
+        return False
 
 
 def is_here(address: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from ray import tune  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
+from pipeline.execution.address import answers  # noqa: E402
 from pipeline.execution.engine import DASHBOARD, GRACE, Desk, nothing, use_threads  # noqa: E402
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
@@ -117,6 +119,14 @@ class RayTune:
     def start(self, data: Mapping[str, Any]) -> str | None:
         """Connect to Ray; a local one listens on the loopback only. Return its dashboard."""
         options: dict[str, Any]
+        dashboard = os.environ.get(DASHBOARD, "") not in ("", "0")
+        if not LOCAL and not answers(ADDRESS):
+            raise CannotWork(f"nothing answers at RAY_ADDRESS = {ADDRESS!r}; is that cluster up?")
+        if LOCAL and dashboard and find_spec("aiohttp_cors") is None:
+            raise CannotWork(
+                f"{DASHBOARD} asks for Ray's dashboard, which needs more packages; "
+                f"pip install 'ray[default]=={ray.__version__}', or unset it"
+            )
         if not LOCAL:
             options = {"runtime_env": luggage(self.scratch / "code", QUIET)}
         else:
@@ -124,7 +134,7 @@ class RayTune:
                 "num_cpus": max(1, ceil(self.slots * self.cpus)),
                 # As many as there are, where trials use any.
                 "num_gpus": None if self.gpus else 0,
-                "include_dashboard": os.environ.get(DASHBOARD, "") not in ("", "0"),
+                "include_dashboard": dashboard,
                 "object_store_memory": 100_000_000 + 2 * size_of(data),
             }
         # Ray would put a SIGTERM handler of its own in place of the one that ends a stage cleanly.
@@ -331,11 +341,6 @@ def why_not(error: Exception) -> str:
     first = str(error).strip().partition("\n")[0] or type(error).__name__
     if not LOCAL:
         return f"cannot connect to Ray at {ADDRESS} ({first}); is the cluster up, with this token?"
-    if "dashboard" in first:
-        return (
-            f"Ray's dashboard cannot start ({first}); install `ray[default]` of this version, or "
-            f"unset {DASHBOARD}"
-        )
     return (
         f"Ray did not start on this machine ({first}); if other work crowds it, wait and give the "
         "same command again, or set GSA_ENGINE=in-process to do without Ray"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ class StageFailed(Exception):
 def run_stage(stage: str, function: Callable[[Params, Engine], None]) -> None:
     """Run a stage; exit 1 when all of it failed, 128 + the signal when it was told to end."""
     params = load_params()
+    if params.resources.address is not None:
+        os.environ.setdefault("RAY_ADDRESS", params.resources.address)
     print(f"{stage}: starting", flush=True)
     try:
         with explaining(), lifeline(), stage_lock(stage):
