@@ -33,7 +33,7 @@ test: venv
 	@$(INSIDE) ruff check .
 	@$(INSIDE) ruff format --check .
 	@$(INSIDE) mypy
-	@$(INSIDE) pytest
+	@$(INSIDE) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 chaos: venv
 	@$(INSIDE) python -m pytest --full tests/chaos tests/test_interruptions.py tests/test_engine.py \
