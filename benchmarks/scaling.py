@@ -105,7 +105,7 @@ def main() -> None:
             axis.set_xticks(list(ticks), list(ticks.values()))
             axis.xaxis.set_minor_locator(ticker.NullLocator())
             axis.yaxis.set_minor_formatter(ticker.NullFormatter())
-    axes[0, 0].legend(fontsize=7)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     save(figure, "scaling")
 
 

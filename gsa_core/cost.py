@@ -18,7 +18,13 @@ __all__ = ["count_activations", "count_flops", "count_parameters", "solve_channe
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of trainable numbers."""
+    """Number of trainable numbers.
+
+    Examples
+    --------
+    >>> count_parameters(nn.Linear(3, 2))
+    8
+    """
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
@@ -35,6 +41,11 @@ def count_flops(model: nn.Module, image_shape: tuple[int, ...]) -> int:
         A network or a layer of this package.
     image_shape
         ``(channels, height, width)``, or of a feature map ``(channels, |H|, height, width)``.
+
+    Examples
+    --------
+    >>> count_flops(nn.Conv2d(1, 2, 3, padding=1), (1, 8, 8))  # 64 pixels, 9 x 2 products each
+    2304
     """
     # On the meta device shapes are followed and nothing is computed. Attention is our operator
     # there, wherever the network runs; what of it is torch's is counted as matrix products.
@@ -57,6 +68,11 @@ def count_activations(model: nn.Module, image_shape: tuple[int, ...]) -> int:
         A network or a layer of this package.
     image_shape
         ``(channels, height, width)``, or of a feature map ``(channels, |H|, height, width)``.
+
+    Examples
+    --------
+    >>> count_activations(nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU()), (1, 8, 8))
+    768
     """
     parameter = next(model.parameters())
     # Two images, because some norms take no single one in training; half of what both keep.

@@ -94,6 +94,12 @@ def assert_equivariant(
         By default every element that keeps the pixel grid.
     tolerance
         Largest relative L2 error; by default 1e-12 in float64, 1e-5 otherwise.
+
+    Examples
+    --------
+    >>> from gsa_core import LiftingSelfAttention, cyclic_group
+    >>> layer = LiftingSelfAttention(cyclic_group(4), 1, 8, num_heads=2, window=3).double()
+    >>> assert_equivariant(layer, torch.rand(2, 1, 9, 9, dtype=torch.float64), cyclic_group(4))
     """
     if tolerance is None:
         tolerance = 1e-12 if x.dtype == torch.float64 else 1e-5
@@ -129,6 +135,14 @@ def layer_errors(
     -------
     dict
         Relative L2 error by ``(layer, element)``.
+
+    Examples
+    --------
+    >>> from gsa_core import LiftingSelfAttention, cyclic_group
+    >>> layers = {"lift": LiftingSelfAttention(cyclic_group(4), 1, 8, num_heads=2, window=3)}
+    >>> errors = layer_errors(layers, torch.rand(2, 1, 9, 9), cyclic_group(4), [1])
+    >>> errors["lift", 1] < 1e-5
+    True
     """
     errors, x = {}, image
     for name, layer in layers.items():
@@ -182,7 +196,14 @@ def invariance_error(logits: Float[Tensor, "images classes"], moved: Tensor) -> 
 
 
 def prediction_consistency(logits: Float[Tensor, "images classes"], moved: Tensor) -> float:
-    """Fraction of images whose predicted class is unchanged."""
+    """Fraction of images whose predicted class is unchanged.
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    >>> prediction_consistency(logits, torch.tensor([[0.0, 2.0], [0.0, 1.0]]))
+    0.5
+    """
     return (logits.argmax(-1) == moved.argmax(-1)).double().mean().item()
 
 
@@ -245,6 +266,13 @@ def rotate_image(
     degrees
         One angle, or one an image ``(batch,)``, in the sense of ``torch.rot90``. Multiples of 90
         given as one number are exact permutations of the pixels.
+
+    Examples
+    --------
+    >>> image = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+    >>> rotate_image(image, 90)
+    tensor([[[[2., 4.],
+              [1., 3.]]]])
     """
     check_shape("image", image, "batch", "channels", "height", "width")
     if not isinstance(degrees, Tensor):
@@ -268,7 +296,14 @@ def rotate_image(
 def shift_image(
     image: Float[Tensor, "*batch height width"], rows: int, cols: int
 ) -> Float[Tensor, "*batch height width"]:
-    """Move images by whole pixels, down and to the right, with zeros from outside."""
+    """Move images by whole pixels, down and to the right, with zeros from outside.
+
+    Examples
+    --------
+    >>> shift_image(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, 0)
+    tensor([[0., 0.],
+            [1., 2.]])
+    """
     for name, got in (("rows", rows), ("cols", cols)):
         if not isinstance(got, int):
             raise TypeError(f"{name}: got {got!r}; accepts a whole number of pixels")

@@ -106,43 +106,23 @@ def kernel_problem(device: str, dtype: torch.dtype, head_dim: int) -> str:
 kernel_problem._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    rows: Tensor | None,
-    cols: Tensor | None,
-    pairs: Tensor | None,
-    frames: Tensor | None,
-    weights: Tensor | None,
-    near: list[int],
-    scale: float,
-) -> tuple[Tensor, Tensor]:
+# The arguments of attention, by the schema that torch is told.
+_ARGUMENTS = (
+    "Tensor query, Tensor key, Tensor value, Tensor? rows, Tensor? cols, Tensor? pairs, "
+    "Tensor? frames, Tensor? weights, int[] near, float scale"
+)
+
+
+def _forward(query: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
     out, lse = _empty(query)
-    tables = [rows, cols, pairs, frames]
-    _call("forward", query, key, value, tables, weights, near, scale, out, lse, {})
+    _call("forward", (query, *others), out, lse, [])
     return out, lse
 
 
-def _backward(
-    out_grad: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    rows: Tensor | None,
-    cols: Tensor | None,
-    pairs: Tensor | None,
-    frames: Tensor | None,
-    weights: Tensor | None,
-    near: list[int],
-    scale: float,
-    out: Tensor,
-    lse: Tensor,
-) -> list[Tensor]:
-    tables = [rows, cols, pairs, frames]
-    gradients = _empty_gradients(query, key, value, tables)
-    named = dict(zip(_GRADIENTS, [out_grad.contiguous(), *gradients], strict=True))
-    _call("backward", query, key, value, tables, weights, near, scale, out, lse, named)
+def _backward(out_grad: Tensor, *others: Any) -> list[Tensor]:
+    *arguments, out, lse = others
+    gradients = _empty_gradients(*arguments[:7])
+    _call("backward", tuple(arguments), out, lse, [out_grad.contiguous(), *gradients])
     return _summed(gradients)
 
 
@@ -153,7 +133,7 @@ def _empty(query: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _empty_gradients(
-    query: Tensor, key: Tensor, value: Tensor, tables: list[Tensor | None]
+    query: Tensor, key: Tensor, value: Tensor, *tables: Tensor | None
 ) -> list[Tensor]:
     """Room for the gradients of tokens, and of tables for each image."""
     whole = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (query, key, value)]
@@ -167,22 +147,13 @@ def _summed(gradients: list[Tensor]) -> list[Tensor]:
 
 
 def _call(
-    which: str,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    tables: list[Tensor | None],
-    weights: Tensor | None,
-    near: list[int],
-    scale: float,
-    out: Tensor,
-    lse: Tensor,
-    gradients: dict[str, Tensor],
+    which: str, arguments: tuple[Any, ...], out: Tensor, lse: Tensor, gradients: list[Tensor]
 ) -> None:
-    """Run one of the two functions of the library."""
+    """Run one of the two functions of the library; `gradients` are as in `_GRADIENTS`."""
+    query, key, value, *tables, near, scale = arguments
     batch, rows, cols, frames, own, heads, d = query.shape
     reaches = (ctypes.c_int64 * len(near))(*near)
-    kept = [None if x is None else x.contiguous() for x in (*tables, weights)]
+    kept = [None if x is None else x.contiguous() for x in tables]
     problem = _PROBLEMS[query.dtype](
         batch, rows, cols, frames, own, key.shape[3], key.shape[4], heads, d, len(near) // 2,
         torch.get_num_threads(),
@@ -190,7 +161,7 @@ def _call(
         *(x.data_ptr() for x in (query, key, value)),
         *(None if x is None else x.data_ptr() for x in kept),
         ctypes.cast(reaches, ctypes.c_void_p), scale, out.data_ptr(), lse.data_ptr(),
-        *(x.data_ptr() if x.numel() else None for x in gradients.values()),
+        *(x.data_ptr() if x.numel() else None for x in gradients),
     )  # fmt: skip
     _run(f"attention_{which}", query, problem)
 
@@ -241,7 +212,8 @@ def _run(name: str, tokens: Tensor, problem: ctypes.Structure) -> None:
     library = _library(tokens.dtype, tokens.shape[-1])
     if library is None:
         raise RuntimeError(f"method: got 'kernel'; no kernel could be built: {why_not(SOURCE)}")
-    getattr(library, name)(ctypes.byref(problem))
+    if getattr(library, name)(ctypes.byref(problem)) != 0:
+        raise MemoryError(f"{name}: there is no memory for the room it works in")
 
 
 def _keep_turned(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -267,10 +239,6 @@ def _gradients(ctx: Any, out_grad: Tensor, lse_grad: Tensor) -> tuple[Tensor | N
 
 
 # The plain interface of torch.library: that of custom_op imports the compiler at the first call.
-_ARGUMENTS = (
-    "Tensor query, Tensor key, Tensor value, Tensor? rows, Tensor? cols, Tensor? pairs, "
-    "Tensor? frames, Tensor? weights, int[] near, float scale"
-)
 _LIBRARY = torch.library.Library("gsa_core", "DEF")
 _LIBRARY.define(f"attention({_ARGUMENTS}) -> (Tensor, Tensor)")
 _LIBRARY.define(
@@ -290,9 +258,7 @@ torch.library.register_fake(
 )
 torch.library.register_fake(
     "gsa_core::attention_backward",
-    lambda out_grad, query, key, value, *others: _summed(
-        _empty_gradients(query, key, value, list(others[:4]))
-    ),
+    lambda out_grad, *others: _summed(_empty_gradients(*others[:7])),
     lib=_LIBRARY,
 )
 torch.library.register_autograd(

@@ -28,6 +28,13 @@ class ChannelNorm(nn.Module):
     """Layer norm over the channels of each token, scale and shift shared by all tokens.
 
     Pointwise in space and frames, hence equivariant under every permutation of either.
+
+    Examples
+    --------
+    >>> import torch
+    >>> norm = ChannelNorm(16)
+    >>> norm(torch.rand(2, 16, 4, 9, 9)).shape
+    torch.Size([2, 16, 4, 9, 9])
     """
 
     def __init__(self, channels: int) -> None:
@@ -53,6 +60,13 @@ class FeedForward(nn.Module):
         Channels a frame.
     ratio
         Hidden width over `channels`, rounded to a whole number of channels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = FeedForward(16, ratio=4)
+    >>> layer(torch.rand(2, 16, 4, 9, 9)).shape
+    torch.Size([2, 16, 4, 9, 9])
     """
 
     def __init__(self, channels: int, ratio: float = 2) -> None:
@@ -88,6 +102,15 @@ class Block(nn.Module):
     dropout
         Probability of dropping a whole channel of a branch: shared by positions and frames, so
         that the block is equivariant in training too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gsa_core import GroupSelfAttention, assert_equivariant, cyclic_group
+    >>> attention = GroupSelfAttention(cyclic_group(4), 16, 16, num_heads=2, window=3)
+    >>> block = Block(attention, 16).double().eval()
+    >>> features = torch.rand(2, 16, 4, 9, 9, dtype=torch.float64)
+    >>> assert_equivariant(block, features, cyclic_group(4))
     """
 
     def __init__(
@@ -123,6 +146,13 @@ class SymmetricMaxPool2d(nn.Module):
     An even side n is cut into n / 2 pairs; an odd side keeps every second pixel, the outermost
     and the centre among them, as the maximum over three ((n + 1) / 2 of them). Each side follows
     its own parity, so quarter turns and mirrors commute with it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> pool = SymmetricMaxPool2d()
+    >>> [tuple(pool(torch.rand(1, 1, 4, side, side)).shape[-2:]) for side in (8, 9)]
+    [(4, 4), (5, 5)]
     """
 
     def forward(
@@ -143,6 +173,12 @@ class GroupPool(nn.Module):
     """Mean or maximum over the frames: from the regular representation to images.
 
     The result turns with the input and no longer says in which frame a feature was seen.
+
+    Examples
+    --------
+    >>> import torch
+    >>> GroupPool("max")(torch.rand(2, 16, 4, 9, 9)).shape
+    torch.Size([2, 16, 9, 9])
     """
 
     def __init__(self, reduction: str = "mean") -> None:
@@ -159,7 +195,14 @@ class GroupPool(nn.Module):
 
 
 class GlobalPool(nn.Module):
-    """Mean over all positions: ``(batch, channels, height, width)`` to ``(batch, channels)``."""
+    """Mean over all positions: ``(batch, channels, height, width)`` to ``(batch, channels)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> GlobalPool()(torch.rand(2, 16, 9, 9)).shape
+    torch.Size([2, 16])
+    """
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
@@ -174,6 +217,12 @@ class BatchNorm(nn.Module):
 
     Statistics, scale and shift are shared by all frames and positions: equivariant in training
     and in evaluation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> BatchNorm(16)(torch.rand(2, 16, 4, 9, 9)).shape
+    torch.Size([2, 16, 4, 9, 9])
     """
 
     def __init__(self, channels: int) -> None:

@@ -109,6 +109,26 @@ def test_a_trial_comes_again_as_it_was(capsys: pytest.CaptureFixture[str]) -> No
     assert "16 of 16 metrics equal" in told
 
 
+def test_trials_of_a_conditional_space_come_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {
+        "learning_rate": {"low": 0.001, "high": 0.01},
+        "channels": {"choices": [8, 12]},
+        "dropout": {"low": 0.1, "high": 0.2, "when": {"group": ["C4"]}},
+    }
+    params = fake_study.study(search_space=space)
+    monkeypatch.setattr(reproduce, "load_params", lambda: params)
+    sweep.sweep(params, InProcess(), fake_study.fake_trial)
+    for group, dropout in (("C4", "dropout 0.1"), ("C1", "dropout 0.0")):
+        with pytest.raises(SystemExit) as ending:
+            reproduce.main(
+                ["--cell", f"gsa-{group}-relative-d1-stem", "--number", "1"], fake_study.fake_trial
+            )
+        told = capsys.readouterr().out
+        assert ending.value.code == 0 and dropout in told, told
+
+
 def test_a_trial_that_comes_otherwise_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
 

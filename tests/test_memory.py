@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +98,26 @@ def test_a_second_time_is_a_failure_and_the_next_trial_succeeds(
     assert first["reason"].endswith("in halves after OutOfMemoryError: CUDA out of memory.")
     assert first["peak_memory_bytes"] > 0
     assert second["status"] == "completed"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux what is taken")
+def test_under_a_real_limit_it_is_trained_in_halves_and_the_next_succeeds() -> None:
+    def limited(*arguments: str) -> dict[str, Any]:
+        command = [sys.executable, str(Path(__file__).with_name("limited.py")), *arguments]
+        paths = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    free = limited()
+    assert [row["status"] for row in free["rows"]] == 3 * ["completed"]
+    assert [row["batch_parts"] for row in free["rows"]] == [1, 1, 1]
+    small, large, after = limited(str(int(0.75 * free["growth"])))["rows"]
+    assert [row["status"] for row in (small, large, after)] == 3 * ["completed"], large
+    assert [row["batch_parts"] for row in (small, large, after)] == [1, 2, 1]
+    assert large["reason"].startswith("each batch was trained in halves after ")
+    assert large["peak_memory_bytes"] > 0
 
 
 def test_other_errors_are_not_tried_again() -> None:

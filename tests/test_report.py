@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,17 @@ def test_page_fetches_nothing_and_styles_nothing_inline(small: Path) -> None:
     assert "http://" not in page.replace("http://www.w3.org/", "")
     assert "https://" not in page
     assert len(page) < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "name", ["confusion", "hierarchy", "effects", "improvement", "turn", "polar"]
+)
+def test_marks_of_several_cells_say_which(small: Path, name: str) -> None:
+    document = (small / "reports" / "figures" / f"{name}.svg").read_text()
+    found = {tuple(ids.split()) for ids in re.findall(r'data-cells="([\d ]+)"', document)}
+    cells = pd.read_csv(small / "reports" / "tables" / "cells.csv")
+    known = {str(number) for number in range(len(cells))}
+    assert found and all(set(ids) < known for ids in found), f"{found} of {known}"
 
 
 def test_same_rows_give_the_same_bytes_in_another_process(small: Path) -> None:

@@ -3,17 +3,19 @@
 // the last have a score of minus 1e30.
 #pragma once
 
-#include "problem.h"
+#include "head.h"
 
 constexpr int Q = 4;  // queries at once
 
 // One head of one image, with the room it works in.
-class Everywhere {
-   public:
+class Everywhere : Head {
+ public:
     Everywhere(const Problem& p, bool backward)
-        : p(p), count(p.rows * p.cols), padded((count + L - 1) / L * L), keys(p.members * padded),
-          offsets(2 * p.reach + 1), line(offsets + L) {
-        key.resize(D * keys), value.resize(D * keys);
+        : Head(p, backward, planes(p), p.members * padding(p) * p.d),
+          count(p.rows * p.cols),
+          padded(padding(p)),
+          keys(p.members * padded),
+          line(offsets + L) {
         rows.resize(p.row_table ? D * line : 0), cols.resize(p.col_table ? D * line : 0);
         pairs.resize(p.pair_table ? D * offsets * line : 0);
         of_row.resize(p.rows + L), of_col.resize(p.cols + L), query.resize(Q * D);
@@ -22,41 +24,38 @@ class Everywhere {
             if (backward) score_grad[a].resize(keys);
         }
         if (!backward) return;
-        key_grad.resize(D * keys), value_grad.resize(D * keys), passed.resize(Q * D);
-        query_grad.resize(Q * D), base_grad.resize(padded + L);
+        passed.resize(Q * D), query_grad.resize(Q * D), base_grad.resize(padded + L);
         rows_grad.resize(rows.size()), cols_grad.resize(cols.size());
         pairs_grad.resize(pairs.size()), frames_grad.resize(p.frame_table ? p.members * D : 0);
     }
 
     void forward(Int b, Int n) {
-        each_block(b, n, false, [&](Int x, int here, Int g, Int o) { attend(b, n, x, here, g, o); });
+        each_block(b, n, false,
+                   [&](Int x, int here, Int g, Int o) { attend(b, n, x, here, g, o); });
     }
 
     void backward(Int b, Int n) {
-        each_block(b, n, true, [&](Int x, int here, Int g, Int o) { pass_back(b, n, x, here, g, o); });
+        each_block(b, n, true,
+                   [&](Int x, int here, Int g, Int o) { pass_back(b, n, x, here, g, o); });
     }
 
-   private:
-    const Problem& p;
-#if HEAD_DIM
-    static constexpr int D = HEAD_DIM;
-#else
-    const int D = int(p.d);
-#endif
-    const Int count, padded, keys, offsets, line;
-    Buffer key, value, rows, cols, pairs, of_row, of_col, query, base[Q], scores[Q], frame[Q];
-    Buffer key_grad, value_grad, query_grad, passed, score_grad[Q], base_grad;
+ private:
+    const Int count, padded, keys, line;
+    Buffer rows, cols, pairs, of_row, of_col, query, base[Q], scores[Q], frame[Q];
+    Buffer query_grad, passed, score_grad[Q], base_grad;
     Buffer rows_grad, cols_grad, pairs_grad, frames_grad;
+
+    // Of a plane: the pixels, to whole vectors. The order of planes is (d, member).
+    static Int padding(const Problem& p) { return (p.rows * p.cols + L - 1) / L * L; }
+    static Planes planes(const Problem& p) {
+        return {padding(p), p.cols, p.members * padding(p), 0};
+    }
 
     // Calls `body` for every few queries, from number x on; keys, values and the tables of their
     // frame are in place by then.
     template <class Body>
     void each_block(Int b, Int n, bool backward, Body body) {
-        for (Int set = 0; set < p.sets; ++set) {
-            read_keys(p.key, p.key_strides, key, b, set, n);
-            read_keys(p.value, p.value_strides, value, b, set, n);
-            if (backward) zero(key_grad), zero(value_grad);
-            const Int first = p.sets == 1 ? 0 : set, end = p.sets == 1 ? p.frames : set + 1;
+        each_frame(b, n, backward, [&](Int first, Int end) {
             for (Int g = first; g < end; ++g) {
                 read_tables(n, g);
                 if (backward) zero(rows_grad), zero(cols_grad), zero(pairs_grad);
@@ -74,29 +73,7 @@ class Everywhere {
                 }
                 if (backward) write_tables(b, n, g);
             }
-            if (backward) write_keys(p.key_grad, key_grad, b, set, n), write_keys(p.value_grad, value_grad, b, set, n);
-        }
-    }
-
-    // Tokens to planes (d, member, key), and planes to contiguous tokens.
-    void read_keys(const T* from, const Int* s, Buffer& to, Int b, Int set, Int n) {
-        for (Int m = 0; m < p.members; ++m)
-            for (Int i = 0; i < p.rows; ++i)
-                for (Int j = 0; j < p.cols; ++j) {
-                    const T* x = from + b * s[0] + i * s[1] + j * s[2] + set * s[3] + m * s[4] + n * s[5];
-                    T* y = &to[m * padded + i * p.cols + j];
-                    for (int c = 0; c < D; ++c) y[c * keys] = x[c * s[6]];
-                }
-    }
-
-    void write_keys(T* to, const Buffer& from, Int b, Int set, Int n) {
-        for (Int i = 0; i < p.rows; ++i)
-            for (Int j = 0; j < p.cols; ++j)
-                for (Int m = 0; m < p.members; ++m) {
-                    T* y = to + key_of(p, b, n, i, j, set, m) * D;
-                    const T* x = &from[m * padded + i * p.cols + j];
-                    for (int c = 0; c < D; ++c) y[c] = x[c * keys];
-                }
+        });
     }
 
     // Tables to planes (d, offset), so that a vector holds neighbouring offsets.
@@ -119,8 +96,9 @@ class Everywhere {
                 if (p.row_table) p.row_grad[at] = rows_grad[c * line + u];
                 if (p.col_table) p.col_grad[at] = cols_grad[c * line + u];
                 for (Int w = 0; p.pair_table && w < offsets; ++w)
-                    p.pair_grad[((((b * p.frames + g) * offsets + u) * offsets + w) * p.heads + n) * D + c] =
-                        pairs_grad[(c * offsets + u) * line + w];
+                    p.pair_grad[((((b * p.frames + g) * offsets + u) * offsets + w) * p.heads + n) *
+                                    D +
+                                c] = pairs_grad[(c * offsets + u) * line + w];
             }
     }
 
@@ -136,7 +114,8 @@ class Everywhere {
 
     void read_query(Int b, Int n, Int x, Int g, Int o, T* to) {
         const Int* s = p.query_strides;
-        const T* from = p.query + b * s[0] + x / p.cols * s[1] + x % p.cols * s[2] + g * s[3] + o * s[4] + n * s[5];
+        const T* from = p.query + b * s[0] + x / p.cols * s[1] + x % p.cols * s[2] + g * s[3] +
+                        o * s[4] + n * s[5];
         for (int c = 0; c < D; ++c) to[c] = p.scale * from[c * s[6]];
     }
 
@@ -156,8 +135,10 @@ class Everywhere {
         if (p.row_table) score_line(q, rows.data() + row, line, p.rows, of_row.data());
         if (p.col_table) score_line(q, cols.data() + col, line, p.cols, of_col.data());
         for (Int r = 0; r < p.rows; ++r) {
-            T* to = &base[a][r * p.cols];  // a vector over the end of a row is mended by the next row
-            if (p.pair_table) score_line(q, pairs.data() + (row + r) * line + col, offsets * line, p.cols, to);
+            T* to =
+                &base[a][r * p.cols];  // a vector over the end of a row is mended by the next row
+            if (p.pair_table)
+                score_line(q, pairs.data() + (row + r) * line + col, offsets * line, p.cols, to);
             for (Int k = 0; k < p.cols; k += L) {
                 V s = all(of_row[r]) + load(&of_col[k]);
                 if (p.pair_table) s += load(to + k);
@@ -167,7 +148,8 @@ class Everywhere {
         std::fill(base[a].begin() + count, base[a].end(), FAR);
         for (Int m = 0; m < p.members; ++m) {
             T s = 0;
-            for (int c = 0; p.frame_table && c < D; ++c) s += q[c] * p.frame_table[frame_entry(n, g, o, m) + c];
+            for (int c = 0; p.frame_table && c < D; ++c)
+                s += q[c] * p.frame_table[frame_entry(n, g, o, m) + c];
             frame[a][m] = s;
         }
     }
@@ -244,7 +226,8 @@ class Everywhere {
         T less[Q] = {}, lse[Q] = {-FAR, -FAR, -FAR, -FAR};  // no weight to queries beyond the last
         zero(passed);
         for (int a = 0; a < here; ++a) {
-            const Int i = (x + a) / p.cols, j = (x + a) % p.cols, at = token_of(p, b, n, i, j, g, o) * D;
+            const Int i = (x + a) / p.cols, j = (x + a) % p.cols,
+                      at = token_of(p, b, n, i, j, g, o) * D;
             lse[a] = p.lse[lse_of(p, b, n, i, j, g, o)];
             for (int c = 0; c < D; ++c) {
                 passed[a * D + c] = p.out_grad[at + c];
@@ -308,7 +291,8 @@ class Everywhere {
         }
         for (Int r = 0; p.pair_table && r < p.rows; ++r) {
             const Int from = (row + r) * line + col;
-            return_line(&base_grad[r * p.cols], p.cols, &pairs[from], &pairs_grad[from], offsets * line, a);
+            return_line(&base_grad[r * p.cols], p.cols, &pairs[from], &pairs_grad[from],
+                        offsets * line, a);
         }
         zero(of_row), zero(of_col);
     }

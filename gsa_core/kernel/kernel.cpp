@@ -19,7 +19,8 @@ namespace {
 // Whether every query sees every key, all alike.
 bool sees_everything(const Problem& p) {
     if (p.weights || p.reach < std::max(p.rows, p.cols) - 1) return false;
-    return std::all_of(p.near, p.near + 2 * p.reach + 1, [&](Int near) { return near >= p.cols - 1; });
+    return std::all_of(p.near, p.near + 2 * p.reach + 1,
+                       [&](Int near) { return near >= p.cols - 1; });
 }
 
 template <class Way>
@@ -39,16 +40,26 @@ void run(const Problem& p, bool backward) {
 
 void run(const Rotation& p, bool backward) {
     const Turn turn{p};
-    spread(p.rows, p.threads, [&] {
-        return [&](Int i) { backward ? turn.backward(i) : turn.forward(i); };
-    });
+    spread(p.rows, p.threads,
+           [&] { return [&](Int i) { backward ? turn.backward(i) : turn.forward(i); }; });
+}
+
+// An exception must not reach the caller, which is no C++: 1 is that there is no memory.
+template <class Given>
+int attempt(const Given& given, bool backward) {
+    try {
+        run(given, backward);
+        return 0;
+    } catch (const std::bad_alloc&) {
+        return 1;
+    }
 }
 
 }  // namespace
 
 extern "C" {
-void attention_forward(const Problem* problem) { run(*problem, false); }
-void attention_backward(const Problem* problem) { run(*problem, true); }
-void rotation_forward(const Rotation* problem) { run(*problem, false); }
-void rotation_backward(const Rotation* problem) { run(*problem, true); }
+int attention_forward(const Problem* problem) { return attempt(*problem, false); }
+int attention_backward(const Problem* problem) { return attempt(*problem, true); }
+int rotation_forward(const Rotation* problem) { return attempt(*problem, false); }
+int rotation_backward(const Rotation* problem) { return attempt(*problem, true); }
 }

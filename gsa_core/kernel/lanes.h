@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -36,7 +38,8 @@ static inline V exponential(V x) {
     Whole below = x < low;
     x = below ? low : x;
     x = x > high ? high : x;
-    const Whole n = __builtin_convertvector(x * 1.44269504f + (x < 0 ? all(-0.5f) : all(0.5f)), Whole);
+    const Whole n =
+        __builtin_convertvector(x * 1.44269504f + (x < 0 ? all(-0.5f) : all(0.5f)), Whole);
     const V turns = __builtin_convertvector(n, V);
     const V r = (x - turns * 0.693359375f) + turns * 2.12194440e-4f;
     V p = all(1.9875691500e-4f);
@@ -61,16 +64,27 @@ typedef std::vector<T> Buffer;
 static inline void zero(Buffer& x) { std::fill(x.begin(), x.end(), T(0)); }
 static inline void add(T* to, V x) { store(to, load(to) + x); }
 
-// Hands out the numbers up to `units` to threads; each calls what its own `prepare` returns.
+// Hands out the numbers up to `units` to threads; each calls what its own `prepare` returns. Where
+// one has no memory all end, and the caller is told.
 template <class Prepare>
 void spread(Int units, Int threads, Prepare prepare) {
     std::atomic<Int> next{0};
+    std::atomic<bool> full{false};
     auto work = [&] {
-        auto body = prepare();
-        for (Int at; (at = next++) < units;) body(at);
+        try {
+            auto body = prepare();
+            for (Int at; !full && (at = next++) < units;) body(at);
+        } catch (const std::bad_alloc&) {
+            full = true;
+        }
     };
     std::vector<std::thread> others;
-    for (Int i = 1; i < std::min(threads, units); ++i) others.emplace_back(work);
+    try {
+        for (Int i = 1; i < std::min(threads, units); ++i) others.emplace_back(work);
+    } catch (const std::system_error&) {
+        // No more threads are to be had: those that there are do it.
+    }
     work();
     for (std::thread& thread : others) thread.join();
+    if (full) throw std::bad_alloc();
 }

@@ -6,10 +6,10 @@
 extern "C" struct Rotation {
     Int batch, rows, cols, frames, sets, others, heads, d, threads;
     Int strides[7];
-    const T* tokens;      // of one frame (sets == 1) or of all
-    const T *cos, *sin;   // (row, col, frame, head, pair)
-    T* turned;            // contiguous
-    T *grad, *angle_grad; // the backward pass alone
+    const T* tokens;       // of one frame (sets == 1) or of all
+    const T *cos, *sin;    // (row, col, frame, head, pair)
+    T* turned;             // contiguous
+    T *grad, *angle_grad;  // the backward pass alone
 };
 
 // Turns pairs (c, c + pairs) of channels by angles of position, frame and head; d_odd is kept.
@@ -19,7 +19,8 @@ struct Turn {
 
     const T* in(Int b, Int i, Int j, Int g, Int o, Int n) const {
         const Int* s = p.strides;
-        return p.tokens + b * s[0] + i * s[1] + j * s[2] + (p.sets == 1 ? 0 : g) * s[3] + o * s[4] + n * s[5];
+        return p.tokens + b * s[0] + i * s[1] + j * s[2] + (p.sets == 1 ? 0 : g) * s[3] + o * s[4] +
+               n * s[5];
     }
 
     // Calls body(in, offset of the contiguous result, offset of the angles) for every token.
@@ -31,8 +32,10 @@ struct Turn {
                     for (Int o = 0; o < p.others; ++o)
                         for (Int n = 0; n < p.heads; ++n) {
                             const Int place = (i * p.cols + j) * p.frames + g;
-                            const Int token = (b * p.rows * p.cols * p.frames + place) * p.others + o;
-                            body(in(b, i, j, g, o, n), (token * p.heads + n) * p.d, (place * p.heads + n) * pairs);
+                            const Int token =
+                                (b * p.rows * p.cols * p.frames + place) * p.others + o;
+                            body(in(b, i, j, g, o, n), (token * p.heads + n) * p.d,
+                                 (place * p.heads + n) * pairs);
                         }
     }
 
@@ -52,7 +55,8 @@ struct Turn {
 
     // Here `tokens` are the gradients of the result: they are turned back.
     void backward(Int i) const {
-        std::fill_n(p.angle_grad + i * p.cols * p.frames * p.heads * pairs, p.cols * p.frames * p.heads * pairs, T(0));
+        std::fill_n(p.angle_grad + i * p.cols * p.frames * p.heads * pairs,
+                    p.cols * p.frames * p.heads * pairs, T(0));
         each(i, [&](const T* x, Int at, Int angle) {
             const T *cos = p.cos + angle, *sin = p.sin + angle, *y = p.turned + at;
             T *grad = p.grad + at, *of_angle = p.angle_grad + angle;

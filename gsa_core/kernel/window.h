@@ -3,22 +3,25 @@
 // Columns beyond the image are zeros with a score of minus 1e30.
 #pragma once
 
-#include "problem.h"
+#include "head.h"
 
 // One head of one image, with the room it works in.
-class Window {
-   public:
+class Window : Head {
+ public:
     Window(const Problem& p, bool backward)
-        : p(p), offsets(2 * p.reach + 1), padded((p.cols + L - 1) / L * L), stride(padded + 2 * L), plane(p.rows * stride) {
-        const Int keys = p.members * D * plane, row = D * stride;
-        key.resize(keys), value.resize(keys), query.resize(row);
+        : Head(p, backward, planes(p), p.members * p.d * p.rows * width(p)),
+          stride(width(p)),
+          padded(stride - 2 * L),
+          plane(p.rows * stride) {
+        const Int row = D * stride;
+        query.resize(row);
         inside.assign(stride, FAR);
         std::fill_n(inside.begin() + L, p.cols, T(0));
         by_row.resize(offsets * stride), by_col.resize(offsets * stride);
         by_frame.resize(p.members * stride);
         if (p.pair_table) by_pair.resize(offsets * offsets * stride);
         if (!backward) return;
-        key_grad.resize(keys), value_grad.resize(keys), query_grad.resize(row);
+        query_grad.resize(row);
         out_grad.resize(row), lse.resize(stride), delta.resize(stride);
         weights.resize(offsets * stride), score_grad.resize(offsets * stride);
         row_grad.resize(by_row.size()), col_grad.resize(by_col.size());
@@ -48,16 +51,10 @@ class Window {
         write_tables(batch, head);
     }
 
-   private:
-    const Problem& p;
-#if HEAD_DIM
-    static constexpr int D = HEAD_DIM;
-#else
-    const int D = int(p.d);
-#endif
-    const Int offsets, padded, stride, plane;
-    Buffer key, value, query, inside, by_row, by_col, by_frame, by_pair;
-    Buffer key_grad, value_grad, query_grad, out_grad, lse, delta, weights, score_grad;
+ private:
+    const Int stride, padded, plane;
+    Buffer query, inside, by_row, by_col, by_frame, by_pair;
+    Buffer query_grad, out_grad, lse, delta, weights, score_grad;
     Buffer row_grad, col_grad, frame_grad, pair_grad;
     Buffer row_sums, col_sums, pair_sums, frame_sums;
 
@@ -66,14 +63,17 @@ class Window {
     Int first_col(Int j, Int near) const { return std::max(-near, -(j + L - 1)); }
     Int last_col(Int j, Int near) const { return std::min(near, p.cols - 1 - j); }
 
-    // Calls `body` for every row of queries; their keys are in `key` and `value` by then.
+    // Of a row: its columns to whole vectors, between two vectors beyond the image. The order of
+    // planes is (member, d).
+    static Int width(const Problem& p) { return (p.cols + L - 1) / L * L + 2 * L; }
+    static Planes planes(const Problem& p) {
+        return {p.d * p.rows * width(p), width(p), p.rows * width(p), L};
+    }
+
+    // Calls `body` for every row of queries, whose scores with positions are in place by then.
     template <class Body>
     void each_row(Int batch, Int head, bool backward, Body body) {
-        for (Int set = 0; set < p.sets; ++set) {
-            read_keys(p.key, p.key_strides, key, batch, set, head);
-            read_keys(p.value, p.value_strides, value, batch, set, head);
-            if (backward) zero(key_grad), zero(value_grad);
-            const Int first = p.sets == 1 ? 0 : set, end = p.sets == 1 ? p.frames : set + 1;
+        each_frame(batch, head, backward, [&](Int first, Int end) {
             for (Int i = 0; i < p.rows; ++i)
                 for (Int g = first; g < end; ++g)
                     for (Int o = 0; o < p.own; ++o) {
@@ -81,36 +81,11 @@ class Window {
                         score_positions(head, i, g, o);
                         body(i, g, o);
                     }
-            if (backward) {
-                write_keys(p.key_grad, key_grad, batch, set, head);
-                write_keys(p.value_grad, value_grad, batch, set, head);
-            }
-        }
+        });
     }
 
-    // Tokens to planes (member, d, row, col), and planes to contiguous tokens.
-    void read_keys(const T* from, const Int* s, Buffer& to, Int b, Int set, Int n) {
-        zero(to);
-        for (Int m = 0; m < p.members; ++m)
-            for (Int i = 0; i < p.rows; ++i)
-                for (Int j = 0; j < p.cols; ++j) {
-                    const T* x = from + b * s[0] + i * s[1] + j * s[2] + set * s[3] + m * s[4] + n * s[5];
-                    T* y = &to[m * D * plane + i * stride + L + j];
-                    for (int c = 0; c < D; ++c) y[c * plane] = x[c * s[6]];
-                }
-    }
-
-    void write_keys(T* to, const Buffer& from, Int b, Int set, Int n) {
-        for (Int i = 0; i < p.rows; ++i)
-            for (Int j = 0; j < p.cols; ++j)
-                for (Int m = 0; m < p.members; ++m) {
-                    T* y = to + key_of(p, b, n, i, j, set, m) * D;
-                    const T* x = &from[m * D * plane + i * stride + L + j];
-                    for (int c = 0; c < D; ++c) y[c] = x[c * plane];
-                }
-    }
-
-    void read_row(const T* from, const Int* s, Buffer& to, Int b, Int n, Int i, Int g, Int o, T scale) {
+    void read_row(const T* from, const Int* s, Buffer& to, Int b, Int n, Int i, Int g, Int o,
+                  T scale) {
         const T* x = from + b * s[0] + i * s[1] + g * s[3] + o * s[4] + n * s[5];
         for (Int j = 0; j < p.cols; ++j, x += s[2])
             for (int c = 0; c < D; ++c) to[c * stride + L + j] = scale * x[c * s[6]];
@@ -156,7 +131,8 @@ class Window {
                 score(entry(p.col_table, g * offsets + w, n), &by_col[w * stride]);
         if (p.frame_table)
             for (Int m = 0; m < p.members; ++m)
-                score(entry(p.frame_table, (g * p.own + o) * p.members + m, n), &by_frame[m * stride]);
+                score(entry(p.frame_table, (g * p.own + o) * p.members + m, n),
+                      &by_frame[m * stride]);
     }
 
     T* pair(Buffer& x, Int u, Int w) { return x.data() + (u * offsets + w) * stride; }
@@ -165,8 +141,10 @@ class Window {
     inline V score_at(const V* q, const T* keys, V base, Int u, Int w, Int j) {
         const Int c = j + w - p.reach + L;
         V s = base + load(&by_col[w * stride + j]);
-        if (p.pair_table) s += load(pair(by_pair, u, w) + j);
-        else if (p.weights) s += p.weights[u * offsets + w];
+        if (p.pair_table)
+            s += load(pair(by_pair, u, w) + j);
+        else if (p.weights)
+            s += p.weights[u * offsets + w];
 #pragma GCC unroll 16
         for (int e = 0; e < D; ++e) s += q[e] * load(keys + e * plane + c);
         return s;
@@ -223,9 +201,13 @@ class Window {
     Buffer room;
 
     void begin_row(Int b, Int n, Int i, Int g, Int o) {
-        const Int contiguous[7] = {
-            p.rows * p.cols * p.frames * p.own * p.heads * D, p.cols * p.frames * p.own * p.heads * D,
-            p.frames * p.own * p.heads * D, p.own * p.heads * D, p.heads * D, D, 1};
+        const Int contiguous[7] = {p.rows * p.cols * p.frames * p.own * p.heads * D,
+                                   p.cols * p.frames * p.own * p.heads * D,
+                                   p.frames * p.own * p.heads * D,
+                                   p.own * p.heads * D,
+                                   p.heads * D,
+                                   D,
+                                   1};
         read_row(p.out_grad, contiguous, out_grad, b, n, i, g, o, T(1));
         read_row(p.out, contiguous, query_grad, b, n, i, g, o, T(1));
         std::fill(lse.begin(), lse.end(), -FAR);  // no weight to queries beyond the image
@@ -261,7 +243,8 @@ class Window {
             for (Int w = first; w <= last; ++w) {
                 V passed = -less;
 #pragma GCC unroll 16
-                for (int c = 0; c < D; ++c) passed += x[c] * load(&value[at + c * plane + L + j + w]);
+                for (int c = 0; c < D; ++c)
+                    passed += x[c] * load(&value[at + c * plane + L + j + w]);
                 const Int o = (w + p.reach) * stride + L + j;
                 passed *= load(&weights[o]);
                 store(&score_grad[o], passed);
@@ -332,12 +315,14 @@ class Window {
             const Int near = std::min(p.near[u], p.cols - 1);
             for (Int w = p.reach - near; near >= 0 && w <= p.reach + near; ++w) {
                 const Int at = (g * offsets + u) * offsets + w;
-                return_entry(entry(p.pair_table, at, n), pair(pair_grad, u, w), &pair_sums[at * D * L]);
+                return_entry(entry(p.pair_table, at, n), pair(pair_grad, u, w),
+                             &pair_sums[at * D * L]);
             }
         }
         for (Int m = 0; p.frame_table && m < p.members; ++m) {
             const Int at = (g * p.own + o) * p.members + m;
-            return_entry(entry(p.frame_table, at, n), &frame_grad[m * stride], &frame_sums[at * D * L]);
+            return_entry(entry(p.frame_table, at, n), &frame_grad[m * stride],
+                         &frame_sums[at * D * L]);
         }
     }
 

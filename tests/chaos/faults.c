@@ -33,8 +33,8 @@ static void die(void) {
     for (;;) pause();
 }
 
-static int below(const char *path) {
-    const char *root = getenv("FAULT_ROOT");
+static int below(const char* path) {
+    const char* root = getenv("FAULT_ROOT");
     char here[PATH_MAX];
     if (!root || !*root) return 0;
     if (path[0] != '/') path = getcwd(here, sizeof here);
@@ -53,7 +53,7 @@ static int below_fd(int fd) {
 }
 
 /* Count a call that matters; die before it, or say that the disk is full. */
-static int due(int matters, const char *name, int grows, int *last) {
+static int due(int matters, const char* name, int grows, int* last) {
     *last = 0;
     if (!matters) return 0;
     int mine = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
@@ -74,28 +74,28 @@ static int due(int matters, const char *name, int grows, int *last) {
     return 0;
 }
 
-#define AFTER(type, call)                                                                         \
-    do {                                                                                          \
-        type result = (call);                                                                     \
-        if (last) die();                                                                          \
-        return result;                                                                            \
+#define AFTER(type, call)     \
+    do {                      \
+        type result = (call); \
+        if (last) die();      \
+        return result;        \
     } while (0)
 
-ssize_t write(int fd, const void *bytes, size_t size) {
+ssize_t write(int fd, const void* bytes, size_t size) {
     int last;
     if (due(below_fd(fd), "write", 2, &last)) return -1;
     if (last && !strcmp(getenv("FAULT_KIND"), "torn")) size /= 2;
     AFTER(ssize_t, syscall(SYS_write, fd, bytes, size));
 }
 
-ssize_t pwrite64(int fd, const void *bytes, size_t size, off_t offset) {
+ssize_t pwrite64(int fd, const void* bytes, size_t size, off_t offset) {
     int last;
     if (due(below_fd(fd), "pwrite", 2, &last)) return -1;
     if (last && !strcmp(getenv("FAULT_KIND"), "torn")) size /= 2;
     AFTER(ssize_t, syscall(SYS_pwrite64, fd, bytes, size, offset));
 }
 
-ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset) {
+ssize_t pwrite(int fd, const void* bytes, size_t size, off_t offset) {
     return pwrite64(fd, bytes, size, offset);
 }
 
@@ -113,25 +113,25 @@ int ftruncate64(int fd, off_t size) {
 
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
 
-int rename(const char *from, const char *to) {
+int rename(const char* from, const char* to) {
     int last;
     if (due(below(to), "rename", 0, &last)) return -1;
     AFTER(int, NEXT(rename)(from, to));
 }
 
-int unlink(const char *path) {
+int unlink(const char* path) {
     int last;
     if (due(below(path), "unlink", 0, &last)) return -1;
     AFTER(int, NEXT(unlink)(path));
 }
 
-int mkdir(const char *path, mode_t mode) {
+int mkdir(const char* path, mode_t mode) {
     int last;
     if (due(below(path), "mkdir", 1, &last)) return -1;
     AFTER(int, NEXT(mkdir)(path, mode));
 }
 
-int open64(const char *path, int flags, ...) {
+int open64(const char* path, int flags, ...) {
     mode_t mode = 0;
     int last, makes = (flags & O_CREAT) && access(path, F_OK);
     if (flags & O_CREAT) {
@@ -145,20 +145,20 @@ int open64(const char *path, int flags, ...) {
 }
 
 static long leap(void) {
-    const char *step = getenv("CLOCK_STEP");
+    const char* step = getenv("CLOCK_STEP");
     struct timespec now;
     if (!step || !*step) return 0;
     syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
     return (now.tv_sec * 2 + now.tv_nsec / 500000000) % 2 ? atol(step) : -atol(step);
 }
 
-int clock_gettime(clockid_t clock, struct timespec *time) {
+int clock_gettime(clockid_t clock, struct timespec* time) {
     int result = syscall(SYS_clock_gettime, clock, time);
     if (clock == CLOCK_REALTIME) time->tv_sec += leap();
     return result;
 }
 
-int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+int gettimeofday(struct timeval* restrict now, void* restrict zone) {
     struct timespec time;
     (void)zone;
     clock_gettime(CLOCK_REALTIME, &time);

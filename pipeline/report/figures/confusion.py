@@ -41,8 +41,10 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     parts = panels.split(rows, ["dataset", "group"])
     figure, axes = panels.grid(len(parts), len(IMAGES), 3.0)
     for line, (title, part) in zip(axes, parts, strict=True):
+        of = {axis: part[axis].iloc[0] for axis in ("dataset", "group")}
+        cells = style.cells_where(analysis.cells, of)
         for axis, images in zip(line, IMAGES, strict=True):
-            _matrix(axis, part[part["images"] == images])
+            _matrix(axis, part[part["images"] == images], cells)
             style.panel_title(axis, ": ".join(filter(None, [title, images])), len(IMAGES))
     panels.label_outer(axes, "Predicted class", "True class")
     style.note(figure, [
@@ -54,7 +56,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _matrix(axes: Axes, rows: pd.DataFrame) -> None:
+def _matrix(axes: Axes, rows: pd.DataFrame, cells: str) -> None:
     classes = sorted({*rows["label"], *rows["predicted"]})
     axes.grid(False)
     axes.set_xlim(0, max(len(classes), 1))
@@ -68,9 +70,11 @@ def _matrix(axes: Axes, rows: pd.DataFrame) -> None:
             continue
         x, y = place[row["predicted"]], place[row["label"]]
         colour = colours(float(row["share"]))
-        axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER))
-        axes.text(x + 0.5, y + 0.5, f"{100 * row['share']:.0f}", ha="center", va="center",
-                  fontsize=5.5, color=style.ink_on(colour))  # fmt: skip
+        square = Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER)
+        share = axes.text(x + 0.5, y + 0.5, f"{100 * row['share']:.0f}", ha="center", va="center",
+                          fontsize=5.5, color=style.ink_on(colour))  # fmt: skip
+        for artist in (axes.add_patch(square), share):
+            style.tag_mean(artist, cells)
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:

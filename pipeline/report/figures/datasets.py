@@ -9,7 +9,7 @@ from pipeline.report.analysis import Analysis
 from pipeline.report.comparisons import MEASURED
 from pipeline.report.figures import forest, style
 from pipeline.report.figures.axes import percent_axis
-from pipeline.report.figures.differences import TITLES
+from pipeline.report.figures.forest import TITLES
 from pipeline.report.words import listed, percent, plain
 
 NAME = "datasets"
@@ -27,23 +27,10 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one panel a measure."""
-    labels = list(rows["label"].drop_duplicates())
-    figure, axes = forest.sheet(labels, len(MEASURED))
-    for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
-        for _, row in rows[rows["measure"] == measure.column].iterrows():
-            forest.interval(
-                axis, labels.index(row["label"]), row, ("centre", "low", "high"),
-                color=analysis.look.colours[row["group"]],
-                marker=analysis.look.markers[row["positional"]],
-            )  # fmt: skip
+    figure, axes = forest.by_configuration(rows, analysis)
+    for axis in axes:
         axis.locator_params(axis="x", nbins=4)
         percent_axis(axis.xaxis)
-        style.panel_title(axis, title, len(MEASURED))
-    style.legend(
-        figure,
-        ("Group", analysis.look.group_handles()),
-        ("Encoding", analysis.look.encoding_handles()),
-    )
     level = f"{100 * analysis.settings.confidence:g} %"
     style.note(figure, [
         "Mean of the middle half of all runs of a cell, data sets together.",

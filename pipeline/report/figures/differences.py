@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from pipeline.report.analysis import Analysis
 from pipeline.report.comparisons import MEASURED, baseline_alike, baseline_name, paired
 from pipeline.report.figures import forest, panels, style
+from pipeline.report.figures.forest import TITLES
 from pipeline.report.names import KEYS
 from pipeline.report.words import MINUS, plain
 
@@ -20,7 +21,6 @@ ALT = (
     "and the single seeds, for upright, quarter-turned and freely turned test images."
 )
 MOST_SEEDS = 20  # dots a cell; the interval holds all of them
-TITLES = ("upright", "quarter-turned", "any angle")
 
 
 def table(analysis: Analysis) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from pipeline.report.analysis import Analysis
 from pipeline.report.comparisons import MEASURED
 from pipeline.report.figures import forest, panels, style
-from pipeline.report.figures.differences import TITLES, _points
+from pipeline.report.figures.differences import _points
+from pipeline.report.figures.forest import TITLES
 from pipeline.report.words import PLUS_MINUS, counted, plain, signed_points
 
 NAME = "effects"
@@ -28,7 +29,9 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one panel a measure, one row a level."""
-    effects = effects.assign(label=_labels(effects))
+    levels = zip(effects["axis"], effects["level"], strict=True)
+    cells = [style.cells_where(analysis.cells, {axis: level}) for axis, level in levels]
+    effects = effects.assign(label=_labels(effects), cells=cells)
     labels = list(effects["label"].drop_duplicates())
     figure, axes = forest.sheet(labels, len(MEASURED))
     for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):

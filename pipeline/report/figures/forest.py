@@ -9,10 +9,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.report.analysis import Analysis
+from pipeline.report.comparisons import MEASURED
 from pipeline.report.figures import panels, style
+from pipeline.report.measures import SHORT
+from pipeline.report.overall import CONFIGURATION
 from pipeline.report.words import plain
 
 ROW_HEIGHT = 0.17
+TITLES = tuple(SHORT[measure.column] for measure in MEASURED)
 
 
 def sheet(labels: list[str], columns: int) -> tuple[Figure, list[Axes]]:
@@ -32,7 +37,10 @@ def sheet(labels: list[str], columns: int) -> tuple[Figure, list[Axes]]:
 def interval(
     axes: Axes, y: float, row: pd.Series, columns: tuple[str, str, str], **look: Any
 ) -> None:
-    """Draw a mark with its interval; `columns` name centre, low and high."""
+    """Draw a mark with its interval; `columns` name centre, low and high.
+
+    It belongs to the cell `id` of its row, or to all those in `cells`.
+    """
     centre, low, high = (row[column] for column in columns)
     cell = row.get("id")
     colour = look.pop("color", style.INK)
@@ -42,6 +50,30 @@ def interval(
     options = {"marker": "o", "markersize": 5, "markerfacecolor": colour, **look}
     artists += axes.plot(centre, y, linestyle="", markeredgecolor=style.INK, markeredgewidth=0.6,
                          zorder=3, **options)  # fmt: skip
-    if cell is not None:
-        for artist in artists:
+    for artist in artists:
+        if cell is not None:
             style.tag(artist, int(cell))
+        else:
+            style.tag_mean(artist, row.get("cells", ""))
+
+
+def by_configuration(rows: pd.DataFrame, analysis: Analysis) -> tuple[Figure, list[Axes]]:
+    """Draw `centre`, `low` and `high`: one panel a measure, one row a cell over all data sets."""
+    labels = list(rows["label"].drop_duplicates())
+    figure, axes = sheet(labels, len(MEASURED))
+    for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
+        for _, row in rows[rows["measure"] == measure.column].iterrows():
+            of = {name: row[name] for name in CONFIGURATION}
+            row["cells"] = style.cells_where(analysis.cells, of)
+            interval(
+                axis, labels.index(row["label"]), row, ("centre", "low", "high"),
+                color=analysis.look.colours[row["group"]],
+                marker=analysis.look.markers[row["positional"]],
+            )  # fmt: skip
+        style.panel_title(axis, title, len(MEASURED))
+    style.legend(
+        figure,
+        ("Group", analysis.look.group_handles()),
+        ("Encoding", analysis.look.encoding_handles()),
+    )
+    return figure, axes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -66,8 +67,10 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             label.set_horizontalalignment("right")
             label.set_rotation_mode("anchor")
         for _, row in part.iterrows():
-            _square(axis, row, moves.index(row["transformation"]),
-                    encodings.index(row["positional"]))  # fmt: skip
+            of = {axis: row[axis] for axis in ("tokens", "group", "positional")}
+            place = moves.index(row["transformation"]), encodings.index(row["positional"])
+            for artist in _square(axis, row, *place):
+                style.tag_mean(artist, style.cells_where(analysis.cells, of))
         style.panel_title(axis, title or plain(part["group"].iloc[0]), columns)
     style.note(figure, [
         "Number: invariance error of the logits, the worst of the random networks: the largest "
@@ -78,19 +81,23 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _square(axes: Axes, row: pd.Series, x: int, y: int) -> None:
+def _square(axes: Axes, row: pd.Series, x: int, y: int) -> list[Artist]:
     shown = row["largest"] if row["expected_symmetric"] else row["smallest"]
     # Dark means symmetric: from 1e-9 (dark) to 1 (light), the same scale in every study.
     place = np.clip((np.log10(max(shown, 1e-12)) + 9) / 9, 0, 1)
     colour = sns.color_palette("crest_r", as_cmap=True)(0.1 + 0.9 * place)
-    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER))
+    square = Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER)
+    drawn: list[Artist] = [axes.add_patch(square)]
     ink = style.ink_on(colour)
     if row["expected_symmetric"]:
-        axes.add_patch(Rectangle((x + 0.07, y + 0.09), 0.86, 0.82, facecolor="none",
-                                 edgecolor=ink, linewidth=0.9))  # fmt: skip
+        frame = Rectangle((x + 0.07, y + 0.09), 0.86, 0.82, facecolor="none", edgecolor=ink,
+                          linewidth=0.9)  # fmt: skip
+        drawn.append(axes.add_patch(frame))
     text = _short(shown) + ("" if row["agrees"] else " !")
-    axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=6, color=ink,
-              fontweight="normal" if row["agrees"] else "bold")  # fmt: skip
+    weight = "normal" if row["agrees"] else "bold"
+    middle = {"ha": "center", "va": "center"}
+    return [*drawn, axes.text(x + 0.5, y + 0.5, text, fontsize=6, color=ink, fontweight=weight,
+                              **middle)]  # fmt: skip
 
 
 def _short(value: float) -> str:

@@ -10,7 +10,7 @@ from pipeline.report.analysis import Analysis
 from pipeline.report.comparisons import MEASURED
 from pipeline.report.figures import forest, panels, style
 from pipeline.report.figures.axes import percent_axis
-from pipeline.report.figures.differences import TITLES
+from pipeline.report.figures.forest import TITLES
 from pipeline.report.words import counted, listed, percent, plain
 
 NAME = "improvement"
@@ -28,25 +28,12 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one panel a measure."""
-    labels = list(rows["label"].drop_duplicates())
-    figure, axes = forest.sheet(labels, len(MEASURED))
-    for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
+    figure, axes = forest.by_configuration(rows, analysis)
+    for axis in axes:
         axis.axvline(0.5, color=style.MUTED, linewidth=0.8)
-        for _, row in rows[rows["measure"] == measure.column].iterrows():
-            forest.interval(
-                axis, labels.index(row["label"]), row, ("centre", "low", "high"),
-                color=analysis.look.colours[row["group"]],
-                marker=analysis.look.markers[row["positional"]],
-            )  # fmt: skip
         axis.set_xlim(-0.06, 1.06)
         axis.set_xticks([0, 0.5, 1])
         percent_axis(axis.xaxis)
-        style.panel_title(axis, title, len(MEASURED))
-    style.legend(
-        figure,
-        ("Group", analysis.look.group_handles()),
-        ("Encoding", analysis.look.encoding_handles()),
-    )
     style.note(figure, _notes(rows, analysis))
     return figure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -126,8 +126,16 @@ def tag(artist: Artist, cell: int, run: int | None = None) -> None:
 
 
 def tag_mean(artist: Artist, cells: str) -> None:
-    """Name an artist after the cells it averages over, ids with spaces between."""
-    artist.set_gid("cells-" + cells.replace(" ", "-"))
+    """Name an artist after the cells it stands for, ids with spaces between; none leave it."""
+    if cells:
+        artist.set_gid("cells-" + cells.replace(" ", "-"))
+
+
+def cells_where(cells: pd.DataFrame, axes: Mapping[str, Any]) -> str:
+    """Return the ids of the cells with these values, for `tag_mean`."""
+    for axis, value in axes.items():
+        cells = cells[cells[axis].astype(str) == str(value)]
+    return " ".join(str(int(number)) for number in cells["id"])
 
 
 def ink_on(colour: Any) -> str:
