@@ -67,7 +67,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             label.set_horizontalalignment("right")
             label.set_rotation_mode("anchor")
         for _, row in part.iterrows():
-            of = {axis: row[axis] for axis in ("tokens", "group", "positional")}
+            of = {axis: row[axis] for axis in ("group", "positional")}
             place = moves.index(row["transformation"]), encodings.index(row["positional"])
             for artist in _square(axis, row, *place):
                 style.tag_mean(artist, style.cells_where(analysis.cells, of))
