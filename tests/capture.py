@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     records.provenance = lambda params, card: {"captured": True}
+    socket.gethostname = lambda: "host"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["GSA_QUIET"] = "1"

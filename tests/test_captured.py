@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.runs import RunStore
 from pipeline.schemas import SCHEMA_VERSION
 from pipeline.search.journal import open_journal
-from pipeline.search.ledger import RESULT
+from pipeline.search.ledger import result_of
 
 CAPTURED = Path(__file__).with_name("captured")
 CURRENT = CAPTURED / f"v{SCHEMA_VERSION}"
@@ -38,10 +38,12 @@ def test_a_captured_table_is_read(kept: Path, name: str) -> None:
     assert len(records.read(kept / f"{name}.parquet", schema)) == count
 
 
-def test_a_captured_journal_is_read(kept: Path) -> None:
+@pytest.mark.parametrize("folder", [*OLDER, CURRENT], ids=lambda path: path.name)
+def test_a_captured_journal_is_read(folder: Path, tmp_path: Path) -> None:
+    kept = Path(shutil.copytree(folder, tmp_path / "kept"))
     storage = open_journal(kept / "journal.log")
     results = [
-        trial.user_attrs[RESULT]["row"]["status"]
+        result_of(trial)["row"]["status"]
         for study in storage.get_all_studies()
         for trial in storage.get_all_trials(study._study_id)
     ]

@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.execution.state import state_path
 from pipeline.params import Params, load_params
 from pipeline.search.journal import Glimpse
-from pipeline.search.ledger import RESULT
+from pipeline.search.ledger import result_of
 
 __all__ = ["log", "main"]
 
@@ -81,6 +81,6 @@ def _logs(journal: Path) -> Iterator[dict[str, Any]]:
     storage = JournalStorage(Glimpse(journal))
     for study in storage.get_all_studies():
         for trial in storage.get_all_trials(study._study_id, deepcopy=False):
-            if RESULT in trial.user_attrs:
-                said = trial.user_attrs[RESULT].get("log", "")
+            if (result := result_of(trial)) is not None:
+                said = result.get("log", "")
                 yield {"cell": study.study_name, "trial": trial.number, "log": said}

@@ -15,7 +15,7 @@ from pipeline.execution.progress import GOOD, Standing, aligned
 from pipeline.execution.state import ROOT, holder, source_digest, state_path, versions
 from pipeline.params import Params, load_params
 from pipeline.search.journal import Glimpse
-from pipeline.search.ledger import RESULT, score
+from pipeline.search.ledger import result_of, score
 from pipeline.search_space import cells
 
 __all__ = ["main", "status"]
@@ -81,14 +81,14 @@ def _line(name: str, trials: list[FrozenTrial], budget: int) -> tuple[str, ...]:
     """Count the trials of one cell."""
     standing, bad = Standing(name, budget), Counter[str]()
     # By number, since clocks may step back.
-    ended = [trial for trial in trials if RESULT in trial.user_attrs]
-    for trial in ended:
-        row = trial.user_attrs[RESULT]["row"]
+    ended = {trial.number: result for trial in trials if (result := result_of(trial)) is not None}
+    for _, result in sorted(ended.items()):
+        row = result["row"]
         standing.add(row["status"] in GOOD, score(row))
         if row["status"] != "completed":
             bad[row["status"]] += 1
     for trial in trials:
-        if trial.state == TrialState.RUNNING and trial not in ended:
+        if trial.state == TrialState.RUNNING and trial.number not in ended:
             standing.running[str(trial.number)] = ""
     cell, done, running, _, best, since, _ = standing.columns()
     told = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))

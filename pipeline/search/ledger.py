@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pipeline.search.proposals import GENERATION, Proposer
 from pipeline.search.stopping import Halving
 from pipeline.search_space import Cell
 
-__all__ = ["RESULT", "CellLedger", "Rules", "score"]
+__all__ = ["CellLedger", "Rules", "result_of", "score"]
 
 RESULT = "result"
 # A cell of which nothing completed and so many trials failed with one error is not tried further.
@@ -96,8 +97,8 @@ class CellLedger:
         for trial in storage.get_all_trials(self.study_id, deepcopy=False):
             self.trials.append(trial)
             self.ids.append(trial._trial_id)
-            if RESULT in trial.user_attrs:
-                self._close(trial.number, trial.user_attrs[RESULT], trial.state.is_finished())
+            if (result := result_of(trial)) is not None:
+                self._close(trial.number, result, trial.state.is_finished())
         running = (t.number for t in self.trials[: self.end] if not t.state.is_finished())
         self.waiting = deque(running)
 
@@ -157,7 +158,9 @@ class CellLedger:
         if row["status"] == "completed" and self.rules.constraints:
             row["feasible"] = max(violations(row, self.rules.constraints).values()) <= 0
         result = {"row": row, "epochs": epochs, "elapsed": self.elapsed, "log": log}
-        self.storage.set_trial_user_attr(self.ids[number], RESULT, result)
+        # As text: Optuna keeps it in memory, where dictionaries would take several times as much.
+        text = json.dumps(result, separators=(",", ":"))
+        self.storage.set_trial_user_attr(self.ids[number], RESULT, text)
         self._close(number, result, False)
 
     def _close(self, number: int, result: dict[str, Any], told: bool) -> None:
@@ -224,7 +227,17 @@ class CellLedger:
     def results(self) -> list[tuple[FrozenTrial, dict[str, Any]]]:
         """Return the finished trials within the budget, each with its result."""
         mine = self.storage.get_all_trials(self.study_id, deepcopy=False)[: self.end]
-        return [(trial, trial.user_attrs[RESULT]) for trial in mine if trial.state.is_finished()]
+        ended = ((trial, result_of(trial)) for trial in mine if trial.state.is_finished())
+        return [(trial, result) for trial, result in ended if result is not None]
+
+
+def result_of(trial: FrozenTrial) -> dict[str, Any] | None:
+    """Return what a trial of the journal came to: its row, epochs and log; None before its end."""
+    kept = trial.user_attrs.get(RESULT)
+    if kept is None:
+        return None
+    # Journals of schema version 3 and before hold it as it is.
+    return dict(json.loads(kept) if isinstance(kept, str) else kept)
 
 
 def is_better(trial: FrozenTrial, best: FrozenTrial | None) -> bool:
