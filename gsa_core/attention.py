@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gsa_core.attend import METHODS, attend_over_group
 from gsa_core.checks import check_choice, check_odd, check_shape, check_sides, check_whole
@@ -200,12 +201,15 @@ class _SelfAttention(nn.Module):
         """Whether our own operator computes this; says why not, if it was asked to."""
         if self.method in ("torch", "written_out"):
             return False
-        problem = kernel_problem(query.device.type, query.dtype, query.shape[-1])
-        if self.rotary is not None and self.form in ("joint", "published"):
-            problem = "rotary positions beside a table of group offsets are not in it"
+        width = self.head_dim + (self.group.order if self._beside_frames() else 0)
+        problem = kernel_problem(query.device.type, query.dtype, width)
         if problem and self.method == "kernel":
             raise ValueError(f"method: got 'kernel'; {problem}")
         return not problem
+
+    def _beside_frames(self) -> bool:
+        """Whether rotary positions stand beside a table of group offsets."""
+        return self.rotary is not None and self.form in ("joint", "published")
 
     def _attend_by_kernel(
         self, tiling: Tiling, query: Tensor, key: Tensor, value: Tensor
@@ -215,13 +219,17 @@ class _SelfAttention(nn.Module):
         if self.relative is not None:
             tables = self.relative(len(near) // 2)
         if self.rotary is not None:
-            angles = self.rotary.angles(*tiling.size)
+            angles, upright = self.rotary.angles(*tiling.size), query
             query, key = fused_rotation(query, angles), fused_rotation(key, angles)
+            if tables.frames is not None:
+                query, key = _with_frames(upright, tables.frames, query, key)
+                value = functional.pad(value, (0, query.shape[-1] - value.shape[-1]))
+                tables = OffsetTables()
         key, value = torch.broadcast_tensors(key, value)  # either may differ for each frame g
         query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
         attended = fused_attention(
             query, key, value, tables, near=near, weights=weights, scale=self.scale
-        ).to(dtype)
+        ).to(dtype)[..., : self.head_dim]
         return attended.sum(4).flatten(-2) if query.shape[4] > 1 else attended.flatten(-3)
 
     def _tiles_of_queries(
@@ -230,6 +238,24 @@ class _SelfAttention(nn.Module):
         """Queries of every frame g, those of frames m in the batch."""
         query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
         return tiling.split(query, halo=0).transpose(2, 3).flatten(1, 2)
+
+
+def _with_frames(
+    upright: Float[Tensor, "batch rows cols frames own heads head_dim"],
+    table: Float[Tensor, "group own members heads head_dim"],
+    query: Float[Tensor, "batch rows cols group own heads head_dim"],
+    key: Float[Tensor, "batch rows cols group members heads head_dim"],
+) -> tuple[Tensor, Tensor]:
+    """Turned queries and keys, and beside them the products of queries not turned with a table.
+
+    A key chooses the product of its own frame by a one among zeros: the table must not see the
+    turned queries, as it would within the kernel.
+    """
+    asking = upright.to(query.dtype).expand_as(query)
+    products = torch.einsum("bijgmnd,gmhnd->bijgmnh", asking, table.to(query.dtype))
+    ones = torch.eye(key.shape[4], dtype=key.dtype, device=key.device)[:, None]
+    ones = ones.expand(*key.shape[:-1], -1)
+    return torch.cat([query, products], -1), torch.cat([key, ones], -1)
 
 
 class LiftingSelfAttention(_SelfAttention):

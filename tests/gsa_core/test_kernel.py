@@ -56,8 +56,6 @@ def test_every_way_gives_the_same(kind, options, window, shape, noise):
     if options.get("encoding") == "published" and window == 99:
         pytest.skip("its networks are sized by the window")
     methods = ["kernel", "torch", "written_out"]
-    if kind in ("joint", "published") and options.get("positional") == "rotary":
-        methods.remove("kernel")
     name, size = ("D2", (7, 10)) if options.get("encoding") != "continuous" else ("C3", (7, 7))
     layers = [build(kind, name, method=method, **options) for method in methods]
     x = features(layers[0], noise, size).requires_grad_()
