@@ -42,7 +42,7 @@ def row_of(table: pd.DataFrame, cell: str, column: str, value: int) -> pd.DataFr
     chosen = mine[mine[column] == value]
     if chosen.empty:
         option = {"trial": "--number"}.get(column, f"--{column}")
-        known = ", ".join(str(one) for one in sorted(mine[column])[:20])
+        values = ", ".join(str(one) for one in sorted(mine[column])[:20])
         more = f" and {len(mine) - 20} more" if len(mine) > 20 else ""
-        raise UserError(f"{option}: got {value}; {cell} has {known}{more}")
+        raise UserError(f"{option}: got {value}; {cell} has {values}{more}")
     return chosen

@@ -57,12 +57,12 @@ class Log(logging.Handler):
             with warnings.catch_warnings():
                 show = warnings.showwarning
 
-                def warned(message: Any, category: Any, file: str, line: int, *rest: Any) -> None:
-                    place = "/".join(file.split(os.sep)[-2:])
-                    self.add(f"{category.__name__}: {message} ({place}:{line})")
-                    show(message, category, file, line, *rest)
+                def warned(message: Any, kind: Any, path: str, line: int, *rest: Any) -> None:
+                    place = "/".join(path.split(os.sep)[-2:])
+                    self.add(f"{kind.__name__}: {message} ({place}:{line})")
+                    show(message, kind, path, line, *rest)
 
-                warnings.showwarning = warned
+                warnings.showwarning = warned  # type: ignore[assignment]
                 yield
         finally:
             root.removeHandler(self)

@@ -95,9 +95,9 @@ def _square(axes: Axes, row: pd.Series, x: int, y: int) -> list[Artist]:
         drawn.append(axes.add_patch(frame))
     text = _short(shown) + ("" if row["agrees"] else " !")
     weight = "normal" if row["agrees"] else "bold"
-    middle = {"ha": "center", "va": "center"}
-    return [*drawn, axes.text(x + 0.5, y + 0.5, text, fontsize=6, color=ink, fontweight=weight,
-                              **middle)]  # fmt: skip
+    drawn.append(axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=6, color=ink,
+                           fontweight=weight))  # fmt: skip
+    return drawn
 
 
 def _short(value: float) -> str:
