@@ -12,6 +12,8 @@ import pandas as pd
 
 from pipeline.report.words import plain
 
+WIDE = 24  # characters
+
 
 def text(value: object, limit: int = 4000) -> str:
     """Return text that is text in HTML, in an attribute too."""
@@ -95,7 +97,9 @@ def _entry(
     position: int,
     classes: dict[str, str] | None,
 ) -> str:
-    attributes = ' class="number"' if is_number else ""
+    # What is long has room of its own: on a narrow page the table is scrolled, not its words cut.
+    wide = ' class="wide"' if len(str(value)) > WIDE else ""
+    attributes = ' class="number"' if is_number else wide
     if classes and value in classes:
         attributes = f' class="{classes[value]}"'
     if keys is not None:
