@@ -88,10 +88,7 @@ def test_drivers_killed_at_random_times(
 def test_a_driver_ended_at_every_call_to_the_disk(
     nursery: Nursery, tmp_path: Path, size: Size, witness: Witness
 ) -> None:
-    if not nursery.faults:
-        pytest.skip("no C compiler")
-    want = undisturbed(nursery, tmp_path / "want")
-    names = Path(f"{tmp_path / 'want'}.calls").read_text().split()
+    want, names = with_calls(nursery, tmp_path / "want")
     points = [(kind, at) for at in range(1, len(names) + 1) for kind in ("before", "after", "torn")]
     points = points[:: size(len(points) // 24, 1)]
     for batch in batches(points):
@@ -117,10 +114,7 @@ def test_a_driver_ended_at_every_call_to_the_disk(
 def test_no_space_from_any_call_on(
     nursery: Nursery, tmp_path: Path, size: Size, witness: Witness
 ) -> None:
-    if not nursery.faults:
-        pytest.skip("no C compiler")
-    want = undisturbed(nursery, tmp_path / "want")
-    names = Path(f"{tmp_path / 'want'}.calls").read_text().split()
+    want, names = with_calls(nursery, tmp_path / "want")
     points = [at for at, name in enumerate(names, 1) if name in ("write", "create", "mkdir")]
     every = points[:: size(len(points) // 8, 1)]
     for batch in batches(every):
@@ -147,6 +141,14 @@ def test_no_space_from_any_call_on(
 def fault(folder: Path, kind: str, at: int) -> dict[str, str]:
     """Arm a fault below a folder."""
     return {"FAULT_ROOT": str(folder), "FAULT_KIND": kind, "FAULT_AT": str(at)}
+
+
+def with_calls(nursery: Nursery, folder: Path) -> tuple[list[pd.DataFrame], list[str]]:
+    """A small study that nothing happened to, and its calls to the disk."""
+    if not nursery.faults:
+        pytest.skip("no C compiler")
+    want = undisturbed(nursery, folder)
+    return want, Path(f"{folder}.calls").read_text().split()
 
 
 def undisturbed(nursery: Nursery, folder: Path) -> list[pd.DataFrame]:

@@ -11,7 +11,7 @@ from pipeline.report.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import fit_percent, whole_axis
 from pipeline.report.many import mean_intervals
-from pipeline.report.names import SETTING, encoding_order, group_order
+from pipeline.report.names import SETTING
 from pipeline.report.words import counted, listed, percent, plain
 
 NAME = "curves"
@@ -43,30 +43,17 @@ def _number(curves: pd.DataFrame) -> np.ndarray:
 
 def draw(curves: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw a grid of panels, groups down and encodings across."""
-    parts = panels.settings(curves)
-    groups = sorted(curves["group"].unique(), key=group_order)
-    encodings = sorted(curves["positional"].unique(), key=encoding_order)
     depths = sorted(curves["depth"].unique())
-    figure, axes = panels.grid(
-        len(parts) * len(groups), len(encodings), 1.3, sharex=True, sharey=True
-    )
-    for index, (title, part) in enumerate(parts):
-        for row, group in enumerate(groups):
-            for column, encoding in enumerate(encodings):
-                axis = axes[index * len(groups) + row][column]
-                here = part[(part["group"] == group) & (part["positional"] == encoding)]
-                _panel(axis, here, depths, analysis.look.colours[group])
-                name = f"{plain(group, 12)}, {plain(encoding, 14)}"
-                style.panel_title(axis, f"{name}, {title}" if title else name, len(encodings))
+    figure, axes, parts = panels.crossed(curves)
+    for axis, group, part in parts:
+        _panel(axis, part, depths, analysis.look.colours[group])
     low, high = curves["low"].fillna(curves["validation_accuracy"]), curves["high"]
     fit_percent(axes[0][0], float(low.min()), float(high.fillna(1.0).max()))
     whole_axis(axes[0][0].xaxis)
     for axis in axes[-1]:
         axis.set_xlabel("Epoch")
     figure.supylabel("Validation accuracy", fontsize=8)
-    if len(depths) > 1:
-        handles = [style.dash_handle(f"{depth}", place) for place, depth in enumerate(depths)]
-        style.legend(figure, ("Depth", handles))
+    style.depth_legend(figure, depths)
     style.note(figure, _notes(curves, analysis))
     return figure
 

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.figures.style import WIDTH
-from pipeline.report.names import SETTING
+from pipeline.report.figures.style import WIDTH, panel_title
+from pipeline.report.names import SETTING, encoding_order, group_order
 from pipeline.report.words import counted, listed, plain
 
 
@@ -43,6 +43,29 @@ def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure
     figure = Figure(figsize=(WIDTH, height * rows + 0.45))
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, [list(row) for row in axes]
+
+
+def crossed(
+    table: pd.DataFrame,
+) -> tuple[Figure, list[list[Axes]], list[tuple[Axes, str, pd.DataFrame]]]:
+    """Make a grid of panels, groups down and encodings across, titled.
+
+    Returns the figure, its axes, and of each panel its axes, group and rows, which may be none.
+    """
+    parts = settings(table)
+    groups = sorted(table["group"].unique(), key=group_order)
+    encodings = sorted(table["positional"].unique(), key=encoding_order)
+    figure, axes = grid(len(parts) * len(groups), len(encodings), 1.3, sharex=True, sharey=True)
+    found = []
+    for index, (title, part) in enumerate(parts):
+        for row, group in enumerate(groups):
+            for column, encoding in enumerate(encodings):
+                axis = axes[index * len(groups) + row][column]
+                name = f"{plain(group, 12)}, {plain(encoding, 14)}"
+                panel_title(axis, f"{name}, {title}" if title else name, len(encodings))
+                mine = (part["group"] == group) & (part["positional"] == encoding)
+                found.append((axis, group, part[mine]))
+    return figure, axes, found
 
 
 def label_outer(axes: list[list[Axes]], x: str, y: str) -> None:

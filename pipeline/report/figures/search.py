@@ -13,7 +13,7 @@ from pipeline.report.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import fit_percent, whole_axis
 from pipeline.report.many import evenly
-from pipeline.report.names import SETTING, encoding_order, group_order
+from pipeline.report.names import SETTING
 from pipeline.report.words import counted, percent, plain, signed_points
 
 NAME = "search"
@@ -43,32 +43,19 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw a grid of panels, groups down and encodings across."""
-    parts = panels.settings(trials)
-    groups = sorted(trials["group"].unique(), key=group_order)
-    encodings = sorted(trials["positional"].unique(), key=encoding_order)
     depths = sorted(trials["depth"].unique())
-    figure, axes = panels.grid(
-        len(parts) * len(groups), len(encodings), 1.3, sharex=True, sharey=True
-    )
-    for index, (title, part) in enumerate(parts):
-        for row, group in enumerate(groups):
-            for column, encoding in enumerate(encodings):
-                axis = axes[index * len(groups) + row][column]
-                here = part[(part["group"] == group) & (part["positional"] == encoding)]
-                for cell, line in here.groupby("id", sort=False):
-                    _steps(axis, cell, line, style.dash(depths.index(line["depth"].iloc[0])),
-                           analysis.look.colours[group])  # fmt: skip
-                name = f"{plain(group, 12)}, {plain(encoding, 14)}"
-                style.panel_title(axis, f"{name}, {title}" if title else name, len(encodings))
+    figure, axes, parts = panels.crossed(trials)
+    for axis, group, part in parts:
+        for cell, line in part.groupby("id", sort=False):
+            dash = style.dash(depths.index(line["depth"].iloc[0]))
+            _steps(axis, cell, line, dash, analysis.look.colours[group])
     fit_percent(axes[0][0], trials["validation_accuracy"].min(), trials["best"].max())
     whole_axis(axes[0][0].xaxis)
     axes[0][0].set_xlim(0.6, trials["trial"].max() + 1.4)
     for axis in axes[-1]:
         axis.set_xlabel("Trial")
     figure.supylabel("Validation accuracy", fontsize=8)
-    if len(depths) > 1:
-        handles = [style.dash_handle(f"{depth}", place) for place, depth in enumerate(depths)]
-        style.legend(figure, ("Depth", handles))
+    style.depth_legend(figure, depths)
     most = trials.groupby("id").size().max()
     some = [f"Dots: {MOST_TRIALS} trials a cell, evenly chosen; the lines hold all of them."]
     style.note(figure, [

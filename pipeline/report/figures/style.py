@@ -120,6 +120,13 @@ def dash_handle(label: str, index: int) -> Line2D:
     return Line2D([], [], color=INK, linestyle=dash(index), linewidth=1.2, label=plain(label, 16))
 
 
+def depth_legend(figure: Figure, depths: Sequence[int]) -> None:
+    """Say which dash is which depth, where there are several."""
+    if len(depths) > 1:
+        handles = [dash_handle(f"{depth}", place) for place, depth in enumerate(depths)]
+        legend(figure, ("Depth", handles))
+
+
 def tag(artist: Artist, cell: int, run: int | None = None) -> None:
     """Name an artist after its cell (and run), so that the page can filter and explain it."""
     artist.set_gid(f"cell-{cell}" if run is None else f"cell-{cell}-run-{run}")
