@@ -99,9 +99,14 @@ def _status(field: str) -> int:
     return int(next(x for x in lines if x.startswith(field)).split()[1]) * 1024
 
 
-def measure(case: str, rounds: int, methods: Sequence[str]) -> list[tuple[str, float, float]]:
+def measure(
+    case: str, rounds: int, methods: Sequence[str], ways: Sequence[str]
+) -> list[tuple[str, float, float]]:
     """Name, median seconds and peak megabytes of every way, alternating."""
     steps = contestants(*CASES[case], methods)
+    if ways:
+        wanted = {f"{way}, {method}" for way in ways for method in methods}
+        steps = {name: step for name, step in steps.items() if name in wanted}
     memory = {name: peak_bytes(step) for name, step in steps.items()}  # and a first, untimed step
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     # One thread is timed by the processor's clock, which other processes do not move.
@@ -121,6 +126,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cases", nargs="+", default=["all"], choices=["all", *CASES])
     parser.add_argument("--methods", nargs="+", default=["torch", "kernel"])
+    parser.add_argument("--ways", nargs="+", help="these alone, held to the first of them")
     arguments = parser.parse_args()
     cases = list(CASES) if "all" in arguments.cases else arguments.cases
     commit = subprocess.run(
@@ -136,7 +142,7 @@ def main() -> None:
         print("| case | way | ms a step | MB | times faster | times less memory |")
         print("|---|---|---:|---:|---:|---:|")
         for case in cases:
-            rows = measure(case, arguments.rounds, arguments.methods)
+            rows = measure(case, arguments.rounds, arguments.methods, arguments.ways or ())
             _, slow, large = rows[0]
             for name, seconds, megabytes in rows:
                 print(

@@ -220,7 +220,7 @@ class _SelfAttention(nn.Module):
             tables = self.relative(len(near) // 2)
         if self.rotary is not None:
             angles, upright = self.rotary.angles(*tiling.size), query
-            query, key = fused_rotation(query, angles), fused_rotation(key, angles)
+            query, key = fused_rotation(angles, query, key)
             if tables.frames is not None:
                 query, key = _with_frames(upright, tables.frames, query, key)
                 value = functional.pad(value, (0, query.shape[-1] - value.shape[-1]))

@@ -166,11 +166,10 @@ def _call(
     _run(f"attention_{which}", query, problem)
 
 
-def _turn_forward(tokens: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    turned, cos, sin = _empty_turned(tokens, angles)
-    torch.cos(angles, out=cos), torch.sin(angles, out=sin)
+def _turn_forward(tokens: Tensor, angles: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    turned = _empty_turned(tokens, angles)
     _turn("forward", tokens, cos, sin, turned, None, None)
-    return turned, cos, sin
+    return turned
 
 
 def _turn_backward(
@@ -181,10 +180,10 @@ def _turn_backward(
     return grad, angle_grad
 
 
-def _empty_turned(tokens: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    batch, rows, cols, _, others, heads, d = tokens.shape
-    turned = tokens.new_empty((batch, rows, cols, angles.shape[2], others, heads, d))
-    return turned, tokens.new_empty(angles.shape), tokens.new_empty(angles.shape)
+def _empty_turned(tokens: Tensor, angles: Tensor, *others: Tensor) -> Tensor:
+    shape = list(tokens.shape)
+    shape[3] = angles.shape[2]
+    return tokens.new_empty(shape)
 
 
 def _turn(
@@ -216,14 +215,15 @@ def _run(name: str, tokens: Tensor, problem: ctypes.Structure) -> None:
         raise MemoryError(f"{name}: there is no memory for the room it works in")
 
 
-def _keep_turned(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.shared = inputs[0].shape[3] < output[0].shape[3]
-    ctx.save_for_backward(*output)
+def _keep_turned(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    tokens, _, cos, sin = inputs
+    ctx.shared = tokens.shape[3] < output.shape[3]
+    ctx.save_for_backward(output, cos, sin)
 
 
-def _turn_gradients(ctx: Any, turned_grad: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
+def _turn_gradients(ctx: Any, turned_grad: Tensor) -> tuple[Tensor | None, ...]:
     grad, angle_grad = torch.ops.gsa_core.rotation_backward(turned_grad, *ctx.saved_tensors)
-    return (grad.sum(3, keepdim=True) if ctx.shared else grad), angle_grad
+    return (grad.sum(3, keepdim=True) if ctx.shared else grad), angle_grad, None, None
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -244,7 +244,7 @@ _LIBRARY.define(f"attention({_ARGUMENTS}) -> (Tensor, Tensor)")
 _LIBRARY.define(
     f"attention_backward(Tensor out_grad, {_ARGUMENTS}, Tensor out, Tensor lse) -> Tensor[]"
 )
-_LIBRARY.define("rotation(Tensor tokens, Tensor angles) -> (Tensor, Tensor, Tensor)")
+_LIBRARY.define("rotation(Tensor tokens, Tensor angles, Tensor cos, Tensor sin) -> Tensor")
 _LIBRARY.define(
     "rotation_backward(Tensor turned_grad, Tensor turned, Tensor cos, Tensor sin)"
     " -> (Tensor, Tensor)"
@@ -305,13 +305,26 @@ def _flops(
 
 
 def fused_rotation(
-    tokens: Float[Tensor, "batch rows cols frames others heads head_dim"],
-    angles: Float[Tensor, "rows cols group heads pairs"],
-) -> Float[Tensor, "batch rows cols group others heads head_dim"]:
-    """Turn pairs of channels by angles, as `gsa_core.rotary.RotaryEncoding` does; in 32 bits."""
-    dtype = _NUMBERS.get(tokens.dtype, torch.float32)
-    turned, _, _ = torch.ops.gsa_core.rotation(tokens.to(dtype), angles.to(dtype).contiguous())
-    return turned
+    angles: Float[Tensor, "rows cols group heads pairs"], *tokens: Tensor
+) -> list[Tensor]:
+    """Turn pairs of channels by angles, as `gsa_core.rotary.RotaryEncoding` does; in 32 bits.
+
+    Parameters
+    ----------
+    angles
+        Of every pair of channels, the same for all tokens; their sines are computed once.
+    tokens
+        Each ``(batch, rows, cols, frames, others, heads, d)``, of one frame or of all.
+
+    Returns
+    -------
+    list of Tensor
+        Each ``(batch, rows, cols, group, others, heads, d)``.
+    """
+    dtype = _NUMBERS.get(tokens[0].dtype, torch.float32)
+    angles = angles.to(dtype).contiguous()
+    cos, sin = angles.detach().cos(), angles.detach().sin()
+    return [torch.ops.gsa_core.rotation(x.to(dtype), angles, cos, sin) for x in tokens]
 
 
 def fused_attention(
