@@ -105,7 +105,9 @@ def test_under_a_real_limit_it_is_trained_in_halves_and_the_next_succeeds() -> N
     def limited(*arguments: str) -> dict[str, Any]:
         command = [sys.executable, str(Path(__file__).with_name("limited.py")), *arguments]
         paths = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        # What is freed goes back at once: else it depends on chance how much room is left.
+        malloc = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+        environment = {**os.environ, **malloc, "PYTHONPATH": os.pathsep.join(paths)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -113,7 +115,7 @@ def test_under_a_real_limit_it_is_trained_in_halves_and_the_next_succeeds() -> N
     free = limited()
     assert [row["status"] for row in free["rows"]] == 3 * ["completed"]
     assert [row["batch_parts"] for row in free["rows"]] == [1, 1, 1]
-    small, large, after = limited(str(int(0.85 * free["growth"])))["rows"]
+    small, large, after = limited(str(int(0.8 * free["growth"])))["rows"]
     assert [row["status"] for row in (small, large, after)] == 3 * ["completed"], large
     assert [row["batch_parts"] for row in (small, large, after)] == [1, 2, 1]
     assert large["reason"].startswith("each batch was trained in halves after ")
