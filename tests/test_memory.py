@@ -115,7 +115,7 @@ def test_under_a_real_limit_it_is_trained_in_halves_and_the_next_succeeds() -> N
     free = limited()
     assert [row["status"] for row in free["rows"]] == 3 * ["completed"]
     assert [row["batch_parts"] for row in free["rows"]] == [1, 1, 1]
-    small, large, after = limited(str(int(0.8 * free["growth"])))["rows"]
+    small, large, after = limited(str(int(0.75 * free["growth"])))["rows"]
     assert [row["status"] for row in (small, large, after)] == 3 * ["completed"], large
     assert [row["batch_parts"] for row in (small, large, after)] == [1, 2, 1]
     assert large["reason"].startswith("each batch was trained in halves after ")
