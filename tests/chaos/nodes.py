@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -76,11 +77,10 @@ class Nodes:
             ip(f"-n {self.spaces[0]} link set to{number} master bridge up")
             ip(f"-n {space} addr add {NETWORK}{number}/24 dev eth0")
             ip(f"-n {space} link set eth0 up")
-        # Nothing of the first life of a node is there in its second: /tmp is new.
-        hidden = "".join(f"mount -t tmpfs none {place} && " for place in places())
+        hidden = "".join(f"mount -t tmpfs none {shlex.quote(place)} && " for place in places())
         self._start(f"node {number}", space, f"--address={ADDRESS}", "--num-cpus=1",
                     f"--node-ip-address={NETWORK}{number}", *options,
-                    before=f"{hidden}mount -t tmpfs none /tmp && cd /tmp && ")  # fmt: skip
+                    before=f"{hidden}{empty_tmp()} && cd /tmp && ")  # fmt: skip
 
     def kill(self, name: str) -> None:
         """End a node at once and with all that runs on it, as when its power fails."""
@@ -163,6 +163,20 @@ def places() -> list[str]:
         [sys.executable, "-c", code], cwd="/", env={}, capture_output=True, text=True
     )
     return sorted(str(place) for place in found | {Path(one) for one in elsewhere.stdout.split()})
+
+
+def empty_tmp() -> str:
+    """The commands that put a new /tmp in the old one's place, as for the second life of a node.
+
+    Python and these tests are there again, should this very project lie in /tmp.
+    """
+    kept = [p for p in (Path(sys.prefix), ROOT / "tests") if p.is_relative_to("/tmp")]
+    places = [shlex.quote(str(place)) for place in kept]
+    steps = ["mount -t tmpfs none /mnt"] if kept else []
+    steps += [f"mkdir /mnt/{i} && mount --bind {place} /mnt/{i}" for i, place in enumerate(places)]
+    steps.append("mount -t tmpfs none /tmp")
+    steps += [f"mkdir -p {p} && mount --move /mnt/{i} {p}" for i, p in enumerate(places)]
+    return " && ".join(steps)
 
 
 def ip(command: str) -> str:
