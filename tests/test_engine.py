@@ -68,6 +68,21 @@ def test_a_task_that_outlives_no_worker_fails_in_the_end(desk: Desk) -> None:
     assert len(desk.source.notes) == RESTARTS
 
 
+def test_a_task_that_gets_further_may_lose_any_number_of_workers(desk: Desk) -> None:
+    for epoch in range(1, 10):
+        for _ in range(RESTARTS):
+            desk.take("a")
+            desk.epoch("a", {"epoch": epoch})
+            desk.lost("a", "")
+        assert not desk.source.results
+    desk.take("a")
+    desk.lost("a", "")
+    [(_, result)] = desk.source.results
+    assert f"ended {RESTARTS + 1} times" in result.reason
+    assert "no further than epoch 9" in result.reason
+    assert not desk.deaths
+
+
 def test_a_worker_ended_over_the_limit_is_a_timeout_with_its_epochs(desk: Desk) -> None:
     desk.limit = -1
     desk.take("a")

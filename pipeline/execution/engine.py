@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,8 +25,8 @@ from pipeline.execution.work import (
 
 # Set to anything but 0, it asks a local Ray for its dashboard, which needs `ray[default]`.
 DASHBOARD = "GSA_DASHBOARD"
-# A task whose worker dies is started again this many times: a dead process is the machine's
-# fault until it has happened again and again.
+# A task whose worker dies is started again this many times without getting an epoch further: a
+# dead process is the machine's fault until it has happened again and again.
 RESTARTS = 2
 # Seconds a task may overrun its limit before its process is ended from outside.
 GRACE = 5.0
@@ -81,13 +81,27 @@ class InProcess:
             tick()
 
 
+@dataclass(frozen=True)
+class Deaths:
+    """How often in a row workers died in a task, the furthest epoch of which is `epoch`."""
+
+    count: int = 0
+    epoch: int = 0
+
+    def another(self, epochs: list[dict[str, Any]]) -> Deaths:
+        """One more, of a worker that told of `epochs`."""
+        reached = max((row["epoch"] for row in epochs), default=0)
+        return Deaths(1, reached) if reached > self.epoch else replace(self, count=self.count + 1)
+
+
 @dataclass
 class Desk:
     """The driver's side of an engine with workers: who has which task, and what came of it.
 
     Workers are named by the engine. A worker that ends without a result is looked at here: over
-    its time limit it is a timeout, else the task is handed out again, `RESTARTS` times. What is
-    said of that here comes before the log that the last worker brings.
+    its time limit it is a timeout, else the task is handed out again, up to `RESTARTS` times in a
+    row that bring it no epoch further: one that goes on from its checkpoints on machines that come
+    and go may lose any number. What is said of that comes before the log of its last worker.
     """
 
     source: WorkSource
@@ -97,7 +111,7 @@ class Desk:
     out: dict[str, tuple[Task, float]] = field(default_factory=dict)
     epochs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     again: deque[Task] = field(default_factory=deque)
-    deaths: Counter[str] = field(default_factory=Counter)
+    deaths: dict[str, Deaths] = field(default_factory=dict)
     logs: defaultdict[str, Log] = field(default_factory=lambda: defaultdict(Log))
 
     @property
@@ -134,6 +148,7 @@ class Desk:
             task, _ = self.out[worker]
             parts = [str(self.logs.pop(task.key, "")), result.log]
             self.source.finish(task, replace(result, log="\n".join(filter(None, parts))))
+            self.deaths.pop(task.key, None)
             del self.out[worker], self.epochs[worker]
 
     def lost(self, worker: str, hint: str) -> None:
@@ -142,14 +157,15 @@ class Desk:
             return
         task, begun = self.out[worker]
         seconds, epochs = time.monotonic() - begun, self.epochs[worker]
-        self.deaths[task.key] += 1
-        count = self.deaths[task.key]
+        deaths = self.deaths.get(task.key, Deaths()).another(epochs)
+        self.deaths[task.key] = deaths
         self.logs[task.key].add(f"the worker process ended after {seconds:.1f} s; {hint}")
         if seconds > self.limit:
             reason = timeout_reason(self.limit)
             self.finish(worker, Result("timeout", None, reason, seconds, epochs))
-        elif count > self.restarts:
-            reason = f"{DIED}: the worker process ended {count} times in this task; {hint}"
+        elif deaths.count > self.restarts:
+            reason = f"{DIED}: the worker process ended {deaths.count} times in this task, "
+            reason += f"which got no further than epoch {deaths.epoch}; {hint}"
             self.finish(worker, Result("failed", None, reason, seconds, epochs))
         else:
             del self.out[worker], self.epochs[worker]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -137,6 +138,17 @@ def trials(folder: Path) -> pd.DataFrame:
     from pipeline import records
 
     return records.read(folder / "data/sweep/digits/trials.parquet", records.TRIALS)
+
+
+def deaths(output: str) -> Counter[tuple[str, str]]:
+    """Deaths of workers that drivers have told, by the cell and number of their trial."""
+    return Counter(re.findall(r"a worker process died in (.+) (\d+), which", output))
+
+
+def at_risk(output: str) -> list[tuple[str, str]]:
+    """Trials under way that lost two workers: a third death is taken for their own doing."""
+    twice = [key for key, count in deaths(output).items() if count > 1]
+    return [(cell, number) for cell, number in twice if f"{cell}  trial {number}:" not in output]
 
 
 def until(condition: Callable[[], Any], limit: float = 120, why: str = "") -> Any:

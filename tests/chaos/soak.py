@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 import yaml
 from nodes import ROOT, Nodes, permitted
+from nursery import at_risk
 
 from pipeline import records
 from pipeline.search.journal import decode
@@ -74,7 +75,9 @@ class Soak:
         return found
 
     def disturb(self) -> None:
-        """Do a fault, drawn at random."""
+        """Do a fault, drawn at random, unless it could be the third in one trial."""
+        if at_risk((self.folder / "out.txt").read_text()):
+            return
         kind = self.draw.choices(list(FAULTS), list(FAULTS.values()))[0]
         if kind == "driver":
             # One that has not begun has nothing to lose.
