@@ -211,18 +211,16 @@ def within(way: str, trials: int) -> None:
                       "peak_kib": usage.ru_maxrss}))  # fmt: skip
 
 
-def table(rows: list[tuple[str, dict[str, float]]]) -> str:
-    """Write the table."""
-    lines = [
-        "| way | trials | ms a trial | start, s | driver CPU, s | driver peak, MiB |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for way, told in rows:
-        lines.append(
-            f"| {way} | {told['trials']:,.0f} | {1000 * told['each']:,.1f} | {told['start']:.1f} | "
-            f"{told['cpu']:.1f} | {told['peak_kib'] / 1024:.0f} |"
-        )
-    return "\n".join(lines)
+HEAD = """| way | trials | ms a trial | start, s | driver CPU, s | driver peak, MiB |
+|---|---:|---:|---:|---:|---:|"""
+
+
+def line(way: str, told: dict[str, float]) -> str:
+    """Write a line of the table."""
+    return (
+        f"| {way} | {told['trials']:,.0f} | {1000 * told['each']:,.1f} | {told['start']:.1f} | "
+        f"{told['cpu']:.1f} | {told['peak_kib'] / 1024:.0f} |"
+    )
 
 
 def main() -> None:
@@ -240,16 +238,11 @@ def main() -> None:
     if asked.way:
         within(asked.way, asked.trials[0])
         return
-    rows = []
+    print(HEAD)
     for trials in asked.trials:
         for way in asked.only:
             count = min(trials, FEW) if WAYS[way] is tune_tutorial else trials
-            rows.append((way, measure(way, count)))
-            print(
-                f"{way}: {count} trials, {1000 * rows[-1][1]['each']:.1f} ms each", file=sys.stderr
-            )
-    if rows:
-        print(table(rows))
+            print(line(way, measure(way, count)), flush=True)
     if asked.real:
         told = measure("digits", asked.real)
         ideal = told["busy"] / SLOTS + told["start"]
