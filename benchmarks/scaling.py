@@ -4,7 +4,7 @@
 ``time ~ pixels ^ a`` and ``memory ~ pixels ^ b`` over the larger half of the sizes, and the same
 against ``|H|`` at one size. One layer, 16 channels a frame, 2 heads, batch 1, one thread. Memory is
 what the forward pass keeps for the backward pass (`gsa_core.count_activations`), which does not
-depend on what else the machine does; time is that of the processor, the least of a few steps.
+depend on what else the machine does; time is that of the processor, the least of many steps.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ WAYS = {
     "framewise, rotary": {"form": "framewise", "positional": "rotary"},
 }
 COLOURS = ("#4477aa", "#ee6677", "#228833")
+UNITS = (1e3, 1e-6)  # milliseconds, megabytes
 Point = tuple[float, float]
 
 
@@ -73,7 +74,7 @@ def report(reach: str, rounds: int, axes: Sequence[plt.Axes]) -> None:
             ((pixels, by_size, len(sides) // 2), (orders, by_order, 1))
         ):
             for what in (0, 1):
-                values = [point[what] for point in points]
+                values = [point[what] * UNITS[what] for point in points]
                 slopes.append(exponent(sizes[first:], values[first:]))
                 axis = axes[2 * index + what]
                 axis.loglog(sizes, values, "o-", color=colour, label=way, markersize=3)
@@ -83,10 +84,11 @@ def report(reach: str, rounds: int, axes: Sequence[plt.Axes]) -> None:
 def main() -> None:
     """Print the exponents and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    figure, axes = plt.subplots(2, 4, figsize=(9, 4.2), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(9, 4.4), layout="constrained")
+    figure.suptitle("A layer of group self-attention, forward and backward, on one core")
     print("| keys | layer | time, pixels | memory, pixels | time, order | memory, order |")
     print("|---|---|---:|---:|---:|---:|")
     for row, reach in zip(axes, SIDES, strict=True):
@@ -96,7 +98,7 @@ def main() -> None:
         orders = {point_group(name).order: name for name in GROUPS}
         for axis, what, over, ticks in zip(
             row,
-            2 * ("s a step", "bytes kept"),
+            2 * ("ms a step", "MB kept"),
             ("pixels", "pixels", "group, by its order", "group, by its order"),
             (pixels, pixels, orders, orders),
             strict=True,
@@ -104,7 +106,9 @@ def main() -> None:
             axis.set(title=keys, xlabel=over, ylabel=what)
             axis.set_xticks(list(ticks), list(ticks.values()))
             axis.xaxis.set_minor_locator(ticker.NullLocator())
-            axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+            axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+            axis.yaxis.set_minor_locator(ticker.NullLocator())
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     save(figure, "scaling")
 
