@@ -15,7 +15,8 @@ from pipeline.datasets import Split
 from pipeline.measuring.encodings import encoding_rows
 from pipeline.measuring.feature_maps import feature_rows
 from pipeline.measuring.lie import MOVEMENTS, disc, lie_errors, tangent
-from pipeline.measuring.measures import TestSplits, measure
+from pipeline.measuring.measures import TestSplits as Splits
+from pipeline.measuring.measures import measure
 from pipeline.measuring.scores import (
     calibration_error,
     calibration_rows,
@@ -158,7 +159,7 @@ def test_what_is_no_map_leaves_no_rows(positional: str) -> None:
 def test_every_row_fits_its_table() -> None:
     x = images(20).numpy()
     labels = np.arange(20) % 10
-    splits = TestSplits(Split(x, labels), Split(x[:, :, ::-1].copy(), labels))
+    splits = Splits(Split(x, labels), Split(x[:, :, ::-1].copy(), labels))
     found = measure(network(), splits, group="C4", angles=8, layer_images=4, features=True)
     for rows, schema in (
         ([found.run], RUNS), (found.angles, ANGLES), (found.layers, LAYERS), (found.moves, MOVES),
