@@ -13,25 +13,24 @@ from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
-from pipeline.execution.same_code import TRAINING
 from pipeline.execution.stage import StageFailed, run_stage
-from pipeline.execution.state import source_digest, state_folder, versions
+from pipeline.execution.state import state_folder, superseded, versions
 from pipeline.execution.work import Task, WorkFunction
 from pipeline.params import Params
 from pipeline.plan import Run, plan_runs
 from pipeline.runs import RunStore, fingerprint
 from pipeline.search_space import cells
+from pipeline.source_code import code_of
 from pipeline.sources import ConfirmSource
 
 PREPARED, SWEPT, CONFIRMED = Path("data/prepare"), Path("data/sweep"), Path("data/confirm")
 SPLITS = ("train", "validation", "test", "test_turned")
-# The code that decides what comes of a run.
-CODE = (
-    *TRAINING,
-    "pipeline/confirmation.py",
-    "pipeline/measuring",
-)
 HIERARCHY = "hierarchy of encodings"
+
+
+def definition() -> dict[str, Any]:
+    """Return what decides all runs, for the state's hash; their keys name the rest."""
+    return {"code": code_of("confirm"), "versions": versions()}
 
 
 def run_task(params: Params, run: Run, card: bytes) -> Task:
@@ -100,13 +99,16 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     ]
     tasks.append((HIERARCHY, hierarchy))
     progress = progress_of(params, tasks)
-    folder = state_folder("confirm", {"code": source_digest(CODE), **versions()})
+    restart = superseded("confirm", definition())
+    folder = state_folder("confirm", definition())
     checkpoints = checkpoints_of(params.resources.storage, folder)
     source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
     progress.say(
         f"{len(runs)} runs, {params.resources.workers} at once; "
         f"{progress.done} of {progress.total} tasks done before"
     )
+    if restart is not None:
+        progress.say(restart)
     if not source.exhausted:
         data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in cards}
         with progress:

@@ -15,9 +15,11 @@ from pydantic import BaseModel
 from pipeline.files import json_text
 from pipeline.schemas import SCHEMA_VERSION
 
-__all__ = ["provenance"]
+__all__ = ["LIBRARIES", "provenance"]
 
-_PACKAGES = ("torch", "ray", "optuna", "numpy", "pyarrow")
+# They decide what a configuration trains to and which configurations are proposed.
+LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
+_PACKAGES = (*LIBRARIES, "ray", "pyarrow")
 _ROOT = Path(__file__).resolve().parents[1]
 # What a run itself rewrites says nothing of the code and parameters it ran with.
 _WRITTEN_BY_RUNS = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude)data")

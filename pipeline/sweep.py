@@ -16,9 +16,8 @@ from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
-from pipeline.execution.same_code import TRAINING
 from pipeline.execution.stage import StageFailed, run_stage
-from pipeline.execution.state import ROOT, source_digest, state_folder, versions
+from pipeline.execution.state import ROOT, state_folder, superseded, versions
 from pipeline.execution.work import WorkFunction
 from pipeline.params import Params
 from pipeline.search.journal import open_journal
@@ -27,23 +26,13 @@ from pipeline.search.objectives import directions, score
 from pipeline.search.proposals import Proposer
 from pipeline.search.stopping import Halving
 from pipeline.search_space import Cell, cells, configuration, distributions
+from pipeline.source_code import code_of
 from pipeline.sources import Spending, SweepSource
 from pipeline.trial import run_trial
 
 Canary = Callable[[Sequence[CellLedger], Mapping[str, Any]], Iterable[tuple[str, str]]]
 PREPARED, SWEPT = Path("data/prepare"), Path("data/sweep")
 SPLITS = ("train", "validation")
-# The code that decides which configurations are tried and what comes of them.
-CODE = (
-    *TRAINING,
-    "pipeline/trial.py",
-    "pipeline/search_space.py",
-    "pipeline/search/proposals.py",
-    "pipeline/search/designs.py",
-    "pipeline/search/evolution.py",
-    "pipeline/search/objectives.py",
-    "pipeline/search/stopping.py",
-)
 # What a study may change and keep its trials: those of a cell depend on neither the other cells
 # nor on how many are still to come.
 GROWS = ("model", "group", "positional", "depth", "tokens", "trials_per_cell", "budget")
@@ -55,7 +44,7 @@ def definition(params: Params, card: bytes) -> dict[str, Any]:
     return {
         "sweep": {name: value for name, value in section.items() if name not in GROWS},
         "data": hashlib.sha256(card).hexdigest(),
-        "code": source_digest(CODE),
+        "code": code_of("sweep"),
         "versions": versions(),
     }
 
@@ -130,6 +119,7 @@ def sweep(
     names = params.prepare.datasets
     cards = {name: (PREPARED / name / "card.json").read_bytes() for name in names}
     data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
+    restarts = [superseded("sweep", definition(params, card)) for card in cards.values()]
     ledgers = {name: open_ledgers(params, name, data[name], cards[name]) for name in names}
     every = [ledger for name in names for ledger in ledgers[name]]
     trials, slots = params.sweep.trials_per_cell, params.resources.workers
@@ -142,6 +132,8 @@ def sweep(
         f"{len(every)} cells x {trials} trials, {slots} at once; "
         f"{progress.done} of {progress.total} done before"
     )
+    for restart in filter(None, restarts):
+        progress.say(restart)
     for broken, reason in canary(every, data) if canary is not None else ():
         progress.say(f"{broken} cannot work, its trials will fail: {reason}")
     with progress:

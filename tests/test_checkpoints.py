@@ -10,14 +10,12 @@ import pandas as pd
 import pytest
 import torch
 from fake_study import small_data
-from stage_code import ROOT, own
 
 from pipeline import records, sweep
 from pipeline.attempt import attempt
 from pipeline.errors import UserError
 from pipeline.execution.checkpoints import Checkpoint, checkpoints_of
 from pipeline.execution.engine import InProcess
-from pipeline.execution.same_code import TRAINING
 from pipeline.execution.work import Context
 from pipeline.search_space import Cell, configuration
 from pipeline.training import Outcome, Snapshot, train
@@ -132,13 +130,6 @@ def test_a_place_that_takes_nothing_costs_a_note_and_no_more(
     outcome = attempt(config, small_data(), notes.context(), f"{tmp_path}/file/trial.state")
     assert outcome.row["status"] == "completed"
     assert any("no checkpoint could be written" in note for note in notes)
-
-
-def test_what_training_imports_is_part_of_its_state() -> None:
-    imported = {file.relative_to(ROOT).as_posix() for file in own(ROOT / "pipeline/training.py")}
-    pipeline = {name for name in imported if name.startswith("pipeline/")}
-    no_matter = {"pipeline/__init__.py", "pipeline/datasets/__init__.py", "pipeline/devices.py"}
-    assert pipeline - no_matter <= set(TRAINING), "results of other code would be gone on from"
 
 
 def test_bytes_hold_all_of_a_snapshot() -> None:

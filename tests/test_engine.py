@@ -128,7 +128,7 @@ def test_workers_that_cannot_load_the_work_end_the_stage(desk: Desk) -> None:
 def test_a_worker_with_other_code_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.execution import same_code
 
-    driver = dict(same_code.code_here())
+    driver = same_code.code_for(test_a_worker_with_other_code_is_refused_by_name)
     assert same_code.difference(driver) is None
     driver["pipeline/training.py"] = "other"
     monkeypatch.setattr(same_code.socket, "gethostname", lambda: "node-7")
@@ -136,5 +136,5 @@ def test_a_worker_with_other_code_is_refused_by_name(monkeypatch: pytest.MonkeyP
     assert told is not None
     assert told.startswith("node-7 has another version of pipeline/training.py than the driver")
     driver["torch"] = "1.0"
-    del driver["gsa_core/groups.py"]
-    assert "gsa_core/groups.py, pipeline/training.py, torch" in str(same_code.difference(driver))
+    driver["gsa_core/gone.py"] = "a file that is not here"
+    assert "gsa_core/gone.py, pipeline/training.py, torch" in str(same_code.difference(driver))

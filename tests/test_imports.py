@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 import yaml
-from stage_code import ROOT, STAGES, closure, entry, imports, own, stage_code
+from stage_code import ROOT, STAGES, stage_code
+
+from pipeline.source_code import module_name, own, read
 
 # Each module may import those before it; a name that is missing here is a new idea to place.
 ORDER = (
@@ -44,15 +46,9 @@ def files(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def module_name(file: Path) -> str:
-    """Dotted name of a file."""
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
 def outside(package: str) -> set[str]:
     """Names of the packages from elsewhere that a package imports."""
-    tops = {name.split(".")[0] for file in files(package) for name in imports(file)}
+    tops = {name.split(".")[0] for file in files(package) for name in read(file).imports}
     return tops - set(sys.stdlib_module_names) - {"gsa_core", "pipeline"}
 
 
@@ -70,7 +66,7 @@ def as_packages(names: set[str]) -> set[str]:
 
 def test_library_never_imports_the_pipeline() -> None:
     for file in files("gsa_core"):
-        assert not any(name.split(".")[0] == "pipeline" for name in imports(file)), file
+        assert not any(name.split(".")[0] == "pipeline" for name in read(file).imports), file
 
 
 def test_importing_the_library_takes_little_beside_torch() -> None:
@@ -164,7 +160,8 @@ def sections(file: Path) -> Iterator[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_depends_on_every_section_it_reads(stage: str) -> None:
     known = set(yaml.safe_load((ROOT / "params.yaml").read_text()))
-    code = {file for file in closure(entry(stage)) if file.name not in READERS}
+    code = {ROOT / name for name in stage_code(stage) if name.endswith(".py")}
+    code = {file for file in code if file.name not in READERS}
     read = {name for file in code for name in sections(file)} & known
     listed = {name.split(".")[0] for name in dvc_stages()[stage]["params"]}
     assert read - {"resources"} <= listed

@@ -12,7 +12,7 @@ from pipeline import confirm, sweep
 from pipeline.errors import UserError
 from pipeline.execution.engine import DASHBOARD
 from pipeline.execution.progress import GOOD, Standing, aligned
-from pipeline.execution.state import ROOT, holder, source_digest, state_path, versions
+from pipeline.execution.state import ROOT, holder, state_path
 from pipeline.params import Params, load_params
 from pipeline.search.journal import Glimpse
 from pipeline.search.ledger import result_of, score
@@ -102,8 +102,7 @@ def _confirm(params: Params) -> list[str]:
     tables = [sweep.SWEPT / name / "trials.parquet" for name in params.prepare.datasets]
     if not all(table.exists() for table in tables):
         return [head, "  waits for the sweep"]
-    code = {"code": source_digest(confirm.CODE), **versions()}
-    kept: Path = state_path("confirm", code) / "runs"
+    kept: Path = state_path("confirm", confirm.definition()) / "runs"
     runs = [run for run in confirm.plan(params, sweep.SWEPT) if run.configuration is not None]
     done = 0
     for run in runs:

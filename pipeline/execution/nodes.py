@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.execution.work import CannotWork
+from pipeline.source_code import PACKAGES, PROJECT
 
 __all__ = ["Watch", "luggage", "use"]
 
-PROJECT = Path(__file__).resolve().parents[2]
-PACKAGES = ("gsa_core", "pipeline")
 # Set by Ray in the driver of a submitted job.
 SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 # Seconds between two looks at a cluster of which nothing is heard.

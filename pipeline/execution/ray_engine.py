@@ -47,7 +47,7 @@ from pipeline.execution.engine import DASHBOARD, GRACE, Desk, nothing, use_threa
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
 from pipeline.execution.nodes import Watch, luggage, use  # noqa: E402
-from pipeline.execution.same_code import code_here, difference  # noqa: E402
+from pipeline.execution.same_code import code_for, difference  # noqa: E402
 from pipeline.execution.sharing import open_shared, share  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
     CannotWork,
@@ -172,7 +172,7 @@ class RayTune:
         # Nodes of a cluster may not have the driver's files: Ray brings them the arrays.
         shared = share(data, None if LOCAL else lambda dataset: (ray.put(dataset),))
         # A reference within a list, so that it is the worker's own code that opens it.
-        work = [ray.put((function, shared, code_here()))]
+        work = [ray.put((function, shared, code_for(function)))]
         trainable = tune.with_parameters(on_worker, work=work, limit=self.limit, threads=self.cpus)
         tune.Tuner(
             tune.with_resources(

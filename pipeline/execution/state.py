@@ -13,44 +13,18 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.errors import UserError
 from pipeline.files import write_text
+from pipeline.provenance import LIBRARIES
 
 ROOT = Path(".state")
-SUFFIXES = (".py", ".cpp", ".h")
-PROJECT = Path(__file__).resolve().parents[2]
-# Versions that decide what a configuration trains to and which configurations are proposed.
-LIBRARIES = ("torch", "numpy", "optuna")
 # Tries for the lock, and seconds between them: `holder` has it for an instant.
 TRIES, PAUSE = 5, 0.05
-
-
-def source_digest(paths: Iterable[str]) -> str:
-    """Hash source files, given as files or folders relative to the project.
-
-    Line ends and the order of `paths` do not matter; names and contents do.
-    """
-    return hashlib.sha256(_text(file_digests(paths)).encode()).hexdigest()
-
-
-def file_digests(paths: Iterable[str]) -> dict[str, str]:
-    """Hash each of the Python files that `paths` name, by name."""
-    files: set[Path] = set()
-    for path in paths:
-        place = PROJECT / path
-        found = (file for suffix in SUFFIXES for file in place.rglob(f"*{suffix}"))
-        files.update(found if place.is_dir() else [place])
-    return {
-        file.relative_to(PROJECT).as_posix(): hashlib.sha256(
-            file.read_bytes().replace(b"\r\n", b"\n")
-        ).hexdigest()
-        for file in sorted(files)
-    }
 
 
 def versions() -> dict[str, str]:
@@ -73,6 +47,41 @@ def state_folder(stage: str, definition: Mapping[str, Any]) -> Path:
     if not (folder / "definition.json").exists():
         write_text(folder / "definition.json", _text(definition) + "\n")
     return folder
+
+
+def superseded(stage: str, definition: Mapping[str, Any]) -> str | None:
+    """Say why work begins at nothing although there is other work on the same data.
+
+    None where the work that `definition` defines was begun already, or there is none.
+    """
+    if state_path(stage, definition).exists():
+        return None
+    wanted = _leaves(definition)
+    found = []
+    for path in (ROOT / stage).glob("*/definition.json"):
+        with suppress(OSError, ValueError, AttributeError):
+            other = json.loads(path.read_text())
+            if other.get("data") == definition.get("data"):
+                found.append((path.stat().st_mtime, path.parent, _leaves(other)))
+    if not found:
+        return None
+    _, folder, other = max(found)
+    names = sorted(name for name in wanted.keys() | other if wanted.get(name) != other.get(name))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (
+        f"{', '.join(names[:3])}{more} changed, so earlier results are not continued; they are "
+        f"kept in {folder} and count again when that is undone"
+    )
+
+
+def _leaves(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten a definition by one level: files, libraries and parameters by their own names."""
+    leaves: dict[str, Any] = {}
+    for name, value in definition.items():
+        prefix = "" if name in ("code", "versions") else f"{name}."
+        inner = value if isinstance(value, dict) else None
+        leaves |= {name: value} if inner is None else {prefix + k: v for k, v in inner.items()}
+    return leaves
 
 
 def _text(definition: Mapping[str, Any]) -> str:
