@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, i
         Saying what is wrong with the image, without its name.
     """
     try:
+        if isinstance(file, Path):
+            _check_file(file)
         return _decode(file, target)
     except ValueError as error:
         raise ValueError(str(error) or "cannot be decoded") from error
@@ -65,8 +68,22 @@ def decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, i
         raise ValueError("is no PNG, JPEG, TIFF or BMP image, whatever its name says") from None
     except Image.DecompressionBombError:
         raise ValueError(f"has more than the {MOST_PIXELS:,} pixels that are accepted") from None
+    except FileNotFoundError:
+        raise ValueError("is a link to a file that is not there, or was removed") from None
+    except PermissionError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
     except Exception as error:  # a decoder may fail in any way on a damaged file
         raise ValueError(f"cannot be decoded ({_plain(error)})") from error
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file: a pipe, say, would be waited for without end."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        raise ValueError(f"is {kinds.get(stat.S_IFMT(state.st_mode), 'a device')}, not a file")
+    if state.st_size == 0:
+        raise ValueError("is empty")
 
 
 def _decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, int]]:

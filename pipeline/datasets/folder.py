@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.datasets.decode import SUFFIXES, Target
 from pipeline.datasets.files_of_images import EncodedImages, plain_name
 from pipeline.datasets.labels import Labelled, label_parts
+from pipeline.datasets.system_files import SYSTEM_FILES, count_files, is_system_file
 from pipeline.errors import UserError
 
 __all__ = ["read"]
@@ -71,6 +72,8 @@ def read(
     pattern = re.compile(group_pattern) if group_pattern else None
     listed: dict[str, list[tuple[_File, str, str | None]]] = {}
     ignored: Counter[str] = Counter()
+    for folder in {path, *splits.values()}:
+        ignored[SYSTEM_FILES] += _system_files(folder)
     for split, folder in splits.items():
         ignored["images outside a class"] += len(_loose(folder))
         listed[split] = [
@@ -118,7 +121,7 @@ def _check_layout(path: Path, tops: list[Path], given_splits: bool) -> None:
 def _folders(path: Path) -> list[Path]:
     try:
         entries = sorted(path.iterdir(), key=lambda entry: os.fsencode(entry.name))
-        return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        return [entry for entry in entries if entry.is_dir() and not is_system_file(entry.name)]
     except FileNotFoundError:
         raise UserError(
             f"{plain_name(path)}: there is no such folder: mend the path in prepare.sources"
@@ -132,38 +135,56 @@ def _loose(folder: Path) -> list[Path]:
     return [
         entry
         for entry in folder.iterdir()
-        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+        if entry.suffix.lower() in SUFFIXES and not is_system_file(entry.name) and entry.is_file()
     ]
 
 
+def _system_files(folder: Path) -> int:
+    """Count files of the system beside the folders of the classes."""
+    found = [entry for entry in folder.iterdir() if is_system_file(entry.name)]
+    return sum(count_files(entry) if entry.is_dir() else 1 for entry in found)
+
+
 def _images(label: Path, base: Path, ignored: Counter[str]) -> Iterator[_File]:
-    """Image files below a class's folder, in one order on every machine; hidden ones are not."""
+    """Image files below a class's folder, in one order on every machine; hidden ones are not.
+
+    What is called an image and is none, as a folder or a link to nothing, is yielded all the
+    same, so that reading it tells what is wrong.
+    """
 
     def stop(error: OSError) -> None:
         where = plain_name(error.filename)
         raise UserError(f"{where}: cannot be read: {error.strerror}") from error
 
     for folder, folders, names in os.walk(label, onerror=stop):
-        folders[:] = sorted((f for f in folders if not f.startswith(".")), key=os.fsencode)
+        own = [name for name in folders if not is_system_file(name)]
+        called_images = [name for name in own if Path(name).suffix.lower() in SUFFIXES]
+        ignored[SYSTEM_FILES] += sum(
+            count_files(Path(folder, name)) for name in set(folders) - set(own)
+        )
+        folders[:] = sorted(set(own) - set(called_images), key=os.fsencode)
         for path in (Path(folder, name) for name in folders):
             if path.is_symlink():  # followed, it could lead round in a circle
                 raise UserError(
                     f"{plain_name(path)}: is a link to a folder, and only those of whole classes "
                     "are followed: put the folder itself there, or remove the link"
                 )
-        for name in sorted(names, key=os.fsencode):
+        for name in sorted([*names, *called_images], key=os.fsencode):
             path = Path(folder, name)
-            if name.startswith("."):
-                continue
-            if path.suffix.lower() not in SUFFIXES:
+            if is_system_file(name):
+                ignored[SYSTEM_FILES] += 1
+            elif path.suffix.lower() in SUFFIXES:
+                yield _file(path, base)
+            else:
                 ignored[plain_name(path.suffix.lower()) or "no suffix"] += 1
-                continue
-            shown = plain_name(path)
-            try:
-                state = path.stat()
-            except OSError as error:
-                raise UserError(f"{shown}: cannot be read: {error.strerror}") from error
-            yield _File(path, plain_name(path.relative_to(base)), state.st_size, state.st_mtime_ns)
+
+
+def _file(path: Path, base: Path) -> _File:
+    try:
+        state = path.stat()
+    except OSError:  # said when it is read
+        state = path.lstat()
+    return _File(path, plain_name(path.relative_to(base)), state.st_size, state.st_mtime_ns)
 
 
 def _group(file: _File, label: Path, pattern: re.Pattern[str] | None) -> str | None:
