@@ -65,7 +65,7 @@ def summary() -> None:
     """Say where the report is and what it found."""
     try:
         found = json.loads(METRICS.read_text())["summary"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{METRICS}: no result yet; run `make study` first") from None
     print(f"Report: {REPORT}\nFound:  {found}")
 

@@ -16,6 +16,7 @@ from pipeline.execution.progress import Progress
 from pipeline.execution.stage import StageFailed, run_stage
 from pipeline.execution.state import state_folder, superseded, versions
 from pipeline.execution.work import Task, WorkFunction
+from pipeline.inputs import PREPARED, read_cards, read_trials
 from pipeline.params import Params
 from pipeline.plan import Run, plan_runs
 from pipeline.runs import RunStore, fingerprint
@@ -23,7 +24,7 @@ from pipeline.search_space import cells
 from pipeline.source_code import code_of
 from pipeline.sources import ConfirmSource
 
-PREPARED, SWEPT, CONFIRMED = Path("data/prepare"), Path("data/sweep"), Path("data/confirm")
+CONFIRMED = Path("data/confirm")
 SPLITS = ("train", "validation", "test", "test_turned")
 HIERARCHY = "hierarchy of encodings"
 
@@ -60,11 +61,11 @@ def hierarchy_task(params: Params) -> Task:
     return Task(f"hierarchy-{fingerprint(payload)}", {**payload, "label": "random weights"})
 
 
-def plan(params: Params, swept: Path) -> list[Run]:
-    """List the runs of the study."""
+def plan(params: Params, cards: dict[str, bytes]) -> list[Run]:
+    """List the runs of the study, of the trials of the data that `cards` describe."""
     runs: list[Run] = []
     for name in params.prepare.datasets:
-        trials = records.read(swept / name / "trials.parquet", records.TRIALS)
+        trials = read_trials(params, name, cards[name])
         runs += plan_runs(name, cells(params), params.confirm.seeds, trials)
     return runs
 
@@ -84,8 +85,8 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     StageFailed
         No run completed; the tables are written all the same.
     """
-    runs = plan(params, SWEPT)
-    cards = {name: (PREPARED / name / "card.json").read_bytes() for name in params.prepare.datasets}
+    cards = read_cards(params.prepare)
+    runs = plan(params, cards)
     planned = {
         run.dataset + run.name: run_task(params, run, cards[run.dataset])
         for run in runs
@@ -151,7 +152,7 @@ def write(
 
 def main() -> None:
     """Run the stage as `params.yaml` states it."""
-    run_stage("confirm", confirm)
+    run_stage("confirm", confirm, lambda p: plan(p, read_cards(p.prepare)))
 
 
 if __name__ == "__main__":

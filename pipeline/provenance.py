@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pipeline.files import json_text
 from pipeline.schemas import SCHEMA_VERSION
 
-__all__ = ["LIBRARIES", "provenance"]
+__all__ = ["LIBRARIES", "digest", "provenance"]
 
 # They decide what a configuration trains to and which configurations are proposed.
 LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
@@ -52,8 +52,8 @@ def provenance(
         "schema_version": SCHEMA_VERSION,
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": None if status is None else bool(status),
-        "params_sha256": _sha256(values),
-        "data_sha256": None if data_card is None else _sha256(data_card),
+        "params_sha256": digest(values),
+        "data_sha256": None if data_card is None else digest(data_card),
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
@@ -71,7 +71,8 @@ def _git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def _sha256(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Hash a JSON value."""
     return hashlib.sha256(json_text(value).encode()).hexdigest()
 
 

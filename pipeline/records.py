@@ -200,7 +200,10 @@ def _open(path: Path) -> pq.ParquetFile:
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file: run `dvc repro` to make it") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}): allow it, or move it away and run "
+            "`dvc repro`"
+        ) from error
     if len(data) < 12 or data[:4] != b"PAR1" or data[-4:] != b"PAR1":
         raise _damaged(path, "it is cut short or no Parquet file")
     footer = data[-8 - int.from_bytes(data[-8:-4], "little") : -8]

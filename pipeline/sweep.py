@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -19,6 +18,7 @@ from pipeline.execution.progress import Progress
 from pipeline.execution.stage import StageFailed, run_stage
 from pipeline.execution.state import ROOT, state_folder, superseded, versions
 from pipeline.execution.work import WorkFunction
+from pipeline.inputs import PREPARED, SWEPT, read_cards, search_digest
 from pipeline.params import Params
 from pipeline.search.journal import open_journal
 from pipeline.search.ledger import CellLedger, Rules
@@ -31,7 +31,6 @@ from pipeline.sources import Spending, SweepSource
 from pipeline.trial import run_trial
 
 Canary = Callable[[Sequence[CellLedger], Mapping[str, Any]], Iterable[tuple[str, str]]]
-PREPARED, SWEPT = Path("data/prepare"), Path("data/sweep")
 SPLITS = ("train", "validation")
 # What a study may change and keep its trials: those of a cell depend on neither the other cells
 # nor on how many are still to come.
@@ -117,7 +116,7 @@ def sweep(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     names = params.prepare.datasets
-    cards = {name: (PREPARED / name / "card.json").read_bytes() for name in names}
+    cards = read_cards(params.prepare)
     data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
     restarts = [superseded("sweep", definition(params, card)) for card in cards.values()]
     ledgers = {name: open_ledgers(params, name, data[name], cards[name]) for name in names}
@@ -140,6 +139,7 @@ def sweep(
         engine.run(function, source, data, progress.tick)
     for name in names:
         provenance = records.provenance(params, json.loads(cards[name]))
+        provenance["sweep_sha256"] = search_digest(params)
         if endings := source.endings(name):
             provenance["ended"] = endings
         tables.write_sweep(SWEPT / name, params.study, params.sweep.seed, ledgers[name], provenance)
@@ -165,9 +165,13 @@ def check_any_completed(ledgers: Sequence[CellLedger]) -> None:
 
 def main() -> None:
     """Run the stage as `params.yaml` states it."""
-    from pipeline.canary import broken_cells
 
-    run_stage("sweep", partial(sweep, canary=broken_cells))
+    def searched(params: Params, engine: Engine) -> None:
+        from pipeline.canary import broken_cells  # imports torch, after what is quick to refuse
+
+        sweep(params, engine, canary=broken_cells)
+
+    run_stage("sweep", searched, lambda params: read_cards(params.prepare))
 
 
 if __name__ == "__main__":

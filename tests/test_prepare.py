@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline import prepare, sweep
+from pipeline import inputs, prepare, sweep
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.datasets.store import SPLITS
 from pipeline.datasets.turning import shrink, turn
@@ -163,6 +163,16 @@ def test_the_card_tells_the_truth(output: Path, digits: Dataset) -> None:
     assert (output / "digits/samples.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_card_fits_the_parameters_that_it_was_prepared_with(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "PREPARED", output)
+    card = json.loads(inputs.read_card(SETTINGS, "digits"))
+    assert card.keys() >= inputs._expected(SETTINGS, "digits").keys()
+    with pytest.raises(UserError, match=r"was prepared with seed 3, but params\.yaml says 4"):
+        inputs.read_card(SETTINGS.model_copy(update={"seed": 4}), "digits")
+
+
 def test_another_process_writes_the_same_bytes(output: Path, tmp_path: Path, root: Path) -> None:
     study = yaml.safe_load((root / "params.yaml").read_text())
     study["prepare"] = SETTINGS.model_dump(mode="json")
@@ -220,11 +230,12 @@ def test_a_flipped_byte_is_found_when_verifying(copy: Path) -> None:
 
 
 def test_a_stage_trusts_no_damaged_split(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "PREPARED", copy.parent)
+    for module in (sweep, inputs):
+        monkeypatch.setattr(module, "PREPARED", copy.parent)
     monkeypatch.chdir(copy.parent)
     flip(copy / "train_images.npy", -1)
     with pytest.raises(UserError, match=r"train_images.npy: its SHA-256 is"):
-        sweep.sweep(fake_study.study(), InProcess())
+        sweep.sweep(fake_study.study().model_copy(update={"prepare": SETTINGS}), InProcess())
 
 
 def test_only_the_splits_asked_for_are_opened(copy: Path) -> None:

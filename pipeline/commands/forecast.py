@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -18,6 +17,7 @@ from pipeline import sweep
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import UserError
 from pipeline.execution.engine import use_threads
+from pipeline.inputs import read_cards
 from pipeline.params import Params, load_params
 from pipeline.search.stopping import Halving
 from pipeline.search_space import Cell, cells, configuration
@@ -55,6 +55,10 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise UserError(f"got {arguments[0]!r}; plan takes no arguments")
     params = load_params()
+    read_cards(params.prepare)
+    data = {
+        name: load_dataset(sweep.PREPARED / name, sweep.SPLITS) for name in params.prepare.datasets
+    }
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     device = "cuda" if params.resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
     use_threads(int(params.resources.cpus_per_trial))
@@ -62,20 +66,13 @@ def main(arguments: list[str]) -> None:
     found = []
     width = max(len(cell.name) for cell in cells(params))
     print(f"  {'cell':{width}}  trials  s/trial  runs   s/run   hours  MB/trial  parameters")
-    for name in params.prepare.datasets:
+    for dataset in data.values():
         for cell in cells(params):
-            found.append(forecast(params, _load(name), cell, device))
+            found.append(forecast(params, dataset, cell, device))
             print(_line(found[-1], width), flush=True)
     print(_total(found, params.resources.workers))
     for line in _endings(params):
         print(line)
-
-
-def _load(name: str) -> Dataset:
-    folder: Path = sweep.PREPARED / name
-    if not (folder / "card.json").exists():
-        raise UserError(f"{folder}: not there; run `python -m pipeline prepare` first")
-    return load_dataset(folder, sweep.SPLITS)
 
 
 def forecast(params: Params, data: Dataset, cell: Cell, device: str = "cpu") -> Forecast:

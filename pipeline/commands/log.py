@@ -15,8 +15,8 @@ from optuna.storages import JournalStorage
 
 from pipeline import confirm, records, sweep
 from pipeline.commands.rows import dataset_named, row_of
-from pipeline.errors import UserError
 from pipeline.execution.state import state_path
+from pipeline.inputs import read_card
 from pipeline.params import Params, load_params
 from pipeline.search.journal import Glimpse
 from pipeline.search.ledger import result_of
@@ -55,7 +55,10 @@ def log(
     if number is None:
         assert seed is not None
         return _text(row_of(records.read(path, records.LOGS), cell, "seed", seed))
-    journal = state_path("sweep", sweep.definition(params, _card(dataset))) / "journal.log"
+    journal = (
+        state_path("sweep", sweep.definition(params, read_card(params.prepare, dataset)))
+        / "journal.log"
+    )
     if journal.exists():
         return _text(row_of(pd.DataFrame(_logs(journal), columns=COLUMNS), cell, "trial", number))
     return _text(row_of(records.read(path, records.LOGS), cell, "trial", number))
@@ -66,14 +69,6 @@ COLUMNS = ["cell", "trial", "log"]
 
 def _text(row: pd.DataFrame) -> str:
     return str(row["log"].iloc[0])
-
-
-def _card(dataset: str) -> bytes:
-    path = sweep.PREPARED / dataset / "card.json"
-    try:
-        return path.read_bytes()
-    except OSError:
-        raise UserError(f"{path}: not there; run `python -m pipeline prepare` first") from None
 
 
 def _logs(journal: Path) -> Iterator[dict[str, Any]]:

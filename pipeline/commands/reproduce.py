@@ -17,6 +17,7 @@ from pipeline.datasets import load_dataset
 from pipeline.errors import UserError
 from pipeline.execution.engine import use_threads
 from pipeline.execution.work import Context, Task, WorkFunction, perform
+from pipeline.inputs import read_card, read_trials
 from pipeline.params import load_params
 from pipeline.search_space import DEFAULTS
 from pipeline.sources import outcome
@@ -65,6 +66,8 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     asked = parser.parse_args(arguments)
     params = load_params()
     dataset = dataset_named(asked.dataset, params.prepare.datasets)
+    card = read_card(params.prepare, dataset)
+    read_trials(params, dataset, card)
     row, epochs = find(dataset, asked.cell, asked.number)
     config = json.loads(row["configuration"])
     if not config.keys() >= {"epochs", "seed", *DEFAULTS}:

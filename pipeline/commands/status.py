@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from pipeline.execution.engine import DASHBOARD
 from pipeline.execution.progress import GOOD, Standing, aligned
 from pipeline.execution.state import ROOT, holder, state_path
+from pipeline.inputs import read_cards
 from pipeline.params import Params, load_params
 from pipeline.search.journal import Glimpse
 from pipeline.search.ledger import result_of, score
@@ -38,13 +39,11 @@ def status(params: Params) -> list[str]:
     UserError
         The data are not prepared, so that nothing can have been done with them.
     """
-    lines = []
-    for name in params.prepare.datasets:
-        card = sweep.PREPARED / name / "card.json"
-        if not card.exists():
-            raise UserError(f"{card}: not there; run `python -m pipeline prepare` first")
-        lines += _sweep(params, name, card.read_bytes())
-    return [*lines, *_confirm(params)]
+    lines: list[str] = []
+    cards = read_cards(params.prepare)
+    for name in cards:
+        lines += _sweep(params, name, cards[name])
+    return [*lines, *_confirm(params, cards)]
 
 
 def _sweep(params: Params, name: str, card: bytes) -> list[str]:
@@ -95,7 +94,7 @@ def _line(name: str, trials: list[FrozenTrial], budget: int) -> tuple[str, ...]:
     return cell, done, running, told, best, since
 
 
-def _confirm(params: Params) -> list[str]:
+def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
     """Write how many runs are kept."""
     running = holder("confirm")
     head = f"confirm: {f'running ({running})' if running else 'not running'}"
@@ -103,9 +102,9 @@ def _confirm(params: Params) -> list[str]:
     if not all(table.exists() for table in tables):
         return [head, "  waits for the sweep"]
     kept: Path = state_path("confirm", confirm.definition()) / "runs"
-    runs = [run for run in confirm.plan(params, sweep.SWEPT) if run.configuration is not None]
+    runs = [run for run in confirm.plan(params, cards) if run.configuration is not None]
     done = 0
     for run in runs:
-        card = (sweep.PREPARED / run.dataset / "card.json").read_bytes()
-        done += (kept / f"{confirm.run_task(params, run, card).key}.json").exists()
+        task = confirm.run_task(params, run, cards[run.dataset])
+        done += (kept / f"{task.key}.json").exists()
     return [head, f"  {done} of {len(runs)} runs done"]

@@ -18,9 +18,17 @@ class StageFailed(Exception):
     """The stage ran to its end and wrote its tables, but nothing in it completed."""
 
 
-def run_stage(stage: str, function: Callable[[Params, Engine], None]) -> None:
-    """Run a stage; exit 1 when all of it failed, 128 + the signal when it was told to end."""
+def run_stage(
+    stage: str,
+    function: Callable[[Params, Engine], None],
+    check: Callable[[Params], object] = lambda params: None,
+) -> None:
+    """Run a stage; exit 1 when all of it failed, 128 + the signal when it was told to end.
+
+    What the stage needs is looked at by `check`, before Ray is imported or anything is written.
+    """
     params = load_params()
+    check(params)
     if params.resources.address is not None:
         os.environ.setdefault("RAY_ADDRESS", params.resources.address)
     print(f"{stage}: starting", flush=True)

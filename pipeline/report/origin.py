@@ -12,10 +12,17 @@ from pipeline.report.analysis import Analysis
 from pipeline.report.words import counted, listed, plain
 
 # In the order of importance; whatever else a file carries follows.
-FIRST = ("git_commit", "git_dirty", "params_sha256", "data_sha256", "schema_version")
+FIRST = (
+    "git_commit",
+    "git_dirty",
+    "params_sha256",
+    "data_sha256",
+    "sweep_sha256",
+    "schema_version",
+)
 NAMES = {
     "git_commit": "commit", "git_dirty": "uncommitted changes", "params_sha256": "parameters",
-    "data_sha256": "data", "schema_version": "schema version",
+    "data_sha256": "data", "sweep_sha256": "section `sweep`", "schema_version": "schema version",
 }  # fmt: skip
 
 

@@ -62,6 +62,7 @@ def _figure(name: str) -> Iterator[str]:
 
 
 def _row(dataset: str | None, cell: str, kind: str, number: int) -> Iterator[str]:
+    _check_there(RUNS if kind == "seed" else TRIALS)
     pattern, schema, column = (
         (RUNS, records.RUNS, "seed") if kind == "seed" else (TRIALS, records.TRIALS, "trial")
     )
@@ -85,6 +86,11 @@ def _row(dataset: str | None, cell: str, kind: str, number: int) -> Iterator[str
             f"no {'run' if kind == 'seed' else 'trial'} {number} of the cell {cell!r} in "
             f"{DATA}/{pattern}: `reports/tables/cells.csv` lists the cells"
         )
+
+
+def _check_there(pattern: str) -> None:
+    if not any(DATA.glob(pattern)):
+        raise UserError(f"{DATA}/{pattern}: not there; run `dvc repro`, or `dvc pull`")
 
 
 def _outcome(row: pd.Series) -> str:
