@@ -75,6 +75,7 @@ class OwnSource(Section):
     fit: Annotated[str, OneOf(("resize", "crop", "pad"))]
     channels: Annotated[int, Either((1, 3))]
     dtype: Annotated[str, OneOf(("uint8", "float32"))] = "uint8"
+    # Where the names of folders or arrays say splits, it has to be set: then there is no default.
     splits: Annotated[str, OneOf(("made", "given"))] = "made"
     min_count: Annotated[int, Whole(1, 10**9)] = 1
     on_bad_image: Annotated[str, OneOf(("error", "skip"))] = "error"

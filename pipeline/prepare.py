@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -116,6 +116,8 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
     for what in ("classes_left_out", "files_left_out"):
         for kind, count in opened.facts.get(what, {}).items():
             _say(name, f"{what.replace('_', ' ')}: {kind} ({count:,})")
+    for note in opened.facts.get("notes", []):
+        _say(name, note)
     _say(name, f"reading {sum(map(len, opened.parts.values())):,} images")
     pooled = {
         part: pool_part(images, part, opened.source, work) for part, images in opened.parts.items()
@@ -124,13 +126,16 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
         part: Listed(images.labels, pooled[part].hashes, images.groups)
         for part, images in opened.parts.items()
     }
-    splits = _splits(settings, listed, pooled)
+    splits = _splits(settings, listed, pooled, _classes(opened))
     _say(name, f"writing {sum(map(len, splits.values())):,} images and the turned test")
     _write(opened, settings, splits, listed, pooled, folder)
 
 
 def _splits(
-    settings: Prepare, listed: dict[str, Listed], pooled: dict[str, Pooled]
+    settings: Prepare,
+    listed: dict[str, Listed],
+    pooled: dict[str, Pooled],
+    classes: Sequence[tuple[str, int]],
 ) -> dict[str, Selection]:
     """Draw the splits among the images that can be used."""
     usable = {
@@ -143,6 +148,7 @@ def _splits(
         validation_fraction=settings.validation_fraction,
         test_fraction=settings.test_fraction,
         allow_leaks=settings.allow_leaks,
+        classes=classes,
     )
     splits = {
         name: replace(split, indices=usable[split.part][split.indices])
@@ -156,6 +162,7 @@ def _splits(
         fraction=settings.train_fraction,
         per_class=settings.images_per_class,
         stream=_TRAIN,
+        classes=classes,
     )
     if settings.test_images is not None:
         test = splits["test"]
@@ -163,6 +170,14 @@ def _splits(
         share = settings.test_images / len(test)
         splits["test"] = fewer(test, labels, settings.seed, fraction=share, stream=_TEST)
     return splits
+
+
+def _classes(opened: Opened) -> list[tuple[str, int]]:
+    """Name and number of images of each class, where they have names."""
+    labels = np.concatenate([part.labels for part in opened.parts.values()])
+    counts = np.bincount(labels, minlength=opened.source.classes).tolist()
+    names = opened.source.class_names
+    return list(zip(names, counts, strict=True)) if names else []
 
 
 def _only(listed: Listed, indices: np.ndarray) -> Listed:

@@ -175,7 +175,7 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
         own(tmp_path / "one"), tmp_path
     )
     fill(tmp_path / "few", 2)
-    assert "class 0 has 2 images, too few for test, validation" in refusal(
+    assert "class 'cat' has 2 images, too few for test, validation" in refusal(
         own(tmp_path / "few"), tmp_path
     )
     fill(tmp_path / "link", 9)
@@ -221,7 +221,10 @@ def test_arrays_with_given_splits_channels_and_words(tmp_path: Path) -> None:
     [
         ({"labels": np.arange(39) % 2}, "labels has the shape (39,) for 40 images"),
         ({"labels": np.arange(40) % 2 - 1}, "labels holds -1"),
-        ({"labels": np.arange(40) / 2}, "labels holds float64"),
+        (
+            {"labels": np.arange(40) / 2},
+            "labels: row 1 holds 0.5: numbers to predict are out of scope",
+        ),
         ({"labels": np.zeros(40, int)}, "needs two classes or more"),
         ({"labels": None}, "has no labels"),
         ({"images": None}, "needs images and labels, but holds labels"),

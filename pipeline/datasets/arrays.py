@@ -12,25 +12,33 @@ import numpy as np
 from pipeline.datasets.archives import check_directory
 from pipeline.datasets.decode import Target, fit_array
 from pipeline.datasets.files_of_images import plain_name
+from pipeline.datasets.label_values import Column, as_names, read_array
 from pipeline.datasets.labels import Labelled, label_parts
 from pipeline.datasets.parts import Shard
+from pipeline.datasets.split_names import is_enough, split_of, words_of
 from pipeline.errors import UserError
 
 __all__ = ["ArrayImages", "read"]
 
 _MOST_BYTES = 4 << 30  # of an array inside an npz file, which is read into memory
-_PREFIXES = {
-    "all": ("",),
-    "train": ("train_",),
-    "validation": ("validation_", "val_", "valid_"),
-    "test": ("test_",),
+# The word in an array's name that says what it holds; the others say its split.
+_ROLES = {
+    **dict.fromkeys(("images", "image", "imgs", "x"), "images"),
+    **dict.fromkeys(("labels", "label", "targets", "target", "y"), "labels"),
+    **dict.fromkeys(("groups", "group"), "groups"),
 }
+_HIDDEN = (
+    "save images and labels of the others alone (images[labels >= 0], labels[labels >= 0]), and "
+    "leave out a split of which none is left"
+)
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601, as Pillow has it
 _CHANNELS = (1, 3)
 
 
-def read(path: Path, target: Target, *, given_splits: bool, min_count: int, skip: bool) -> Labelled:
+def read(path: Path, target: Target, *, splits: str | None, min_count: int, skip: bool) -> Labelled:
     """Open ``images`` and ``labels``, perhaps ``groups``; of given splits, ``train_images``...
+
+    Other usual names are known as well: ``x_train`` and ``y_train``, ``val_images``.
 
     Images are ``(count, height, width)`` with channels last, second or none: uint8, uint16, bool,
     or floats from 0 to 1. Labels are whole numbers or words, groups too. npy files are read piece
@@ -42,32 +50,78 @@ def read(path: Path, target: Target, *, given_splits: bool, min_count: int, skip
         Naming the array and what is wrong with it.
     """
     names, load = _opened(path)
-    found = {
-        part: prefix
-        for part, prefixes in _PREFIXES.items()
-        for prefix in prefixes
-        if f"{prefix}images" in names
-    }
-    wanted = set(found) - {"all"} if given_splits else {"all"}
-    if not wanted <= set(found) or (given_splits and not {"train", "test"} <= wanted):
-        need = "train_images, train_labels, test_images, test_labels" if given_splits else ""
-        raise UserError(
-            f"{plain_name(path)}: needs {need or 'images and labels'}, but holds "
-            f"{', '.join(sorted(names)) or 'nothing'}: name the arrays so, or change splits"
-        )
+    found = _by_part(path, names)
+    notes: list[str] = []
+    parts = _wanted(path, {p for p in found if "images" in found[p]}, names, splits, notes)
     images: dict[str, ArrayImages] = {}
-    labels: dict[str, list[str]] = {}
-    groups: dict[str, list[str]] = {}
-    for part in sorted(wanted):
-        prefix = found[part]
-        array = load(f"{prefix}images")
-        images[part] = ArrayImages(f"{plain_name(path)}: {prefix}images", array, target, skip)
-        labels[part] = _words(path, f"{prefix}labels", names, load, len(array))
-        if f"{prefix}groups" in names:
-            groups[part] = _words(path, f"{prefix}groups", names, load, len(array))
-    if groups and len(groups) < len(wanted):
+    columns: dict[str, list[Column]] = {"labels": [], "groups": []}
+    for part in parts:
+        name = found[part]["images"]
+        images[part] = ArrayImages(f"{plain_name(path)}: {name}", load(name), target, skip)
+        for role, read_so_far in columns.items():
+            other = found[part].get(role)
+            if other is not None:
+                where, count = f"{plain_name(path)}: {other}", len(images[part].array)
+                read_so_far.append(read_array(where, load(other), count))
+            elif role == "labels":
+                wanted = name.replace("images", "labels") if "images" in name else "labels"
+                raise UserError(
+                    f"{plain_name(path)}: has no {wanted}: add it beside {plain_name(name)}"
+                )
+    if 0 < len(columns["groups"]) < len(parts):
         raise UserError(f"{plain_name(path)}: has groups for some splits only: add the others")
-    return label_parts(path.name, images, labels, groups or None, min_count=min_count)
+    labels = dict(zip(parts, as_names(columns["labels"], hidden=_HIDDEN), strict=True))
+    groups = dict(zip(parts, as_names(columns["groups"]), strict=bool(columns["groups"])))
+    return label_parts(path.name, images, labels, groups or None, min_count=min_count, notes=notes)
+
+
+def _by_part(path: Path, names: set[str]) -> dict[str, dict[str, str]]:
+    """Names of arrays by split and by what they hold; ``all`` where a name says no split."""
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        words = words_of(name)
+        roles = [word for word in words if word in _ROLES]
+        rest = "_".join(word for word in words if word not in _ROLES)
+        split = split_of(rest) if rest else "all"
+        if len(roles) != 1 or split is None:
+            continue
+        held = found.setdefault(split, {})
+        other = held.setdefault(_ROLES[roles[0]], name)
+        if other != name:
+            raise UserError(
+                f"{plain_name(path)}: {plain_name(other)} and {plain_name(name)} would both be "
+                f"the {_ROLES[roles[0]]} of one split: keep one of them"
+            )
+    return found
+
+
+def _wanted(
+    path: Path, parts: set[str], names: set[str], splits: str | None, notes: list[str]
+) -> list[str]:
+    """Which splits to read: those that are given, or ``all``."""
+    shown = plain_name(path)
+    held = plain_name(", ".join(sorted(names))) or "nothing"
+    given = parts - {"all"}
+    if splits == "given":
+        if not is_enough(given):
+            raise UserError(
+                f"{shown}: splits: given needs train_images, train_labels, test_images, "
+                f"test_labels, but holds {held}: name the arrays so, or save images and labels and "
+                "remove splits"
+            )
+        if "all" in parts:
+            notes.append("images that are in no split are left out")
+        return sorted(given)
+    if "all" not in parts:
+        how = "set splits: given" if is_enough(given) else "name the arrays so"
+        raise UserError(f"{shown}: needs images and labels, but holds {held}: {how}")
+    if given and splits is None:
+        raise UserError(
+            f"{shown}: holds {held}: set splits: made to use images alone, or name them "
+            "train_images and set splits: given"
+        )
+    notes += [f"the {split} images are left out (splits: made)" for split in sorted(given)]
+    return ["all"]
 
 
 def _opened(path: Path) -> tuple[set[str], Callable[[str], np.ndarray]]:
@@ -120,34 +174,6 @@ def _inside(path: Path, name: str) -> np.ndarray:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
-
-
-def _words(
-    path: Path, name: str, names: set[str], load: Callable[[str], np.ndarray], count: int
-) -> list[str]:
-    """Labels or groups as names; numbers get leading zeros, so that they sort as numbers."""
-    if name not in names:
-        raise UserError(f"{plain_name(path)}: has no {name}: add it beside its images")
-    values = load(name)
-    if values.shape not in ((count,), (count, 1)):
-        raise UserError(
-            f"{plain_name(path)}: {name} has the shape {values.shape} for {count:,} images: "
-            "give one for each image, in the same order"
-        )
-    if values.dtype.kind not in "iuUb":
-        raise UserError(
-            f"{plain_name(path)}: {name} holds {values.dtype}: give whole numbers or words"
-        )
-    values = values.reshape(-1)
-    if values.dtype.kind == "U":
-        return [plain_name(value) for value in values]
-    if len(values) and values.min() < 0:
-        raise UserError(
-            f"{plain_name(path)}: {name} holds {values.min()}: number from 0, and leave out "
-            "images without a label"
-        )
-    width = len(str(int(values.max()))) if len(values) else 1
-    return [f"{int(value):0{width}}" for value in values]
 
 
 class ArrayImages:

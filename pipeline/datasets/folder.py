@@ -12,16 +12,11 @@ from pathlib import Path
 from pipeline.datasets.decode import SUFFIXES, Target
 from pipeline.datasets.files_of_images import EncodedImages, plain_name
 from pipeline.datasets.labels import Labelled, label_parts
+from pipeline.datasets.layout import find_layout
 from pipeline.datasets.system_files import SYSTEM_FILES, count_files, is_system_file
 from pipeline.errors import UserError
 
 __all__ = ["read"]
-
-# What people call the folders of given splits.
-_SPLITS = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation",
-    "val": "validation", "test": "test", "testing": "test",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ def read(
     path: Path,
     target: Target,
     *,
-    given_splits: bool,
+    splits: str | None,
     min_count: int,
     group_pattern: str | None,
     skip: bool,
@@ -46,11 +41,12 @@ def read(
     Parameters
     ----------
     path
-        The folder: ``<class>/**/<image>``, or ``<split>/<class>/**/<image>``.
+        The folder: ``<class>/**/<image>``, or ``<split>/<class>/**/<image>``; folders that only
+        wrap others are passed.
     target
         What every image becomes.
-    given_splits
-        Whether the sub-folders are splits.
+    splits
+        See `pipeline.datasets.layout.find_layout`.
     min_count
         Classes with fewer images are left out.
     group_pattern
@@ -64,26 +60,22 @@ def read(
     UserError
         For a folder that is not laid out so.
     """
-    tops = _folders(path)
-    _check_layout(path, tops, given_splits)
-    splits = {_SPLITS[top.name.lower()]: top for top in tops} if given_splits else {"all": path}
-    if given_splits and len(splits) < len(tops):
-        raise UserError(f"{plain_name(path)}: holds two folders for one split: keep one of them")
+    layout = find_layout(path, splits)
     pattern = re.compile(group_pattern) if group_pattern else None
     listed: dict[str, list[tuple[_File, str, str | None]]] = {}
     ignored: Counter[str] = Counter()
-    for folder in {path, *splits.values()}:
+    for folder in {path, *layout.loose}:
         ignored[SYSTEM_FILES] += _system_files(folder)
-    for split, folder in splits.items():
-        ignored["images outside a class"] += len(_loose(folder))
+    ignored["images outside a class"] = sum(len(_loose(folder)) for folder in layout.loose)
+    for split, classes in layout.classes.items():
         listed[split] = [
-            (file, label.name, _group(file, label, pattern))
-            for label in _folders(folder)
+            (file, name, _group(file, label, pattern))
+            for name, label in classes
             for file in _images(label, path, ignored)
         ]
         if not listed[split]:
             raise UserError(
-                f"{plain_name(folder)}: holds no image ({', '.join(SUFFIXES)}) in a sub-folder "
+                f"{plain_name(path)}: holds no image ({', '.join(SUFFIXES)}) in a sub-folder "
                 "of its class: put each class's images into a folder of their own"
             )
     images = {
@@ -92,42 +84,15 @@ def read(
     labelled = label_parts(
         path.name,
         images,
-        {split: [plain_name(label) for _, label, _ in rows] for split, rows in listed.items()},
+        {split: [label for _, label, _ in rows] for split, rows in listed.items()},
         {split: [group for _, _, group in rows] for split, rows in listed.items()}
         if pattern
         else None,
         min_count=min_count,
+        empty=layout.empty,
+        notes=layout.notes,
     )
     return replace(labelled, ignored={kind: count for kind, count in ignored.items() if count})
-
-
-def _check_layout(path: Path, tops: list[Path], given_splits: bool) -> None:
-    names = [top.name.lower() for top in tops]
-    if given_splits:
-        odd = [top for top, name in zip(tops, names, strict=True) if name not in _SPLITS]
-        found = {_SPLITS[name] for name in names if name in _SPLITS}
-        if odd or not {"train", "test"} <= found:
-            raise UserError(
-                f"{plain_name(path)}: splits: given needs the sub-folders train and test, perhaps "
-                f"validation, but found {', '.join(plain_name(top.name) for top in tops) or 'none'}"
-            )
-    elif names and set(names) <= set(_SPLITS):
-        raise UserError(
-            f"{plain_name(path)}: its sub-folders are called {', '.join(names)}, like splits, not "
-            "classes: set splits: given, or name the folder whose sub-folders are the classes"
-        )
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        entries = sorted(path.iterdir(), key=lambda entry: os.fsencode(entry.name))
-        return [entry for entry in entries if entry.is_dir() and not is_system_file(entry.name)]
-    except FileNotFoundError:
-        raise UserError(
-            f"{plain_name(path)}: there is no such folder: mend the path in prepare.sources"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{plain_name(path)}: cannot be read: {error.strerror}") from error
 
 
 def _loose(folder: Path) -> list[Path]:

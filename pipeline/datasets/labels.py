@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from pipeline.datasets.parts import Images, Lazy, Parts, Shard
 from pipeline.errors import UserError
 
-__all__ = ["Labelled", "Subset", "label_parts"]
+__all__ = ["Labelled", "Subset", "in_numbers", "label_parts"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,18 @@ class Labelled:
     class_names
         Of each label.
     left_out
-        Number of images of each class that is too small.
+        Number of images of each class that is too small, or has none that is read.
     ignored
         Number of files of each kind that are no images, or lie outside the classes.
+    notes
+        What was decided without being asked, each a sentence.
     """
 
     parts: Parts
     class_names: tuple[str, ...]
     left_out: dict[str, int]
     ignored: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class Subset:
@@ -66,8 +70,12 @@ def label_parts(
     groups: Mapping[str, Sequence[str | None]] | None,
     *,
     min_count: int,
+    empty: Mapping[str, Mapping[str, str]] = {},
+    notes: Sequence[str] = (),
 ) -> Labelled:
     """Number the classes in the order of their names, over all parts.
+
+    Where a validation part is given but no test, it is the test.
 
     Parameters
     ----------
@@ -77,6 +85,10 @@ def label_parts(
         Of each part, by part.
     min_count
         Classes with fewer images, all parts together, are left out.
+    empty
+        By part, what is known of classes that have no image there.
+    notes
+        What the caller has to say.
 
     Raises
     ------
@@ -84,10 +96,16 @@ def label_parts(
         When fewer than two classes are left, or a part lacks one.
     """
     counts = Counter(label for part in labels.values() for label in part)
-    kept = tuple(label for label in sorted(counts) if counts[label] >= min_count)
-    left_out = {label: counts[label] for label in sorted(counts) if counts[label] < min_count}
+    for label in {label for part in empty.values() for label in part}:
+        counts[label] += 0
+    ordered = sorted(counts, key=in_numbers)
+    kept = tuple(label for label in ordered if counts[label] >= max(min_count, 1))
+    left_out = {label: counts[label] for label in ordered if label not in kept}
     if len(kept) < 2:
-        found = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items())[:5])
+        found = ", ".join(
+            f"{label} ({count})"
+            for label, count in [(label, counts[label]) for label in ordered][:5]
+        )
         raise UserError(
             f"{name}: a classification needs two classes or more, but found {found or 'none'}"
             + (f", of which those below min_count {min_count} are left out" if left_out else "")
@@ -101,9 +119,11 @@ def label_parts(
         numbers = np.array([number[given[i]] for i in chosen], dtype=np.int64)
         absent = sorted(set(range(len(kept))) - set(numbers.tolist()))
         if absent:
+            label = kept[absent[0]]
+            there = f" ({empty[part][label]})" if label in empty.get(part, {}) else ""
             raise UserError(
-                f"{name}, {part}: has no image of the class {kept[absent[0]]!r}, which other "
-                "splits have: add some, or remove the class"
+                f"{name}, {part}: has no image of the class {label!r}{there}, which other splits "
+                "have: add some, or remove the class"
             )
         own = None
         if groups is not None:
@@ -111,4 +131,50 @@ def label_parts(
         whole = images[part]
         lazy = whole if len(chosen) == len(given) else Subset(whole, chosen)
         parts[part] = Images(lazy, numbers, groups=own)
-    return Labelled(parts, kept, left_out)
+    said = [*notes, *_unread(left_out, counts, empty), *_alike(kept)]
+    if "validation" in parts and "test" not in parts:
+        parts["test"] = parts.pop("validation")
+        said.append(
+            "no test is given: the given validation images are the test, and validation images "
+            "are drawn from train"
+        )
+    return Labelled(parts, kept, left_out, notes=tuple(said))
+
+
+def in_numbers(name: str) -> tuple[list[str], str]:
+    """Return a key that sorts names as people do: 2 before 10.
+
+    Examples
+    --------
+    >>> sorted(["grade 10", "grade 2", "10", "2"], key=in_numbers)
+    ['2', '10', 'grade 2', 'grade 10']
+    """
+    pieces = re.split(r"(\d+)", name)
+    pieces[1::2] = [f"{len(number.lstrip('0')):09}{number.lstrip('0')}" for number in pieces[1::2]]
+    return pieces, name
+
+
+def _unread(
+    left_out: Mapping[str, int], counts: Mapping[str, int], empty: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Say of which classes there are folders, but no image."""
+    told = {label: text for part in empty.values() for label, text in part.items()}
+    return [
+        f"the class {label} has no image that can be read ({told[label]})"
+        for label in left_out
+        if not counts[label]
+    ]
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Say which names may be one class, or none."""
+    seen: dict[str, str] = {}
+    said = []
+    for name in names:
+        short = "".join(name.split()).casefold()
+        if short in seen:
+            said.append(f"the classes {seen[short]!r} and {name!r} differ in case or spaces alone")
+        if short in ("nan", "none", "null", "n/a", "<na>", ""):
+            said.append(f"a class is called {name!r}, as missing labels often are")
+        seen.setdefault(short, name)
+    return said

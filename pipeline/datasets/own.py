@@ -76,6 +76,7 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
         "splits": own.splits,
         "classes_left_out": labelled.left_out,
         "files_left_out": labelled.ignored,
+        **({"notes": list(labelled.notes)} if labelled.notes else {}),
     }
     return Opened(source, labelled.parts, facts)
 
@@ -84,7 +85,7 @@ def _labelled(own: OwnSource) -> Labelled:
     path = Path(own.path).expanduser()
     target = Target(own.size, own.fit, own.channels, own.dtype)
     common: dict[str, Any] = {
-        "given_splits": own.splits == "given",
+        "splits": own.splits if "splits" in own.model_fields_set else None,
         "min_count": own.min_count,
         "skip": own.on_bad_image == "skip",
     }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+import unicodedata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,9 @@ import pyarrow.parquet as pq
 
 from pipeline.datasets.decode import Target
 from pipeline.datasets.files_of_images import EncodedImages, plain_name
+from pipeline.datasets.label_values import Column, as_names, read_arrow
 from pipeline.datasets.labels import Labelled, label_parts
+from pipeline.datasets.split_names import is_enough, split_of
 from pipeline.errors import UserError
 
 __all__ = ["read"]
@@ -22,15 +23,17 @@ __all__ = ["read"]
 MOST_ROWS = 50_000_000
 _ROOM, _MOST_RATIO = 1 << 28, 50  # bytes that a file may unpack to, beside so many times its size
 
-_SPLITS = {"train": "train", "validation": "validation", "valid": "validation",
-           "val": "validation", "test": "test"}  # fmt: skip
+_HIDDEN = (
+    "move a file whose rows are all so out of the folder, write others without these rows: "
+    "table[table.label >= 0].to_parquet(...)"
+)
 
 
 def read(
     path: Path,
     target: Target,
     *,
-    given_splits: bool,
+    splits: str | None,
     min_count: int,
     image_column: str,
     label_column: str,
@@ -42,11 +45,11 @@ def read(
     Parameters
     ----------
     path
-        A file, or a folder of files called ``<split>-*.parquet`` where splits are given.
+        A file, or a folder of files called ``<split>-*.parquet``, or in folders of their splits.
     target
         What every image becomes.
-    given_splits
-        Whether the files' names say their splits; else all files are one set.
+    splits
+        ``given`` where the files' names say their splits; else all files are one set.
     min_count
         Classes with fewer images are left out.
     image_column
@@ -61,36 +64,56 @@ def read(
     UserError
         Naming the file and what is wrong with it.
     """
-    images: dict[str, Any] = {}
-    labels: dict[str, Sequence[str]] = {}
-    groups: dict[str, Sequence[str | None]] = {}
-    for part, files in _files_by_part(path, given_splits).items():
-        opened = [_Opened(file, image_column) for file in files]
-        labels[part] = [word for file in opened for word in file.words(label_column)]
-        if group_column:
-            groups[part] = [word for file in opened for word in file.words(group_column)]
-        images[part] = _images(opened, target, skip)
-    return label_parts(path.name, images, labels, groups or None, min_count=min_count)
+    notes: list[str] = []
+    opened = {
+        part: [_Opened(file, image_column) for file in files]
+        for part, files in _files_by_part(path, splits, notes).items()
+    }
+    labels = _names(opened, label_column, _HIDDEN.replace("label", label_column))
+    groups = _names(opened, group_column, "") if group_column else None
+    images = {part: _images(files, target, skip) for part, files in opened.items()}
+    return label_parts(path.name, images, labels, groups, min_count=min_count, notes=notes)
 
 
-def _files_by_part(path: Path, given_splits: bool) -> dict[str, list[Path]]:
+def _names(opened: dict[str, list[_Opened]], column: str, hidden: str) -> dict[str, list[str]]:
+    """Names of a column's values, part by part; all files share one list of names."""
+    first = sorted(opened, key=lambda part: part != "train")  # whose order of names is kept
+    columns = [file.values(column) for part in first for file in opened[part]]
+    found = iter(as_names(columns, digits=4, hidden=hidden))
+    return {part: [name for _ in opened[part] for name in next(found)] for part in first}
+
+
+def _files_by_part(path: Path, splits: str | None, notes: list[str]) -> dict[str, list[Path]]:
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:
         raise UserError(f"{plain_name(path)}: holds no .parquet file: mend the path in its source")
-    if not given_splits:
-        return {"all": files}
-    parts: dict[str, list[Path]] = {}
+    parts: dict[str | None, list[Path]] = {}
     for file in files:
-        word = file.name.split("-")[0].split(".")[0].lower()
-        if word not in _SPLITS:
-            raise UserError(
-                f"{plain_name(file)}: splits: given needs names that start with train, validation "
-                "or test: rename the file, or set splits: made"
-            )
-        parts.setdefault(_SPLITS[word], []).append(file)
-    if not {"train", "test"} <= set(parts):
-        raise UserError(f"{plain_name(path)}: splits: given needs files for train and for test")
-    return parts
+        parts.setdefault(_split_of(file, path), []).append(file)
+    if splits != "given":
+        if splits is None and len(set(parts) - {None}) > 1:
+            found = ", ".join(sorted(filter(None, parts)))
+            notes.append(f"files of {found} are one set: splits: given would keep them apart")
+        return {"all": files}
+    if None in parts:
+        raise UserError(
+            f"{plain_name(parts[None][0])}: splits: given needs names that start with train, "
+            "validation or test: rename the file, or set splits: made"
+        )
+    named = {str(split): found for split, found in parts.items()}
+    if not is_enough(set(named)):
+        raise UserError(
+            f"{plain_name(path)}: splits: given needs files for train, and for test or validation "
+            f"or both, but found {', '.join(sorted(named))}: rename them, or set splits: made"
+        )
+    return named
+
+
+def _split_of(file: Path, base: Path) -> str | None:
+    """The split that a file's name starts with, or the nearest folder that is called like one."""
+    inner = file.relative_to(base).parts[:-1] if file != base else ()
+    start = file.name.split("-")[0].split(".")[0]
+    return next(filter(None, map(split_of, (start, *reversed(inner)))), None)
 
 
 class _Opened:
@@ -144,31 +167,23 @@ class _Opened:
             )
         return self.schema.field(column).type
 
-    def words(self, column: str) -> list[str]:
-        """A column of labels or groups as names."""
-        kind = self.kind(column)
-        if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind)):
-            raise self.refuse(f"the column {column!r} holds {kind}: give whole numbers or words")
+    def values(self, column: str) -> Column:
+        """A column of labels or groups."""
+        self.kind(column)
         try:
-            values = self.file.read(columns=[column]).column(0).to_pylist()
+            found = self.file.read(columns=[column]).column(0)
         except (pa.ArrowException, OSError) as error:
             raise self.refuse(f"is damaged ({_first_line(error)}): fetch it again") from error
-        if None in values:
-            raise self.refuse(f"row {values.index(None)} has no {column}: remove such rows")
-        if pa.types.is_string(kind):
-            return [plain_name(value) for value in values]
-        names = self._names(column)
-        if names and all(0 <= value < len(names) for value in values):
-            return [names[value] for value in values]
-        # Four digits sort as numbers do, in every file of a set alike.
-        return [f"{int(value):04}" for value in values]
+        return read_arrow(plain_name(self.path), column, found, self._names(column))
 
     def _names(self, column: str) -> list[str]:
-        """Names of classes that the hub's metadata gives, numbered so that their order stays."""
+        """Names of classes that the hub's metadata gives, in the order of their numbers."""
         try:
             info = json.loads((self.schema.metadata or {})[b"huggingface"])
             found = info["info"]["features"][column]["names"]
-            return [f"{i:04} {plain_name(name)}" for i, name in enumerate(found)]
+            if isinstance(found, dict):  # of older versions: by number
+                found = [found[number] for number in sorted(found, key=int)]
+            return [plain_name(unicodedata.normalize("NFC", str(name))) for name in found]
         except (KeyError, ValueError, TypeError):
             return []
 

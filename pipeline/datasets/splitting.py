@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,6 +44,7 @@ def make_splits(
     validation_fraction: float,
     test_fraction: float,
     allow_leaks: bool = False,
+    classes: Sequence[tuple[str, int]] = (),
 ) -> dict[str, Selection]:
     """Return ``train``, ``validation`` and ``test``.
 
@@ -59,6 +61,8 @@ def make_splits(
         its training part where it fixes only the test (``test_fraction`` is then without effect).
     allow_leaks
         Whether given splits may share images or groups.
+    classes
+        The name of each class and how many images it has, all parts together, for messages.
 
     Raises
     ------
@@ -67,11 +71,12 @@ def make_splits(
     """
     if "all" in parts:
         wanted = {"test": test_fraction, "validation": validation_fraction}
-        splits = _draw(parts, "all", wanted, generator)
+        splits = _draw(parts, "all", wanted, generator, classes)
     elif "validation" in parts:
         splits = {name: _whole(parts, name) for name in parts}
     else:
-        drawn = _draw(parts, "train", {"validation": validation_fraction}, generator)
+        wanted = {"validation": validation_fraction}
+        drawn = _draw(parts, "train", wanted, generator, classes)
         splits = {**drawn, "test": _whole(parts, "test")}
     splits = {name: splits[name] for name in ("train", "validation", "test")}
     if not allow_leaks:
@@ -106,10 +111,11 @@ def _draw(
     part: str,
     fractions: dict[str, float],
     generator: np.random.Generator,
+    classes: Sequence[tuple[str, int]],
 ) -> dict[str, Selection]:
     listed = parts[part]
     together = _together(listed)
-    indices = stratified(listed.labels, together, fractions, generator)
+    indices = stratified(listed.labels, together, fractions, generator, classes)
     return {name: Selection(part, chosen) for name, chosen in indices.items()}
 
 
@@ -129,6 +135,7 @@ def stratified(
     together: np.ndarray,
     fractions: dict[str, float],
     generator: np.random.Generator,
+    classes: Sequence[tuple[str, int]] = (),
 ) -> dict[str, np.ndarray]:
     """Return sorted indices of each named fraction of every class, and of ``train``, the rest.
 
@@ -144,6 +151,13 @@ def stratified(
         The share of each split but ``train``.
     generator
         Where the draw comes from.
+    classes
+        The name of each class and how many images it has, all parts together, for messages.
+
+    Raises
+    ------
+    UserError
+        For a class too small to be in every split.
     """
     names = [*fractions, "train"]
     _, first, group = np.unique(together, return_index=True, return_inverse=True)
@@ -161,11 +175,28 @@ def stratified(
         if empty:
             bundles = len(np.unique(group[labels == label]))
             raise UserError(
-                f"class {label} has {len(here)} images"
-                + (f" in {bundles} groups" if bundles < len(here) else "")
-                + f", too few for {', '.join(names)}: none is left for {names[empty[0]]}"
+                f"class {_called(label, classes)} has {_counted(len(here), 'image')}"
+                + (f" in {_counted(bundles, 'group')}" if bundles < len(here) else "")
+                + f", too few for {', '.join(names)}: none is left for {names[empty[0]]}: "
+                + _larger(label, bundles < len(here), classes)
             )
     return {name: np.flatnonzero(split == index) for index, name in enumerate(names)}
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _called(label: int, classes: Sequence[tuple[str, int]]) -> str:
+    return repr(classes[label][0]) if classes else str(label)
+
+
+def _larger(label: int, bundled: bool, classes: Sequence[tuple[str, int]]) -> str:
+    """What to do about a class that is too small; classes with names are a user's own."""
+    more = "add images of other groups, or that are not equal" if bundled else "add images"
+    if not classes:
+        return more
+    return f"{more}, or set min_count: {classes[label][1] + 1} to leave such classes out"
 
 
 def fewer(
@@ -176,6 +207,7 @@ def fewer(
     fraction: float,
     per_class: int | None = None,
     stream: int = 2,
+    classes: Sequence[tuple[str, int]] = (),
 ) -> Selection:
     """Return a part of every class of a split; smaller parts lie within larger ones.
 
@@ -193,6 +225,8 @@ def fewer(
         Images of each class instead, or None.
     stream
         Which of the seed's independent streams decides.
+    classes
+        The name of each class and how many images it has, all parts together, for messages.
 
     Raises
     ------
@@ -207,7 +241,8 @@ def fewer(
         wanted = per_class or max(1, round(fraction * len(places)))
         if wanted > len(places):
             raise UserError(
-                f"prepare.images_per_class: class {label} has {len(places)} training images, "
+                f"prepare.images_per_class: class {_called(label, classes)} has "
+                f"{_counted(len(places), 'training image')}, "
                 f"fewer than {wanted}: ask for at most {len(places)}"
             )
         # The order of a class depends on nothing but the seed and the class.
