@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from gsa_core.compiled import load_library, why_not
+from gsa_core.compiled import load_library
 from gsa_core.relative import OffsetTables
+from gsa_core.selftest import library_problem
+from gsa_core.structures import PROBLEMS, Number, Rotation, call
 
 __all__ = ["fused_attention", "fused_rotation", "kernel_problem"]
 
@@ -26,55 +29,21 @@ SOURCE = Path(__file__).with_name("kernel") / "kernel.cpp"
 WIDEST = 512  # channels a head
 
 _NUMBERS = {torch.float32: torch.float32, torch.float64: torch.float64}
-_HALVES = (torch.bfloat16, torch.float16)
-_SIZES = (
-    "batch", "rows", "cols", "frames", "own", "sets", "members", "heads", "d", "reach", "threads",
-)  # fmt: skip
-_STRIDES = ("query_strides", "key_strides", "value_strides")
-_INPUTS = (
-    "query", "key", "value",
-    "row_table", "col_table", "pair_table", "frame_table", "weights", "near",
-)  # fmt: skip
-_GRADIENTS = (
-    "out_grad", "query_grad", "key_grad", "value_grad",
-    "row_grad", "col_grad", "pair_grad", "frame_grad",
-)  # fmt: skip
-
-
-_TURN_SIZES = ("batch", "rows", "cols", "frames", "sets", "others", "heads", "d", "threads")
-_TURN_POINTERS = ("tokens", "cos", "sin", "turned", "grad", "angle_grad")
-
-
-class _Rotation(ctypes.Structure):
-    """The structure of that name in `kernel/`."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in _TURN_SIZES),
-        ("strides", ctypes.c_int64 * 7),
-        *((name, ctypes.c_void_p) for name in _TURN_POINTERS),
-    )
-
-
-def _problem_type(number: type) -> type[ctypes.Structure]:
-    """The structure of that name in `kernel/`, for one type of number."""
-    fields: list[tuple[str, type]] = [(name, ctypes.c_int64) for name in _SIZES]
-    fields += [(name, ctypes.c_int64 * 7) for name in _STRIDES]
-    fields += [(name, ctypes.c_void_p) for name in _INPUTS]
-    fields += [("scale", number), ("out", ctypes.c_void_p), ("lse", ctypes.c_void_p)]
-    fields += [(name, ctypes.c_void_p) for name in _GRADIENTS]
-    return type("Problem", (ctypes.Structure,), {"_fields_": fields})
-
-
-_PROBLEMS = {
-    torch.float32: _problem_type(ctypes.c_float),
-    torch.float64: _problem_type(ctypes.c_double),
+_NUMBER_TYPES: dict[torch.dtype, Number] = {
+    torch.float32: ctypes.c_float,
+    torch.float64: ctypes.c_double,
 }
+_HALVES = (torch.bfloat16, torch.float16)
 
 
-def _library(dtype: torch.dtype, head_dim: int) -> ctypes.CDLL | None:
+@cache
+def _library(dtype: torch.dtype, head_dim: int) -> ctypes.CDLL | str:
+    """The kernel for one type of number and one width of a head, or why there is none."""
+    defines = ["SCALAR=float", "IS_FLOAT", f"HEAD_DIM={head_dim}"]
     if dtype == torch.float64:  # for checks: one library serves all widths
-        return load_library(SOURCE, "SCALAR=double", "HEAD_DIM=0")
-    return load_library(SOURCE, "SCALAR=float", "IS_FLOAT", f"HEAD_DIM={head_dim}")
+        defines, head_dim = ["SCALAR=double", "HEAD_DIM=0"], 5
+    check = partial(library_problem, number=_NUMBER_TYPES[dtype], head_dim=head_dim)
+    return load_library(SOURCE, *defines, check=check)
 
 
 def kernel_problem(device: str, dtype: torch.dtype, head_dim: int) -> str:
@@ -96,9 +65,8 @@ def kernel_problem(device: str, dtype: torch.dtype, head_dim: int) -> str:
         return "exported programs hold torch's operators alone"
     if not torch.backends.cuda.flash_sdp_enabled():
         return "fused attention is switched off"
-    if _library(_NUMBERS.get(dtype, torch.float32), head_dim) is None:
-        return f"no kernel could be built: {why_not(SOURCE)}"
-    return ""
+    library = _library(_NUMBERS.get(dtype, torch.float32), head_dim)
+    return f"no kernel could be built: {library}" if isinstance(library, str) else ""
 
 
 # A compiler may take the answer for a constant. The name is that of torch.compiler's
@@ -149,12 +117,12 @@ def _summed(gradients: list[Tensor]) -> list[Tensor]:
 def _call(
     which: str, arguments: tuple[Any, ...], out: Tensor, lse: Tensor, gradients: list[Tensor]
 ) -> None:
-    """Run one of the two functions of the library; `gradients` are as in `_GRADIENTS`."""
+    """Run one of the two functions of the library; `gradients` are in the order of `structures`."""
     query, key, value, *tables, near, scale = arguments
     batch, rows, cols, frames, own, heads, d = query.shape
     reaches = (ctypes.c_int64 * len(near))(*near)
     kept = [None if x is None else x.contiguous() for x in tables]
-    problem = _PROBLEMS[query.dtype](
+    problem = PROBLEMS[_NUMBER_TYPES[query.dtype]](
         batch, rows, cols, frames, own, key.shape[3], key.shape[4], heads, d, len(near) // 2,
         torch.get_num_threads(),
         *((ctypes.c_int64 * 7)(*x.stride()) for x in (query, key, value)),
@@ -198,7 +166,7 @@ def _turn(
     batch, rows, cols, sets, others, heads, d = tokens.shape
     frames = turned.shape[3]
     pointers = (tokens, cos, sin, turned, grad, angle_grad)
-    problem = _Rotation(
+    problem = Rotation(
         batch, rows, cols, frames, sets, others, heads, d, torch.get_num_threads(),
         (ctypes.c_int64 * 7)(*tokens.stride()),
         *(None if x is None else x.data_ptr() for x in pointers),
@@ -209,10 +177,9 @@ def _turn(
 def _run(name: str, tokens: Tensor, problem: ctypes.Structure) -> None:
     """Call a function of the library that is for such tokens."""
     library = _library(tokens.dtype, tokens.shape[-1])
-    if library is None:
-        raise RuntimeError(f"method: got 'kernel'; no kernel could be built: {why_not(SOURCE)}")
-    if getattr(library, name)(ctypes.byref(problem)) != 0:
-        raise MemoryError(f"{name}: there is no memory for the room it works in")
+    if isinstance(library, str):
+        raise RuntimeError(f"method: got 'kernel'; no kernel could be built: {library}")
+    call(library, name, problem)
 
 
 def _keep_turned(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -22,7 +22,8 @@ from pipeline.source_code import module_name, own, read
 # Each module may import those before it; a name that is missing here is a new idea to place.
 ORDER = (
     "checks", "groups", "layout", "positional", "tiling", "relative", "rotary", "published",
-    "dropout", "convolution", "attend", "compiled", "fused", "attention", "layers", "tokens",
+    "dropout", "convolution", "attend", "compiler", "compiled", "structures", "selftest",
+    "fused", "attention", "layers", "tokens",
     "transformer", "baselines", "published_networks", "models", "equivariance", "cost",
 )  # fmt: skip
 

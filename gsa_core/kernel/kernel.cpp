@@ -24,8 +24,8 @@ bool sees_everything(const Problem& p) {
 }
 
 template <class Way>
-void run_as(const Problem& p, bool backward) {
-    spread(p.batch * p.heads, p.threads, [&] {
+int run_as(const Problem& p, bool backward) {
+    return spread(p.batch * p.heads, p.threads, [&] {
         auto unit = std::make_unique<Way>(p, backward);
         return [&p, backward, unit = std::move(unit)](Int at) {
             const Int batch = at / p.heads, head = at % p.heads;
@@ -34,25 +34,19 @@ void run_as(const Problem& p, bool backward) {
     });
 }
 
-void run(const Problem& p, bool backward) {
-    sees_everything(p) ? run_as<Everywhere>(p, backward) : run_as<Window>(p, backward);
+int run(const Problem& p, bool backward) {
+    return sees_everything(p) ? run_as<Everywhere>(p, backward) : run_as<Window>(p, backward);
 }
 
-void run(const Rotation& p, bool backward) {
+int run(const Rotation& p, bool backward) {
     const Turn turn{p};
-    spread(p.rows, p.threads,
-           [&] { return [&](Int i) { backward ? turn.backward(i) : turn.forward(i); }; });
+    return spread(p.rows, p.threads,
+                  [&] { return [&](Int i) { backward ? turn.backward(i) : turn.forward(i); }; });
 }
 
-// An exception must not reach the caller, which is no C++: 1 is that there is no memory.
 template <class Given>
 int attempt(const Given& given, bool backward) {
-    try {
-        run(given, backward);
-        return 0;
-    } catch (const std::bad_alloc&) {
-        return 1;
-    }
+    return guarded([&] { return run(given, backward); });
 }
 
 }  // namespace
@@ -62,4 +56,9 @@ int attention_forward(const Problem* problem) { return attempt(*problem, false);
 int attention_backward(const Problem* problem) { return attempt(*problem, true); }
 int rotation_forward(const Rotation* problem) { return attempt(*problem, false); }
 int rotation_backward(const Rotation* problem) { return attempt(*problem, true); }
+
+// Bytes of the structures and of a number, which must be what the caller takes them for.
+void structure_sizes(Int* sizes) {
+    sizes[0] = sizeof(Problem), sizes[1] = sizeof(Rotation), sizes[2] = sizeof(T);
+}
 }

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
-#include <system_error>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -64,27 +64,43 @@ typedef std::vector<T> Buffer;
 static inline void zero(Buffer& x) { std::fill(x.begin(), x.end(), T(0)); }
 static inline void add(T* to, V x) { store(to, load(to) + x); }
 
+// What the functions of the library return; gsa_core/structures.py has the same numbers.
+enum Status { DONE = 0, NO_MEMORY = 1, FAILED = 2 };
+
+// The status that `body` ends with: an exception must not leave a thread, nor reach a caller in C.
+template <class Body>
+int guarded(Body body) noexcept {
+    try {
+        return body();
+    } catch (const std::bad_alloc&) {
+        return NO_MEMORY;
+    } catch (const std::length_error&) {  // more than a vector can ever hold
+        return NO_MEMORY;
+    } catch (...) {
+        return FAILED;
+    }
+}
+
 // Hands out the numbers up to `units` to threads; each calls what its own `prepare` returns. Where
-// one has no memory all end, and the caller is told.
+// one fails all end, and the status says why.
 template <class Prepare>
-void spread(Int units, Int threads, Prepare prepare) {
+int spread(Int units, Int threads, Prepare prepare) {
     std::atomic<Int> next{0};
-    std::atomic<bool> full{false};
+    std::atomic<int> status{DONE};
     auto work = [&] {
-        try {
+        const int ended = guarded([&] {
             auto body = prepare();
-            for (Int at; !full && (at = next++) < units;) body(at);
-        } catch (const std::bad_alloc&) {
-            full = true;
-        }
+            for (Int at; status == DONE && (at = next++) < units;) body(at);
+            return int(DONE);
+        });
+        if (ended != DONE) status = ended;
     };
     std::vector<std::thread> others;
-    try {
+    guarded([&] {  // where no more threads, or no memory for them, are to be had, fewer do it
         for (Int i = 1; i < std::min(threads, units); ++i) others.emplace_back(work);
-    } catch (const std::system_error&) {
-        // No more threads are to be had: those that there are do it.
-    }
+        return int(DONE);
+    });
     work();
     for (std::thread& thread : others) thread.join();
-    if (full) throw std::bad_alloc();
+    return status;
 }

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from cases import randomised
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gsa_core import GroupSelfAttention, LiftingSelfAttention, build_model, count_flops, point_group
-from gsa_core.compiled import load_library
-from gsa_core.fused import SOURCE, fused_attention, kernel_problem
+from gsa_core.fused import fused_attention, kernel_problem
 from gsa_core.relative import OffsetTables
 
 KINDS = ("lifting", "joint", "framewise", "published")
@@ -147,66 +142,6 @@ def test_operations_are_counted_from_shapes():
     layer = GroupSelfAttention(point_group("C1"), 3, 3, 1, positional="none", window=3)
     maps = 2 * 5 * (3 * 9 + 3 * 3)
     assert count_flops(layer, (3, 1, 1, 5)) - maps == 13 * 2 * 2 * 3
-
-
-SCRIPT = """
-import torch
-from gsa_core import GroupSelfAttention, cyclic_group
-for method in ("auto", "kernel"):
-    layer = GroupSelfAttention(cyclic_group(4), 2, 2, 1, window=3, method=method)
-    try:
-        print(method, tuple(layer(torch.zeros(1, 2, 4, 5, 5)).shape))
-    except ValueError as error:
-        print(method, error)
-"""
-
-
-def run_script(root, **environment):
-    """What `SCRIPT` prints in a process of its own."""
-    command = [sys.executable, "-c", SCRIPT]
-    environment = {**os.environ, **environment}
-    return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True)
-
-
-@pytest.mark.parametrize(
-    ("environment", "reason"),
-    [
-        ({"GSA_CORE_KERNEL": "off"}, "GSA_CORE_KERNEL is off"),
-        ({"CXX": "false"}, "returned non-zero exit status 1"),
-        ({"CXX": "", "PATH": ""}, "no C++ compiler was found"),
-    ],
-)
-def test_without_a_kernel_torch_does_it_and_the_reason_is_named(
-    environment, reason, root, tmp_path
-):
-    process = run_script(root, **environment, GSA_CORE_CACHE=str(tmp_path / "cache"))
-    first, second = process.communicate(timeout=240)[0].splitlines()
-    assert first == "auto (1, 2, 4, 5, 5)"
-    assert second.startswith("kernel method: got 'kernel'; no kernel could be built")
-    assert reason in second
-    assert not list(tmp_path.rglob("*.so*"))
-
-
-def test_code_that_others_could_have_written_is_not_run(root, tmp_path):
-    shared = tmp_path / "cache"
-    shared.mkdir()
-    shared.chmod(0o777)
-    out = run_script(root, GSA_CORE_CACHE=str(shared)).communicate(timeout=240)[0]
-    assert "others can write there; name another with GSA_CORE_CACHE" in out
-
-
-@needs_kernel
-def test_two_processes_may_build_at_once(root, tmp_path):
-    both = [run_script(root, GSA_CORE_CACHE=str(tmp_path / "new")) for _ in range(2)]
-    outs = [process.communicate(timeout=280)[0] for process in both]
-    assert outs == 2 * ["auto (1, 2, 4, 5, 5)\nkernel (1, 2, 4, 5, 5)\n"]
-    assert [file.suffix for file in (tmp_path / "new").iterdir()] == [".so"]
-
-
-@needs_kernel
-def test_a_library_is_loaded_once():
-    arguments = (SOURCE, "SCALAR=double", "HEAD_DIM=0")
-    assert load_library(*arguments) is load_library(*arguments)
 
 
 def test_network_is_the_same_by_every_method():
