@@ -33,7 +33,7 @@ test: venv
 	@$(INSIDE) ruff check .
 	@$(INSIDE) ruff format --check .
 	@$(INSIDE) mypy
-	@$(INSIDE) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	@$(INSIDE) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=25
 
 chaos: venv
 	@$(INSIDE) python -m pytest --full tests/chaos tests/test_interruptions.py tests/test_engine.py \

@@ -17,7 +17,10 @@ CONFIGURATIONS = {
 }
 
 
-def network(name):
+def network(name, shallow=False):
+    """A network and three images; a shallow one has each kind of layer once."""
     torch.manual_seed(0)
     options = {"image_size": 8, "channels": 8, **CONFIGURATIONS[name]}
+    if shallow and options.get("tokens") != "pixel":
+        options["depth"] = 1
     return build_model(**options), torch.randn(3, 1, *2 * [options["image_size"]])
