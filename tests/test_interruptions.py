@@ -1,9 +1,7 @@
-"""Real processes: signals, dead callers, dead drivers and workers, many starts at once."""
+"""Real processes: dead callers, drivers and workers. Signals and locks: chaos/test_drivers.py."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 
 import pandas as pd
@@ -22,22 +20,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return stage.trials()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_stage_and_the_same_command_goes_on(
-    stage: Stage, whole: pd.DataFrame, number: signal.Signals
-) -> None:
-    process = stage.start(seconds=0.3)
-    stage.wait_for(3)
-    os.killpg(process.pid, number)
-    assert process.wait(10) == 128 + number
-    last = stage.output().splitlines()[-1]
-    kept = "what is finished is kept, the same command goes on"
-    assert last == f"sweep: ended by {number.name}; {kept}"
-    assert stage.start().wait(60) == 0, stage.output()
-    pd.testing.assert_frame_equal(stage.trials()[KEYS], whole[KEYS])
-    assert stage.starts().total() <= 13
-
-
 def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -> None:
     shell = stage.start(seconds=0.3, shell=True)
     stage.wait_for(1)
@@ -49,17 +31,6 @@ def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -
         assert time.monotonic() < end, "the sweep is an orphan"
         time.sleep(0.1)
     assert "ended by SIGTERM" in stage.output()
-
-
-def test_of_many_starts_at_once_one_runs_and_the_others_name_it(stage: Stage) -> None:
-    first = stage.start(seconds=30)
-    stage.wait_for(1)
-    others = [stage.start() for _ in range(3)]
-    assert [other.wait(30) for other in others] == [2, 2, 2]
-    assert stage.output().count(f"already running here (pid {first.pid} on ") == 3
-    first.kill()
-    first.wait()
-    assert stage.start().wait(60) == 0, "a lock without a holder held"
 
 
 @pytest.mark.ray
