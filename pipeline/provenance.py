@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
@@ -12,14 +14,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.errors import UserError
 from pipeline.files import json_text
 from pipeline.schemas import SCHEMA_VERSION
 
-__all__ = ["LIBRARIES", "digest", "provenance"]
+__all__ = ["COMMIT", "LIBRARIES", "digest", "given_commit", "provenance"]
 
 # They decide what a configuration trains to and which configurations are proposed.
 LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
 _PACKAGES = (*LIBRARIES, "ray", "pyarrow")
+# Names the commit where there is no git, as on a machine that was sent the files alone.
+COMMIT = "GSA_COMMIT"
 _ROOT = Path(__file__).resolve().parents[1]
 # What a run itself rewrites says nothing of the code and parameters it ran with.
 _WRITTEN_BY_RUNS = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude)data")
@@ -43,15 +48,15 @@ def provenance(
     dict
         ``schema_version git_commit git_dirty params_sha256 data_sha256 python system machine``
         and the versions of the packages that shape a result. Where something cannot be told
-        (no git, no repository), the value is None.
+        (no git, no repository, no GSA_COMMIT), the value is None.
     """
     values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
     values.pop("resources", None)
-    status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_BY_RUNS)
+    commit, dirty = _commit()
     return {
         "schema_version": SCHEMA_VERSION,
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": None if status is None else bool(status),
+        "git_commit": commit,
+        "git_dirty": dirty,
         "params_sha256": digest(values),
         "data_sha256": None if data_card is None else digest(data_card),
         "python": platform.python_version(),
@@ -59,6 +64,42 @@ def provenance(
         "machine": platform.machine(),
         **{name: _version(name) for name in _PACKAGES},
     }
+
+
+def given_commit(environment: Mapping[str, str] = os.environ) -> tuple[str | None, bool | None]:
+    """Return the commit that GSA_COMMIT names, and whether files were changed since.
+
+    Raises
+    ------
+    UserError
+        It is no commit's hash with or without ``-dirty`` after it.
+
+    Examples
+    --------
+    >>> given_commit({"GSA_COMMIT": 10 * "0a1b" + "-dirty"})
+    ('0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b', True)
+    >>> given_commit({})
+    (None, None)
+    """
+    given = environment.get(COMMIT)
+    if not given:
+        return None, None
+    found = re.fullmatch(r"([0-9a-f]{40}|[0-9a-f]{64})(-dirty)?", given)
+    if found is None:
+        raise UserError(
+            f"{COMMIT}: got {given[:80]!r}; accepts the 40 hexadecimal digits that "
+            "`git rev-parse HEAD` prints, with -dirty after them if files were changed"
+        )
+    return found[1], found[2] is not None
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """Return commit and dirtiness, of git where it knows these files, else as given."""
+    # A repository around this folder that does not hold it says nothing of it.
+    if _git("ls-files", "--error-unmatch", "--", __file__) is None:
+        return given_commit()
+    status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_BY_RUNS)
+    return _git("rev-parse", "HEAD"), None if status is None else bool(status)
 
 
 def _git(*arguments: str) -> str | None:

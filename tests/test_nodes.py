@@ -36,12 +36,21 @@ def test_the_two_packages_travel_and_nothing_else(
         assert path.read_bytes() == (root / path.relative_to(tmp_path / "code")).read_bytes()
 
 
-def test_a_submitted_job_has_its_code_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("job", "there"),
+    [
+        ('{"runtime_env": {"working_dir": "gcs://_ray_pkg_0.zip"}}', True),
+        ('{"runtime_env": {"env_vars": {"A": "1"}}}', False),
+        ('{"runtime_env": null}', False),
+        ("{}", False),
+    ],
+)
+def test_a_job_that_was_submitted_with_its_folder_has_its_code_there(
+    job: str, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(SUBMITTED, "{}")
-    assert luggage(tmp_path / "code", {}) == {"env_vars": {}}
-    assert not (tmp_path / "code").exists()
+    monkeypatch.setenv(SUBMITTED, job)
+    assert ("working_dir" not in luggage(tmp_path / "code", {})) == there
+    assert (tmp_path / "code").exists() == (not there)
 
 
 class Cluster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -26,7 +27,7 @@ def luggage(folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
 
     Workers import them from where Ray unpacks them, before whatever a node has installed, so no
     shared file system is needed and no node runs another version of the code than the driver.
-    A job that was submitted to the cluster has its folder there already.
+    A job that was submitted to the cluster with its folder has it there already.
 
     Parameters
     ----------
@@ -36,12 +37,23 @@ def luggage(folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
         Variables that workers are to have.
     """
     sent: dict[str, Any] = {"env_vars": dict(environment)}
-    if SUBMITTED in os.environ:
+    if has_folder(os.environ.get(SUBMITTED, "{}")):
         return sent
     for name in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / name, folder / name, ignore=ignored)
     return {**sent, "working_dir": str(folder.resolve())}
+
+
+def has_folder(job: str) -> bool:
+    """Whether a submitted job, as Ray describes it in JSON, has a working directory.
+
+    Examples
+    --------
+    >>> has_folder('{"runtime_env": {"working_dir": "gcs://x.zip"}}'), has_folder("{}")
+    (True, False)
+    """
+    return bool((json.loads(job).get("runtime_env") or {}).get("working_dir"))
 
 
 @dataclass

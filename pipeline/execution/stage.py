@@ -12,6 +12,7 @@ from pipeline.execution.state import ROOT, stage_lock
 from pipeline.execution.work import CannotWork
 from pipeline.files import explaining
 from pipeline.params import Params, load_params
+from pipeline.provenance import given_commit
 
 
 class StageFailed(Exception):
@@ -29,6 +30,7 @@ def run_stage(
     """
     params = load_params()
     check(params)
+    given_commit()
     if params.resources.address is not None:
         os.environ.setdefault("RAY_ADDRESS", params.resources.address)
     print(f"{stage}: starting", flush=True)
