@@ -142,9 +142,14 @@ def parameter(pattern: str, replacement: str) -> Callable[[Project], None]:
     return lambda project: project.change(pattern, replacement)
 
 
+def no_change_of_meaning(project: Project) -> None:
+    """What no stage depends on: were any of it seen, a stage would run."""
+    project.change("workers: 2", "workers: 1")
+    (project.folder / "pipeline" / "__pycache__").mkdir()
+
+
 CHANGES = {
-    "nothing": (lambda project: None, []),
-    "resources": (parameter("workers: 2", "workers: 1"), []),
+    "resources and a cache of Python": (no_change_of_meaning, []),
     "report parameter": (parameter("confidence: 0.95", "confidence: 0.9"), ["report"]),
     "report code": (append_to("pipeline/report/words.py"), ["report"]),
     "angles": (parameter("angles: 24", "angles: 8"), ["confirm", "report"]),
@@ -154,10 +159,6 @@ CHANGES = {
         ["prepare", "sweep", "confirm"],
     ),
     "attention": (append_to("gsa_core/attention.py"), ["prepare", "sweep", "confirm"]),
-    "a cache of Python": (
-        lambda project: (project.folder / "pipeline" / "__pycache__").mkdir(),
-        [],
-    ),
 }
 
 

@@ -370,7 +370,7 @@ def valid_studies(draw: st.DrawFn) -> str:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(text=valid_studies())
 def test_valid_study_is_accepted(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     params = read(tmp_path_factory.mktemp("valid"), text)

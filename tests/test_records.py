@@ -88,7 +88,7 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(table=tables(), order=st.randoms(use_true_random=False))
 def test_rows_come_back_whatever_their_order(
     tmp_path_factory: pytest.TempPathFactory,
