@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 
 from pipeline.errors import UserError
 from pipeline.parameters.model_kinds import MODEL_KINDS
@@ -19,6 +19,7 @@ from pipeline.parameters.study_rules import (
     broken_rules,
 )
 from pipeline.parameters.value_kinds import (
+    Ascending,
     AxisValue,
     Either,
     Flag,
@@ -75,6 +76,14 @@ class OwnSource(Section):
     fit: Annotated[str, OneOf(("resize", "crop", "pad"))]
     channels: Annotated[int, Either((1, 3))]
     dtype: Annotated[str, OneOf(("uint8", "float32"))] = "uint8"
+    # Which stored values are black and white; what lies behind transparent parts; the frame of pad.
+    value_range: Annotated[
+        str | tuple[float, float],
+        AfterValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+        OrWord("auto", OrWord("type", Ascending())),
+    ] = "auto"
+    background: Annotated[str, OneOf(("auto", "black", "white"))] = "auto"
+    pad_value: Annotated[str | float, OrWord("edge", Number(0, 255))] = 0
     # Where the names of folders or arrays say splits, it has to be set: then there is no default.
     splits: Annotated[str, OneOf(("made", "given"))] = "made"
     min_count: Annotated[int, Whole(1, 10**9)] = 1

@@ -26,7 +26,7 @@ from pipeline.datasets.card import (
     describe_splits,
     describe_versions,
 )
-from pipeline.datasets.contact_sheet import class_means_sheet, contact_sheet, sampled
+from pipeline.datasets.contact_sheet import SHOWN, class_means_sheet, contact_sheet, sampled
 from pipeline.datasets.own import Opened, open_source
 from pipeline.datasets.pace import Pace, duration
 from pipeline.datasets.parts import check_parts
@@ -35,6 +35,7 @@ from pipeline.datasets.registry import SOURCES, sized
 from pipeline.datasets.splitting import Listed, Selection, fewer, make_splits
 from pipeline.datasets.store import SPLITS, load_dataset, split_files
 from pipeline.datasets.turning import shrink, turn
+from pipeline.datasets.usable import reading_notes, usable_images, writing_notes
 from pipeline.datasets.writing import Tally, write_images
 from pipeline.errors import UserError
 from pipeline.errors import main as run
@@ -118,7 +119,8 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
             _say(name, f"{what.replace('_', ' ')}: {kind} ({count:,})")
     for note in opened.facts.get("notes", []):
         _say(name, note)
-    _say(name, f"reading {sum(map(len, opened.parts.values())):,} images")
+    total = sum(map(len, opened.parts.values()))
+    _say(name, f"reading {total:,} images")
     pooled = {
         part: pool_part(images, part, opened.source, work) for part, images in opened.parts.items()
     }
@@ -126,7 +128,10 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
         part: Listed(images.labels, pooled[part].hashes, images.groups)
         for part, images in opened.parts.items()
     }
-    splits = _splits(settings, listed, pooled, _classes(opened))
+    usable = usable_images(opened.source, opened.parts, pooled)
+    for line in reading_notes(describe_reading(opened, pooled), total):
+        _say(name, line)
+    splits = _splits(settings, listed, usable, _classes(opened))
     _say(name, f"writing {sum(map(len, splits.values())):,} images and the turned test")
     _write(opened, settings, splits, listed, pooled, folder)
 
@@ -134,14 +139,10 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
 def _splits(
     settings: Prepare,
     listed: dict[str, Listed],
-    pooled: dict[str, Pooled],
+    usable: dict[str, np.ndarray],
     classes: Sequence[tuple[str, int]],
 ) -> dict[str, Selection]:
     """Draw the splits among the images that can be used."""
-    usable = {
-        part: np.setdiff1d(np.arange(len(images)), list(pooled[part].problems))
-        for part, images in listed.items()
-    }
     splits = make_splits(
         {part: _only(listed[part], indices) for part, indices in usable.items()},
         _generator(settings.seed, _SPLITS),
@@ -201,10 +202,11 @@ def _write(
 
     factor = settings.shrink if sized(source.name, settings.sources)[0] in SOURCES else 1
 
-    def write(name: str, split: Selection, degrees: np.ndarray | None) -> Tally:
+    def write(name: str, split: Selection, degrees: np.ndarray | None, shown: int = 0) -> Tally:
         images, labels = pooled[split.part].images, listed[split.part].labels[split.indices]
         channels, height, width = images.shape[1:]
-        tally = Tally(source.classes, (channels, height // factor, width // factor), images.dtype)
+        shape = (channels, height // factor, width // factor)
+        tally = Tally(source.classes, shape, images.dtype, shown)
         files[f"{name}_images.npy"] = write_images(
             folder / f"{name}_images.npy",
             images,
@@ -218,7 +220,8 @@ def _write(
 
     for name, split in splits.items():
         given = opened.parts[split.part].degrees
-        tallies[name] = write(name, split, None if given is None else given[split.indices])
+        degrees = None if given is None else given[split.indices]
+        tallies[name] = write(name, split, degrees, SHOWN if name == "train" else 0)
         write_array(folder / split_files(name)[1], listed[split.part].labels[split.indices])
     test = splits["test"]
     degrees = _generator(settings.seed, _ANGLES).uniform(0, 360, len(test))
@@ -230,9 +233,9 @@ def _write(
             files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
     card = {
         **describe_splits(source, tallies, str(pooled[test.part].images.dtype)),
-        **describe_reading(pooled),
-        **describe_likeness(splits, listed, pooled),
         **opened.facts,
+        **describe_reading(opened, pooled),
+        **describe_likeness(source, splits, listed, pooled),
         "given_parts": {name: len(part) for name, part in opened.parts.items()},
         "groups": any(part.groups is not None for part in listed.values()),
         "seed": settings.seed,
@@ -247,6 +250,8 @@ def _write(
         "versions": describe_versions(),
     }
     write_json(folder / "card.json", card)
+    for line in writing_notes(card):
+        _say(source.name, line)
 
 
 def _draw(
@@ -276,9 +281,7 @@ def _draw(
     )
     write_bytes(folder / "samples.png", sheet)
     title = f"{source.name}: mean training image of each class"
-    write_bytes(
-        folder / "class_means.png", class_means_sheet(title, train.class_means()[:20], names)
-    )
+    write_bytes(folder / "class_means.png", class_means_sheet(title, train.class_means(), names))
 
 
 def _changing(

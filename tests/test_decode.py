@@ -111,9 +111,10 @@ def not_a_number() -> bytes:
 
 
 BAD = {
-    "empty": (b"", "is no PNG, JPEG, TIFF or BMP"),
-    "a web page": (b"<html>", "is no PNG, JPEG, TIFF or BMP"),
-    "a GIF": (encoded(Image.fromarray(picture(1)), "GIF"), "is no PNG, JPEG, TIFF or BMP"),
+    "empty": (b"", "is empty"),
+    "text": (b"cat,dog", "is no PNG, JPEG, TIFF, BMP or WebP image, whatever its name says"),
+    "a web page": (b"<html>", "is a web page"),
+    "a GIF": (encoded(Image.fromarray(picture(1)), "GIF"), "is a GIF"),
     "cut": (encoded(Image.fromarray(picture(1)))[:-60], "cannot be decoded"),
     "enormous": (bomb(), "has more than the 67,108,864 pixels"),
     "animated": (animated(), "holds 3 images, animated or in pages"),

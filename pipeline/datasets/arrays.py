@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from pipeline.datasets.label_values import Column, as_names, read_array
 from pipeline.datasets.labels import Labelled, label_parts
 from pipeline.datasets.parts import Shard
 from pipeline.datasets.split_names import is_enough, split_of, words_of
+from pipeline.datasets.values import Look, Stored, look, to_channels, to_unit
 from pipeline.errors import UserError
 
 __all__ = ["ArrayImages", "read"]
@@ -31,7 +32,6 @@ _HIDDEN = (
     "save images and labels of the others alone (images[labels >= 0], labels[labels >= 0]), and "
     "leave out a split of which none is left"
 )
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601, as Pillow has it
 _CHANNELS = (1, 3)
 
 
@@ -40,8 +40,8 @@ def read(path: Path, target: Target, *, splits: str | None, min_count: int, skip
 
     Other usual names are known as well: ``x_train`` and ``y_train``, ``val_images``.
 
-    Images are ``(count, height, width)`` with channels last, second or none: uint8, uint16, bool,
-    or floats from 0 to 1. Labels are whole numbers or words, groups too. npy files are read piece
+    Images are ``(count, height, width)`` with channels last, second or none: integers, bool, or
+    floats from 0 to 1. Labels are whole numbers or words, groups too. npy files are read piece
     by piece, what is inside an npz file at once.
 
     Raises
@@ -201,9 +201,9 @@ class ArrayImages:
                 f"{name} has the shape {array.shape}: give (count, height, width) with 1 or 3 "
                 "channels last, second or none"
             )
-        if array.dtype not in (np.uint8, np.uint16, np.bool_) and array.dtype.kind != "f":
+        if array.dtype.kind not in "iufb":
             raise UserError(
-                f"{name} holds {array.dtype}: give uint8, uint16, bool, or floats from 0 to 1"
+                f"{name} holds {array.dtype}: give integers, bool, or floats from 0 to 1"
             )
         self.shape: tuple[int, ...] = (len(array), target.channels, target.size, target.size)
         self.dtype: np.dtype = np.dtype(target.dtype)
@@ -234,22 +234,20 @@ class ArrayImages:
         good = [index - start for index in range(start, stop) if index not in problems]
         return Shard(images, problems, sizes[good])
 
+    def look(self, start: int, stop: int) -> Iterator[Look]:
+        """Look at some images for the choices of a whole data set."""
+        return (look(Stored(image)) for image in np.asarray(self.array[start:stop]))
+
     def _values(self, image: np.ndarray) -> np.ndarray:
         """Channels last, on 0 to 255 or 0 to 1, as many channels as the target has."""
         values = image[:, :, None] if image.ndim == 2 else image
         values = values if self.last else values.transpose(1, 2, 0)
         low, high = values.min(), values.max()
-        if values.dtype.kind == "f" and not (low >= 0 and high <= 1):
-            raise ValueError(f"has values from {low:g} to {high:g}, which is not 0 to 1")
+        declared = not isinstance(self.target.value_range, str)
+        if values.dtype == np.bool_:  # black and white, whatever is declared
+            values = values.astype(np.float32)
+        elif values.dtype != np.uint8 or declared:
+            values = to_unit(values, self.target.bounds(values.dtype))
         if low == high:
             raise ValueError(f"is constant: every pixel is {float(low):g}")
-        if values.dtype != np.uint8:
-            top = {"u": 65535, "b": 1, "f": 1}[values.dtype.kind]
-            values = values.astype(np.float32) / top
-        wanted = self.target.channels
-        if values.shape[2] == wanted:
-            return values
-        if wanted == 3:
-            return np.repeat(values, 3, axis=2)
-        grey = (values.astype(np.float32) @ _LUMA)[:, :, None]
-        return np.rint(grey).astype(np.uint8) if values.dtype == np.uint8 else grey
+        return to_channels(values, self.target.channels)

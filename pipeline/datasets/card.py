@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 from pipeline.datasets.likeness import NEAR, count_near
+from pipeline.datasets.own import Opened
 from pipeline.datasets.pool import Pooled
 from pipeline.datasets.registry import Source
 from pipeline.datasets.splitting import Listed, Selection
 from pipeline.datasets.store import CARD_FORMAT
+from pipeline.datasets.usable import describe_skipped
 from pipeline.datasets.writing import Tally
 
 __all__ = ["describe_likeness", "describe_reading", "describe_splits", "describe_versions"]
 
 _PACKAGES = ("numpy", "torch", "scikit-learn", "matplotlib", "pillow")
-_MOST_NAMED = 1000  # bad images that are listed by name
+_MOST_PAIRS = 20  # of classes that share images
 _PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 
 
@@ -36,7 +39,7 @@ def describe_splits(source: Source, tallies: dict[str, Tally], dtype: str) -> di
         "remarks": source.remarks,
         "classes": source.classes,
         "class_names": list(source.class_names),
-        "image_shape": list(train.class_sums.shape[1:]),
+        "image_shape": list(train.shape),
         "dtype": dtype,
         "counts": {
             name: {"total": int(tally.counts.sum()), "classes": tally.counts.tolist()}
@@ -48,22 +51,27 @@ def describe_splits(source: Source, tallies: dict[str, Tally], dtype: str) -> di
     }
 
 
-def describe_reading(pooled: dict[str, Pooled]) -> dict[str, Any]:
-    """Return the sizes images had, and which of them could not be used."""
-    problems = [text for part in pooled.values() for text in part.problems.values()]
+def describe_reading(opened: Opened, pooled: dict[str, Pooled]) -> dict[str, Any]:
+    """Return the sizes images had, what was chosen for their values, and which are not used."""
+    found: dict[str, Any] = {"skipped": describe_skipped(opened.source, opened.parts, pooled)}
     sizes = [part.sizes for part in pooled.values() if part.sizes]
-    found: dict[str, Any] = {"skipped": {"count": len(problems), "images": problems[:_MOST_NAMED]}}
     if sizes:
         limits = np.array(sizes)
         found["sizes_before"] = {
             "height": [int(limits[:, 0].min()), int(limits[:, 2].max())],
             "width": [int(limits[:, 1].min()), int(limits[:, 3].max())],
         }
+    if opened.survey is not None:
+        chosen = opened.survey.facts()
+        found["stored_values"] = {**opened.facts["stored_values"], "auto": chosen}
     return found
 
 
 def describe_likeness(
-    splits: dict[str, Selection], listed: dict[str, Listed], pooled: dict[str, Pooled]
+    source: Source,
+    splits: dict[str, Selection],
+    listed: dict[str, Listed],
+    pooled: dict[str, Pooled],
 ) -> dict[str, Any]:
     """Return how many images stand twice, and how many of one split are, or nearly, in another."""
     hashes = {name: listed[split.part].hashes[split.indices] for name, split in splits.items()}
@@ -82,11 +90,31 @@ def describe_likeness(
                 for one, other in _PAIRS
             },
         },
+        "equal_with_other_labels": _conflicts(
+            source,
+            everything,
+            np.concatenate([listed[part.part].labels[part.indices] for part in splits.values()]),
+        ),
         "near_duplicates": {
             **near,
             "meaning": f"same 64-bit print, mean difference below {NEAR:g} of the range, not equal",
         },
     }
+
+
+def _conflicts(source: Source, hashes: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Count the images that stand under several labels, and say under which."""
+    _, image, copies = np.unique(hashes, return_inverse=True, return_counts=True)
+    once = np.unique(np.stack([image, labels]), axis=1)
+    several = np.bincount(once[0]) > 1
+    classes: Counter[str] = Counter()
+    for number in np.flatnonzero(several):
+        names = [
+            source.class_names[label] if source.class_names else str(label)
+            for label in once[1, once[0] == number]
+        ]
+        classes[", ".join(names)] += int(copies[number])
+    return {"images": int(copies[several].sum()), "classes": dict(classes.most_common(_MOST_PAIRS))}
 
 
 def _prints(

@@ -9,16 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["class_means_sheet", "contact_sheet", "sampled"]
+__all__ = ["SHOWN", "class_means_sheet", "contact_sheet", "sampled"]
 
 _ROWS = 3  # samples a class
-_COLUMNS = 20  # classes shown at most
+SHOWN = 20  # classes shown at most
 _LETTERS = 12  # of a class's name
 
 
 def sampled(labels: np.ndarray, classes: int) -> list[np.ndarray]:
     """Return the places of the samples of each class that is shown."""
-    shown = range(min(classes, _COLUMNS))
+    shown = range(min(classes, SHOWN))
     return [np.flatnonzero(labels == label)[:_ROWS] for label in shown]
 
 
@@ -74,7 +74,7 @@ def class_means_sheet(title: str, means: np.ndarray, names: list[str]) -> bytes:
     names
         Of each class.
     """
-    columns = min(len(means), _COLUMNS)
+    columns = min(len(means), SHOWN)
     figure = Figure(figsize=(_width(columns), 1.7), dpi=110, layout="constrained")
     figure.suptitle(title, fontsize=11, parse_math=False)
     axes = figure.subplots(1, columns, squeeze=False)[0]

@@ -4,68 +4,78 @@ from __future__ import annotations
 
 import io
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, features
 
-__all__ = ["FITS", "FORMATS", "SUFFIXES", "Target", "decode", "fit_array"]
+from pipeline.datasets.deep import TRANSPARENT, read_deep, stored_of
+from pipeline.datasets.fitting import FITS, Target, fit_array
+from pipeline.datasets.signatures import HEAD, is_raw, is_tiff, refusal_of
+from pipeline.datasets.tiff import Layout, read_layout
+from pipeline.datasets.values import Look, Stored, is_ink, look, to_channels, to_unit, visible
+
+__all__ = ["FITS", "FORMATS", "SUFFIXES", "Target", "decode", "fit_array", "look_at"]
 
 # Other decoders are never tried, whatever a file says of itself.
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
-FITS = ("resize", "crop", "pad")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", *(("AVIF",) if features.check("avif") else ()))
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp",
+    *((".avif",) if "AVIF" in FORMATS else ()),
+)  # fmt: skip
 
 # More than any photograph; a few kilobytes can unpack to this many pixels, so it bounds memory.
 MOST_PIXELS = 1 << 26
 
-_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-
-
-@dataclass(frozen=True)
-class Target:
-    """What every image becomes.
-
-    Attributes
-    ----------
-    size
-        Height and width in pixels.
-    fit
-        How other proportions become a square: ``resize`` stretches, ``crop`` fits the short side
-        and cuts the middle out, ``pad`` fits the long side and adds zeros around.
-    channels
-        1, grey, or 3, red, green and blue.
-    dtype
-        ``uint8``, or ``float32`` from 0 to 1, which keeps the depth of 16-bit images.
-    """
-
-    size: int
-    fit: str
-    channels: int
-    dtype: str = "uint8"
+_GROUNDS = {"black": 0, "white": 255}
 
 
 def decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, int]]:
     """Return an image ``(channels, size, size)`` and its height and width before.
 
-    Orientation tags are followed; what is transparent becomes black; 16 bits become 8 unless the
-    target is float32; a stored resolution or colour profile is ignored.
+    Orientation tags are followed; a stored resolution or colour profile is ignored.
 
     Raises
     ------
     ValueError
         Saying what is wrong with the image, without its name.
     """
+    with _opened(file) as handle:
+        values, before = _read(handle, target)
+        fitted = fit_array(values, target)
+        if fitted.min() == fitted.max():
+            raise ValueError(f"is constant: every pixel is {fitted.flat[0]:g}")
+        return fitted, before
+
+
+def look_at(file: Path | bytes) -> Look:
+    """Return what the choices for a whole data set need to know; of a bad image, nothing."""
+    try:
+        with _opened(file) as handle:
+            image, layout = _identified(handle)
+            with image or io.BytesIO():
+                if image is None or _is_deep(image, layout):
+                    return look(read_deep(handle, image, layout)[0])
+                if image.mode in TRANSPARENT or "transparency" in image.info:
+                    return look(stored_of(image))
+    except ValueError:
+        pass  # said when it is decoded
+    return Look(np.dtype(np.uint8))
+
+
+@contextmanager
+def _opened(file: Path | bytes) -> Iterator[BinaryIO]:
+    """Open a file; whatever goes wrong with it becomes a ValueError."""
     try:
         if isinstance(file, Path):
             _check_file(file)
-        return _decode(file, target)
+        with io.BytesIO(file) if isinstance(file, bytes) else open(file, "rb") as handle:
+            yield handle
     except ValueError as error:
         raise ValueError(str(error) or "cannot be decoded") from error
-    except Image.UnidentifiedImageError:
-        raise ValueError("is no PNG, JPEG, TIFF or BMP image, whatever its name says") from None
     except Image.DecompressionBombError:
         raise ValueError(f"has more than the {MOST_PIXELS:,} pixels that are accepted") from None
     except FileNotFoundError:
@@ -82,25 +92,28 @@ def _check_file(path: Path) -> None:
     if not stat.S_ISREG(state.st_mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
         raise ValueError(f"is {kinds.get(stat.S_IFMT(state.st_mode), 'a device')}, not a file")
-    if state.st_size == 0:
-        raise ValueError("is empty")
 
 
-def _decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, int]]:
-    source = io.BytesIO(file) if isinstance(file, bytes) else file
-    with Image.open(source, formats=FORMATS) as image:
-        _refuse(image)
-        width, height = image.size
-        if image.format == "JPEG":
-            # The decoder leaves out detail that is far finer than what is wanted.
-            part = max(width, height) if target.fit == "pad" else None
-            wanted = [3 * target.size * side // (2 * (part or side)) or 1 for side in image.size]
-            image.draft("L" if target.channels == 1 else None, (wanted[0], wanted[1]))
-        lying = image.size
-        ImageOps.exif_transpose(image, in_place=True)
-        turned = image.size != lying
-        before = (width, height) if turned else (height, width)
-        return _finish(_pixels(image, target), target), before
+def _identified(handle: BinaryIO) -> tuple[ImageFile.ImageFile | None, Layout | None]:
+    """The image as Pillow knows it and the layout of a TIFF, which Pillow need not know."""
+    head = handle.read(HEAD)
+    handle.seek(0)
+    layout = read_layout(handle) if is_tiff(head) and not is_raw(head) else None
+    if layout is not None:
+        layout.refuse_raw()
+        if layout.pages > 1:
+            raise ValueError(f"holds {layout.pages} images in pages instead of one")
+        handle.seek(0)
+    try:
+        if is_raw(head):  # as a TIFF, it would be its thumbnail
+            raise Image.UnidentifiedImageError
+        image = Image.open(handle, formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        if layout is None:
+            raise ValueError(refusal_of(head)) from None
+        return None, layout
+    _refuse(image)
+    return image, layout
 
 
 def _refuse(image: Image.Image) -> None:
@@ -109,84 +122,82 @@ def _refuse(image: Image.Image) -> None:
         raise ValueError(
             f"has {width:,}x{height:,} pixels, more than the {MOST_PIXELS:,} that are accepted"
         )
-    if image.format != "JPEG" and getattr(image, "n_frames", 1) > 1:
-        raise ValueError(f"holds {image.n_frames} images, animated or in pages, instead of one")  # type: ignore[attr-defined]
+    # Phones put a second, smaller picture behind the photograph, which is the first.
+    frames = 1 if image.format in ("JPEG", "MPO", "TIFF") else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise ValueError(f"holds {frames} images, animated or in pages, instead of one")
+
+
+def _is_deep(image: ImageFile.ImageFile, layout: Layout | None) -> bool:
+    """Whether the file holds more than the 8 bits a value that Pillow would give."""
+    if layout is not None:
+        return layout.deep
+    raw = image.tile[0].args if image.format == "PNG" and image.tile else ""
+    return image.mode.startswith(("I", "F")) or "16B" in str(raw)
+
+
+def _read(handle: BinaryIO, target: Target) -> tuple[np.ndarray, tuple[int, int]]:
+    """Values on 0 to 1 or 0 to 255, ``(height, width, channels)``, and height and width."""
+    image, layout = _identified(handle)
+    with image or io.BytesIO():
+        if image is None or _is_deep(image, layout):
+            stored, before = read_deep(handle, image, layout)
+            values = _converted(stored, target)
+            return _of_type(values, target), before
+        declared = not isinstance(target.value_range, str) and image.mode != "1"
+        width, height = image.size
+        if image.format in ("JPEG", "MPO") and not declared:
+            # The decoder leaves out detail that is far finer than what is wanted.
+            part = max(width, height) if target.fit == "pad" else None
+            wanted = [3 * target.size * side // (2 * (part or side)) or 1 for side in image.size]
+            image.draft("L" if target.channels == 1 else None, (wanted[0], wanted[1]))
+        lying = image.size
+        ImageOps.exif_transpose(image, in_place=True)
+        before = (width, height) if image.size != lying else (height, width)
+        if declared:
+            return _of_type(_converted(stored_of(image, layout), target), target), before
+        return _pixels(image, target), before
+
+
+def _of_type(values: np.ndarray, target: Target) -> np.ndarray:
+    return values if target.dtype == "float32" else np.rint(values * 255).astype(np.uint8)
 
 
 def _pixels(image: Image.Image, target: Target) -> np.ndarray:
-    """Values on 0 to 1 or 0 to 255, ``(height, width, channels)``."""
-    if image.mode in _SIXTEEN_BITS or image.mode == "F":
-        values = np.array(image, dtype=np.float32)
-        if image.mode != "F":
-            values /= 65535
-        if not (values.min() >= 0 and values.max() <= 1):  # not a number fails too
-            raise ValueError(
-                f"has values from {values.min():g} to {values.max():g}, which is not 0 to 1"
-            )
-        values = np.repeat(values[:, :, None], target.channels, axis=2)
-        return values if target.dtype == "float32" else np.rint(values * 255).astype(np.uint8)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    """Values of 8 bits, ``(height, width, channels)``."""
+    if image.mode in TRANSPARENT or "transparency" in image.info:
         seen = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
+        stored = stored_of(seen)
+        level = _GROUNDS[_ground(target, stored)]
+        image = Image.alpha_composite(Image.new("RGBA", seen.size, (level,) * 3 + (255,)), seen)
     mode = "L" if target.channels == 1 else "RGB"
     # What has the mode already need not be copied to have it, and torch wants arrays of its own.
     return np.atleast_3d(np.array(image if image.mode == mode else image.convert(mode)))
 
 
-def _finish(values: np.ndarray, target: Target) -> np.ndarray:
-    fitted = fit_array(values, target)
-    if fitted.min() == fitted.max():
-        raise ValueError(f"is constant: every pixel is {fitted.flat[0]:g}")
-    return fitted
+def _converted(stored: Stored, target: Target) -> np.ndarray:
+    """Stored values on 0 to 1 over their ground, as many channels as the target has."""
+    values = to_unit(stored.values, target.bounds(stored.values.dtype))
+    if stored.white_is_zero:
+        values = 1 - values
+    alpha = stored.alpha
+    if alpha is not None:
+        ground = _GROUNDS[_ground(target, stored)] / 255
+        values = (values if stored.premultiplied else values * alpha) + ground * (1 - alpha)
+        values = values.clip(0, 1).astype(np.float32)
+    return to_channels(values, target.channels)
 
 
-def fit_array(values: np.ndarray, target: Target) -> np.ndarray:
-    """Return ``(channels, size, size)`` of the target's type.
-
-    Parameters
-    ----------
-    values
-        ``(height, width, channels)``, uint8, or float32 from 0 to 1.
-    target
-        What it becomes.
-    """
-    planes = values.transpose(2, 0, 1)
-    if values.shape[:2] != (target.size, target.size):
-        planes = _fitted(planes, target)
-    if target.dtype == "float32":
-        planes = planes.astype(np.float32) / 255 if planes.dtype == np.uint8 else planes.clip(0, 1)
-    elif planes.dtype != np.uint8:
-        planes = np.rint(planes.clip(0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(planes)
-
-
-def _fitted(planes: np.ndarray, target: Target) -> np.ndarray:
-    size, (height, width) = target.size, planes.shape[1:]
-    if target.fit == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return _resized(planes[:, top : top + side, left : left + side], size, size)
-    if target.fit == "resize":
-        return _resized(planes, size, size)
-    rows, columns = (max(1, round(size * side / max(height, width))) for side in (height, width))
-    padded = np.zeros((len(planes), size, size), dtype=planes.dtype)
-    top, left = (size - rows) // 2, (size - columns) // 2
-    padded[:, top : top + rows, left : left + columns] = _resized(planes, rows, columns)
-    return padded
-
-
-def _resized(planes: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Bilinear; the filter widens when it shrinks, so that nothing aliases."""
-    if planes.shape[1:] == (rows, columns):
-        return planes
-    import torch  # twice as fast as Pillow, from which it differs by a grey level at most
-
-    # Torch warns of arrays that may not be written to, as those of mapped files.
-    given = torch.from_numpy(planes if planes.flags.writeable else planes.copy())[None]
-    found = torch.nn.functional.interpolate(
-        given, (rows, columns), mode="bilinear", antialias=True, align_corners=False
-    )
-    return found[0].numpy()
+def _ground(target: Target, stored: Stored) -> str:
+    """What lies behind the transparent parts of an image, if it has any."""
+    if stored.alpha is None or stored.alpha.min() == 1:
+        return "black"
+    if target.background != "auto":
+        return target.background
+    if target.survey is not None:
+        return target.survey.ground()
+    ink = is_ink(visible(stored), target.bounds(stored.values.dtype))
+    return "white" if ink else "black"
 
 
 def _plain(error: Exception) -> str:

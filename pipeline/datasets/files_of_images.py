@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets.decode import Target, decode
+from pipeline.datasets.decode import Target, decode, look_at
 from pipeline.datasets.parts import Shard
+from pipeline.datasets.values import Look
 from pipeline.errors import UserError
 from pipeline.files import json_text
 
@@ -70,6 +71,10 @@ class EncodedImages:
             raise UserError(*(f"{problem}: {_MEND}" for problem in list(problems.values())[:10]))
         good = [index - start for index in range(start, stop) if index not in problems]
         return Shard(images, problems, sizes[good])
+
+    def look(self, start: int, stop: int) -> Iterator[Look]:
+        """Look at some images for the choices of a whole data set."""
+        return (look_at(file) for file in self.load(start, stop) if file is not None)
 
 
 _MEND = "mend or remove it, or set on_bad_image: skip"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
-from pipeline.datasets.parts import Images, Lazy, Parts, Shard
+from pipeline.datasets.parts import Images, Looked, Parts, Shard
+from pipeline.datasets.values import Look
 from pipeline.errors import UserError
 
 __all__ = ["Labelled", "Subset", "in_numbers", "label_parts"]
@@ -44,16 +46,25 @@ class Labelled:
 class Subset:
     """Some of the images of a part."""
 
-    def __init__(self, images: Lazy, indices: np.ndarray) -> None:
+    def __init__(self, images: Looked, indices: np.ndarray) -> None:
         self.images, self.indices = images, indices
         self.shape, self.dtype = (len(indices), *images.shape[1:]), images.dtype
         self.identity = f"{images.identity} {len(indices)} {zlib.crc32(indices.tobytes())}"
 
+    def _runs(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Return where each run of neighbours begins and ends."""
+        wanted = self.indices[start:stop]
+        runs = np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1)
+        return [(int(run[0]), int(run[-1]) + 1) for run in runs]
+
+    def look(self, start: int, stop: int) -> Iterator[Look]:
+        """Look at each run of neighbours for the choices of a whole data set."""
+        return chain.from_iterable(self.images.look(*run) for run in self._runs(start, stop))
+
     def read(self, start: int, stop: int) -> Shard:
         """Read each run of neighbours at once."""
         wanted = self.indices[start:stop]
-        runs = np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1)
-        shards = [self.images.read(int(run[0]), int(run[-1]) + 1) for run in runs]
+        shards = [self.images.read(*run) for run in self._runs(start, stop)]
         place = dict(zip(wanted.tolist(), range(start, stop), strict=True))
         sizes = [shard.sizes for shard in shards if shard.sizes is not None]
         return Shard(
@@ -65,7 +76,7 @@ class Subset:
 
 def label_parts(
     name: str,
-    images: Mapping[str, Lazy],
+    images: Mapping[str, Looked],
     labels: Mapping[str, Sequence[str]],
     groups: Mapping[str, Sequence[str | None]] | None,
     *,

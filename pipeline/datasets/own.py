@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.datasets import arrays, folder, parquet
 from pipeline.datasets.decode import Target
 from pipeline.datasets.labels import Labelled
-from pipeline.datasets.parts import Parts
+from pipeline.datasets.parts import Looked, Parts
 from pipeline.datasets.registry import SOURCES, Source, sized
+from pipeline.datasets.survey import Survey
 
 if TYPE_CHECKING:
     from pipeline.params import OwnSource, Prepare
@@ -31,11 +32,14 @@ class Opened:
         Its images and labels.
     facts
         What else the card says of it.
+    survey
+        Makes the choices that need a look at all images; None of a known data set.
     """
 
     source: Source
     parts: Parts
     facts: dict[str, Any] = field(default_factory=dict)
+    survey: Survey | None = None
 
 
 def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
@@ -56,7 +60,10 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
         read = importlib.import_module(source.module).read
         return Opened(source, read(scratch) if source.unpacks else read())
     own = settings.sources[known]
-    labelled = _labelled(own)
+    survey = Survey(scratch / "survey.json", name, own.value_range)
+    labelled = _labelled(own, survey)
+    if "auto" in (own.value_range, own.background):
+        survey.bind(cast(Looked, part.images) for part in labelled.parts.values())
     source = Source(
         name=name,
         title=own.title or name,
@@ -73,17 +80,28 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
     facts = {
         "kind": own.kind,
         "fit": own.fit,
+        "pad_value": own.pad_value if own.fit == "pad" else None,
+        "stored_values": {"value_range": own.value_range, "background": own.background},
         "splits": own.splits,
         "classes_left_out": labelled.left_out,
         "files_left_out": labelled.ignored,
         **({"notes": list(labelled.notes)} if labelled.notes else {}),
     }
-    return Opened(source, labelled.parts, facts)
+    return Opened(source, labelled.parts, facts, survey)
 
 
-def _labelled(own: OwnSource) -> Labelled:
+def _labelled(own: OwnSource, survey: Survey) -> Labelled:
     path = Path(own.path).expanduser()
-    target = Target(own.size, own.fit, own.channels, own.dtype)
+    target = Target(
+        own.size,
+        own.fit,
+        own.channels,
+        own.dtype,
+        value_range=own.value_range,
+        background=own.background,
+        pad_value=own.pad_value,
+        survey=survey,
+    )
     common: dict[str, Any] = {
         "splits": own.splits if "splits" in own.model_fields_set else None,
         "min_count": own.min_count,

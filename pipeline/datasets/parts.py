@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from pipeline.datasets.registry import Source
+from pipeline.datasets.values import Look
 from pipeline.errors import UserError
 
-__all__ = ["Images", "Lazy", "Parts", "Shard", "check_parts", "check_values", "read_shard"]
+__all__ = [
+    "Images",
+    "Lazy",
+    "Looked",
+    "Parts",
+    "Shard",
+    "check_parts",
+    "check_values",
+    "read_shard",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,14 @@ class Lazy(Protocol):
 
     def read(self, start: int, stop: int) -> Shard:
         """Read the images from start to before stop; called from several threads."""
+        ...
+
+
+class Looked(Lazy, Protocol):
+    """Images of a user's own, whose values may need a choice for all of them."""
+
+    def look(self, start: int, stop: int) -> Iterator[Look]:
+        """Return what the choices for a whole data set need to know of these images."""
         ...
 
 

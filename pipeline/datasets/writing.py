@@ -17,6 +17,8 @@ from pipeline.files import replacing
 
 __all__ = ["Tally", "write_images"]
 
+MOST_BYTES = 1 << 26  # of the sums of an image of each shown class
+
 
 class Tally:
     """Sums over images, from which moments, ranges and mean images come.
@@ -29,13 +31,19 @@ class Tally:
         Of an image, ``(channels, height, width)``.
     dtype
         uint8, whose sums are exact, or float32.
+    shown
+        Classes of which a mean image is wanted, the first ones; the others are summed together.
     """
 
-    def __init__(self, classes: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(
+        self, classes: int, shape: tuple[int, ...], dtype: np.dtype, shown: int = 0
+    ) -> None:
         self.shape, self.exact = shape, np.dtype(dtype) == np.uint8
         kind = np.uint64 if self.exact else np.float64
         self.counts = np.zeros(classes, dtype=np.int64)
-        self.class_sums = np.zeros((classes, *shape), dtype=kind)
+        self.shown = min(classes, shown, max(1, MOST_BYTES // (8 * int(np.prod(shape)))))
+        rows = self.shown + (classes > self.shown)
+        self.sums = np.zeros((rows, *shape), dtype=kind)
         self.squares = np.zeros(shape[0], dtype=kind)
         self.low, self.high = np.inf, -np.inf
 
@@ -43,11 +51,11 @@ class Tally:
         """Count a batch of images in."""
         # Narrow types are several times faster: a batch of bytes sums to less than 2^32.
         narrow, square = (np.uint32, np.uint16) if self.exact else (np.float64, np.float64)
-        kind = self.class_sums.dtype
-        for label in np.unique(labels):
-            chosen = images[labels == label]
-            self.class_sums[label] += chosen.sum(0, dtype=narrow).astype(kind)
-            self.counts[label] += len(chosen)
+        kind = self.sums.dtype
+        rows = np.minimum(labels, self.shown)
+        for row in np.unique(rows):
+            self.sums[row] += images[rows == row].sum(0, dtype=narrow).astype(kind)
+        self.counts += np.bincount(labels, minlength=len(self.counts))
         squares = np.square(images, dtype=square).sum((0, 2), dtype=kind)
         self.squares += squares.sum(1)
         self.low = min(self.low, float(images.min()))
@@ -56,8 +64,8 @@ class Tally:
     def moments(self) -> tuple[list[float], list[float]]:
         """Return mean and standard deviation by channel, on 0 to 1."""
         scale = 255.0 if self.exact else 1.0
-        pixels = int(self.counts.sum()) * int(np.prod(self.class_sums.shape[2:]))
-        sums = self.class_sums.sum((0, 2, 3))
+        pixels = int(self.counts.sum()) * int(np.prod(self.shape[1:]))
+        sums = self.sums.sum((0, 2, 3))
         means, deviations = [], []
         for total, squares in zip(sums.tolist(), self.squares.tolist(), strict=True):
             # Whole numbers of any length: the difference of two large sums stays exact.
@@ -67,9 +75,10 @@ class Tally:
         return means, deviations
 
     def class_means(self) -> np.ndarray:
-        """Return the mean image of each class on 0 to 1, ``(classes, channels, height, width)``."""
-        counts = np.maximum(self.counts, 1)[:, None, None, None]
-        return (self.class_sums / counts / (255.0 if self.exact else 1.0)).astype(np.float32)
+        """Return the mean images on 0 to 1, ``(shown classes, channels, height, width)``."""
+        counts = np.maximum(self.counts[: self.shown], 1)[:, None, None, None]
+        sums = self.sums[: self.shown]
+        return (sums / counts / (255.0 if self.exact else 1.0)).astype(np.float32)
 
 
 def write_images(

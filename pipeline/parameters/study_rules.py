@@ -14,7 +14,7 @@ from pipeline.parameters.strict_yaml import KeyPath
 from pipeline.parameters.value_kinds import Kind, Number, Whole, nearest
 
 if TYPE_CHECKING:
-    from pipeline.params import Interval, Params
+    from pipeline.params import Interval, OwnSource, Params
 
 __all__ = [
     "AXES",
@@ -104,12 +104,27 @@ def _own_sources(params: Params) -> Iterator[Problem]:
         for key, kind in ONLY_OF.items():
             if own.kind != kind and key in own.model_fields_set:
                 yield Problem((*path, key), f"set beside kind: {own.kind}", f"only kind: {kind}")
+        yield from _pad_value(path, own)
         if own.group_pattern is not None:
             try:
                 re.compile(own.group_pattern)
             except (re.error, RecursionError, OverflowError) as error:
                 fault = f"got {own.group_pattern!r}, which is no regular expression ({error})"
                 yield Problem((*path, "group_pattern"), fault, "a regular expression")
+
+
+def _pad_value(path: KeyPath, own: OwnSource) -> Iterator[Problem]:
+    path, value = (*path, "pad_value"), own.pad_value
+    if "pad_value" in own.model_fields_set and own.fit != "pad":
+        yield Problem(path, f"set beside fit: {own.fit}", "only fit: pad")
+    elif isinstance(value, str):
+        return
+    elif own.dtype == "float32" and value > 1:
+        yield Problem(path, f"got {value} beside dtype: float32", "edge or a number from 0 to 1")
+    elif own.dtype == "uint8" and value != int(value):
+        yield Problem(
+            path, f"got {value} beside dtype: uint8", "edge or a whole number from 0 to 255"
+        )
 
 
 def _fewer_images(params: Params) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 __all__ = [
+    "Ascending",
     "AxisValue",
     "Either",
     "Flag",
@@ -272,6 +273,26 @@ class AxisValue(Kind):
     def is_valid(self, value: Any) -> bool:
         """Tell whether a value is of this kind."""
         return Word().is_valid(value) or type(value) is int
+
+
+@dataclass(frozen=True)
+class Ascending(Kind):
+    """Two finite numbers, the lower one first."""
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return "[low, high], two numbers of which the second is larger"
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is such a pair."""
+        pair = isinstance(value, list | tuple) and len(value) == 2
+        return pair and all(map(Number(-1e18, 1e18).is_valid, value)) and value[0] < value[1]
+
+    def meant(self, got: Any) -> str | None:
+        """Guess the pair behind its reverse."""
+        turned = isinstance(got, list | tuple) and self.is_valid(got[::-1])
+        return f"[{got[1]}, {got[0]}]" if turned else None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,117 @@
+"""Make a square of an image of any proportions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.datasets.values import bounds_of
+
+if TYPE_CHECKING:
+    from pipeline.datasets.survey import Survey
+
+__all__ = ["FITS", "Target", "fit_array"]
+
+FITS = ("resize", "crop", "pad")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What every image becomes.
+
+    Attributes
+    ----------
+    size
+        Height and width in pixels.
+    fit
+        How other proportions become a square: ``resize`` stretches, ``crop`` fits the short side
+        and cuts the middle out, ``pad`` fits the long side and adds ``pad_value`` around.
+    channels
+        1, grey, or 3, red, green and blue.
+    dtype
+        ``uint8``, or ``float32`` from 0 to 1, which keeps the depth of 16-bit images.
+    value_range
+        Which stored values become black and white: ``type``, those of the type; two numbers; or
+        ``auto``, as the survey found for all images (without one, as ``type``).
+    background
+        What lies behind transparent parts: ``black``, ``white``, or ``auto``, as the survey found
+        (without one, as the image itself has it).
+    pad_value
+        A number of the target's dtype, or ``edge``, the nearest pixel.
+    survey
+        Looks at all images of the data set.
+    """
+
+    size: int
+    fit: str
+    channels: int
+    dtype: str = "uint8"
+    value_range: str | tuple[float, float] = "type"
+    background: str = "auto"
+    pad_value: str | float = 0
+    survey: Survey | None = field(default=None, repr=False, compare=False)
+
+    def bounds(self, dtype: np.dtype) -> tuple[float, float]:
+        """Return which stored values of a type become 0 and 1."""
+        deep = dtype.kind != "f" and dtype != np.uint8
+        if deep and self.value_range == "auto" and self.survey is not None:
+            return 0, self.survey.white()
+        return bounds_of(dtype, self.value_range)
+
+
+def fit_array(values: np.ndarray, target: Target) -> np.ndarray:
+    """Return ``(channels, size, size)`` of the target's type.
+
+    Parameters
+    ----------
+    values
+        ``(height, width, channels)``, uint8, or float32 from 0 to 1.
+    target
+        What it becomes.
+    """
+    planes = values.transpose(2, 0, 1)
+    if values.shape[:2] != (target.size, target.size):
+        planes = _fitted(planes, target)
+    if target.dtype == "float32":
+        planes = planes.astype(np.float32) / 255 if planes.dtype == np.uint8 else planes.clip(0, 1)
+    elif planes.dtype != np.uint8:
+        planes = np.rint(planes.clip(0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(planes)
+
+
+def _fitted(planes: np.ndarray, target: Target) -> np.ndarray:
+    size, (height, width) = target.size, planes.shape[1:]
+    if target.fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return _resized(planes[:, top : top + side, left : left + side], size, size)
+    if target.fit == "resize":
+        return _resized(planes, size, size)
+    rows, columns = (max(1, round(size * side / max(height, width))) for side in (height, width))
+    top, left = (size - rows) // 2, (size - columns) // 2
+    around = ((0, 0), (top, size - rows - top), (left, size - columns - left))
+    image = _resized(planes, rows, columns)
+    if isinstance(target.pad_value, str):
+        return np.pad(image, around, mode="edge")
+    scale = (255 if image.dtype == np.uint8 else 1) / (255 if target.dtype == "uint8" else 1)
+    return np.pad(image, around, constant_values=_as_type(target.pad_value * scale, image.dtype))
+
+
+def _as_type(value: float, dtype: np.dtype) -> np.generic:
+    return dtype.type(round(value) if dtype == np.uint8 else value)
+
+
+def _resized(planes: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Bilinear; the filter widens when it shrinks, so that nothing aliases."""
+    if planes.shape[1:] == (rows, columns):
+        return planes
+    import torch  # twice as fast as Pillow, from which it differs by a grey level at most
+
+    # Torch warns of arrays that may not be written to, as those of mapped files.
+    given = torch.from_numpy(planes if planes.flags.writeable else planes.copy())[None]
+    found = torch.nn.functional.interpolate(
+        given, (rows, columns), mode="bilinear", antialias=True, align_corners=False
+    )
+    return found[0].numpy()
