@@ -230,7 +230,7 @@ def test_arrays_with_given_splits_channels_and_words(tmp_path: Path) -> None:
         ({"images": None}, "needs images and labels, but holds labels"),
         ({"images": np.zeros((40, 8))}, "images has the shape (40, 8)"),
         ({"images": np.zeros((40, 8, 8, 5), np.uint8)}, "has the shape (40, 8, 8, 5)"),
-        ({"images": np.zeros((40, 8, 8), np.int64)}, "images holds int64"),
+        ({"images": np.zeros((40, 8, 8), complex)}, "images holds complex128"),
         ({"images": np.full((40, 8, 8), np.nan)}, "images[0] has values from nan to nan"),
         ({"images": np.full((40, 8, 8), 255.0)}, "images[0] has values from 255 to 255"),
         ({"images": np.full((40, 8, 8), 9, np.uint8)}, "images[0] is constant"),
