@@ -40,7 +40,9 @@ def contestants(
     """One training step of each way, by its name."""
     group = point_group(name)
     x = torch.randn(1, CHANNELS, group.order, side, side)
-    options = {"window": window, "image_size": side, "head_dim": HEAD_DIM}
+    options = {"window": window, "head_dim": HEAD_DIM}
+    if window is None:
+        options["image_size"] = side
 
     def layer(form: str, **more: object) -> GroupSelfAttention:
         torch.manual_seed(0)

@@ -50,7 +50,9 @@ def network(group_name: str, **options: object) -> nn.Module:
         layers = [LiftingConv2d(group, 2, CHANNELS, 5), GroupConv2d(group, CHANNELS, 4, 5)]
     else:
         form = options.pop("form", "joint")
-        options = {"window": WINDOW, "image_size": SIZE, **options}
+        options = {"window": WINDOW, **options}
+        if options.get("positional") == "absolute":
+            options["image_size"] = SIZE
         layers = [
             LiftingSelfAttention(group, 2, CHANNELS, HEADS, **options),
             GroupSelfAttention(group, CHANNELS, 4, HEADS, form=form, **options),

@@ -9,16 +9,14 @@ docs/report.md.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core import build_model, rotate_image
+from gsa_core import load, rotate_image
 from pipeline.datasets import load_dataset
 from pipeline.params import load_params
 from pipeline.training import logits_of, to_pixels
@@ -46,9 +44,7 @@ WAYS: dict[str, Turn] = {
 
 def confirmed(weights: Path) -> nn.Module:
     """The network of a confirmed run."""
-    model = build_model(**json.loads(weights.with_suffix(".json").read_text()))
-    model.load_state_dict(load_file(weights))
-    return model.eval()
+    return load(weights)
 
 
 def main() -> None:

@@ -38,9 +38,8 @@ def measure(way: str, reach: str, group_name: str, side: int, rounds: int) -> Po
     """Seconds of a step and bytes that its forward pass keeps."""
     group, window = point_group(group_name), WINDOW if reach == "window" else None
     torch.manual_seed(0)
-    layer = GroupSelfAttention(
-        group, CHANNELS, CHANNELS, HEADS, window=window, image_size=side, **WAYS[way]
-    )
+    size = {"image_size": side} if window is None else {"window": window}
+    layer = GroupSelfAttention(group, CHANNELS, CHANNELS, HEADS, **size, **WAYS[way])
     x = torch.randn(1, CHANNELS, group.order, side, side, requires_grad=True)
 
     def step() -> float:

@@ -6,6 +6,7 @@ nothing of the study around it.
 
 from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
 from gsa_core.baselines import Symmetrized
+from gsa_core.checkpoint import load
 from gsa_core.convolution import GroupConv2d, GroupLinear, LiftingConv2d
 from gsa_core.cost import count_activations, count_flops, count_parameters, solve_channels
 from gsa_core.equivariance import (
@@ -66,6 +67,7 @@ __all__ = [
     "full_turn",
     "invariance_error",
     "layer_errors",
+    "load",
     "point_group",
     "prediction_consistency",
     "rotate_image",

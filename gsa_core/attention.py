@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from gsa_core.convolution import GroupLinear
 from gsa_core.dropout import OrbitDropout
 from gsa_core.fused import fused_attention, fused_rotation, kernel_problem
 from gsa_core.groups import PointGroup, check_group
+from gsa_core.identity import Identified
 from gsa_core.layout import to_features, to_tokens
 from gsa_core.positional import AbsoluteEncoding
 from gsa_core.published import PublishedFunction, PublishedTable
@@ -38,7 +40,7 @@ ENCODINGS = ("auto", "table", "continuous", "published")
 FORMS = ("joint", "framewise", "published")
 
 
-class _SelfAttention(nn.Module):
+class _SelfAttention(Identified):
     """What lifting and group attention share: heads, encoding, window, and the arithmetic."""
 
     def __init__(
@@ -67,15 +69,12 @@ class _SelfAttention(nn.Module):
         ):
             check_choice(name, got, accepted)
         check_group(group)
-        for name, count in (
-            ("in_channels", in_channels),
-            ("out_channels", out_channels),
-            ("num_heads", num_heads),
-            ("head_dim", 1 if head_dim is None else head_dim),
-        ):
-            check_whole(name, count)
-        if window is not None:
-            check_odd("window", window)
+        in_channels = check_whole("in_channels", in_channels)
+        out_channels = check_whole("out_channels", out_channels)
+        num_heads = check_whole("num_heads", num_heads)
+        head_dim = None if head_dim is None else check_whole("head_dim", head_dim)
+        window = None if window is None else check_odd("window", window)
+        _check_used(positional, window, image_size, encoding, window_shape)
         self.group, self.positional, self.form = group, positional, form
         self.in_channels = in_channels
         self.window, self.method = window, method
@@ -101,6 +100,23 @@ class _SelfAttention(nn.Module):
         elif positional != "none":
             self._add_score_encoding(size, encoding)
 
+    def identity(self) -> dict[str, Any]:
+        """All that decides the scores of a query but the numbers learned."""
+        kind = {RelativeTable: "table", RelativeFunction: "continuous"}
+        encodings = [word for table, word in kind.items() if isinstance(self.relative, table)]
+        scaled = isinstance(self.relative, RelativeFunction | PublishedTable)
+        return {
+            "group": self.group.name,
+            "form": self.form,
+            "num_heads": self.num_heads,
+            "head_dim": self.head_dim,
+            "positional": self.positional,
+            "encoding": "published" if self.as_published else next(iter(encodings), None),
+            "reach": self.reach if scaled else None,
+            "window": self.window,
+            "window_shape": None if self.window is None else self.window_shape,
+        }
+
     def _add_score_encoding(self, size: tuple[int, int] | None, encoding: str) -> None:
         """A table where its extent is known and the group keeps the axes, else a function."""
         reach = max(size) - 1 if size else None
@@ -111,6 +127,7 @@ class _SelfAttention(nn.Module):
                 f"encoding: got {encoding!r} without window or image_size, to size it; accepts "
                 "'auto', 'continuous', or either of these beside it"
             )
+        self.reach = reach or (0 if encoding == "published" else 8)
         scale = float(reach or 8)
         heads = (self.group, self.num_heads, self.head_dim)
         offsets = self._frame_offsets()
@@ -240,6 +257,30 @@ class _SelfAttention(nn.Module):
         return tiling.split(query, halo=0).transpose(2, 3).flatten(1, 2)
 
 
+def _check_used(
+    positional: str, window: int | None, image_size: object, encoding: str, window_shape: str
+) -> None:
+    """No argument that the others leave without a use."""
+    if window is None and window_shape != "auto":
+        raise ValueError(
+            f"window_shape: got {window_shape!r} without a window; accepts 'auto', or any beside "
+            "a window"
+        )
+    without = "positional 'none'" if positional == "none" else f"window {window}"
+    unsized = positional == "none" or (window is not None and positional != "absolute")
+    if image_size is not None and unsized:
+        raise ValueError(
+            f"image_size: got {image_size!r} with {without}, which needs none; accepts it with "
+            "positional 'absolute', or with the other encodings of global attention"
+        )
+    users = {"table": ("absolute", "relative"), "continuous": ("absolute", "relative", "radial")}
+    if encoding in users and positional not in users[encoding]:
+        raise ValueError(
+            f"encoding: got {encoding!r} with positional {positional!r}, which has no such "
+            f"encoding; accepts it with positional {' or '.join(map(repr, users[encoding]))}"
+        )
+
+
 def _with_frames(
     upright: Float[Tensor, "batch rows cols frames own heads head_dim"],
     table: Float[Tensor, "group own members heads head_dim"],
@@ -279,7 +320,8 @@ class LiftingSelfAttention(_SelfAttention):
     window
         Odd side in pixels of the neighbourhood a query sees; ``None`` is global.
     image_size
-        Pixels, one number or ``(height, width)``; the largest image, for a global table.
+        Pixels, one number or ``(height, width)``: of every image, for ``absolute``; of the largest,
+        for other encodings of global attention. A window says the same, and takes its place.
     encoding
         ``"table"`` (learned offsets or positions), ``"continuous"`` (a learned function), or
         ``"auto"``: a table where the group keeps the axes and its extent is known;

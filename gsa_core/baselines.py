@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,13 +11,15 @@ from torch import Tensor, nn
 
 from gsa_core.checks import check_choice
 from gsa_core.groups import PointGroup, act_on_image, check_group
+from gsa_core.identity import Identified
+from gsa_core.network import Model
 from gsa_core.tokens import Trunk
 from gsa_core.transformer import Head, Standardise, apply_layers
 
 __all__ = ["GroupConvNet", "Symmetrized"]
 
 
-class GroupConvNet(nn.Module):
+class GroupConvNet(Model):
     """A group-equivariant convolutional network: a `Trunk`, then the head of the transformer.
 
     Cohen & Welling (2016), https://arxiv.org/abs/1602.07576, with batch norm and residuals.
@@ -39,8 +42,8 @@ class GroupConvNet(nn.Module):
         num_classes: int,
         depth: int,
         channels: int,
-        mean: Sequence[float],
-        std: Sequence[float],
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
     ) -> None:
         super().__init__()
         self.group = group
@@ -65,7 +68,7 @@ class GroupConvNet(nn.Module):
         return self.head.pool(self.trunk(self.standardise(image)))
 
 
-class Symmetrized(nn.Module):
+class Symmetrized(Model, Identified):
     """Any network made invariant after the fact: its answers pooled over the orbit of the image.
 
     ``z(x) = pool_s network(L_s x)``. It costs ``|H|`` passes. Wrapped around a trained network it
@@ -114,6 +117,10 @@ class Symmetrized(nn.Module):
                 "C4, D1, D2, D4"
             )
         self.network, self.group, self.reduction, self.of = network, group, reduction, of
+
+    def identity(self) -> dict[str, Any]:
+        """What is pooled, how, over which orbit."""
+        return {"group": self.group.name, "reduction": self.reduction, "of": self.of}
 
     def layers(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """The network as one layer: only its answers are symmetric."""

@@ -7,20 +7,23 @@ frames are one small bank, turned and permuted by an index table, then one ordin
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core.checks import check_odd, check_shape, check_whole
+from gsa_core.checks import check_flag, check_odd, check_shape, check_whole
+from gsa_core.constants import WithConstants
 from gsa_core.groups import PointGroup, check_group
+from gsa_core.identity import Identified
 from gsa_core.layout import to_features, to_tokens
 
 __all__ = ["GroupConv2d", "GroupLinear", "LiftingConv2d"]
 
 
-class GroupLinear(nn.Module):
+class GroupLinear(Identified, WithConstants):
     """Linear map over channels and frames that commutes with the group.
 
     ``y(h) = sum_h' W(h^-1 h') x(h') + b``, pointwise in space: a group convolution with a 1x1
@@ -49,13 +52,21 @@ class GroupLinear(nn.Module):
     ) -> None:
         super().__init__()
         check_group(group)
-        check_whole("in_features", in_features)
-        check_whole("out_features", out_features)
+        in_features = check_whole("in_features", in_features)
+        out_features = check_whole("out_features", out_features)
         self.group = group
         self.weight = nn.Parameter(torch.empty(group.order, out_features, in_features))
-        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
-        self.register_buffer("relative", group.relative, persistent=False)
+        self.bias = nn.Parameter(torch.empty(out_features)) if check_flag("bias", bias) else None
         _initialise(self.weight, self.bias, fan_in=group.order * in_features)
+        self.make_constants()
+
+    def identity(self) -> dict[str, Any]:
+        """The group, whose product says which weight is met where."""
+        return {"layer": "GroupLinear", "group": self.group.name}
+
+    def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Which weight a pair of frames takes."""
+        return {"relative": self.group.relative}
 
     def forward(
         self, tokens: Float[Tensor, "*batch group inner"]
@@ -69,14 +80,14 @@ class GroupLinear(nn.Module):
         if order == 1:
             return functional.linear(tokens, self.weight[0], self.bias)
         # weight[h^-1 h', o, i] -> matrix[(h o), (h' i)]
-        matrix = _gather(self.weight, self.relative).transpose(1, 2)
+        matrix = _gather(self.weight, self.constant("relative", self.weight)).transpose(1, 2)
         matrix = matrix.reshape(order * out_features, order * in_features)
         mixed = functional.linear(tokens.flatten(-2), matrix)
         mixed = mixed.unflatten(-1, (order, out_features))
         return mixed if self.bias is None else mixed + self.bias
 
 
-class LiftingConv2d(nn.Module):
+class LiftingConv2d(Identified, WithConstants):
     """Convolution from images to group feature maps.
 
     ``F(x, h) = sum_y W(h^-1 (y - x)) f(y) + b``, with zeros outside the image ("same" size).
@@ -114,12 +125,23 @@ class LiftingConv2d(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        _check_convolution(group, in_channels, out_channels, kernel_size, self.any_kernel)
+        in_channels, out_channels, kernel_size = _checked_sizes(
+            group, in_channels, out_channels, kernel_size, self.any_kernel
+        )
         self.group, self.kernel_size = group, kernel_size
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        self.register_buffer("sampling", _kernel_sampling(group, kernel_size), persistent=False)
+        self.bias = nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None
         _initialise(self.weight, self.bias, fan_in=in_channels * kernel_size**2)
+        self.make_constants()
+
+    def identity(self) -> dict[str, Any]:
+        """The group, and whether kernels lie side by side or around every pixel."""
+        kind = "PatchEmbedding" if self.any_kernel else "LiftingConv2d"
+        return {"layer": kind, "group": self.group.name}
+
+    def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The kernel's turns."""
+        return {"sampling": _kernel_sampling(self.group, self.kernel_size)}
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
@@ -129,12 +151,14 @@ class LiftingConv2d(nn.Module):
 
     def _respond(self, image: Tensor, padding: tuple[int, int], stride: int) -> Tensor:
         check_shape("image", image, "batch", self.weight.shape[1], "height", "width")
-        turned = torch.einsum("huv,oiv->hoiu", self.sampling, self.weight.flatten(2))
+        turned = torch.einsum(
+            "huv,oiv->hoiu", self.constant("sampling", self.weight), self.weight.flatten(2)
+        )
         bank = turned.reshape(-1, *self.weight.shape[1:])
         return _convolve(image, bank, self.bias, self.group.order, padding, stride)
 
 
-class GroupConv2d(nn.Module):
+class GroupConv2d(Identified, WithConstants):
     """Convolution from group feature maps to group feature maps.
 
     ``F'(x, h) = sum_{y, h'} W(h^-1 (y - x), h^-1 h') F(y, h') + b``, zeros outside the image.
@@ -170,15 +194,25 @@ class GroupConv2d(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        _check_convolution(group, in_channels, out_channels, kernel_size)
+        in_channels, out_channels, kernel_size = _checked_sizes(
+            group, in_channels, out_channels, kernel_size
+        )
         self.group = group
         self.weight = nn.Parameter(
             torch.empty(group.order, out_channels, in_channels, kernel_size, kernel_size)
         )
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        self.register_buffer("relative", group.relative, persistent=False)
-        self.register_buffer("sampling", _kernel_sampling(group, kernel_size), persistent=False)
+        self.bias = nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None
         _initialise(self.weight, self.bias, fan_in=group.order * in_channels * kernel_size**2)
+        self.make_constants()
+
+    def identity(self) -> dict[str, Any]:
+        """The group, whose action turns the kernels and permutes them."""
+        return {"layer": "GroupConv2d", "group": self.group.name}
+
+    def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The kernel's turns, and which kernel a pair of frames takes."""
+        sampling = _kernel_sampling(self.group, self.weight.shape[-1])
+        return {"relative": self.group.relative, "sampling": sampling}
 
     def forward(
         self, features: Float[Tensor, "batch channels group height width"]
@@ -186,8 +220,9 @@ class GroupConv2d(nn.Module):
         """Map ``(batch, in, |H|, height, width)`` to ``(batch, out, |H|, height, width)``."""
         order, inner, size = self.group.order, self.weight.shape[2], self.weight.shape[-1]
         check_shape("features", features, "batch", inner, order, "height", "width")
-        permuted = _gather(self.weight, self.relative).flatten(4)  # (h, h', o, i, v)
-        turned = torch.einsum("huv,hgoiv->hogiu", self.sampling, permuted)
+        relative = self.constant("relative", self.weight)
+        permuted = _gather(self.weight, relative).flatten(4)  # (h, h', o, i, v)
+        turned = torch.einsum("huv,hgoiv->hogiu", self.constant("sampling", self.weight), permuted)
         bank = turned.reshape(order * self.weight.shape[1], -1, size, size)
         stacked = to_tokens(features).flatten(3).permute(0, 3, 1, 2)  # channels are (h', i)
         return _convolve(stacked, bank, self.bias, order, (size // 2, size // 2))
@@ -214,20 +249,21 @@ def _gather(bank: Tensor, index: Tensor) -> Tensor:
     return rows.unflatten(-1, bank.shape[1:])
 
 
-def _check_convolution(
+def _checked_sizes(
     group: PointGroup,
     in_channels: int,
     out_channels: int,
     kernel_size: int,
     any_kernel: bool = False,
-) -> None:
+) -> tuple[int, int, int]:
     check_group(group)
-    check_whole("in_channels", in_channels)
-    check_whole("out_channels", out_channels)
-    if any_kernel:
+    return (
+        check_whole("in_channels", in_channels),
+        check_whole("out_channels", out_channels),
         check_whole("patch_size", kernel_size)
-    else:
-        check_odd("kernel_size", kernel_size)
+        if any_kernel
+        else check_odd("kernel_size", kernel_size),
+    )
 
 
 def _kernel_sampling(group: PointGroup, size: int) -> Float[Tensor, "group out inner"]:
@@ -239,8 +275,7 @@ def _kernel_sampling(group: PointGroup, size: int) -> Float[Tensor, "group out i
     grid = torch.cartesian_prod(axis, axis)  # (size^2, 2), rows first
     wanted = torch.einsum("hab,ub->hua", group.matrices[group.inverse], grid)
     # Rounded so that what is equal by symmetry is equal to the last bit in float32 too.
-    weights = (1 - (wanted[:, :, None] - grid).abs()).clamp(min=0).prod(-1).round(decimals=10)
-    return weights.to(torch.get_default_dtype())
+    return (1 - (wanted[:, :, None] - grid).abs()).clamp(min=0).prod(-1).round(decimals=10)
 
 
 def _initialise(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:

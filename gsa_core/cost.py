@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from gsa_core.checks import check_choice, check_whole
+from gsa_core.checks import check_choice, check_sides, check_whole
+from gsa_core.constants import constants_of
 from gsa_core.models import MODELS, build_model
 from gsa_core.published_networks import PUBLISHED
 
@@ -77,7 +78,7 @@ def count_activations(model: nn.Module, image_shape: tuple[int, ...]) -> int:
     parameter = next(model.parameters())
     # Two images, because some norms take no single one in training; half of what both keep.
     images = torch.zeros(2, *image_shape, dtype=parameter.dtype, device=parameter.device)
-    owned = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
+    owned = _storages(model)
     held: dict[int, int] = {}
     kept: list[Tensor] = []  # alive until the count is done, so that no address comes twice
 
@@ -89,10 +90,16 @@ def count_activations(model: nn.Module, image_shape: tuple[int, ...]) -> int:
         return tensor
 
     twin = copy.deepcopy(model).train()  # statistics of norms are moved by a forward pass
-    owned |= {p.untyped_storage().data_ptr() for p in [*twin.parameters(), *twin.buffers()]}
+    owned |= _storages(twin)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         twin(images)
     return sum(held.values()) // 2
+
+
+def _storages(model: nn.Module) -> set[int]:
+    """Addresses of what a model keeps with or without a pass."""
+    kept = (*model.parameters(), *model.buffers(), *constants_of(model))
+    return {tensor.untyped_storage().data_ptr() for tensor in kept}
 
 
 def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> int:
@@ -120,8 +127,8 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
     True
     """
     check_choice("of", of, ("parameters", "flops"))
-    check_whole("budget", budget)
-    if "channels" in arguments:
+    budget = check_whole("budget", budget)
+    if arguments.pop("channels", None) is not None:
         raise ValueError("channels: got a width; accepts none, since it is what is solved for")
 
     model_name = arguments.get("model", "gsa")
@@ -136,13 +143,12 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
             model = build_model(**arguments, channels=channels)
         if of == "parameters":
             return count_parameters(model)
-        side = arguments.get("image_size", 28)
-        height, width = (side, side) if isinstance(side, int) else side
+        height, width = check_sides("image_size", arguments.get("image_size", 28))
         return count_flops(model, (arguments.get("in_channels", 1), height, width))
 
     # Rotary positions turn pairs of channels: every head has two at least.
     rotary = arguments.get("positional") == "rotary"
-    low = arguments.get("num_heads", 2) + 1 if rotary else 1
+    low = (arguments.get("num_heads") or 2) + 1 if rotary else 1
     if count(low) > 2 * budget:
         raise ValueError(
             f"budget: got {budget}, but {low} channels already take {count(low)} {of}; accepts more"

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gsa_core.checks import check_number
 from gsa_core.groups import PointGroup, act_on_image
 
 __all__ = ["OrbitDropout"]
@@ -29,8 +30,9 @@ class OrbitDropout(nn.Module):
 
     def __init__(self, group: PointGroup, probability: float) -> None:
         super().__init__()
-        if not 0 <= probability < 1:
-            raise ValueError(f"attention_dropout: got {probability}; accepts 0 <= p < 1")
+        probability = check_number(
+            "attention_dropout", probability, "a number 0 <= p < 1", low=0, high=1 - 1e-9
+        )
         self.group, self.probability = group, probability
         self.representatives = [_coset(group, element) for element in range(group.order)]
 

@@ -239,7 +239,7 @@ def full_turn(
     >>> [row["degrees"] for row in rows if row["invariance_error"] < 1e-5]
     [0.0, 90.0, 180.0, 270.0]
     """
-    check_whole("steps", steps)
+    steps = check_whole("steps", steps)
     logits = function(image)
     rows = []
     for degrees in (360 * step / steps for step in range(steps)):
@@ -304,9 +304,7 @@ def shift_image(
     tensor([[0., 0.],
             [1., 2.]])
     """
-    for name, got in (("rows", rows), ("cols", cols)):
-        if not isinstance(got, int):
-            raise TypeError(f"{name}: got {got!r}; accepts a whole number of pixels")
+    rows, cols = check_whole("rows", rows, least=None), check_whole("cols", cols, least=None)
     height, width = image.shape[-2:]
     padded = functional.pad(image, (max(cols, 0), max(-cols, 0), max(rows, 0), max(-rows, 0)))
     top, left = max(-rows, 0), max(-cols, 0)

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gsa_core.checks import check_whole
+from gsa_core.checks import check_flag, check_whole
 
 __all__ = [
     "PointGroup",
@@ -69,7 +69,8 @@ class PointGroup:
     mirrors: bool = False
 
     def __post_init__(self) -> None:
-        check_whole("rotations", self.rotations)
+        object.__setattr__(self, "rotations", check_whole("rotations", self.rotations))
+        object.__setattr__(self, "mirrors", check_flag("mirrors", self.mirrors))
         self._check_axioms()
 
     def _check_axioms(self) -> None:
@@ -144,11 +145,12 @@ class PointGroup:
         return turn + "m" * m or "e"
 
     def _checked(self, element: int) -> int:
-        if not isinstance(element, SupportsIndex) or not 0 <= element < self.order:
+        index = -1 if isinstance(element, bool) else element
+        if not isinstance(index, SupportsIndex) or not 0 <= index < self.order:
             raise ValueError(
                 f"element: got {element}; accepts the elements 0 to {self.order - 1} of {self.name}"
             )
-        return int(element)
+        return int(index)
 
     def _rotation_and_mirror(self) -> tuple[Tensor, Tensor]:
         """Powers ``(k, m)`` of every element ``R(2 pi k / n) M^m``."""

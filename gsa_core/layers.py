@@ -6,11 +6,14 @@ All of them commute with the action of the group on feature maps
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.checks import check_choice, check_number, check_shape, check_whole
+from gsa_core.identity import Identified
 from gsa_core.layout import to_features, to_tokens
 
 __all__ = [
@@ -39,8 +42,7 @@ class ChannelNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        check_whole("channels", channels)
-        self.channels = channels
+        self.channels = channels = check_whole("channels", channels)
         self.norm = nn.LayerNorm(channels)
 
     def forward(
@@ -71,8 +73,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, ratio: float = 2) -> None:
         super().__init__()
-        check_whole("channels", channels)
-        check_number("ratio", ratio, "a number above 0", low=1e-9, high=1e9)
+        channels = check_whole("channels", channels)
+        ratio = check_number("ratio", ratio, "a number above 0", low=1e-9, high=1e9)
         hidden = max(1, round(ratio * channels))
         self.expand = nn.Linear(channels, hidden)
         self.contract = nn.Linear(hidden, channels)
@@ -122,7 +124,8 @@ class Block(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_number("dropout", dropout, "a number 0 <= p < 1", low=0, high=1 - 1e-9)
+        check_number("feedforward_ratio", feedforward_ratio, "a number above 0", low=1e-9, high=1e9)
+        dropout = check_number("dropout", dropout, "a number 0 <= p < 1", low=0, high=1 - 1e-9)
         self.norm_attention = ChannelNorm(channels)
         self.attention = attention
         self.norm_feedforward = ChannelNorm(channels)
@@ -169,7 +172,7 @@ class SymmetricMaxPool2d(nn.Module):
         return to_features(tokens)
 
 
-class GroupPool(nn.Module):
+class GroupPool(Identified):
     """Mean or maximum over the frames: from the regular representation to images.
 
     The result turns with the input and no longer says in which frame a feature was seen.
@@ -185,6 +188,10 @@ class GroupPool(nn.Module):
         super().__init__()
         check_choice("reduction", reduction, ("mean", "max"))
         self.reduction = reduction
+
+    def identity(self) -> dict[str, Any]:
+        """What is taken over the frames."""
+        return {"reduction": self.reduction}
 
     def forward(
         self, features: Float[Tensor, "batch channels group height width"]
@@ -227,7 +234,7 @@ class BatchNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm3d(channels)
+        self.norm = nn.BatchNorm3d(check_whole("channels", channels))
 
     def forward(
         self, features: Float[Tensor, "batch channels group height width"]

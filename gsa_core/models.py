@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from torch import nn
-
 from gsa_core.baselines import GroupConvNet, Symmetrized
-from gsa_core.checks import check_choice, check_sides, check_whole
+from gsa_core.checks import check_choice, check_sides, plain
 from gsa_core.groups import PointGroup, point_group
+from gsa_core.network import Model
 from gsa_core.published_networks import PUBLISHED, PublishedNetwork
 from gsa_core.tokens import TOKENS
 from gsa_core.transformer import GroupTransformer
@@ -18,37 +17,41 @@ from gsa_core.transformer import GroupTransformer
 __all__ = ["MODELS", "TOKENS", "build_model"]
 
 
-def _plain(group: PointGroup, **arguments: Any) -> nn.Module:
+def _plain(group: PointGroup, **arguments: Any) -> Model:
     """A plain transformer, which has no group of its own."""
     if group.order > 1:
         raise ValueError(f"group: got {group.name!r} with model 'vit'; accepts 'C1'")
     return GroupTransformer(group, **arguments)
 
 
-def _symmetrized(group: PointGroup, **arguments: Any) -> nn.Module:
+def _symmetrized(group: PointGroup, **arguments: Any) -> Model:
     """A plain transformer pooled over the orbit of the image under the group."""
     reduction = arguments.pop("reduction")
     return Symmetrized(_plain(point_group("C1"), **arguments), group, reduction=reduction)
 
 
-def _published(group: PointGroup, plan: str, **arguments: Any) -> nn.Module:
+def _published(group: PointGroup, plan: str, **arguments: Any) -> Model:
     return PublishedNetwork(group, PUBLISHED[plan], **arguments)
 
 
-_DATA = ("in_channels", "num_classes", "mean", "std")
+def _convolutional(group: PointGroup, image_size: tuple[int, int], **arguments: Any) -> Model:
+    """A convolutional network, which takes images of any size."""
+    return GroupConvNet(group, **arguments)
+
+
+_DATA = ("in_channels", "num_classes", "image_size", "mean", "std")
 _TRANSFORMER = (
-    *_DATA, "image_size", "depth", "positional", "tokens", "form", "channels", "num_heads",
-    "window", "window_shape", "encoding", "feedforward_ratio", "dropout", "attention_dropout",
-    "patch_size",
+    *_DATA, "depth", "positional", "tokens", "form", "channels", "num_heads", "window",
+    "window_shape", "encoding", "feedforward_ratio", "dropout", "attention_dropout", "patch_size",
 )  # fmt: skip
-_PUBLISHED = (*_DATA, "image_size", "window", "form", "attention_dropout")
+_PUBLISHED = (*_DATA, "window", "form", "attention_dropout")
 _PLAIN = {"group": "C1", "tokens": "patch", "positional": "absolute"}
 
 # Builder, the arguments it has, and its own defaults where they differ from those of `gsa`.
-MODELS: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...], dict[str, str]]] = {
+MODELS: dict[str, tuple[Callable[..., Model], tuple[str, ...], dict[str, str]]] = {
     "gsa": (GroupTransformer, _TRANSFORMER, {}),
     "hybrid": (GroupTransformer, _TRANSFORMER, {"tokens": "trunk"}),
-    "gcnn": (GroupConvNet, (*_DATA, "depth", "channels"), {}),
+    "gcnn": (_convolutional, (*_DATA, "depth", "channels"), {}),
     "vit": (_plain, _TRANSFORMER, _PLAIN),
     "symmetrized": (_symmetrized, (*_TRANSFORMER, "reduction"), {**_PLAIN, "group": "C4"}),
     **{
@@ -56,7 +59,12 @@ MODELS: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...], dict[str, str
         for name in PUBLISHED
     },
 }
-_DEFAULTS = {"group": "C4", "positional": "relative", "tokens": "stem", "form": "framewise"}
+_DEFAULTS: dict[str, Any] = {
+    "group": "C4", "positional": "relative", "tokens": "stem", "form": "framewise", "depth": 2,
+    "channels": 24, "num_heads": 2, "window": None, "window_shape": "auto", "encoding": "auto",
+    "feedforward_ratio": 2, "dropout": 0.0, "attention_dropout": 0.0, "patch_size": None,
+    "reduction": "mean", "mean": 0.0, "std": 1.0,
+}  # fmt: skip
 
 
 def build_model(
@@ -64,25 +72,25 @@ def build_model(
     *,
     group: PointGroup | str | None = None,
     positional: str | None = None,
-    depth: int = 2,
+    depth: int | None = None,
     in_channels: int = 1,
     num_classes: int = 10,
     image_size: int | Sequence[int] = 28,
     tokens: str | None = None,
     form: str | None = None,
-    channels: int = 24,
-    num_heads: int = 2,
+    channels: int | None = None,
+    num_heads: int | None = None,
     window: int | None = None,
-    encoding: str = "auto",
-    feedforward_ratio: float = 2,
-    dropout: float = 0.0,
-    mean: float | Sequence[float] = 0.0,
-    std: float | Sequence[float] = 1.0,
+    encoding: str | None = None,
+    feedforward_ratio: float | None = None,
+    dropout: float | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     patch_size: int | None = None,
-    window_shape: str = "auto",
-    attention_dropout: float = 0.0,
-    reduction: str = "mean",
-) -> nn.Module:
+    window_shape: str | None = None,
+    attention_dropout: float | None = None,
+    reduction: str | None = None,
+) -> Model:
     """Build a classifier of images ``(batch, in_channels, height, width)``.
 
     Parameters
@@ -92,15 +100,18 @@ def build_model(
         convolutional network; ``"gcnn"``: that network alone; ``"vit"``: a plain transformer;
         ``"symmetrized"``: a plain transformer pooled over a group; ``"published_rotmnist"``,
         ``"published_cifar10"``, ``"published_pcam"``: the networks of those experiments.
-        Arguments that a model does not have are not used.
+        An argument left at ``None`` takes the model's default; one that the model has no use for
+        is an error.
     group
         A `PointGroup` or its name; ``"C4"`` unless told, ``"C1"`` for a plain transformer.
     positional
         ``"none"``, ``"absolute"``, ``"relative"``, ``"radial"`` or ``"rotary"``.
     depth
-        Number of attention blocks, and of the group convolutions of a convolutional network.
+        Number of attention blocks, and of the group convolutions of a convolutional network; 2
+        unless told.
     in_channels, num_classes, image_size
-        What the data are; one number means a square image.
+        What the data are; one number means a square image. A convolutional network takes any
+        size, and keeps this one in its `config` alone.
     tokens
         ``"stem"`` (a few group convolutions and poolings), ``"patch"``, ``"trunk"`` (`depth` group
         convolutions and two poolings) or ``"pixel"`` (costly).
@@ -109,22 +120,30 @@ def build_model(
     form
         ``"framewise"``, ``"joint"`` or ``"published"`` attention.
     channels, num_heads, feedforward_ratio
-        Channels a frame, heads, hidden width of the feed-forward layers over `channels`.
+        Channels a frame (24 unless told), heads (2), hidden width of the feed-forward layers over
+        `channels` (2).
     window, window_shape
         Odd side of the local neighbourhood in tokens, ``None`` for global attention; its shape.
     encoding
-        ``"auto"``, ``"table"`` or ``"continuous"`` positions.
+        ``"auto"``, ``"table"`` or ``"continuous"`` positions, absolute or relative.
     dropout, attention_dropout
         Probability of dropping a channel of a residual branch, a key of attention, in training.
     mean, std
-        The network standardises its input by these, one number or one a channel.
+        The network standardises its input by these, one number or one a channel (0 and 1 unless
+        told). They are part of its weights.
     reduction
-        ``"mean"`` or ``"max"`` over the orbit, of ``symmetrized``.
+        ``"mean"`` (unless told) or ``"max"`` over the orbit, of ``symmetrized``.
 
     Returns
     -------
-    torch.nn.Module
-        Its logits are invariant under the elements of `group` that keep the pixel grid.
+    Model
+        Its logits are invariant under the elements of `group` that keep the pixel grid. Its
+        `config` are the arguments that build it, and `save` writes it into a file.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that is wrong, or that this network does not use.
 
     Examples
     --------
@@ -133,32 +152,33 @@ def build_model(
     >>> model(torch.zeros(2, 1, 9, 9)).shape
     torch.Size([2, 10])
     """
+    given = {name: got for name, got in locals().items() if got is not None and name != "model"}
     check_choice("model", model, MODELS)
-    for name, got in (("channels", channels), ("num_heads", num_heads)):
-        check_whole(name, got)
     builder, names, defaults = MODELS[model]
-    chosen = {"group": group, "positional": positional, "tokens": tokens, "form": form}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
-    arguments: dict[str, Any] = {
-        **_DEFAULTS,
-        **defaults,
-        **chosen,
-        "depth": depth,
-        "in_channels": in_channels,
-        "num_classes": num_classes,
-        "image_size": check_sides("image_size", image_size),
-        "channels": channels,
-        "num_heads": num_heads,
-        "window": window,
-        "encoding": encoding,
-        "feedforward_ratio": feedforward_ratio,
-        "dropout": dropout,
-        "mean": mean if isinstance(mean, Sequence) else (mean,),
-        "std": std if isinstance(std, Sequence) else (std,),
-        "patch_size": patch_size,
-        "window_shape": window_shape,
-        "attention_dropout": attention_dropout,
-        "reduction": reduction,
-    }
-    own = {name: arguments[name] for name in names}
-    return builder(point_group(arguments["group"]), **own)
+    for name, got in given.items():
+        if name not in ("group", *names):
+            users = ", ".join(repr(other) for other, (_, has, _) in MODELS.items() if name in has)
+            raise ValueError(
+                f"{name}: got {got!r} with model {model!r}, which does not use it; accepts it with "
+                f"{users}"
+            )
+    every = {**_DEFAULTS, **defaults, **given}
+    arguments = {name: every[name] for name in names}
+    arguments["image_size"] = check_sides("image_size", arguments["image_size"])
+    of, lifts_alone = point_group(every["group"]), _only_lifts(arguments)
+    if lifts_alone and "form" in given:
+        raise ValueError(
+            f"form: got {form!r} with one block on pixel tokens, which lifts and has no form; "
+            "accepts it with more depth, other tokens or positional 'absolute'"
+        )
+    network = builder(of, **arguments)
+    unused = ("form",) if lifts_alone else ()
+    config = {name: x for name, x in arguments.items() if x is not None and name not in unused}
+    network.set_config({"model": model, "group": of.name, **plain(config)})
+    return network
+
+
+def _only_lifts(arguments: dict[str, Any]) -> bool:
+    """Whether no attention of the network is from feature map to feature map."""
+    pixels = arguments.get("tokens") == "pixel" and arguments["positional"] != "absolute"
+    return pixels and arguments["depth"] == 1

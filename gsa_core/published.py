@@ -90,8 +90,8 @@ class PublishedTable(_PublishedParts, RelativeTable):
 
     def entries(self) -> Float[Tensor, "entries channels"]:
         """Both networks at every offset."""
-        offsets = torch.arange(-self.reach, self.reach + 1, device=self.index.device)
-        offsets = offsets.to(next(self.parameters()).dtype)
+        like = next(self.function.parameters())
+        offsets = torch.arange(-self.reach, self.reach + 1, device=like.device).to(like.dtype)
         return torch.cat([self.function.along(axis, offsets) for axis in range(2)])
 
 

@@ -9,16 +9,20 @@ published ones: 44,428 for C4 on rotMNIST. Where we differ: layers are exact (se
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
+from gsa_core.checks import plain
 from gsa_core.groups import PointGroup
+from gsa_core.identity import Identified
 from gsa_core.layers import SymmetricMaxPool2d
 from gsa_core.layout import to_features, to_tokens
+from gsa_core.network import Model
 from gsa_core.transformer import Standardise, apply_layers
 
 __all__ = ["PUBLISHED", "Plan", "PublishedNetwork"]
@@ -113,7 +117,7 @@ class _PublishedBlock(nn.Module):
         return self.mlp(x) + x
 
 
-class PublishedNetwork(nn.Module):
+class PublishedNetwork(Model, Identified):
     """A group self-attention network as published, from one of the plans in ``PUBLISHED``.
 
     Parameters
@@ -143,11 +147,11 @@ class PublishedNetwork(nn.Module):
         window: int | None = None,
         form: str = "published",
         attention_dropout: float = 0.0,
-        mean: Sequence[float] = (0.0,),
-        std: Sequence[float] = (1.0,),
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
     ) -> None:
         super().__init__()
-        self.group = group
+        self.group, self.plan = group, plan
         self.standardise = Standardise(mean, std, in_channels)
         self.blocks = nn.ModuleList()
         height, width = image_size
@@ -156,7 +160,7 @@ class PublishedNetwork(nn.Module):
             return {
                 "head_dim": channels // 2,
                 "window": window,
-                "image_size": (height, width),
+                "image_size": (height, width) if window is None else None,
                 "encoding": "published",
                 "attention_dropout": attention_dropout,
             }
@@ -198,6 +202,10 @@ class PublishedNetwork(nn.Module):
                 self.blocks.append(SymmetricMaxPool2d())
                 height, width = (height + 1) // 2, (width + 1) // 2
         self.classify = _Pointwise(channels, num_classes, bias=False)
+
+    def identity(self) -> dict[str, Any]:
+        """Which network it is."""
+        return {"group": self.group.name, "plan": plain(asdict(self.plan))}
 
     def layers(self) -> dict[str, nn.Module]:
         """The layers that are applied one after another, by name; the pooling comes after them."""

@@ -19,8 +19,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gsa_core.constants import WithConstants
 from gsa_core.groups import PointGroup
-from gsa_core.positional import position_network
+from gsa_core.positional import PositionNetwork
 from gsa_core.tiling import Offsets
 
 __all__ = [
@@ -96,7 +97,7 @@ def _looked_up(
     )
 
 
-class FrameOffsets(nn.Module):
+class FrameOffsets(WithConstants):
     """A learned table of group offsets alone: ``p(d, h) = P(h)``.
 
     Parameters
@@ -122,10 +123,15 @@ class FrameOffsets(nn.Module):
     ) -> None:
         super().__init__()
         self.group, self.heads, self.head_dim = group, heads, head_dim
+        self._frame_offsets = frame_offsets
         self.frame_table: nn.Parameter | None = None
         if frame_offsets is not None:
             self.frame_table = self._make_frame_table()
-            self.register_buffer("relative", frame_offsets, persistent=False)
+        self.make_constants()
+
+    def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Which entry of the table a pair of frames reads."""
+        return {} if self._frame_offsets is None else {"relative": self._frame_offsets}
 
     def _make_frame_table(self) -> nn.Parameter | None:
         if self.group.order == 1:
@@ -147,7 +153,8 @@ class FrameOffsets(nn.Module):
         if self.frame_table is None:
             return None
         order = self.group.order
-        index = self.relative.reshape(order, -1, order)  # (g, m, h)
+        relative = self.constant("relative", self.frame_table)
+        index = relative.reshape(order, -1, order)  # (g, m, h)
         return self._by_head(functional.embedding(index, self.frame_entries()))
 
     def _by_head(self, entries: Float[Tensor, "*entries channels"]) -> Tensor:
@@ -182,15 +189,19 @@ class RelativeTable(FrameOffsets):
         *,
         frame_offsets: Tensor | None = None,
     ) -> None:
-        super().__init__(group, heads, head_dim, frame_offsets=frame_offsets)
         if not group.keeps_axes:
             raise ValueError(
                 f"encoding: got 'table' with {group.name}, whose turns leave the pixel axes; "
                 "accepts C1, C2, C4, D1, D2, D4 (use encoding='continuous')"
             )
-        self.reach = reach
-        self.register_buffer("index", self._turned_index(), persistent=False)
+        self.reach = reach  # before the constants of a table of group offsets are made
+        super().__init__(group, heads, head_dim, frame_offsets=frame_offsets)
         self._make_table()
+        self.make_constants()
+
+    def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Which entries every frame reads."""
+        return {**super().constants(dtype), "index": self._turned_index()}
 
     def _make_table(self) -> None:
         self.table = nn.Parameter(torch.empty(2 * (2 * self.reach + 1), self.heads * self.head_dim))
@@ -220,8 +231,9 @@ class RelativeTable(FrameOffsets):
                 f"{self.reach} (set image_size to the largest image)"
             )
         entries, within = self.entries(), slice(self.reach - reach, self.reach + reach + 1)
+        index = self.constant("index", entries)
         rows, cols = (
-            self._by_head(functional.embedding(self.index[axis][:, within], entries))
+            self._by_head(functional.embedding(index[axis][:, within], entries))
             for axis in range(2)
         )
         return OffsetTables(rows=rows, cols=cols, frames=self._frames())
@@ -255,20 +267,24 @@ class RelativeFunction(FrameOffsets):
     ) -> None:
         super().__init__(group, heads, head_dim, frame_offsets=frame_offsets)
         self.function = self._function(scale)
-        back = group.matrices[group.inverse].to(torch.get_default_dtype())
-        self.register_buffer("turned_back", back, persistent=False)
+        self.make_constants()
+
+    def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The inverse of every element."""
+        back = self.group.matrices[self.group.inverse]
+        return {**super().constants(dtype), "turned_back": back}
 
     def _function(self, scale: float) -> nn.Module:
-        return position_network(self.heads * self.head_dim, scale)
+        return PositionNetwork(self.heads * self.head_dim, scale)
 
     def _seen(self, distinct: Float[Tensor, "offsets two"]) -> Float[Tensor, "group offsets two"]:
         """Offsets as every frame sees them, ``h^-1 d``; never in less than float32."""
-        return (self.turned_back[:, None] * distinct[:, None, :]).sum(-1)
+        return (self.constant("turned_back", distinct)[:, None] * distinct[:, None, :]).sum(-1)
 
     def forward(self, reach: int) -> OffsetTables:
         """Every offset up to `reach` along both axes, and the group offsets."""
-        back = self.turned_back
-        axis = torch.arange(-reach, reach + 1, device=back.device, dtype=back.dtype)
+        like = next(self.function.parameters())
+        axis = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
         rows, cols = torch.meshgrid(axis, axis, indexing="ij")
         values = self.function(self._seen(torch.stack([rows.flatten(), cols.flatten()], -1)))
         values = values.expand(self.group.order, -1, -1).unflatten(1, rows.shape)
@@ -283,7 +299,7 @@ class RadialFunction(RelativeFunction):
     """
 
     def _function(self, scale: float) -> nn.Module:
-        return position_network(self.heads * self.head_dim, scale, dimensions=1)
+        return PositionNetwork(self.heads * self.head_dim, scale, dimensions=1)
 
     def _seen(self, distinct: Float[Tensor, "offsets two"]) -> Float[Tensor, "one offsets one"]:
         return distinct.square().sum(-1).sqrt()[None, :, None]

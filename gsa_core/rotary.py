@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gsa_core.constants import WithConstants
 from gsa_core.groups import PointGroup
 
 __all__ = ["RotaryEncoding"]
 
 
-class RotaryEncoding(nn.Module):
+class RotaryEncoding(WithConstants):
     """Turns pairs of channels by ``w . (h^-1 p)``, the position as frame h sees it.
 
     With ``R`` that rotation of channel pairs, ``(R(h^-1 x) q) . (R(h^-1 y) k) =
@@ -45,7 +46,7 @@ class RotaryEncoding(nn.Module):
                 f"positional: got 'rotary' with {head_dim} channel a head, which turns pairs of "
                 "channels; accepts fewer heads or more channels"
             )
-        self.pairs = head_dim // 2
+        self.group, self.pairs = group, head_dim // 2
         slowest = math.pi / max(scale, 2)
         steps = torch.arange(self.pairs) / max(self.pairs - 1, 1)
         magnitude = slowest * (math.pi / 2 / slowest) ** steps
@@ -53,13 +54,17 @@ class RotaryEncoding(nn.Module):
         angle = golden * torch.arange(heads * self.pairs).reshape(heads, self.pairs)
         directions = torch.stack([angle.cos(), angle.sin()], -1)
         self.frequencies = nn.Parameter(magnitude[:, None] * directions)  # (heads, pairs, 2)
-        matrices = group.matrices.to(torch.get_default_dtype())
-        self.register_buffer("matrices", matrices, persistent=False)
+        self.make_constants()
+
+    def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The elements of the group."""
+        return {"matrices": self.group.matrices}
 
     def angles(self, rows: int, cols: int) -> Float[Tensor, "rows cols group heads pairs"]:
         """Angles of all pairs at every position, in every frame, in float32 or better."""
         wide = torch.promote_types(self.frequencies.dtype, torch.float32)
-        frequencies, matrices = self.frequencies.to(wide), self.matrices.to(wide)
+        frequencies = self.frequencies.to(wide)
+        matrices = self.constant("matrices", self.frequencies).to(wide)
         # Products and sums, not matrix products: autocast leaves them alone.
         turned = (matrices[:, None, None] * frequencies[None, :, :, None, :]).sum(-1)
         row, col = (

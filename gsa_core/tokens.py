@@ -5,6 +5,8 @@ Each class says whether it lifts (``lifts``) and how many tokens an image gives 
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +14,7 @@ from torch.nn import functional
 from gsa_core.checks import check_choice, check_shape, check_whole
 from gsa_core.convolution import GroupConv2d, LiftingConv2d
 from gsa_core.groups import PointGroup
+from gsa_core.identity import Identified
 from gsa_core.layers import BatchNorm, SymmetricMaxPool2d
 from gsa_core.layout import to_features, to_tokens
 
@@ -27,9 +30,8 @@ class PixelEmbedding(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
-        check_whole("in_channels", in_channels)
-        check_whole("channels", channels)
-        self.linear = nn.Linear(in_channels, channels)
+        in_channels = check_whole("in_channels", in_channels)
+        self.linear = nn.Linear(in_channels, check_whole("channels", channels))
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
@@ -120,7 +122,7 @@ class Stage(nn.Module):
         return functional.gelu(self.norm(self.pool(self.convolution(x))))
 
 
-class Stem(nn.Module):
+class Stem(Identified):
     """Convolutional tokens that keep their orientation, on a half or a quarter of the grid.
 
     A 3x3 lifting convolution and 3x3 group convolutions, one for each halving of the grid; the
@@ -151,8 +153,8 @@ class Stem(nn.Module):
         self, group: PointGroup, in_channels: int, channels: int, patch_size: int = 2
     ) -> None:
         super().__init__()
-        check_whole("channels", channels)
-        check_whole("patch_size", patch_size)
+        channels = check_whole("channels", channels)
+        patch_size = check_whole("patch_size", patch_size)
         self.halvings = patch_size.bit_length() - 1
         if self.halvings < 1 or patch_size != 2**self.halvings:
             raise ValueError(f"patch_size: got {patch_size} for a stem; accepts 2, 4, 8, ...")
@@ -163,6 +165,10 @@ class Stem(nn.Module):
             mix = GroupConv2d(group, channels, channels, 3, bias=False)
             stages.append(Stage(mix, channels, pool=i + 1 < self.halvings))
         self.stages = nn.Sequential(*stages)
+
+    def identity(self) -> dict[str, Any]:
+        """How often the grid is halved."""
+        return {"patch_size": 2**self.halvings}
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
@@ -175,7 +181,7 @@ class Stem(nn.Module):
         return _halved(image_size, self.halvings)
 
 
-class Trunk(nn.Module):
+class Trunk(Identified):
     """A small group-convolutional network: deeper tokens that keep their orientation.
 
     A 3x3 lifting convolution, `depth` 3x3 group convolutions with a residual around each, batch
@@ -194,8 +200,8 @@ class Trunk(nn.Module):
 
     def __init__(self, group: PointGroup, in_channels: int, channels: int, depth: int) -> None:
         super().__init__()
-        check_whole("channels", channels)
-        check_whole("depth", depth)
+        channels = check_whole("channels", channels)
+        depth = check_whole("depth", depth)
         lift = LiftingConv2d(group, in_channels, channels, 3, bias=False)
         self.lift = Stage(lift, channels, pool=True)
         self.pool = SymmetricMaxPool2d()
@@ -203,6 +209,10 @@ class Trunk(nn.Module):
             Stage(GroupConv2d(group, channels, channels, 3, bias=False), channels, pool=False)
             for _ in range(depth)
         )
+
+    def identity(self) -> dict[str, Any]:
+        """How many convolutions there are: the grid is halved in their middle."""
+        return {"depth": len(self.stages)}
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
@@ -238,6 +248,11 @@ def make_tokens(
 ) -> PixelEmbedding | PatchEmbedding | Stem | Trunk:
     """Build the tokens of that name."""
     check_choice("tokens", tokens, TOKENS)
+    if patch_size is not None and tokens not in ("patch", "stem"):
+        raise ValueError(
+            f"patch_size: got {patch_size!r} with tokens {tokens!r}, whose size is fixed; accepts "
+            "it with tokens 'patch' or 'stem'"
+        )
     if tokens == "pixel":
         return PixelEmbedding(in_channels, channels)
     if tokens == "patch":

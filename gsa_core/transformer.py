@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
-from gsa_core.checks import check_number, check_shape, check_whole
+from gsa_core.attention import ENCODINGS, POSITIONAL, GroupSelfAttention, LiftingSelfAttention
+from gsa_core.checks import check_choice, check_numbers, check_shape, check_whole
 from gsa_core.groups import PointGroup
 from gsa_core.layers import Block, ChannelNorm, GlobalPool, GroupPool
 from gsa_core.layout import to_features, to_tokens
+from gsa_core.network import Model
 from gsa_core.positional import AbsoluteEncoding
 from gsa_core.tokens import make_tokens
 
@@ -22,25 +22,21 @@ __all__ = ["GroupTransformer", "Head", "Standardise", "apply_layers"]
 
 
 class Standardise(nn.Module):
-    """``(image - mean) / std`` by channel, with constants that belong to the data."""
+    """``(image - mean) / std`` by channel; both belong to the data and travel with the weights."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], in_channels: int) -> None:
+    def __init__(
+        self, mean: float | Sequence[float], std: float | Sequence[float], in_channels: int
+    ) -> None:
         super().__init__()
-        check_whole("in_channels", in_channels)
-        self.in_channels = in_channels
-        for value in mean:
-            check_number("mean", value, "finite numbers", low=-math.inf, high=math.inf)
-        for value in std:
-            check_number("std", value, "numbers above 0", low=5e-324, high=math.inf)
-        for name, values in (("mean", mean), ("std", std)):
-            if len(values) not in (1, in_channels):
-                raise ValueError(
-                    f"{name}: got {len(values)} values; accepts 1 or in_channels ({in_channels})"
-                )
-            self.register_buffer(name, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
+        self.in_channels = check_whole("in_channels", in_channels)
+        means = check_numbers("mean", mean, self.in_channels, "finite numbers")
+        stds = check_numbers("std", std, self.in_channels, "numbers above 0", low=5e-324)
+        for name, values in (("mean", means), ("std", stds)):
+            constant = torch.tensor([float(x) for x in values])
+            self.register_buffer(name, constant.reshape(-1, 1, 1))
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
@@ -67,7 +63,7 @@ class Head(nn.Module):
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
-        check_whole("num_classes", num_classes)
+        num_classes = check_whole("num_classes", num_classes)
         self.norm = ChannelNorm(channels)
         self.group_pool = GroupPool()
         self.global_pool = GlobalPool()
@@ -93,7 +89,7 @@ def apply_layers(layers: dict[str, nn.Module], x: Tensor) -> Tensor:
     return x
 
 
-class GroupTransformer(nn.Module):
+class GroupTransformer(Model):
     """Tokens, (positions,) attention blocks, invariant head.
 
     With the trivial group and absolute positions it is a plain vision transformer.
@@ -134,14 +130,16 @@ class GroupTransformer(nn.Module):
         encoding: str,
         feedforward_ratio: float,
         dropout: float,
-        mean: Sequence[float],
-        std: Sequence[float],
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
         patch_size: int | None = None,
         window_shape: str = "auto",
         attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_whole("depth", depth)
+        depth = check_whole("depth", depth)
+        check_choice("positional", positional, POSITIONAL)
+        check_choice("encoding", encoding, ENCODINGS)
         self.group = group
         self.standardise = Standardise(mean, std, in_channels)
         self.tokens = make_tokens(
@@ -152,10 +150,11 @@ class GroupTransformer(nn.Module):
         if positional == "absolute":
             self.position = Position(AbsoluteEncoding(group, channels, grid, encoding))
             positional, lifted = "none", True
+            encoding = encoding if encoding == "published" else "auto"
         options: dict[str, Any] = {
             "positional": positional,
             "window": window,
-            "image_size": grid,
+            "image_size": None if positional == "none" or window is not None else grid,
             "encoding": encoding,
             "window_shape": window_shape,
             "attention_dropout": attention_dropout,

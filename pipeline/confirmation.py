@@ -18,11 +18,9 @@ def run_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> d
 
 def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Train and measure the chosen configuration with one seed."""
-    import safetensors.torch
-
+    from gsa_core.network import to_bytes
     from pipeline.attempt import attempt
     from pipeline.measuring.measures import TestSplits, measure
-    from pipeline.training import model_arguments
 
     config, dataset = payload["configuration"], data[payload["dataset"]]
     # Training cannot see test, whatever it may try.
@@ -40,13 +38,7 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
         features=payload["features"],
     )
     measures.run["train_images"] = len(dataset.train)
-    state = {name: tensor.cpu().contiguous() for name, tensor in outcome.model.state_dict().items()}
-    return {
-        **value,
-        "measures": vars(measures),
-        "model": model_arguments(config, hidden),
-        "weights": safetensors.torch.save(state),
-    }
+    return {**value, "measures": vars(measures), "weights": to_bytes(outcome.model)}
 
 
 def _hierarchy(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:

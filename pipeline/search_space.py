@@ -14,7 +14,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from pipeline.parameters.model_kinds import MODEL_KINDS, distinct_cells, own_form
+from pipeline.parameters.model_kinds import MODEL_KINDS, distinct_cells, own_form, unused
 
 # Hyperparameters that count something.
 INTEGERS = frozenset({"channels", "heads"})
@@ -143,7 +143,8 @@ _SHAPE = {
 
 def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `build_model`, other than ``channels``, that decide a shape."""
-    return {_SHAPE[name]: config[name] for name in sorted(_SHAPE) if config[name] is not None}
+    names = sorted(_SHAPE.keys() - unused(config))
+    return {_SHAPE[name]: config[name] for name in names if config[name] is not None}
 
 
 def matched_channels(config: Mapping[str, Any], parameters: int) -> int:

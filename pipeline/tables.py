@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import records
-from pipeline.files import write_bytes, write_json
+from pipeline.files import write_bytes
 from pipeline.plan import Run
 from pipeline.search.ledger import CellLedger
 from pipeline.search.objectives import front
@@ -107,13 +107,12 @@ def write_confirm(
 
 
 def write_weights(folder: Path, name: str, value: Mapping[str, Any]) -> str | None:
-    """Write a run's weights and the arguments that rebuild its model; return their path."""
+    """Write a run's network, for `gsa_core.load`; return the path of the file."""
     folder.mkdir(parents=True, exist_ok=True)
     if "weights" not in value:
         return None
     path = folder / f"{name}.safetensors"
     write_bytes(path, value["weights"])
-    write_json(path.with_suffix(".json"), value["model"])
     return path.as_posix()
 
 

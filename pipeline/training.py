@@ -17,6 +17,7 @@ from gsa_core import build_model, count_flops, count_parameters
 from pipeline.augment import turned_at_random
 from pipeline.datasets import Dataset, Split
 from pipeline.devices import device_name, peak_memory, reset_peak_memory
+from pipeline.parameters.model_kinds import unused
 from pipeline.snapshot import Snapshot, capture, restore, tensors_of
 
 __all__ = ["Outcome", "Snapshot", "logits_of", "model_arguments", "train"]
@@ -49,12 +50,16 @@ def model_arguments(config: Row, data: Dataset) -> Row:
     """Return the arguments of `gsa_core.build_model` for a configuration and a data set."""
     same = (
         "model group positional depth tokens form window window_shape encoding patch_size channels "
-        "feedforward_ratio dropout attention_dropout in_channels num_classes image_size"
+        "feedforward_ratio dropout attention_dropout in_channels num_classes image_size heads"
     )
-    arguments = {name: config[name] for name in same.split()}
-    arguments["num_heads"] = config["heads"]
+    names = [name for name in same.split() if name not in unused(config)]
+    arguments = {
+        "num_heads" if name == "heads" else name: config[name]
+        for name in names
+        if config[name] is not None
+    }
     return {
-        **{name: value for name, value in arguments.items() if value is not None},
+        **arguments,
         "mean": [float(x) for x in np.ravel(data.mean)],
         "std": [float(x) for x in np.ravel(data.std)],
     }

@@ -201,7 +201,6 @@ def fake_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> 
         "row": fake_row(config),
         "epochs": list(fake_epochs(context, config)),
         "measures": {"run": {"test_accuracy": 0.5}, "angles": [angle], "layers": [layer]},
-        "model": {"group": config["group"]},
         "weights": f"{config['group']} {config['seed']}".encode(),
     }
 

@@ -10,11 +10,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.params import Params
 
-__all__ = ["AXES", "MODEL_KINDS", "ModelKind", "combinations", "distinct_cells", "own_form"]
+__all__ = [
+    "AXES",
+    "ENCODED",
+    "MODEL_KINDS",
+    "PATCHED",
+    "ModelKind",
+    "combinations",
+    "distinct_cells",
+    "own_form",
+    "unused",
+]
 
 AXES = ("model", "group", "positional", "depth", "tokens")
 Cell = tuple[str, str, str, int, str]
 
+PATCHED = ("patch", "stem")  # tokens that have a patch size
+# Positional encodings that a kind of encoding is for.
+ENCODED = {"table": ("absolute", "relative"), "continuous": ("absolute", "relative", "radial")}
 _ATTENTION = frozenset(
     {"form", "heads", "window", "window_shape", "encoding", "dropout", "attention_dropout",
      "feedforward_ratio", "patch_size"}
@@ -35,6 +48,8 @@ class ModelKind:
         Axes on which all its cells are the same, and what they are there.
     lacks
         Keys of a configuration that mean nothing to it.
+    implies
+        Axes that are part of what it is: no arguments of its network.
     keeps_axes
         Whether its group must map the pixel grid onto itself.
     form
@@ -43,6 +58,7 @@ class ModelKind:
 
     fixed: Mapping[str, Any] = field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
+    implies: frozenset[str] = frozenset()
     keeps_axes: bool = False
     form: str | None = None
 
@@ -54,13 +70,17 @@ class ModelKind:
 
 def _published(depth: int) -> ModelKind:
     fixed = {"positional": "relative", "depth": depth, "tokens": "pixel"}
-    return ModelKind(fixed, _OF_PUBLICATION, form="published")
+    return ModelKind(fixed, _OF_PUBLICATION, frozenset(fixed), form="published")
 
 
 MODEL_KINDS = {
     "gsa": ModelKind(),
     "hybrid": ModelKind({"tokens": "trunk"}),
-    "gcnn": ModelKind({"positional": "none", "tokens": "trunk"}, _ATTENTION),
+    "gcnn": ModelKind(
+        {"positional": "none", "tokens": "trunk"},
+        _ATTENTION,
+        frozenset({"positional", "tokens"}),
+    ),
     "vit": ModelKind({"group": "C1", "tokens": "patch"}),
     "symmetrized": ModelKind({"tokens": "patch"}, keeps_axes=True),
     "published_rotmnist": _published(6),
@@ -72,6 +92,26 @@ MODEL_KINDS = {
 def own_form(model: str, form: str) -> str:
     """Form of attention of a model in a study of that form."""
     return MODEL_KINDS[model].form or form
+
+
+def unused(config: Mapping[str, Any]) -> frozenset[str]:
+    """Keys of a configuration that its network has no use for, and does not take.
+
+    >>> config = {"model": "gsa", "tokens": "trunk", "positional": "rotary", "depth": 1}
+    >>> sorted(unused({**config, "encoding": "table", "window": 3}))
+    ['encoding', 'patch_size']
+    """
+    kind = MODEL_KINDS[config["model"]]
+    without = set(kind.lacks | kind.implies)
+    if config["tokens"] not in PATCHED:
+        without.add("patch_size")
+    if config["window"] is None:
+        without.add("window_shape")
+    if config["positional"] not in ENCODED.get(config["encoding"], ENCODED["continuous"]):
+        without.add("encoding")
+    if config["tokens"] == "pixel" and config["depth"] == 1 and config["positional"] != "absolute":
+        without.add("form")  # the one block lifts
+    return frozenset(without)
 
 
 def combinations(params: Params) -> list[Cell]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.datasets.registry import SOURCES, sized
-from pipeline.parameters.model_kinds import MODEL_KINDS, distinct_cells
+from pipeline.parameters.model_kinds import ENCODED, MODEL_KINDS, PATCHED, distinct_cells
 from pipeline.parameters.problems import Problem
 
 if TYPE_CHECKING:
@@ -151,6 +151,27 @@ def _patches(params: Params) -> Iterator[Problem]:
             yield Problem(path, fault, fits)
 
 
+def _without_a_use(params: Params) -> Iterator[Problem]:
+    """What is asked of the architecture and no cell of the study has a use for."""
+    architecture, cells = params.sweep.architecture, distinct_cells(params)
+    attention = [cell for cell in cells if "encoding" not in MODEL_KINDS[cell[0]].lacks]
+    got, users = architecture.encoding, ENCODED.get(architecture.encoding)
+    if users and not any(positional in users for _, _, positional, _, _ in attention):
+        fault = f"got {got!r}, which no cell of sweep.positional and sweep.model has a use for"
+        accepts = f"auto, or {got} with positional {' or '.join(users)}"
+        yield Problem(("sweep", "architecture", "encoding"), fault, accepts, "auto")
+    patch = architecture.patch_size
+    if patch is not None and not any(cell[4] in PATCHED for cell in attention):
+        fault = f"got {patch}, which no cell of sweep.tokens and sweep.model has a use for"
+        accepts = f"null, or a number with tokens {' or '.join(PATCHED)}"
+        yield Problem(("sweep", "architecture", "patch_size"), fault, accepts, "null")
+    window = architecture.window
+    windowless = all("window" in MODEL_KINDS[cell[0]].lacks for cell in cells)
+    if window is not None and windowless:
+        fault = f"got {window}, which no model of the study has a use for"
+        yield Problem(("sweep", "architecture", "window"), fault, "null with these models", "null")
+
+
 def _table(params: Params) -> Iterator[Problem]:
     if params.sweep.architecture.encoding != "table":
         return
@@ -169,6 +190,7 @@ MODEL_RULES = (
     _window,
     _patches,
     _table,
+    _without_a_use,
     _width_and_heads,
     _fixed_width,
     _nothing_searched,

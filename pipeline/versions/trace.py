@@ -38,7 +38,7 @@ def trace(what: str) -> Iterator[str]:
     UserError
         For a name that is no figure and no row.
     """
-    name = re.sub(r"\.(svg|png|csv|safetensors|json)$", "", Path(what).name)
+    name = re.sub(r"\.(svg|png|csv|safetensors)$", "", Path(what).name)
     if name in FIGURE_ROWS:
         yield from _figure(name)
         return

@@ -10,6 +10,15 @@ PARTLY_EXACT_GROUPS = ("C8", "D8")  # their quarter turns and mirrors do
 GROUPS = EXACT_GROUPS + PARTLY_EXACT_GROUPS
 
 
+def sized(options, image_size):
+    """With `image_size` where a layer of these options has a use for it and is given none."""
+    positional = options.get("positional", "relative")
+    alone = positional != "none" and options.get("window") is None
+    if positional == "absolute" or alone:
+        return {"image_size": image_size, **options}
+    return options
+
+
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     """In float64 and evaluation mode, every parameter and statistic drawn at random.
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from cases import EXACT_GROUPS, GROUPS, PARTLY_EXACT_GROUPS, randomised
+from cases import EXACT_GROUPS, GROUPS, PARTLY_EXACT_GROUPS, randomised, sized
 from torch.nn import functional
 
 from gsa_core import (
@@ -24,7 +24,8 @@ from gsa_core import (
 
 def build(kind, group, positional, window=None, size=6, encoding="auto", channels=(3, 4)):
     """A randomised layer: kind is "lifting" or the form of group attention."""
-    options = {"positional": positional, "window": window, "image_size": size, "encoding": encoding}
+    options = {"positional": positional, "window": window, "encoding": encoding}
+    options = sized(options, size)
     if kind == "lifting":
         layer = LiftingSelfAttention(group, *channels, 2, **options)
     else:
@@ -285,7 +286,7 @@ def test_a_batch_is_its_images_one_by_one(noise):
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        GroupSelfAttention(cyclic_group(4), 3, 4, 2, **{"image_size": 6, **arguments})
+        GroupSelfAttention(cyclic_group(4), 3, 4, 2, **sized(arguments, 6))
 
 
 @pytest.mark.parametrize("positional", ["absolute", "relative"])

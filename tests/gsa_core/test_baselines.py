@@ -19,7 +19,7 @@ from gsa_core import (
     point_group,
 )
 
-SMALL = {"channels": 6, "image_size": 12, "num_heads": 2}
+SMALL = {"channels": 6, "image_size": 12}
 
 
 def network(model, **arguments):
@@ -144,7 +144,7 @@ def test_published_networks_have_the_published_size(
 @pytest.mark.parametrize(("name", "size", "blocks"), [("C4", 24, 7), ("D4", 10, 4), ("D2", 9, 4)])
 def test_published_networks_are_invariant_layer_by_layer(name, size, blocks, noise):
     group = point_group(name)
-    model = network("published_rotmnist", group=name, image_size=24, window=3)
+    model = randomised(build_model("published_rotmnist", group=name, image_size=24, window=3))
     model.blocks = model.blocks[:blocks]  # lifting, two layers, a pooling, three layers
     images = noise(1, 1, size, size)
     elements = [1, group.order - 1]

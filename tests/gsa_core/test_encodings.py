@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from cases import GROUPS, randomised
+from cases import GROUPS, randomised, sized
 from torch.nn import functional
 
 from gsa_core import (
@@ -25,11 +25,11 @@ HEADS, SIZE = 2, 5
 
 
 def build(kind, group, positional="relative", **options):
-    options = {"image_size": 8, **options}
+    options = sized({"positional": positional, **options}, 8)
     if kind == "lifting":
-        layer = LiftingSelfAttention(group, 3, 4, HEADS, positional=positional, **options)
+        layer = LiftingSelfAttention(group, 3, 4, HEADS, **options)
     else:
-        layer = GroupSelfAttention(group, 3, 4, HEADS, positional=positional, form=kind, **options)
+        layer = GroupSelfAttention(group, 3, 4, HEADS, form=kind, **options)
     return randomised(layer)
 
 

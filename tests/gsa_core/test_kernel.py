@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import randomised
+from cases import randomised, sized
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gsa_core import GroupSelfAttention, LiftingSelfAttention, build_model, count_flops, point_group
@@ -29,7 +29,7 @@ needs_kernel = pytest.mark.skipif(
 
 
 def build(kind, name="C4", **options):
-    options = {"image_size": (7, 10) if name == "D2" else 7, **options}
+    options = sized(options, (7, 10) if name == "D2" else 7)
     group = point_group(name)
     if kind == "lifting":
         return randomised(LiftingSelfAttention(group, 3, 6, 2, **options))

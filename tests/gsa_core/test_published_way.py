@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from cases import randomised
+from cases import randomised, sized
 
 from gsa_core import GroupSelfAttention, point_group
 
@@ -18,7 +18,7 @@ def test_the_published_form_is_the_published_computation(name, window, noise, ro
     from published_way import published_way
 
     group = point_group(name)
-    options = {"encoding": "published", "head_dim": 7, "window": window, "image_size": 5}
+    options = sized({"encoding": "published", "head_dim": 7, "window": window}, 5)
     layer = randomised(GroupSelfAttention(group, 3, 4, 2, form="published", **options))
     x = noise(2, 3, group.order, 5, 5).requires_grad_()
     ours, theirs = layer(x), published_way(layer, x)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -86,7 +87,7 @@ WRONG = {
     "channels of a network": lambda: network(channels=0),
     "channels to be solved": lambda: g.solve_channels(5000, channels=3),
     "ratio 0": lambda: g.FeedForward(4, 0),
-    "ratio of a network": lambda: network(feedforward_ratio=-1),
+    "feedforward_ratio of a network": lambda: network(feedforward_ratio=-1),
     "dropout 2": lambda: g.Block(attend(C4, 4, 4, 2), 4, dropout=2),
     "reduction": lambda: g.GroupPool("sum"),
     "reduction of an orbit": lambda: network(model="symmetrized", reduction="sum"),
@@ -105,6 +106,60 @@ WRONG = {
     "budget too small": lambda: g.solve_channels(5),
     "budget 0": lambda: g.solve_channels(0),
     "steps 0": lambda: g.full_turn(network().eval(), zeros(2, 1, 8, 8), steps=0),
+    "positional of a convolutional network": lambda: network(model="gcnn", positional="relative"),
+    "form of a convolutional network": lambda: network(model="gcnn", form="zzz"),
+    "window of a convolutional network": lambda: network(model="gcnn", window=4),
+    "dropout of a convolutional network": lambda: network(model="gcnn", dropout=0.0),
+    "channels of a published network": lambda: network(model="published_rotmnist", channels=64),
+    "depth of a published network": lambda: network(model="published_pcam", depth=12),
+    "window_shape of a published network": lambda: network(
+        model="published_rotmnist", window=3, window_shape="disc"
+    ),
+    "reduction of a transformer": lambda: network(reduction="max"),
+    "patch_size of pixels": lambda: network(tokens="pixel", patch_size=2),
+    "patch_size of a trunk": lambda: network(tokens="trunk", patch_size=4),
+    "form of a lifting block alone": lambda: network(tokens="pixel", depth=1, form="joint"),
+    "encoding of no positions": lambda: network(positional="none", encoding="continuous"),
+    "encoding of rotary": lambda: attend(positional="rotary", encoding="table", window=3),
+    "encoding of rotary with a size": lambda: lift(
+        positional="rotary", encoding="continuous", image_size=9
+    ),
+    "encoding of radial": lambda: attend(positional="radial", encoding="table", window=3),
+    "encoding of a network": lambda: network(positional="absolute", encoding="learned"),
+    "window_shape without a window": lambda: attend(window_shape="disc"),
+    "window_shape of a network": lambda: network(window_shape="soft_disc"),
+    "image_size beside a window": lambda: attend(window=3, image_size=9),
+    "image_size of no positions": lambda: lift(positional="none", image_size=9),
+    "num_heads true": lambda: attend(C4, 3, 8, True),
+    "in_channels true": lambda: network(in_channels=True),
+    "image_size true": lambda: network(image_size=True),
+    "image_size of truths": lambda: network(image_size=(True, 8)),
+    "image_size of halves": lambda: network(image_size=(8.0, 8)),
+    "window true": lambda: attend(window=True),
+    "window numpy even": lambda: attend(window=np.int64(4)),
+    "mean true": lambda: network(mean=True),
+    "mean of truths": lambda: network(mean=np.array([True])),
+    "mean text": lambda: network(mean="0.5"),
+    "mean infinite": lambda: network(mean=float("inf")),
+    "mean of three": lambda: network(in_channels=2, mean=np.zeros(3)),
+    "mean of none": lambda: network(mean=[]),
+    "std nan": lambda: network(std=[float("nan")]),
+    "std negative": lambda: network(std=-1),
+    "std of none in an array": lambda: network(std=np.array([0.0])),
+    "dropout true": lambda: network(dropout=True),
+    "dropout nan": lambda: network(dropout=float("nan")),
+    "attention_dropout true": lambda: attend(attention_dropout=True),
+    "attention_dropout text": lambda: attend(attention_dropout="half"),
+    "attention_dropout nan": lambda: attend(attention_dropout=float("nan")),
+    "feedforward_ratio infinite": lambda: network(feedforward_ratio=float("inf")),
+    "bias text": lambda: g.GroupLinear(C4, 3, 2, bias="no"),
+    "bias of a convolution": lambda: g.LiftingConv2d(C4, 1, 2, 3, bias=1),
+    "mirrors text": lambda: g.PointGroup(4, mirrors="no"),
+    "rotations true": lambda: g.PointGroup(True),
+    "element true": lambda: g.act_on_image(C4, True, zeros(2, 2)),
+    "positional list": lambda: attend(positional=["none"]),
+    "reduction none": lambda: g.GroupPool(None),
+    "channels text": lambda: network(channels="8"),
     "element 9": lambda: g.act_on_image(C4, 9, zeros(2, 2)),
     "element half": lambda: g.act_on_image(C4, 1.5, zeros(2, 2)),
     "element off the grid": lambda: g.act_on_image(C8, 1, zeros(2, 2)),
@@ -132,9 +187,41 @@ WRONG = {
 }
 
 
+# Whole numbers and numbers of numpy, and the sizes of tensors, are taken wherever Python's are.
+RIGHT = {
+    "layer": lambda: attend(C4, np.int64(3), np.int32(8), np.uint8(2), window=np.int16(3)),
+    "head_dim": lambda: lift(head_dim=np.int64(3), image_size=np.array([8, 9])),
+    "convolution": lambda: g.GroupConv2d(C4, np.int64(1), np.int64(2), np.int64(3)),
+    "linear": lambda: g.GroupLinear(C4, np.int64(1), np.int64(2), bias=np.bool_(True)),
+    "patches": lambda: g.PatchEmbedding(C4, np.int64(1), np.int64(2), np.int64(4)),
+    "stem": lambda: g.Stem(C4, np.int64(1), np.int64(2), np.int64(4)),
+    "norm": lambda: g.ChannelNorm(np.int64(4)),
+    "feed-forward": lambda: g.FeedForward(np.int64(4), np.float32(1.5)),
+    "group": lambda: g.act_on_image(g.cyclic_group(np.int64(4)), np.int64(1), zeros(2, 2)),
+    "shift": lambda: g.shift_image(zeros(3, 3), np.int64(1), np.int64(0)),
+    "size of a tensor": lambda: network(image_size=zeros(9, 9).shape),
+    "size in an array": lambda: network(image_size=np.array(8)),
+    "mean": lambda: network(mean=np.float64(0.5), std=np.float32(0.5)),
+    "means": lambda: network(in_channels=2, mean=np.array([0.1, 0.2]), std=np.ones((2, 1, 1))),
+    "mean of a tensor": lambda: network(mean=torch.tensor(0.5), std=torch.tensor([0.5])),
+    "network": lambda: network(
+        depth=np.int64(1), channels=np.int64(4), num_heads=np.int64(2), dropout=np.float32(0.1),
+        num_classes=np.int64(3), feedforward_ratio=np.float64(2), in_channels=np.int64(1),
+    ),
+    "budget": lambda: g.solve_channels(np.int64(5000), image_size=np.int64(8)),
+}  # fmt: skip
+
+
 def sentences() -> dict[str, str]:
-    """What every call raises."""
+    """What every call raises; of those that are right, the configuration."""
     found = {}
+    for case, call in RIGHT.items():
+        try:
+            built = call()
+            config = getattr(built, "_built", None)
+            found[case] = json.dumps(config[0]) if config else "built"
+        except Exception as error:
+            found[case] = repr(error)
     for case, call in WRONG.items():
         try:
             call()
@@ -159,6 +246,11 @@ def said() -> dict[str, str]:
         check=True,
     )
     return dict(json.loads(run.stdout))
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_numbers_of_numpy_are_numbers(case: str, said: dict[str, str]) -> None:
+    assert said[case].startswith(("built", "{")), said[case]
 
 
 @pytest.mark.parametrize("case", WRONG)
