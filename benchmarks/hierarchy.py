@@ -8,6 +8,7 @@ is resampled, at the fixed centre pixel, over the spread between fields.
 
 from __future__ import annotations
 
+import argparse
 import math
 
 import torch
@@ -115,6 +116,7 @@ def errors(model: nn.Module, group_name: str) -> dict[str, float]:
 
 def main() -> None:
     """Print the page."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print("# Which layer keeps which transformation\n")
     print(
         "Relative error of a lifting and a group layer with random weights, float64, written by\n"

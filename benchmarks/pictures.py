@@ -6,6 +6,8 @@ scikit-learn, nothing trained.
 
 from __future__ import annotations
 
+import argparse
+
 import torch
 from drawing import FRAMES, save
 from matplotlib import pyplot as plt
@@ -119,6 +121,7 @@ def responses(group: PointGroup) -> None:
 
 def main() -> None:
     """Draw every picture."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     acted_encodings(dihedral_group(4))
     lifted_kernels(cyclic_group(4))
     responses(cyclic_group(4))

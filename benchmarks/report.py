@@ -7,6 +7,7 @@ and those that draw hold together, shared pages counted once (Linux's PSS), read
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import resource
@@ -73,7 +74,9 @@ def _held(pid: int | str) -> int:
 
 def main() -> None:
     """Write a study, report it, print what it took."""
-    share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("share", nargs="?", type=float, default=1.0, help="of the full size")
+    share = parser.parse_args().share
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         maker = multiprocessing.get_context("spawn").Process(target=make, args=(folder, share))

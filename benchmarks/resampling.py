@@ -9,6 +9,7 @@ docs/report.md.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def confirmed(weights: Path) -> nn.Module:
 
 def main() -> None:
     """Print mean accuracies over the seeds of one cell of every group."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     params = load_params()
     name = params.prepare.datasets[0]
     test = load_dataset(Path("data/prepare") / name, splits=("train", "validation", "test")).test

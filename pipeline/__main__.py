@@ -27,16 +27,28 @@ COMMANDS = {
     "use": "make a study of studies/ the study, checked against this machine; lists them alone",
     "summary": "say where the report is and what it found",
 }
-# Commands with arguments: the module that has `main(arguments)`, and what it does.
+# Commands with a module of their own: the module, whose `main` takes the arguments, what these
+# are, and what the command does.
 WITH_ARGUMENTS = {
-    "plan": ("commands.forecast", "trials, hours and memory a cell, from a few measured steps"),
-    "status": ("commands.status", "how far the study is, from any terminal, running or not"),
-    "trial": ("commands.reproduce", "--cell NAME --number N: do a trial again, without Ray"),
-    "log": ("commands.log", "--cell NAME --number N or --seed N: what was said in a trial or run"),
-    "provenance": ("versions.trace", "FIGURE or CELL-seedN: code, data, parameters behind it"),
-    "pin": ("versions.pin", 'NAME -m "...": keep this state of the study under a name'),
-    "compare": ("versions.compare", "A B [C...]: what changed, and whether it matters"),
-}
+    "plan": ("commands.forecast", "", "trials, hours and memory a cell, from a few measured steps"),
+    "status": ("commands.status", "", "how far the study is, from any terminal, running or not"),
+    "trial": (
+        "commands.reproduce",
+        "--cell NAME --number N [--dataset NAME]",
+        "do a trial again, without Ray",
+    ),
+    "log": (
+        "commands.log",
+        "--cell NAME (--number N | --seed N) [--dataset NAME]",
+        "what was said in a trial or run, and why it failed",
+    ),
+    "provenance": (
+        "versions.trace", "FIGURE | CELL-seedN | CELL-trialN", "code, data, parameters behind it",
+    ),
+    "pin": ("versions.pin", 'NAME -m "..."', "keep this state of the study under a name"),
+    "compare": ("versions.compare", "A B [C...]", "what changed, and whether it matters"),
+}  # fmt: skip
+HELP = ("-h", "--help")
 REPORT, METRICS = Path("reports/index.html"), Path("reports/metrics.json")
 
 
@@ -46,8 +58,16 @@ def usage() -> str:
     lines += [f"  {name:<11}{what}" for name, what in STAGES.items()]
     lines += ["", "and:"]
     lines += [f"  {name:<11}{what}" for name, what in COMMANDS.items()]
-    lines += [f"  {name:<11}{what}" for name, (_, what) in WITH_ARGUMENTS.items()]
+    for name, (_, takes, what) in WITH_ARGUMENTS.items():
+        lines.append(f"  {name:<11}" + (f"{takes}: {what}" if takes else what))
     return "\n".join(lines)
+
+
+def usage_of(name: str) -> str:
+    """The help text of a command."""
+    takes = {"use": "[STUDY]"}.get(name, WITH_ARGUMENTS.get(name, ("", "", ""))[1])
+    what = {**STAGES, **COMMANDS, **{key: value[2] for key, value in WITH_ARGUMENTS.items()}}[name]
+    return f"usage: python -m pipeline {name} {takes}".rstrip() + f"\n\n{what}"
 
 
 def check() -> None:
@@ -87,8 +107,11 @@ def command(name: str) -> Callable[[], None]:
 def main() -> None:
     """Run the command that the arguments name."""
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if not arguments or arguments[0] in (*HELP, "help"):
         print(usage())
+        return
+    if arguments[0] in (*STAGES, *COMMANDS, *WITH_ARGUMENTS) and set(HELP) & set(arguments[1:]):
+        print(usage_of(arguments[0]))
         return
     if arguments[0] == "use" and len(arguments) <= 2:
         use(arguments[1] if len(arguments) == 2 else None)

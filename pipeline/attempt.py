@@ -12,7 +12,8 @@ import torch
 from pipeline.datasets import Dataset
 from pipeline.devices import device_name, peak_memory
 from pipeline.execution.checkpoints import Checkpoint
-from pipeline.execution.work import Context, describe
+from pipeline.execution.work import Context
+from pipeline.reasons import brief, describe
 from pipeline.training import Outcome, Snapshot, train
 
 __all__ = ["attempt"]
@@ -46,7 +47,7 @@ def attempt(config: Row, data: Dataset, context: Context, checkpoint: str | None
     except Exception as error:
         if not is_out_of_memory(error) or config["batch_size"] == 1:
             raise
-        first = describe(error).partition("\n")[0]
+        first = brief(describe(error))
     # Only here has the error let go of the tensors that its traceback held.
     _release()
     context.epochs.clear()

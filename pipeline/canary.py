@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from gsa_core import build_model
 from pipeline.datasets import Dataset
-from pipeline.execution.work import describe
+from pipeline.reasons import brief, describe
 from pipeline.search.ledger import CellLedger
 from pipeline.training import model_arguments
 
@@ -36,7 +36,7 @@ def broken_cells(
         try:
             take_step(ledger, data[ledger.dataset])
         except Exception as error:
-            yield ledger.name, describe(error).partition("\n")[0]
+            yield ledger.name, brief(describe(error))
 
 
 def take_step(ledger: CellLedger, data: Dataset) -> None:

@@ -7,18 +7,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import errors, records, tables
+from pipeline import records, tables
+from pipeline.arguments import run_alone
 from pipeline.confirmation import run_confirmation
 from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import checkpoints_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
 from pipeline.execution.stage import StageFailed, run_stage
-from pipeline.execution.state import state_folder, superseded, versions
+from pipeline.execution.state import ROOT, state_folder, superseded, versions
 from pipeline.execution.work import Task, WorkFunction
 from pipeline.inputs import PREPARED, read_cards, read_trials
 from pipeline.params import Params
 from pipeline.plan import Run, plan_runs
+from pipeline.reasons import command, harmless
 from pipeline.runs import RunStore, fingerprint
 from pipeline.search_space import cells
 from pipeline.source_code import code_of
@@ -46,7 +48,8 @@ def run_task(params: Params, run: Run, card: bytes) -> Task:
     }
     data = hashlib.sha256(card).hexdigest()
     key = f"{run.dataset}-{run.name}-{fingerprint([payload, data])}"
-    return Task(key, {**payload, "label": f"seed {run.seed}"})
+    whole = command(run.dataset, run.cell.name, f"--seed {run.seed}")
+    return Task(key, {**payload, "label": f"seed {run.seed}", "whole": whole})
 
 
 def hierarchy_task(params: Params) -> Task:
@@ -58,14 +61,15 @@ def hierarchy_task(params: Params) -> Task:
         "encodings": list(params.sweep.positional),
         "seeds": seeds,
     }
-    return Task(f"hierarchy-{fingerprint(payload)}", {**payload, "label": "random weights"})
+    told = {"label": "random weights", "whole": "at the end of this stage"}
+    return Task(f"hierarchy-{fingerprint(payload)}", {**payload, **told})
 
 
 def plan(params: Params, cards: dict[str, bytes]) -> list[Run]:
     """List the runs of the study, of the trials of the data that `cards` describe."""
     runs: list[Run] = []
-    for name in params.prepare.datasets:
-        trials = read_trials(params, name, cards[name])
+    for name, card in cards.items():
+        trials = read_trials(params, name, card)
         runs += plan_runs(name, cells(params), params.confirm.seeds, trials)
     return runs
 
@@ -114,10 +118,14 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
         data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in cards}
         with progress:
             engine.run(function, source, data, progress.tick)
+    progress.summarise(source.failures(), "tasks")
     write(params, runs, planned, source.results, cards)
     found = source.results[hierarchy.key]
     if found["row"]["status"] != "completed":
-        raise StageFailed(f"the hierarchy of encodings failed: {found['row']['reason']}")
+        reason = harmless(found["row"]["reason"] or found["row"]["status"])
+        raise StageFailed(
+            f"the hierarchy of encodings failed; to try it again, remove {folder}: {reason}"
+        )
     tables.write_hierarchy(
         CONFIRMED / "hierarchy.parquet",
         params.study,
@@ -146,7 +154,8 @@ def write(
         completed += sum(row["status"] == "completed" for row in rows)
     if not completed:
         raise StageFailed(
-            f"none of the {len(runs)} runs completed; all reasons are in {CONFIRMED}/*/runs.parquet"
+            f"none of the {len(runs)} runs completed; all reasons are in "
+            f"{CONFIRMED}/*/runs.parquet; to try the same again, remove {ROOT / 'confirm'}"
         )
 
 
@@ -156,4 +165,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.main(main)
+    run_alone(main, "pipeline.confirm", __doc__)

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import select
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO
 
-__all__ = ["UserError", "main"]
+__all__ = ["CLOSED", "REFUSALS", "UserError", "main"]
+
+# How a command ends whose reader has gone: as if by SIGPIPE, which Python ignores.
+CLOSED = 128 + signal.SIGPIPE
+# What a file system refuses that is no defect of the project.
+REFUSALS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file system takes no file of this size",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.ENOTDIR: "a part of this path is a file instead of a folder",
+    errno.EISDIR: "it is a folder",
+    errno.EEXIST: "a file has the name of a folder",
+    errno.ELOOP: "its links lead in a circle",
+    errno.ENAMETOOLONG: "its name is too long for the file system",
+    errno.EIO: "the disk reports an error",
+    errno.ESTALE: "the file server has forgotten it",
+}
 
 
 class UserError(Exception):
@@ -30,14 +56,72 @@ class UserError(Exception):
 def main(function: Callable[[], None]) -> None:
     """Run an entry point: exit 2 without a traceback on a `UserError`, 130 when interrupted.
 
-    Any other exception is a defect of the project: its traceback stays, and the exit code is 1.
+    When nobody reads the output any more it ends without a word, with the exit code of a process
+    that SIGPIPE has ended. Any other exception is a defect of the project: its traceback stays,
+    and the exit code is 1.
     """
+    _prepare_streams()
+    try:
+        code = _code_of(function)
+        sys.stdout.flush()  # not at the end of the interpreter, which would print a traceback
+        sys.stderr.flush()
+    except BrokenPipeError:
+        if not _close_unread():
+            raise
+        code = CLOSED
+    if code:
+        sys.exit(code)
+
+
+def _code_of(function: Callable[[], None]) -> int:
+    """Run a function and say in sentences how it failed; return the exit code."""
     try:
         function()
     except UserError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        return 130
+    except OSError as error:
+        if error.errno not in REFUSALS or error.filename is None:
+            raise
+        why = REFUSALS[error.errno]
+        print(f"error: {error.filename}: cannot be used, because {why}", file=sys.stderr)
+        return 2
+    except SystemExit as ending:
+        if ending.code is None or isinstance(ending.code, int):
+            return ending.code or 0
+        print(ending.code, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _prepare_streams() -> None:
+    """Let print work whatever the terminal is: closed, or without letters beyond ASCII."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _close_unread() -> bool:
+    """Send to nowhere what is left for pipes without a reader; whether there is one."""
+    unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
+    for stream in unread:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return bool(unread)
+
+
+def _is_unread(stream: TextIO) -> bool:
+    with suppress(OSError, ValueError):
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    return False

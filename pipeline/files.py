@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.errors import REFUSALS, UserError
 
 __all__ = [
     "explaining",
@@ -28,15 +28,6 @@ __all__ = [
     "write_json",
     "write_text",
 ]
-
-_REFUSALS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file system takes no file of this size",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission is denied",
-    errno.EPERM: "permission is denied",
-}
 
 
 @contextmanager
@@ -113,15 +104,16 @@ def explaining(path: Path | None = None, size: int = 0) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _REFUSALS:
+        if error.errno not in REFUSALS:
             raise
+        anything = path is None
         path = path or Path(str(error.filename or "."))
         amount = f"{size:,} bytes" if size else "it"
-        why = _REFUSALS[error.errno]
+        why = REFUSALS[error.errno]
         if error.errno == errno.ENOSPC:
             why += f" ({_free_bytes(path):,} bytes are free)"
         raise UserError(
-            f"{path}: cannot write {amount}, because {why}: "
+            f"{path}: cannot {'use' if anything else 'write'} {amount}, because {why}: "
             "mend that and run the same command again"
         ) from error
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.arguments import run_alone
 from pipeline.datasets.card import (
     describe_likeness,
     describe_reading,
@@ -38,7 +39,6 @@ from pipeline.datasets.turning import shrink, turn
 from pipeline.datasets.usable import reading_notes, usable_images, writing_notes
 from pipeline.datasets.writing import Tally, write_images
 from pipeline.errors import UserError
-from pipeline.errors import main as run
 from pipeline.files import (
     explaining,
     file_sha256,
@@ -302,4 +302,4 @@ def _say(name: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_alone(main, "pipeline.prepare", __doc__)

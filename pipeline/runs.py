@@ -54,6 +54,14 @@ class RunStore:
         return self.folder / f"{key}.{ending}"
 
 
+def peek(folder: Path, key: str) -> dict[str, Any] | None:
+    """Read a result without its weights and without setting anything aside; None without one."""
+    try:
+        return decode((folder / f"{key}.json").read_bytes())
+    except FileNotFoundError:
+        return None
+
+
 def set_aside(path: Path) -> None:
     """Move a damaged record out of the way; its run is done again."""
     aside = path.with_name(f"{path.name}.damaged")

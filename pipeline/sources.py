@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.execution.checkpoints import Checkpoints
-from pipeline.execution.progress import GOOD, Progress
-from pipeline.execution.work import Result, Task, describe
+from pipeline.execution.progress import Progress
+from pipeline.execution.work import Result, Task
+from pipeline.reasons import GOOD, Failure, command, describe, failure_of
 from pipeline.runs import RunStore
 from pipeline.search.ledger import CellLedger, score
 
@@ -198,8 +199,25 @@ class SweepSource(Told):
         self.checkpoints[ledger.dataset].remove(task.key)
         del self.out[task.key]
         self.progress.finish(
-            ledger.name, f"trial {number}", row["status"], score(row), result.seconds
+            ledger.name,
+            f"trial {number}",
+            row["status"],
+            score(row),
+            result.seconds,
+            self._failure(ledger, number, row),
         )
+
+    def failures(self) -> list[Failure]:
+        """List the trials that have failed, those of earlier starts too."""
+        found = (
+            self._failure(ledger, trial.number, result["row"])
+            for ledger in self.ledgers
+            for trial, result in ledger.results()
+        )
+        return [failure for failure in found if failure is not None]
+
+    def _failure(self, ledger: CellLedger, number: int, row: Mapping[str, Any]) -> Failure | None:
+        return failure_of(row, command(ledger.dataset, ledger.cell.name, f"--number {number}"))
 
     def endings(self, dataset: str) -> dict[str, str]:
         """Say why cells of a data set have fewer trials than their budget."""
@@ -235,6 +253,7 @@ class ConfirmSource(Told):
     ) -> None:
         self.store, self.progress, self.checkpoints = store, progress, checkpoints
         self.names = {task.key: name for name, task in tasks}
+        self.where = {task.key: task.payload["whole"] for _, task in tasks}
         self.results: dict[str, dict[str, Any]] = {}
         self.waiting: deque[Task] = deque()
         for name, task in tasks:
@@ -271,7 +290,13 @@ class ConfirmSource(Told):
         self.checkpoints.remove(task.key)
         self.results[task.key] = value
         name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]
-        self.progress.finish(name, label, status, accuracy(value), result.seconds)
+        failure = failure_of(value["row"], self.where[task.key])
+        self.progress.finish(name, label, status, accuracy(value), result.seconds, failure)
+
+    def failures(self) -> list[Failure]:
+        """List the runs that have failed, those of earlier starts too."""
+        found = (failure_of(self.results[key]["row"], self.where[key]) for key in self.names)
+        return [failure for failure in found if failure is not None]
 
 
 def accuracy(value: Mapping[str, Any]) -> float | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import optuna
 
-from pipeline import errors, records, tables
+from pipeline import records, tables
+from pipeline.arguments import run_alone
 from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of
 from pipeline.execution.engine import Engine
@@ -20,6 +21,7 @@ from pipeline.execution.state import ROOT, state_folder, superseded, versions
 from pipeline.execution.work import WorkFunction
 from pipeline.inputs import PREPARED, SWEPT, read_cards, search_digest
 from pipeline.params import Params
+from pipeline.reasons import brief
 from pipeline.search.journal import open_journal
 from pipeline.search.ledger import CellLedger, Rules
 from pipeline.search.objectives import directions, score
@@ -137,6 +139,7 @@ def sweep(
         progress.say(f"{broken} cannot work, its trials will fail: {reason}")
     with progress:
         engine.run(function, source, data, progress.tick)
+    progress.summarise(source.failures(), "trials")
     for name in names:
         provenance = records.provenance(params, json.loads(cards[name]))
         provenance["sweep_sha256"] = search_digest(params)
@@ -156,7 +159,7 @@ def check_any_completed(ledgers: Sequence[CellLedger]) -> None:
     rows = [result["row"] for ledger in ledgers for _, result in ledger.results()]
     if any(score(row) is not None for row in rows):
         return
-    first = (rows[0].get("reason") or rows[0]["status"]).splitlines()[0]
+    first = brief(rows[0].get("reason") or rows[0]["status"])
     raise StageFailed(
         f"none of the {len(rows)} trials completed (the first: {first}); all reasons are in "
         f"{SWEPT}/*/trials.parquet; to try the same again, remove {ROOT / 'sweep'}"
@@ -175,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.main(main)
+    run_alone(main, "pipeline.sweep", __doc__)

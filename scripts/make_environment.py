@@ -27,7 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".state"
 LOG = STATE / "environment.log"
 NEEDED_GIB = 4  # the environment takes about 2, a download and a study's results the rest
-PULSE_SECONDS = 5 if sys.stdout.isatty() else 15
+# Whether lines can be written over one another.
+LIVE = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+PULSE_SECONDS = 5 if LIVE else 15
 
 NETWORK_SIGNS = (
     "NewConnectionError",
@@ -117,7 +119,7 @@ def install(folder: Path, lock: int) -> None:
 def watch(pip: subprocess.Popen[bytes], total: int) -> None:
     """Say every few seconds how far pip is."""
     start = time.monotonic()
-    end = "\r" if sys.stdout.isatty() else "\n"
+    end = "\r" if LIVE else "\n"
     while True:
         try:
             pip.wait(PULSE_SECONDS)

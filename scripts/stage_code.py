@@ -6,6 +6,7 @@ makes results stale without a word. tests/test_imports.py compares the lists wit
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def with_code(text: str) -> str:
 
 def main() -> None:
     """Print the code of every stage, or write it."""
-    if sys.argv[1:] == ["--write"]:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--write", action="store_true", help="put it into dvc.yaml")
+    if parser.parse_args().write:
         file = ROOT / "dvc.yaml"
         file.write_text(with_code(file.read_text()))
         return

@@ -71,9 +71,13 @@ def test_status_says_what_is_done_failed_and_open_and_changes_nothing() -> None:
     cells = {line.split()[0]: line.split()[1:] for line in lines[1:5]}
     assert cells["cell"] == ["done", "interrupted", "failed", "best", "since"]
     assert cells["gsa-C1-relative-d1-stem"] == ["2/4", "2", "failed"]
+    whole = "python -m pipeline log --dataset digits --cell gsa-C1-relative-d1-stem --number 0"
+    assert lines[5] == (
+        f"  2 failed: ValueError: this cell always fails; the first, whole: {whole}"
+    )
     assert cells["gsa-C4-relative-d1-stem"][:2] == ["1/4", "1"]
     assert cells["gsa-D4-relative-d1-stem"][0] == "1/4"
-    assert f"cp {journal} look.log && optuna-dashboard look.log" in lines[6]
+    assert f"cp {journal} look.log && optuna-dashboard look.log" in lines[7]
     assert lines[-1] == "  waits for the sweep"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import records, sweep
+from pipeline.arguments import Parser
 from pipeline.commands.rows import dataset_named, row_of
 from pipeline.datasets import load_dataset
 from pipeline.errors import UserError
@@ -19,6 +19,7 @@ from pipeline.execution.engine import use_threads
 from pipeline.execution.work import Context, Task, WorkFunction, perform
 from pipeline.inputs import read_card, read_trials
 from pipeline.params import load_params
+from pipeline.reasons import brief, harmless
 from pipeline.search_space import DEFAULTS
 from pipeline.sources import outcome
 from pipeline.trial import run_trial
@@ -57,9 +58,7 @@ class Comparison:
 
 def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     """Do a trial again in this process and say whether its metrics are the recorded ones."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline trial", description=(__doc__ or "").partition(": ")[2]
-    )
+    parser = Parser("python -m pipeline trial", __doc__)
     parser.add_argument("--cell", required=True, help="as in the column `cell`")
     parser.add_argument("--number", type=int, required=True, help="as in the column `trial`")
     parser.add_argument("--dataset", help="needed where the study has several")
@@ -71,7 +70,10 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     row, epochs = find(dataset, asked.cell, asked.number)
     config = json.loads(row["configuration"])
     if not config.keys() >= {"epochs", "seed", *DEFAULTS}:
-        raise UserError(f"trial {asked.number} made no model, so there is nothing to do again")
+        raise UserError(
+            f"trial {asked.number} made no model, so there is nothing to do again: "
+            f"{brief(row['reason'])}"
+        )
     data = {dataset: load_dataset(sweep.PREPARED / dataset, sweep.SPLITS, verify=True)}
     use_threads(int(params.resources.cpus_per_trial))
     device = "cpu" if row["device"] in ("cpu", None) else "cuda"
@@ -81,7 +83,7 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     print("  " + ", ".join(f"{name} {value}" for name, value in config.items()), flush=True)
     value = outcome(perform(function, task, data, Context(device, send=_show)))
     if value["row"].get("reason"):
-        print(value["row"]["reason"])
+        print(harmless(value["row"]["reason"]))
     differ = report(compare(row, epochs, value))
     if differ:
         path = sweep.SWEPT / dataset / "trials.parquet"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -11,10 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline import confirm, sweep
 from pipeline.errors import UserError
 from pipeline.execution.engine import DASHBOARD
-from pipeline.execution.progress import GOOD, Standing, aligned
+from pipeline.execution.progress import Standing, aligned
 from pipeline.execution.state import ROOT, holder, state_path
 from pipeline.inputs import read_cards
 from pipeline.params import Params, load_params
+from pipeline.reasons import GOOD, Failure, command, failure_of, tally
+from pipeline.runs import peek
 from pipeline.search.journal import Glimpse
 from pipeline.search.ledger import result_of, score
 from pipeline.search_space import cells
@@ -64,11 +68,18 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
     # A trial without an end is running only while somebody runs the sweep.
     open_word = HEAD[2] if running else "interrupted"
     rows: list[tuple[str, ...]] = [(*HEAD[:2], open_word, *HEAD[3:])]
-    rows += [_line(cell.name, studies.get(cell.name, []), budget)
-             for cell in cells(params)]  # fmt: skip
+    lost: list[Failure] = []
+    for cell in cells(params):
+        trials = studies.get(cell.name, [])
+        # By number, since clocks may step back.
+        ended = {trial.number: result for trial in trials
+                 if (result := result_of(trial)) is not None}  # fmt: skip
+        rows.append(_line(cell.name, trials, dict(sorted(ended.items())), budget))
+        lost += _failures(name, cell.name, ended)
     return [
         head,
         *aligned(rows),
+        *(f"  {line}" for line in tally(lost)),
         f"  {len(journal.records)} whole records in {path}",
         # The dashboard may write, in records without a checksum: so it is given a copy.
         f"  to look closer: cp {path} look.log && optuna-dashboard look.log",
@@ -76,12 +87,12 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
     ]
 
 
-def _line(name: str, trials: list[FrozenTrial], budget: int) -> tuple[str, ...]:
+def _line(
+    name: str, trials: list[FrozenTrial], ended: Mapping[int, Any], budget: int
+) -> tuple[str, ...]:
     """Count the trials of one cell."""
     standing, bad = Standing(name, budget), Counter[str]()
-    # By number, since clocks may step back.
-    ended = {trial.number: result for trial in trials if (result := result_of(trial)) is not None}
-    for _, result in sorted(ended.items()):
+    for result in ended.values():
         row = result["row"]
         standing.add(row["status"] in GOOD, score(row))
         if row["status"] != "completed":
@@ -94,6 +105,14 @@ def _line(name: str, trials: list[FrozenTrial], budget: int) -> tuple[str, ...]:
     return cell, done, running, told, best, since
 
 
+def _failures(dataset: str, cell: str, ended: Mapping[int, Any]) -> Iterator[Failure]:
+    """Yield the trials of a cell that have failed."""
+    for number, result in ended.items():
+        where = command(dataset, cell, f"--number {number}")
+        if (failure := failure_of(result["row"], where)) is not None:
+            yield failure
+
+
 def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
     """Write how many runs are kept."""
     running = holder("confirm")
@@ -103,8 +122,9 @@ def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
         return [head, "  waits for the sweep"]
     kept: Path = state_path("confirm", confirm.definition()) / "runs"
     runs = [run for run in confirm.plan(params, cards) if run.configuration is not None]
-    done = 0
-    for run in runs:
-        task = confirm.run_task(params, run, cards[run.dataset])
-        done += (kept / f"{task.key}.json").exists()
-    return [head, f"  {done} of {len(runs)} runs done"]
+    tasks = [confirm.run_task(params, run, cards[run.dataset]) for run in runs]
+    found = [(task, value) for task in tasks if (value := peek(kept, task.key)) is not None]
+    failures = [failure_of(value["row"], task.payload["whole"]) for task, value in found]
+    lost = [failure for failure in failures if failure is not None]
+    done = f"  {len(found)} of {len(runs)} runs done" + (f", {len(lost)} failed" if lost else "")
+    return [head, done, *(f"  {line}" for line in tally(lost))]

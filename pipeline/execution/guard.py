@@ -6,6 +6,7 @@ a worker in a long step may too. A guard of a few megabytes waits at a pipe for 
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -52,9 +53,12 @@ def started_by(raylet: int) -> list[int]:
 
 def main() -> None:
     """Wait for the driver's last word, and clean up when there is none."""
+    parser = argparse.ArgumentParser(description="end what a raylet started, once its driver died")
+    parser.add_argument("raylet", type=int, help="its process id")
+    raylet = parser.parse_args().raylet
     if sys.stdin.buffer.read():
         return
-    for pid in started_by(int(sys.argv[1])):
+    for pid in started_by(raylet):
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -34,6 +34,7 @@ class _State:
     depth: int = 0
     ending: int | None = None
     raised: bool = False
+    active: bool = False
 
 
 _state = _State()
@@ -66,6 +67,13 @@ def _force(number: int) -> None:
     os._exit(128 + number)
 
 
+def hang_up() -> None:
+    """End the stage as by a signal: nobody reads what it says; for a handler of that error."""
+    if not _state.active:
+        raise
+    _handle(signal.SIGPIPE, None)
+
+
 def rearm() -> None:
     """Install the handlers, again where a library has put its own in their place."""
     for number in SIGNALS:
@@ -91,7 +99,7 @@ def undisturbed() -> Iterator[None]:
 def lifeline() -> Iterator[None]:
     """Turn SIGINT, SIGTERM and the end of the calling command into `Interrupted`."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    _state.ending, _state.raised = None, False
+    _state.ending, _state.raised, _state.active = None, False, True
     rearm()
     stop = threading.Event()
     threading.Thread(target=_watch, args=(first_callers(), stop), daemon=True).start()
@@ -99,6 +107,7 @@ def lifeline() -> Iterator[None]:
         yield
     finally:
         stop.set()
+        _state.active = False
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -107,7 +116,8 @@ def _watch(alive: list[Callable[[], bool]], stop: threading.Event) -> None:
     """End the stage as by SIGTERM as soon as one of its callers is gone."""
     while not stop.wait(POLL):
         if not all(caller() for caller in alive):
-            print("the command that started this is gone: ending", file=sys.stderr, flush=True)
+            with suppress(OSError):  # its terminal may be gone too
+                print("the command that started this is gone: ending", file=sys.stderr, flush=True)
             # Where signals are held back a note is enough, and libraries' handlers stay silent.
             if _state.depth:
                 _note(signal.SIGTERM)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pipeline.reasons import harmless
+
 __all__ = ["Log"]
 
 # The last of so many lines are kept, each cut to so many characters: a log is kept with its row.
@@ -37,7 +39,7 @@ class Log(logging.Handler):
     def add(self, text: str) -> None:
         """Add a line; what has several becomes one."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.lines.append(f"{moment} {' '.join(text.split())[:LENGTH]}")
+        self.lines.append(f"{moment} {harmless(' '.join(text[: 8 * LENGTH].split()))[:LENGTH]}")
         self.count += 1
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
-# How a task ends that has not failed.
-GOOD = ("completed", "stopped")
+from pipeline.execution.lifeline import hang_up
+from pipeline.reasons import GOOD, Failure, brief, harmless, tally
+
 # Seconds between two drawings of the table.
 INTERVAL = 0.25
 
@@ -82,12 +83,13 @@ class Progress:
         self.cells = {name: Standing(name, total) for name, total in totals.items()}
         self.stream = stream or sys.stdout
         self.quiet = os.environ.get("GSA_QUIET", "") not in ("", "0")
-        self.live = not self.quiet and self.stream.isatty()
+        self.live = not self.quiet and self.stream.isatty() and can_move()
         self.clock = clock
         self.seconds: list[float] = []
         self.begun: float | None = None
         # What the engine says of its nodes.
         self.machines = ""
+        self.told: set[str] = set()
         self.drawn, self.last = 0, 0.0
 
     @property
@@ -104,7 +106,7 @@ class Progress:
         """Print a line above the table."""
         if not self.quiet:
             self._erase()
-            print(f"{self.stage}: {text}", file=self.stream, flush=True)
+            self._write(f"{self.stage}: {harmless(text)}\n")
 
     def restore(self, name: str, ok: bool, score: float | None) -> None:
         """Count a task that an earlier start of the stage has finished."""
@@ -121,24 +123,48 @@ class Progress:
         self.cells[name].running[label] = f"{label} epoch {epoch}/{epochs}"
 
     def finish(
-        self, name: str, label: str, status: str, score: float | None, seconds: float
+        self,
+        name: str,
+        label: str,
+        status: str,
+        score: float | None,
+        seconds: float,
+        failure: Failure | None = None,
     ) -> None:
-        """Note that a task is finished, and say so where there is no table."""
+        """Note that a task is finished, and say so where there is no table.
+
+        A reason that a task has failed for is told once, with the command that shows the whole.
+        """
         cell = self.cells[name]
         cell.running.pop(label, None)
         self.seconds.append(seconds)
         self.restore(name, status in GOOD, score)
+        if failure is not None:
+            self._fail(f"{name} {label}", failure)
         if self.live or self.quiet:
             return
         told = f"{100 * score:.1f} %" if score is not None and status == "completed" else status
+        if failure is not None:
+            told = f"{status}: {brief(failure[1], 80)}"
         best = "" if cell.best is None else f", best {100 * cell.best:.1f} %"
         width = max(len(name) for name in self.cells)
-        print(
+        self._write(
             f"{self.stage} {self.done:>{len(str(self.total))}}/{self.total}  "
-            f"{cell.name:{width}}  {label}: {told}{best}, {seconds:.1f} s; {self.left()}",
-            file=self.stream,
-            flush=True,
+            f"{cell.name:{width}}  {label}: {told}{best}, {seconds:.1f} s; {self.left()}\n"
         )
+
+    def summarise(self, failures: Sequence[Failure], what: str) -> None:
+        """Say at the end of the stage how many of its tasks have failed, and why."""
+        if failures:
+            self.say(f"{len(failures)} of {self.total} {what} failed")
+        for line in tally(failures):
+            self.say(f"  {line}")
+
+    def _fail(self, task: str, failure: Failure) -> None:
+        status, reason, where = failure
+        if (line := f"{status}: {brief(reason)}") not in self.told:
+            self.told.add(line)
+            self.say(f"{task} {line}; the whole: {where}")
 
     def left(self) -> str:
         """Say how long the rest will take, from the pace of this start of the stage."""
@@ -159,8 +185,7 @@ class Progress:
         if self.live and self.clock() - self.last > INTERVAL:
             self._erase()
             lines = self._table()
-            self.stream.write("".join(f"{line}\n" for line in lines))
-            self.stream.flush()
+            self._write("".join(f"{line}\n" for line in lines))
             self.drawn, self.last = len(lines), self.clock()
 
     def __enter__(self) -> Progress:
@@ -188,8 +213,21 @@ class Progress:
     def _erase(self) -> None:
         """Take the table off the terminal."""
         if self.drawn:
-            self.stream.write(f"\x1b[{self.drawn}F\x1b[0J")
+            self._write(f"\x1b[{self.drawn}F\x1b[0J")
             self.drawn = 0
+
+    def _write(self, text: str) -> None:
+        """Write at once; a stage whose reader has gone ends, and its trials are not to blame."""
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except BrokenPipeError:
+            hang_up()
+
+
+def can_move() -> bool:
+    """Whether the terminal moves its cursor, by what it says of itself."""
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

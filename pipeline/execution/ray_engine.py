@@ -55,9 +55,9 @@ from pipeline.execution.work import (  # noqa: E402
     Task,
     WorkFunction,
     WorkSource,
-    describe,
     perform,
 )
+from pipeline.reasons import brief, describe  # noqa: E402
 
 MESSAGE = "message"
 
@@ -327,7 +327,7 @@ def on_worker(
         use_threads(int(threads))
     except Exception as error:
         # Not the task's fault, and no other task would fare better: the driver ends the stage.
-        send("broken", describe(error).partition("\n")[0])
+        send("broken", brief(describe(error)))
         return
     task = Task(config["key"], config["payload"].content)
     context = Context(device(), limit, partial(send, "epoch"), partial(send, "note"))
@@ -348,7 +348,7 @@ def send(kind: str, content: Any) -> None:
 
 def why_not(error: Exception) -> str:
     """Say in a sentence why there is no Ray."""
-    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    first = brief(str(error).strip() or type(error).__name__)
     if not LOCAL:
         return f"cannot connect to Ray at {ADDRESS} ({first}); is the cluster up, with this token?"
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -42,10 +43,11 @@ def run_stage(
                 params = shared(params)
             function(params, make_engine(params.resources, ROOT / stage / "ray"))
     except Interrupted as stopped:
-        print(
-            f"{stage}: ended by {stopped}; what is finished is kept, the same command goes on",
-            file=sys.stderr,
-        )
+        if stopped.number != signal.SIGPIPE:  # which ends a command without a word
+            print(
+                f"{stage}: ended by {stopped}; what is finished is kept, the same command goes on",
+                file=sys.stderr,
+            )
         sys.exit(128 + stopped.number)
     except (CannotWork, StageFailed) as failure:
         print(f"{stage}: {failure}", file=sys.stderr)

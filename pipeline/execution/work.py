@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pipeline.execution.log import Log
+from pipeline.reasons import describe
 
 # How the reason of a task begins whose workers died.
 DIED = "WorkerDied"
@@ -126,7 +125,7 @@ def perform(
             value = function(task, data, context)
     except OverTime:
         status, reason = "timeout", timeout_reason(context.limit)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # The same code on the same input fails the same way: a row, never a retry.
         status, reason = "failed", describe(error)
     seconds = time.monotonic() - context.begun
@@ -137,12 +136,3 @@ def perform(
 def timeout_reason(limit: float) -> str:
     """Say why a task was stopped, in the words of its row."""
     return f"stopped at resources.trial_timeout_seconds = {limit:g}"
-
-
-def describe(error: BaseException) -> str:
-    """One line that names the error, then its traceback with paths cut to the last two parts."""
-    lines = [f"{type(error).__name__}: {error}".strip()]
-    for frame in traceback.extract_tb(error.__traceback__):
-        place = "/".join(Path(frame.filename).parts[-2:])
-        lines.append(f"  {place}:{frame.lineno} in {frame.name}: {frame.line}")
-    return "\n".join(lines)

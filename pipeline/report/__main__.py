@@ -1,6 +1,6 @@
 """Entry point of `python -m pipeline.report`."""
 
-from pipeline import errors
-from pipeline.report import main
+from pipeline import report
+from pipeline.arguments import run_alone
 
-errors.main(main)
+run_alone(report.main, "pipeline.report", report.__doc__)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from typing import NoReturn
 
+from pipeline.arguments import Parser
 from pipeline.errors import UserError
 from pipeline.versions.history import Version, git, open_version, run_dvc
 
@@ -17,7 +16,7 @@ RESULTS = ("dvc.lock", "reports", "data/.gitignore")
 
 def main(arguments: list[str]) -> None:
     """Pin, and say how to push the version and how to bring it back."""
-    parser = _Parser(prog="python -m pipeline pin", add_help=False)
+    parser = Parser("python -m pipeline pin", __doc__)
     parser.add_argument("name")
     parser.add_argument("-m", dest="message", required=True)
     given = parser.parse_args(arguments)
@@ -95,10 +94,3 @@ def _check_cache(name: str) -> None:
         for out in stage.get("outs", []):
             if out["path"].startswith("data/"):
                 version.outputs(out["path"])
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors as one sentence, like those of every other command."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f'{message}: python -m pipeline pin NAME -m "what this version is"')

@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline import records
 from pipeline.errors import UserError
 from pipeline.parameters.value_kinds import nearest
+from pipeline.reasons import GOOD, brief, command, harmless
 from pipeline.report.names import FIGURE_ROWS
 
 __all__ = ["main", "trace"]
@@ -74,7 +75,7 @@ def _row(dataset: str | None, cell: str, kind: str, number: int) -> Iterator[str
             mine = mine[mine["dataset"] == dataset]
         for _, row in mine.iterrows():
             found = True
-            yield f"{row['dataset']}/{cell}, {column} {number}: {_outcome(row)}"
+            yield f"{row['dataset']}/{cell}, {column} {number}: {_outcome(row, kind)}"
             yield from _file(path)
             if kind == "seed":
                 trial = f"{row['dataset']}/{cell}-trial{row['trial']}"
@@ -93,9 +94,13 @@ def _check_there(pattern: str) -> None:
         raise UserError(f"{DATA}/{pattern}: not there; run `dvc repro`, or `dvc pull`")
 
 
-def _outcome(row: pd.Series) -> str:
-    score = row["validation_accuracy"]
-    return str(row["status"]) + ("" if pd.isna(score) else f", validation accuracy {score:.4f}")
+def _outcome(row: pd.Series, kind: str) -> str:
+    score, status = row["validation_accuracy"], str(row["status"])
+    if status not in GOOD:
+        number = f"--number {row['trial']}" if kind == "trial" else f"--seed {row['seed']}"
+        whole = command(row["dataset"], row["cell"], number)
+        return harmless(f"{status}: {brief(row['reason'])}; the whole: {whole}")
+    return status + ("" if pd.isna(score) else f", validation accuracy {score:.4f}")
 
 
 def _file(path: Path) -> Iterator[str]:
