@@ -4,16 +4,18 @@
 # make clean    remove what these made, but neither results nor the state of a running sweep
 #
 # PYTHON=...    the Python 3.11 that makes the environment
-# VENV=...      an environment of your own, used as it is
+# VENV=...      an environment of your own, used as it is; PYTHONPATH is not
 
 VENV ?= .venv
 export DVC_NO_ANALYTICS := 1
+# Packages of another Python, and another repository than this folder's, are left out.
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 # Stages call `python`; only they see the environment, so that it is never made from itself.
-INSIDE = PATH="$$(cd '$(VENV)' && pwd)/bin:$$PATH"
+INSIDE = env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 PATH="$$(cd '$(VENV)' && pwd)/bin:$$PATH"
 
 # The first of these that runs and is a Python 3.11.
 PYTHON ?= $(shell for python in python3.11 python3 python; do \
-	$$python -c 'import fcntl, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	$$python -I -c 'import fcntl, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 
 .PHONY: help study test chaos venv clean
@@ -23,8 +25,9 @@ help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
 study: venv
-	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "error: this folder is not a git clone," \
-	"and DVC needs one; clone the repository instead of copying its files" >&2; exit 2; }
+	@command -v git >/dev/null || { echo "error: needs git, which is not on the PATH; install it" >&2; exit 2; }
+	@said=$$(git ls-files --error-unmatch Makefile 2>&1) || { echo "error: DVC needs a git clone of" \
+	"this project, and git says: $$said" >&2; echo "(a copy of the files alone is none: clone it)" >&2; exit 2; }
 	@$(INSIDE) python -m pipeline check
 	@$(INSIDE) dvc repro
 	@$(INSIDE) python -m pipeline summary
@@ -43,7 +46,7 @@ venv:
 ifeq ($(VENV),.venv)
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11, which is not on the PATH; install" \
 	"it or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@"$(PYTHON)" scripts/make_environment.py $(VENV)
+	@"$(PYTHON)" -I scripts/make_environment.py $(VENV)
 endif
 
 clean:

@@ -8,13 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.commands.use import use
 from pipeline.errors import UserError
 from pipeline.errors import main as run
-from pipeline.parameters.model_kinds import combinations
-from pipeline.parameters.study_rules import count_cells
-from pipeline.parameters.value_kinds import nearest
-from pipeline.params import load_params
 
 STAGES = {
     "prepare": "raw sources to fixed, disjoint splits: data/prepare/",
@@ -72,6 +67,10 @@ def usage_of(name: str) -> str:
 
 def check() -> None:
     """Read params.yaml and say how large the study is."""
+    from pipeline.parameters.model_kinds import combinations
+    from pipeline.parameters.study_rules import count_cells
+    from pipeline.params import load_params
+
     params = load_params()
     cells = count_cells(params) * len(params.prepare.datasets)
     trials, runs = cells * params.sweep.trials_per_cell, cells * len(params.confirm.seeds)
@@ -93,11 +92,15 @@ def summary() -> None:
 def command(name: str) -> Callable[[], None]:
     """Find a command; parameters are read before a stage is imported, since torch takes seconds."""
     if name in STAGES:
+        from pipeline.params import load_params
+
         load_params()
         main: Callable[[], None] = importlib.import_module(f"pipeline.{name}").main
         return main
     if name in COMMANDS:
         return {"check": check, "summary": summary}[name]
+    from pipeline.parameters.value_kinds import nearest
+
     known = [*STAGES, *COMMANDS, *WITH_ARGUMENTS]
     meant = nearest(name, known)
     guess = f"; did you mean {meant!r}?" if meant else ""
@@ -114,6 +117,8 @@ def main() -> None:
         print(usage_of(arguments[0]))
         return
     if arguments[0] == "use" and len(arguments) <= 2:
+        from pipeline.commands.use import use
+
         use(arguments[1] if len(arguments) == 2 else None)
         return
     if arguments[0] in WITH_ARGUMENTS:

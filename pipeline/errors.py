@@ -8,8 +8,10 @@ import os
 import select
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TextIO
 
 __all__ = ["CLOSED", "REFUSALS", "UserError", "main"]
@@ -90,12 +92,43 @@ def _code_of(function: Callable[[], None]) -> int:
         why = REFUSALS[error.errno]
         print(f"error: {error.filename}: cannot be used, because {why}", file=sys.stderr)
         return 2
+    except (ImportError, SyntaxError) as error:
+        if (sentence := _foreign(error)) is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        return 2
     except SystemExit as ending:
         if ending.code is None or isinstance(ending.code, int):
             return ending.code or 0
         print(ending.code, file=sys.stderr)
         return 1
     return 0
+
+
+def _foreign(error: ImportError | SyntaxError) -> str | None:
+    """Say that a package is missing, or is broken and not of this Python's environment."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        if package in ("pipeline", "gsa_core") or package in sys.stdlib_module_names:
+            return None
+        return (
+            f"the Python at {sys.executable} lacks the package {package}; use the environment that "
+            "`make venv` makes: .venv/bin/python -m pipeline ..."
+        )
+    places = [getattr(error, "filename", None), getattr(error, "path", None)]
+    places += [frame.filename for frame in traceback.extract_tb(error.__traceback__)[-1:]]
+    own = (sys.prefix, sys.base_prefix, Path(__file__).resolve().parents[1])
+    foreign = [
+        place for place in places
+        if place and Path(place).is_absolute()
+        and not any(Path(place).is_relative_to(one) for one in own)
+    ]  # fmt: skip
+    if not foreign:
+        return None
+    return (
+        f"{foreign[0]}: a package from outside this Python's environment does not work here "
+        f"({error}); unset PYTHONPATH, or set PYTHONNOUSERSITE=1 if the package is the user's own"
+    )
 
 
 def _prepare_streams() -> None:

@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.files import json_text
 from pipeline.schemas import SCHEMA_VERSION
 
-__all__ = ["COMMIT", "LIBRARIES", "digest", "given_commit", "provenance"]
+__all__ = ["COMMIT", "LIBRARIES", "digest", "given_commit", "own_repository", "provenance"]
 
 # They decide what a configuration trains to and which configurations are proposed.
 LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
@@ -106,10 +106,18 @@ def _git(*arguments: str) -> str | None:
     # Optional locks would make a commit in another terminal fail while a study runs.
     command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=True, env=own_repository()
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+def own_repository() -> dict[str, str]:
+    """Return the environment without what points git to another repository than the folder's."""
+    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+    return {name: value for name, value in os.environ.items() if name not in elsewhere}
 
 
 def digest(value: Any) -> str:

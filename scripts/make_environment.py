@@ -98,7 +98,9 @@ def install(folder: Path, lock: int) -> None:
         "--disable-pip-version-check", "--progress-bar", "off", "--editable", ".[study,dev]",
     ]  # fmt: skip
     # As a variable, not an option, the pins also hold where pip builds a package.
-    environment = {**os.environ, "PIP_CONSTRAINT": "constraints.txt"}
+    foreign = ("PYTHONPATH", "PYTHONHOME")
+    environment = {name: value for name, value in os.environ.items() if name not in foreign}
+    environment |= {"PIP_CONSTRAINT": "constraints.txt", "PYTHONNOUSERSITE": "1"}
     total = sum("==" in line for line in (ROOT / "constraints.txt").read_text().splitlines())
     print(f"[setup] installing {total} pinned packages into {folder.name}; log: {shown(LOG)}")
     with LOG.open("w") as log:

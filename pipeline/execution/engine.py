@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.execution.address import check_address
+from pipeline.execution.local_ray import check_local_ray
 from pipeline.execution.log import Log
 from pipeline.execution.work import (
     DIED,
@@ -195,6 +196,8 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
         device = "cuda" if resources.gpus_per_trial else "cpu"
         return InProcess(device, limit, int(resources.cpus_per_trial))
     check_address()
+    if os.environ.get("RAY_ADDRESS", "local") == "local":
+        check_local_ray()
     from pipeline.execution.ray_engine import RayTune
 
     return RayTune(

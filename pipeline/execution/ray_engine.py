@@ -46,6 +46,7 @@ from pipeline.execution.address import answers  # noqa: E402
 from pipeline.execution.engine import DASHBOARD, GRACE, Desk, nothing, use_threads  # noqa: E402
 from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
+from pipeline.execution.local_ray import interpreter  # noqa: E402
 from pipeline.execution.nodes import Watch, luggage, use  # noqa: E402
 from pipeline.execution.same_code import code_for, difference  # noqa: E402
 from pipeline.execution.sharing import open_shared, share  # noqa: E402
@@ -137,6 +138,7 @@ class RayTune:
                 "num_gpus": None if self.gpus else 0,
                 "include_dashboard": dashboard,
                 "object_store_memory": 100_000_000 + 2 * size_of(data),
+                **interpreter(),
             }
         # Ray would put a SIGTERM handler of its own in place of the one that ends a stage cleanly.
         ray._private.utils.set_sigterm_handler = lambda handler: None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from pipeline.errors import UserError
 from pipeline.execution.engine import Engine, make_engine
 from pipeline.execution.lifeline import Interrupted, lifeline
 from pipeline.execution.state import ROOT, stage_lock
@@ -15,9 +18,21 @@ from pipeline.files import explaining
 from pipeline.params import Params, load_params
 from pipeline.provenance import given_commit
 
+NEEDED = 20_000_000  # bytes on the disk; the smallest study writes about as much
+
 
 class StageFailed(Exception):
     """The stage ran to its end and wrote its tables, but nothing in it completed."""
+
+
+def check_room(folder: Path) -> None:
+    """Refuse to start where results could not be written."""
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED:
+        raise UserError(
+            f"{folder.absolute()}: has {free / 1e6:.0f} MB free, and a stage writes more; "
+            "make room and run the same command again"
+        )
 
 
 def run_stage(
@@ -32,6 +47,7 @@ def run_stage(
     params = load_params()
     check(params)
     given_commit()
+    check_room(Path())
     if params.resources.address is not None:
         os.environ.setdefault("RAY_ADDRESS", params.resources.address)
     print(f"{stage}: starting", flush=True)

@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 from pipeline.errors import UserError
+from pipeline.provenance import own_repository
+from pipeline.reasons import brief
 
 __all__ = ["WORKSPACE", "Version", "Workspace", "git", "open_version", "run_dvc"]
 
@@ -26,12 +28,17 @@ def git(*arguments: str) -> str:
 
 def _git(*arguments: str) -> bytes:
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, check=False, timeout=120)
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, check=False, timeout=120, env=own_repository()
+        )
+    except FileNotFoundError:
+        raise UserError("needs git, which is not on the PATH: install it") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"git {arguments[0]} cannot be run: {error}") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
-        raise UserError(f"git {arguments[0]}: {said.splitlines()[-1]}")
+        # All of its lines: the last ones name the command that helps.
+        raise UserError(f"git {arguments[0]}: {brief(' '.join(said.split()), 600)}")
     return done.stdout
 
 
@@ -41,7 +48,7 @@ def run_dvc(*arguments: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip() or f"exit code {done.returncode}"
-        raise UserError(f"dvc {arguments[0]}: {said.splitlines()[0]}")
+        raise UserError(f"dvc {arguments[0]}: {brief(said)}")
     return done.stdout.strip()
 
 
@@ -135,6 +142,8 @@ def open_version(name: str) -> Version | Workspace:
     except UserError:
         known = git("tag", "--sort=-creatordate").split()
         tags = f"tags are {', '.join(known[:8])}" if known else "there is no tag yet"
+        if git("rev-parse", "--is-shallow-repository") == "true":
+            tags += "; this clone is shallow: run `git fetch --unshallow --tags`"
         raise UserError(f"{name!r} is no version that git knows ({tags})") from None
     return Version(name, commit, Path(run_dvc("cache", "dir")))
 

@@ -42,6 +42,7 @@ def pin(name: str, message: str) -> str:
         when a stage is out of date, or when DVC's cache lacks a result. Nothing is changed then.
     """
     _check_name(name)
+    _check_identity()
     _check_tree()
     _check_stages()
     present = [path for path in RESULTS if git("status", "--porcelain", "--", path)]
@@ -63,6 +64,16 @@ def _check_name(name: str) -> None:
         raise UserError(f"{name!r} cannot be a tag: use another name")
     if git("tag", "--list", name):
         raise UserError(f"{name!r} is pinned already: use another name, a version never changes")
+
+
+def _check_identity() -> None:
+    try:
+        git("var", "GIT_COMMITTER_IDENT")
+    except UserError:
+        raise UserError(
+            "git does not know who pins: run `git config --global user.name NAME` and "
+            "`git config --global user.email ADDRESS`"
+        ) from None
 
 
 def _check_tree() -> None:
