@@ -67,11 +67,13 @@ def usage_of(name: str) -> str:
 
 def check() -> None:
     """Read params.yaml and say how large the study is."""
+    from pipeline.datasets.source_place import check_places
     from pipeline.parameters.model_kinds import combinations
     from pipeline.parameters.study_rules import count_cells
     from pipeline.params import load_params
 
     params = load_params()
+    check_places(params.prepare)
     cells = count_cells(params) * len(params.prepare.datasets)
     trials, runs = cells * params.sweep.trials_per_cell, cells * len(params.confirm.seeds)
     print(f"params.yaml is a valid study: {cells} cells, {trials} trials, {runs} runs")

@@ -33,6 +33,7 @@ from pipeline.datasets.pace import Pace, duration
 from pipeline.datasets.parts import check_parts
 from pipeline.datasets.pool import Pooled, pool_part
 from pipeline.datasets.registry import SOURCES, sized
+from pipeline.datasets.source_place import check_places
 from pipeline.datasets.splitting import Listed, Selection, fewer, make_splits
 from pipeline.datasets.store import SPLITS, load_dataset, split_files
 from pipeline.datasets.turning import shrink, turn
@@ -63,7 +64,9 @@ _TURNING = (
 
 def main() -> None:
     """Prepare every data set of the study."""
-    prepare_all(load_params().prepare, OUTPUT)
+    settings = load_params().prepare
+    check_places(settings)
+    prepare_all(settings, OUTPUT)
 
 
 def prepare_all(settings: Prepare, output: Path) -> None:

@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo
+
+from pipeline.datasets.registry import SOURCES
 
 STUB = """
 import json, sys, yaml
@@ -25,7 +28,8 @@ from pathlib import Path
 
 stage = sys.argv[1]
 params = yaml.safe_load(open("params.yaml"))
-seen = json.dumps([params["study"], params[stage]])
+own = [path.read_text() for path in sorted(Path("data/raw").rglob("*")) if path.is_file()]
+seen = json.dumps([params["study"], params[stage], own if stage == "prepare" else None])
 with open("../ran", "a") as ran:
     ran.write(stage + "\\n")
 for name in sys.argv[2:]:
@@ -103,6 +107,8 @@ def template(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     for name in (".dvcignore", ".gitignore"):
         shutil.copy(root / name, folder / name)
     shutil.copy(root / "tests" / "study.yaml", folder / "params.yaml")
+    (folder / "data/raw").mkdir(parents=True)
+    (folder / "data/raw/.gitkeep").touch()
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(root / ".dvc" / name, folder / ".dvc" / name)
@@ -172,6 +178,49 @@ def test_only_what_a_change_touches_runs_again(
     assert ("up to date" in printed) == (not expected)
 
 
+def test_changes_to_own_data_are_noticed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(project.folder.parent / "site"))
+    monkeypatch.chdir(project.folder)
+    output = Path("data/prepare/seen.txt")
+    image, arrays, shard, link = (
+        Path("data/raw", name) for name in ("pets/cat/1.png", "a.npz", "p/train-0.parquet", "b.npz")
+    )
+
+    def is_stale() -> bool:
+        with Repo() as repo:
+            return "prepare" in repo.status(targets=["prepare"])
+
+    def reproduce() -> str:
+        with Repo() as repo:
+            repo.reproduce("prepare")
+        return output.read_text()
+
+    elsewhere = project.folder.parent / "elsewhere"
+    link.symlink_to(elsewhere)
+    for path in (image, arrays, shard, elsewhere):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("one")
+    assert is_stale() and '["one", "one", "one", "one"]' in reproduce() and not is_stale()
+    for path in (image, arrays, shard, elsewhere):
+        path.write_text("two")  # of the same size
+        assert is_stale()
+        path.write_text("one")
+    shard.with_name("train-1.parquet").write_text("one")
+    assert is_stale()
+    image.unlink()
+    assert is_stale() and '["one", "one", "one", "one"]' in reproduce() and not is_stale()
+    image.write_text("new")
+    assert '"new"' in reproduce()
+    image.write_text("one")  # the run cache must bring back nothing older
+    assert '["one", "one", "one", "one", "one"]' in reproduce()
+
+
+def test_published_files_in_the_folder_of_own_data_are_not_looked_at(root: Path) -> None:
+    ignored = (root / ".dvcignore").read_text().split()
+    published = {f"/data/raw/{source.raw}/" for source in SOURCES.values() if source.raw}
+    assert {line for line in ignored if line.startswith("/data/")} == published
+
+
 def test_experiments_and_differences_work_in_a_clone_without_a_remote(
     project: Project, tmp_path: Path
 ) -> None:
@@ -189,7 +238,8 @@ def test_experiments_and_differences_work_in_a_clone_without_a_remote(
 def test_results_do_not_reach_git_but_the_report_does(template: Project) -> None:
     tracked = template.run("git", "ls-files", "data", "reports").split()
     assert "reports/metrics.json" in tracked and "reports/index.html" in tracked
-    assert [name for name in tracked if name.startswith("data/")] == ["data/.gitignore"]
+    kept = [name for name in tracked if name.startswith("data/")]
+    assert kept == ["data/.gitignore", "data/raw/.gitkeep"]
 
 
 def test_nothing_is_sent_to_anyone(root: Path) -> None:

@@ -142,8 +142,10 @@ def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
 def _own_data(params: Params, name: str) -> tuple[Sizes | None, str]:
     from pipeline.commands.estimate import Sizes
     from pipeline.datasets.own import open_source
+    from pipeline.datasets.source_place import check_places
 
     try:
+        check_places(params.prepare)
         opened = open_source(name, params.prepare, Path())
     except UserError as error:
         return None, f"{name} cannot be used yet: {error.problems[0]}"
