@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.errors import main as run
 
 STAGES = {
-    "prepare": "raw sources to fixed, disjoint splits: data/prepare/",
+    "prepare": "raw sources to fixed, disjoint splits: data/prepare/ (--look: show own data first)",
     "sweep": "search the best configuration of each cell on train and validation: data/sweep/",
     "confirm": "train the best with several seeds, open test once a run: data/confirm/",
     "report": "tables, figures and the page: reports/",
@@ -122,6 +122,9 @@ def main() -> None:
         from pipeline.commands.use import use
 
         use(arguments[1] if len(arguments) == 2 else None)
+        return
+    if arguments == ["prepare", "--look"]:
+        importlib.import_module("pipeline.commands.look").main()
         return
     if arguments[0] in WITH_ARGUMENTS:
         module = importlib.import_module(f"pipeline.{WITH_ARGUMENTS[arguments[0]][0]}")

@@ -48,7 +48,8 @@ def provenance(
     dict
         ``schema_version git_commit git_dirty params_sha256 data_sha256 python system machine``
         and the versions of the packages that shape a result. Where something cannot be told
-        (no git, no repository, no GSA_COMMIT), the value is None.
+        (no git, no repository, no GSA_COMMIT), the value is None. ``data_notes`` where the card has
+        some.
     """
     values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
     values.pop("resources", None)
@@ -63,6 +64,7 @@ def provenance(
         "system": platform.system(),
         "machine": platform.machine(),
         **{name: _version(name) for name in _PACKAGES},
+        **({"data_notes": notes} if (notes := _notes(data_card or {})) else {}),
     }
 
 
@@ -100,6 +102,17 @@ def _commit() -> tuple[str | None, bool | None]:
         return given_commit()
     status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_BY_RUNS)
     return _git("rev-parse", "HEAD"), None if status is None else bool(status)
+
+
+def _notes(card: Mapping[str, Any]) -> list[str]:
+    """Return what a reader should know of how the data were understood, and what was left out."""
+    small = [
+        f"the class {name} ({count:,} images) is left out, being below min_count"
+        for name, count in card.get("classes_left_out", {}).items()
+        if count
+    ]
+    bad = int(card.get("skipped", {}).get("count", 0))
+    return [*card.get("notes", []), *small, *([f"bad images left out: {bad:,}"] if bad else [])]
 
 
 def _git(*arguments: str) -> str | None:

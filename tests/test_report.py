@@ -15,6 +15,7 @@ import pytest
 from synthetic import Row, Shape, write_study
 
 from pipeline.errors import UserError
+from pipeline.provenance import provenance
 from pipeline.report import markdown, metrics, origin, page, summary, tables
 from pipeline.report.analysis import analyse
 from pipeline.report.build import build
@@ -285,6 +286,27 @@ def test_what_cannot_be_reported_is_one_sentence(
         assert "'99'" in caught.value.problems[0]
     assert [path.name for path in old.parent.iterdir()] == ["index.html"]
     assert old.read_text() == "the older report"
+
+
+def test_what_was_left_out_of_the_data_is_warned_of_once(tmp_path: Path) -> None:
+    card = {
+        "notes": ["the class fish has no image that can be read (it is empty)"],
+        "classes_left_out": {"fish": 0, "cow": 3},
+        "skipped": {"count": 2},
+    }
+    notes = provenance({}, card)["data_notes"]
+    assert "data_notes" not in provenance({}, {"classes_left_out": {}, "skipped": {"count": 0}})
+    shape = replace(SMALL, provenance={**SMALL.provenance, "data_notes": notes})
+    analysis = analyse(load_study(SETTINGS, write_study(tmp_path, shape)))
+    told = [line for line in origin.warnings(analysis) if line.startswith("digits: ")]
+    assert told == [
+        "digits: the class fish has no image that can be read (it is empty).",
+        "digits: the class cow (3 images) is left out, being below min_count.",
+        "digits: bad images left out: 2.",
+    ]
+    assert told[0] in page.page(analysis, []) and "data_notes" not in set(
+        origin.table(analysis).what
+    )
 
 
 def test_a_search_that_ended_early_says_why_and_stopped_trials_are_no_failures(

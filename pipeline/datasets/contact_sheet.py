@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["SHOWN", "class_means_sheet", "contact_sheet", "sampled"]
+__all__ = ["SHOWN", "class_means_sheet", "contact_sheet", "one_of_each", "sampled"]
 
 _ROWS = 3  # samples a class
 SHOWN = 20  # classes shown at most
@@ -82,6 +82,33 @@ def class_means_sheet(title: str, means: np.ndarray, names: list[str]) -> bytes:
         axis.set_axis_off()
         _draw(axis, mean)
         _name(axis, name)
+    return _png(figure)
+
+
+def one_of_each(title: str, images: list[np.ndarray], names: list[str]) -> bytes:
+    """Return a PNG of an image of each class, eight in a row, large enough to be recognised.
+
+    Parameters
+    ----------
+    title
+        What is shown.
+    images
+        Each ``(channels, height, width)``.
+    names
+        What stands above each image; the first line is shortened.
+    """
+    columns = min(len(images), 8)
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(max(1.6 * columns, 4), 2 * rows + 0.5), dpi=110, layout="constrained")
+    figure.suptitle(title, fontsize=11, parse_math=False)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, image, name in zip(axes, images, names, strict=False):
+        _draw(axis, image)
+        first, *others = name.split("\n")
+        short = first if len(first) <= 20 else first[:19] + "…"
+        axis.set_title("\n".join([short, *others]), fontsize=8, pad=4, parse_math=False)
     return _png(figure)
 
 

@@ -29,7 +29,7 @@ NAMES = {
 def table(analysis: Analysis) -> pd.DataFrame:
     """Return one row a property: its value, or the values of the files where they differ."""
     sources = analysis.study.sources
-    known = {key for source in sources for key in source.provenance}
+    known = {key for source in sources for key in source.provenance} - {"data_notes"}  # warned of
     keys = [key for key in FIRST if key in known] + sorted(known - set(FIRST))
     rows = []
     for key in keys:
@@ -76,6 +76,12 @@ def warnings(analysis: Analysis) -> list[str]:
         f"The search of {counted(count, 'cell')} ended before all trials had run: {plain(reason)}."
         for reason, count in endings(analysis).items()
     ]
+    notes = [
+        f"{plain(source.path.split('/')[1], 40)}: {plain(note, 300)}."
+        for source in sources
+        for note in source.provenance.get("data_notes", [])
+    ]
+    found += dict.fromkeys(notes)  # every file of a data set has them
     found += [f"Not there: {plain(name, 80)}." for name in analysis.study.absent]
     return found
 

@@ -1,0 +1,87 @@
+"""`prepare --look`: what is printed and drawn lets a person see a mistake before a study runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from images import fill, own
+from PIL import Image
+
+from pipeline.__main__ import main
+from pipeline.commands.look import look
+from pipeline.errors import UserError
+
+
+def test_everything_is_said_and_drawn(tmp_path: Path) -> None:
+    base = tmp_path / "pets"
+    fill(base / "train", 6)
+    fill(base / "val", 4, first=100)
+    (base / "train/fish").mkdir()
+    (base / "train/cat/000.png").write_bytes(b"no image")
+    (base / "train/dog/notes.txt").touch()
+    fill(base / "masks", 2)
+    settings = own(base, splits="given", group_pattern=r"^(\d)")
+    lines = list(look("mine", settings, tmp_path / "look"))
+    text = "\n".join(lines)
+    for words in (
+        "20 images in 2 classes",
+        "splits: given: 12 train, 8 test; validation (20%) is drawn from train",
+        "class 0: cat: 6 train, 4 test",
+        "classes left out: fish (0)",
+        "files left out: .txt (1)",
+        "masks is left out (files: 4 .png)",
+        "the given validation images are the test",
+        "groups: 2, each kept in one split",
+        "of 19 images looked at: height 12 to 12, width 10 to 10 (resize); values ",
+        "cat/000.png: is no PNG",
+    ):
+        assert words in text, text
+    drawn = np.asarray(Image.open(tmp_path / "look/mine.png").convert("RGB")).astype(int)
+    assert (np.ptp(drawn, axis=-1) > 8).mean() > 0.3  # coloured images, not white paper
+    assert not (tmp_path / "prepare").exists()
+
+
+def test_many_classes_are_cut_short(tmp_path: Path) -> None:
+    for number in range(43):
+        fill(tmp_path / "many", 1, [f"kind {number}"], first=number)
+    lines = list(look("mine", own(tmp_path / "many"), tmp_path / "look"))
+    assert "class 39: kind 39: 1" in lines and "and 3 classes more" in lines
+    assert not [line for line in lines if line.startswith("class 40")]
+
+
+def test_what_cannot_be_opened_is_said_as_by_the_preparation(tmp_path: Path) -> None:
+    fill(tmp_path / "pets/train", 2)
+    fill(tmp_path / "pets/test", 2, first=100)
+    with pytest.raises(UserError, match="like splits, not classes: set splits: given"):
+        list(look("mine", own(tmp_path / "pets"), tmp_path))
+
+
+def test_only_bad_images_leave_no_picture(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "pets" / label / f"{number}.png").touch()
+    lines = list(look("mine", own(tmp_path / "pets"), tmp_path / "look"))
+    assert len([line for line in lines if line.startswith("bad image: ")]) == 5
+    assert lines[-1] == "and 3 bad images more among these"
+
+
+def test_the_command_looks_at_every_data_set(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = yaml.safe_load((root / "tests/study.yaml").read_text())
+    source = {"kind": "folder", "path": "data/raw/x", "size": 8, "fit": "pad", "channels": 3}
+    values["prepare"] |= {"datasets": ["digits", "mine"], "sources": {"mine": source}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    fill(tmp_path / "data/raw/x", 3)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pipeline", "prepare", "--look"])
+    main()
+    printed = capsys.readouterr().out
+    assert "look: digits: " in printed and "a published data set" in printed
+    assert "look: mine: one image of each class: .state/look/mine.png" in printed
+    assert (tmp_path / ".state/look/mine.png").stat().st_size > 1000
