@@ -70,7 +70,7 @@ def _expected(prepare: Prepare, name: str) -> dict[str, Any]:
     }
     if known in prepare.sources:
         own = prepare.sources[known]
-        expected |= {"image_shape": [own.channels, own.size, own.size], "dtype": own.dtype}
+        expected |= {"image_shape": [own.channels, own.side, own.side], "dtype": own.dtype}
     return expected
 
 

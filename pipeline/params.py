@@ -21,7 +21,6 @@ from pipeline.parameters.study_rules import (
 from pipeline.parameters.value_kinds import (
     Ascending,
     AxisValue,
-    Either,
     Flag,
     GroupName,
     Number,
@@ -29,6 +28,7 @@ from pipeline.parameters.value_kinds import (
     OrNull,
     OrWord,
     Several,
+    Sides,
     Text,
     Whole,
     Word,
@@ -72,9 +72,14 @@ class OwnSource(Section):
 
     kind: Annotated[str, OneOf(("folder", "arrays", "parquet"))]
     path: Annotated[str, Text()]
-    size: Annotated[int, Whole(4, 1024)]
+    # Height and width, or both: then images lie in the middle of squares of the longer side.
+    size: Annotated[
+        int | tuple[int, int],
+        Sides(4, 1024),
+        AfterValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    ]
     fit: Annotated[str, OneOf(("resize", "crop", "pad"))]
-    channels: Annotated[int, Either((1, 3))]
+    channels: Annotated[int, Whole(1, 64)]
     dtype: Annotated[str, OneOf(("uint8", "float32"))] = "uint8"
     # Which stored values are black and white; what lies behind transparent parts; the frame of pad.
     value_range: Annotated[
@@ -96,6 +101,16 @@ class OwnSource(Section):
     licence: Annotated[str | None, OrNull(Text(), "not stated")] = None
     citation: Annotated[str | None, OrNull(Text(), "not stated")] = None
     remarks: Annotated[str | None, OrNull(Text(), "none")] = None
+
+    @property
+    def side(self) -> int:
+        """Height and width of the square that an image becomes."""
+        return self.size if isinstance(self.size, int) else max(self.size)
+
+    @property
+    def framed(self) -> bool:
+        """Whether something may be around an image."""
+        return self.fit == "pad" or not isinstance(self.size, int)
 
 
 class Prepare(Section):

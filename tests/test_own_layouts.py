@@ -165,11 +165,11 @@ def test_a_class_without_an_image_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(tmp_path / "pets", 6)
-    lay(tmp_path / "pets", "bird/1.webp", "bird/2.webp", "fish/", "cow/notes.txt")
+    lay(tmp_path / "pets", "bird/1.heic", "bird/2.heic", "fish/", "cow/notes.txt")
     prepare_dataset("mine", own(tmp_path / "pets"), tmp_path / "out", tmp_path / "work")
     printed, card = capsys.readouterr().out, (tmp_path / "out/card.json").read_text()
     for words in (
-        "the class bird has no image that can be read (files: 2 .webp)",
+        "the class bird has no image that can be read (files: 2 .heic)",
         "the class fish has no image that can be read (it is empty)",
         "the class cow has no image that can be read (files: 1 .txt)",
     ):

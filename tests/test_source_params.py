@@ -28,6 +28,12 @@ def test_an_own_data_set_is_read(tmp_path: Path, root: Path) -> None:
     assert (own.kind, own.size, own.splits, own.on_bad_image) == ("folder", 8, "made", "error")
 
 
+def test_rectangles_and_more_channels_are_read(tmp_path: Path, root: Path) -> None:
+    own = read(tmp_path, root, size=[8, 12]).prepare.sources["mine"]
+    assert (own.size, own.side) == ((8, 12), 12)
+    assert read(tmp_path, root, kind="arrays", channels=13).prepare.sources["mine"].channels == 13
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -40,6 +46,14 @@ def test_an_own_data_set_is_read(tmp_path: Path, root: Path) -> None:
         ({"fit": "stretch"}, "mine.fit: got 'stretch'; accepts resize, crop, pad"),
         ({"channels": 2}, "mine.channels: got 2; accepts 1 or 3"),
         ({"channels": "3"}, "did you mean '3'?"),
+        ({"channels": 5}, "mine.channels: got 5; accepts 1 or 3, or up to 64 with kind: arrays"),
+        ({"kind": "arrays", "channels": 65}, "channels: got 65; accepts a whole number from 1 to"),
+        (
+            {"size": [8, 12, 3]},
+            "mine.size: got [8, 12, 3]; accepts a whole number from 4 to 1024, or",
+        ),
+        ({"size": [8, 2]}, "mine.size: got [8, 2]; accepts"),
+        ({"size": "8x12"}, "did you mean '[8, 12]'?"),
         ({"path": ""}, "mine.path: got ''; accepts text"),
         ({"pth": "x"}, "mine.pth: unknown key"),
         ({"group_column": "patient"}, "group_column: set beside kind: folder; accepts only kind"),

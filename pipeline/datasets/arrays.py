@@ -194,12 +194,19 @@ class ArrayImages:
 
     def __init__(self, name: str, array: np.ndarray, target: Target, skip: bool) -> None:
         self.name, self.array, self.target, self.skip = name, array, target, skip
-        self.last = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in _CHANNELS)
-        second = array.ndim == 4 and array.shape[1] in _CHANNELS
+        known = {*_CHANNELS, target.channels}
+        self.last = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in known)
+        second = array.ndim == 4 and array.shape[1] in known
         if not (self.last or second) or 0 in array.shape:
             raise UserError(
                 f"{name} has the shape {array.shape}: give (count, height, width) with 1 or 3 "
-                "channels last, second or none"
+                "channels last, second or none; of more, set channels to their number"
+            )
+        held = 1 if array.ndim == 3 else array.shape[3 if self.last else 1]
+        if held != target.channels and not {held, target.channels} <= {1, 3}:
+            raise UserError(
+                f"{name} has {held} channels (shape {array.shape}), but channels says "
+                f"{target.channels}: set channels: {held}, or save those that are wanted"
             )
         if array.dtype.kind not in "iufb":
             raise UserError(

@@ -133,5 +133,6 @@ def _png(figure: Figure) -> bytes:
 
 def _draw(axis: Axes, image: np.ndarray) -> None:
     top = 255 if image.dtype == np.uint8 else 1
-    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+    # Of more channels than a picture has, the first three; of two, the first.
+    pixels = image[0] if len(image) < 3 else image[:3].transpose(1, 2, 0)
     axis.imshow(pixels, cmap="gray", vmin=0, vmax=top, interpolation="nearest")

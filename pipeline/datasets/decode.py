@@ -46,8 +46,9 @@ def decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, i
     with _opened(file) as handle:
         values, before = _read(handle, target)
         fitted = fit_array(values, target)
-        if fitted.min() == fitted.max():
-            raise ValueError(f"is constant: every pixel is {fitted.flat[0]:g}")
+        inner = values if target.rectangle and target.fit != "pad" else fitted  # without its frame
+        if inner.min() == inner.max():
+            raise ValueError(f"is constant: every pixel is {inner.flat[0]:g}")
         return fitted, before
 
 

@@ -1,4 +1,4 @@
-"""Make a square of an image of any proportions."""
+"""Make a square of an image of any proportions, or a rectangle in the middle of a square."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ class Target:
     ----------
     size
         Height and width in pixels.
+    rectangle
+        Height and width of the image in the middle of the square, if it does not fill it;
+        ``pad_value`` is around it.
     fit
         How other proportions become a square: ``resize`` stretches, ``crop`` fits the short side
         and cuts the middle out, ``pad`` fits the long side and adds ``pad_value`` around.
     channels
-        1, grey, or 3, red, green and blue.
+        1, grey, 3, red, green and blue, or any number of an array's own.
     dtype
         ``uint8``, or ``float32`` from 0 to 1, which keeps the depth of 16-bit images.
     value_range
@@ -51,6 +54,7 @@ class Target:
     value_range: str | tuple[float, float] = "type"
     background: str = "auto"
     pad_value: str | float = 0
+    rectangle: tuple[int, int] | None = None
     survey: Survey | None = field(default=None, repr=False, compare=False)
 
     def bounds(self, dtype: np.dtype) -> tuple[float, float]:
@@ -72,8 +76,11 @@ def fit_array(values: np.ndarray, target: Target) -> np.ndarray:
         What it becomes.
     """
     planes = values.transpose(2, 0, 1)
-    if values.shape[:2] != (target.size, target.size):
-        planes = _fitted(planes, target)
+    sides = target.rectangle or (target.size, target.size)
+    if planes.shape[1:] != sides:
+        planes = _fitted(planes, sides, target)
+    if sides != (target.size, target.size):
+        planes = _framed(planes, (target.size, target.size), target)
     if target.dtype == "float32":
         planes = planes.astype(np.float32) / 255 if planes.dtype == np.uint8 else planes.clip(0, 1)
     elif planes.dtype != np.uint8:
@@ -81,22 +88,36 @@ def fit_array(values: np.ndarray, target: Target) -> np.ndarray:
     return np.ascontiguousarray(planes)
 
 
-def _fitted(planes: np.ndarray, target: Target) -> np.ndarray:
-    size, (height, width) = target.size, planes.shape[1:]
+def _fitted(planes: np.ndarray, sides: tuple[int, int], target: Target) -> np.ndarray:
+    """Give an image both sides, as `Target.fit` says."""
+    (rows, columns), (height, width) = sides, planes.shape[1:]
     if target.fit == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return _resized(planes[:, top : top + side, left : left + side], size, size)
-    if target.fit == "resize":
-        return _resized(planes, size, size)
-    rows, columns = (max(1, round(size * side / max(height, width))) for side in (height, width))
-    top, left = (size - rows) // 2, (size - columns) // 2
-    around = ((0, 0), (top, size - rows - top), (left, size - columns - left))
-    image = _resized(planes, rows, columns)
+        kept = (
+            min(height, round(width * rows / columns)),
+            min(width, round(height * columns / rows)),
+        )
+        top, left = (height - kept[0]) // 2, (width - kept[1]) // 2
+        planes = planes[:, top : top + max(kept[0], 1), left : left + max(kept[1], 1)]
+    if target.fit in ("crop", "resize"):
+        return _resized(planes, rows, columns)
+    if height * columns >= width * rows:
+        columns = max(1, round(rows * width / height))
+    else:
+        rows = max(1, round(columns * height / width))
+    return _framed(_resized(planes, rows, columns), sides, target)
+
+
+def _framed(planes: np.ndarray, sides: tuple[int, int], target: Target) -> np.ndarray:
+    """Put an image into the middle of a larger one."""
+    before = [(side - here) // 2 for side, here in zip(sides, planes.shape[1:], strict=True)]
+    around = [(0, 0)] + [
+        (start, side - here - start)
+        for start, side, here in zip(before, sides, planes.shape[1:], strict=True)
+    ]
     if isinstance(target.pad_value, str):
-        return np.pad(image, around, mode="edge")
-    scale = (255 if image.dtype == np.uint8 else 1) / (255 if target.dtype == "uint8" else 1)
-    return np.pad(image, around, constant_values=_as_type(target.pad_value * scale, image.dtype))
+        return np.pad(planes, around, mode="edge")
+    scale = (255 if planes.dtype == np.uint8 else 1) / (255 if target.dtype == "uint8" else 1)
+    return np.pad(planes, around, constant_values=_as_type(target.pad_value * scale, planes.dtype))
 
 
 def _as_type(value: float, dtype: np.dtype) -> np.generic:

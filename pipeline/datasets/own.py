@@ -68,7 +68,7 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
         name=name,
         title=own.title or name,
         module="",
-        image_size=own.size,
+        image_size=own.side,
         channels=own.channels,
         classes=len(labelled.class_names),
         address=Path(own.path).name,
@@ -77,15 +77,22 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
         remarks=own.remarks or "",
         class_names=labelled.class_names,
     )
+    notes = list(labelled.notes)
+    if not isinstance(own.size, int) and len(set(own.size)) > 1:
+        rows, columns = own.size
+        notes.append(
+            f"images of {rows}x{columns} pixels are in the middle of squares of {own.side}x"
+            f"{own.side}, so that quarter turns keep all of them"
+        )
     facts = {
         "kind": own.kind,
         "fit": own.fit,
-        "pad_value": own.pad_value if own.fit == "pad" else None,
+        "pad_value": own.pad_value if own.framed else None,
         "stored_values": {"value_range": own.value_range, "background": own.background},
         "splits": own.splits,
         "classes_left_out": labelled.left_out,
         "files_left_out": labelled.ignored,
-        **({"notes": list(labelled.notes)} if labelled.notes else {}),
+        **({"notes": notes} if notes else {}),
     }
     return Opened(source, labelled.parts, facts, survey)
 
@@ -93,13 +100,14 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
 def _labelled(own: OwnSource, survey: Survey) -> Labelled:
     path = Path(own.path).expanduser()
     target = Target(
-        own.size,
+        own.side,
         own.fit,
         own.channels,
         own.dtype,
         value_range=own.value_range,
         background=own.background,
         pad_value=own.pad_value,
+        rectangle=None if isinstance(own.size, int) else own.size,
         survey=survey,
     )
     common: dict[str, Any] = {

@@ -24,7 +24,7 @@ def image_size(params: Params, dataset: str) -> int | None:
     dataset = sized(dataset, params.prepare.sources)[0]
     found = params.prepare.sources.get(dataset)
     if found is not None:
-        return found.size
+        return found.side
     return SOURCES[dataset].image_size // params.prepare.shrink if dataset in SOURCES else None
 
 

@@ -105,6 +105,9 @@ def _own_sources(params: Params) -> Iterator[Problem]:
             if own.kind != kind and key in own.model_fields_set:
                 yield Problem((*path, key), f"set beside kind: {own.kind}", f"only kind: {kind}")
         yield from _pad_value(path, own)
+        if own.kind != "arrays" and own.channels not in (1, 3):
+            accepts = "1 or 3, or up to 64 with kind: arrays"
+            yield Problem((*path, "channels"), f"got {own.channels}", accepts)
         if own.group_pattern is not None:
             try:
                 re.compile(own.group_pattern)
@@ -115,8 +118,8 @@ def _own_sources(params: Params) -> Iterator[Problem]:
 
 def _pad_value(path: KeyPath, own: OwnSource) -> Iterator[Problem]:
     path, value = (*path, "pad_value"), own.pad_value
-    if "pad_value" in own.model_fields_set and own.fit != "pad":
-        yield Problem(path, f"set beside fit: {own.fit}", "only fit: pad")
+    if "pad_value" in own.model_fields_set and not own.framed:
+        yield Problem(path, f"set beside fit: {own.fit}", "only fit: pad, or a rectangle as size")
     elif isinstance(value, str):
         return
     elif own.dtype == "float32" and value > 1:

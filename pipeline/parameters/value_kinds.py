@@ -24,6 +24,7 @@ __all__ = [
     "OrNull",
     "OrWord",
     "Several",
+    "Sides",
     "Text",
     "Whole",
     "Word",
@@ -137,6 +138,28 @@ class Whole(Number):
         if isinstance(got, int) and self.is_valid(got - got % self.step):
             return str(got - got % self.step)
         return super().meant(got)
+
+
+@dataclass(frozen=True)
+class Sides(Whole):
+    """A whole number for both sides, or a list of height and width."""
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return f"{super().accepts}, or [height, width]"
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is such a number, or two of them."""
+        if isinstance(value, list | tuple):
+            return len(value) == 2 and all(map(super().is_valid, value))
+        return super().is_valid(value)
+
+    def meant(self, got: Any) -> str | None:
+        """Guess two sides behind text such as 32x48."""
+        found = re.fullmatch(r"([0-9]{1,4}) ?[x*×] ?([0-9]{1,4})", str(got))
+        pair = [int(found[1]), int(found[2])] if found else None
+        return str(pair) if self.is_valid(pair) else super().meant(got)
 
 
 @dataclass(frozen=True)
