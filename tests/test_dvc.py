@@ -28,7 +28,8 @@ from pathlib import Path
 
 stage = sys.argv[1]
 params = yaml.safe_load(open("params.yaml"))
-own = [path.read_text() for path in sorted(Path("data/raw").rglob("*")) if path.is_file()]
+files = [path for path in sorted(Path("data/raw").rglob("[!.]*")) if path.is_file()]
+own = [path.read_text() for path in files]
 seen = json.dumps([params["study"], params[stage], own if stage == "prepare" else None])
 with open("../ran", "a") as ran:
     ran.write(stage + "\\n")
