@@ -11,7 +11,7 @@ from pipeline import records, tables
 from pipeline.arguments import run_alone
 from pipeline.confirmation import run_confirmation
 from pipeline.datasets import load_dataset
-from pipeline.execution.checkpoints import checkpoints_of
+from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
 from pipeline.execution.stage import StageFailed, run_stage
@@ -106,7 +106,7 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     progress = progress_of(params, tasks)
     restart = superseded("confirm", definition())
     folder = state_folder("confirm", definition())
-    checkpoints = checkpoints_of(params.resources.storage, folder)
+    checkpoints = checkpoints_of(storage_named(params.resources.storage), folder)
     source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
     progress.say(
         f"{len(runs)} runs, {params.resources.workers} at once; "

@@ -20,9 +20,11 @@ from pipeline.parameters.study_rules import (
 )
 from pipeline.parameters.value_kinds import (
     Ascending,
+    Asked,
     AxisValue,
     Flag,
     GroupName,
+    InsideFolder,
     Number,
     OneOf,
     OrNull,
@@ -267,10 +269,14 @@ class Resources(Section):
     gigabytes_per_trial: Annotated[
         float | None, OrNull(Number(0, 10_000, above=True), "not looked at")
     ] = None
-    # Of a Ray cluster; the variable RAY_ADDRESS goes before it.
-    address: Annotated[str | None, OrNull(Text(), "a Ray of this machine alone")] = None
-    # Where unfinished trials keep their state: a folder or share, or a bucket (s3://...).
-    storage: Annotated[str | None, OrNull(Text(), "beside the other state of the study")] = None
+    # Asks for a cluster. A file never names one: whoever runs the study sets RAY_ADDRESS.
+    address: Annotated[
+        str | None, OrNull(Asked("cluster", "RAY_ADDRESS"), "RAY_ADDRESS, or this machine")
+    ] = None
+    # Where unfinished trials keep their state; the variable GSA_STORAGE goes before it.
+    storage: Annotated[
+        str | None, OrNull(InsideFolder("GSA_STORAGE"), "beside the other state of the study")
+    ] = None
 
 
 class Params(Section):

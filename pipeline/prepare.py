@@ -28,6 +28,7 @@ from pipeline.datasets.card import (
     describe_versions,
 )
 from pipeline.datasets.contact_sheet import SHOWN, class_means_sheet, contact_sheet, sampled
+from pipeline.datasets.files_of_images import plain_name
 from pipeline.datasets.own import Opened, open_source
 from pipeline.datasets.pace import Pace, duration
 from pipeline.datasets.parts import check_parts
@@ -116,6 +117,9 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
         settings = settings.model_copy(update=fewer_images)
     _say(name, "opening")
     opened = open_source(name, settings, work)
+    if opened.outside is not None:
+        # Parameters may be somebody else's: whose files they make part of a study is said aloud.
+        _say(name, f"reads {plain_name(opened.outside)}, which is outside this project")
     check_parts(opened.parts, opened.source)
     for what in ("classes_left_out", "files_left_out"):
         for kind, count in opened.facts.get(what, {}).items():

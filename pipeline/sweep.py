@@ -13,7 +13,7 @@ import optuna
 from pipeline import records, tables
 from pipeline.arguments import run_alone
 from pipeline.datasets import load_dataset
-from pipeline.execution.checkpoints import Checkpoints, checkpoints_of
+from pipeline.execution.checkpoints import Checkpoints, checkpoints_of, storage_named
 from pipeline.execution.engine import Engine
 from pipeline.execution.progress import Progress
 from pipeline.execution.stage import StageFailed, run_stage
@@ -98,7 +98,7 @@ def proposer(params: Params, cell: Cell) -> Proposer:
 def checkpoints(params: Params, card: bytes) -> Checkpoints:
     """Return where the unfinished trials of one data set keep their state."""
     folder = state_folder("sweep", definition(params, card))
-    return checkpoints_of(params.resources.storage, folder)
+    return checkpoints_of(storage_named(params.resources.storage), folder)
 
 
 def sweep(

@@ -184,7 +184,7 @@ def test_storage_is_where_it_says(tmp_path: Path) -> None:
     options = "?region=eu-west-1&endpoint_override=127.0.0.1:1&scheme=http"
     bucket = checkpoints_of(f"s3://bucket/part/{options}", state).of("digits cell 1").address
     assert bucket == f"s3://bucket/part/sweep/0123/digits-cell-1.state{options}"
-    with pytest.raises(UserError, match=r"resources.storage: got 'nowhere://x'"):
+    with pytest.raises(UserError, match=r"GSA_STORAGE: got 'nowhere://x'"):
         checkpoints_of("nowhere://x", state)
 
 

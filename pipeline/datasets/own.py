@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.datasets import arrays, folder, parquet
 from pipeline.datasets.decode import Target
+from pipeline.datasets.files_of_images import plain_name
 from pipeline.datasets.labels import Labelled
 from pipeline.datasets.parts import Looked, Parts
 from pipeline.datasets.registry import SOURCES, Source, sized
 from pipeline.datasets.survey import Survey
+from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.params import OwnSource, Prepare
@@ -34,12 +36,15 @@ class Opened:
         What else the card says of it.
     survey
         Makes the choices that need a look at all images; None of a known data set.
+    outside
+        Where it lies, if that is not within the project.
     """
 
     source: Source
     parts: Parts
     facts: dict[str, Any] = field(default_factory=dict)
     survey: Survey | None = None
+    outside: Path | None = None
 
 
 def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
@@ -60,8 +65,9 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
         read = importlib.import_module(source.module).read
         return Opened(source, read(scratch) if source.unpacks else read())
     own = settings.sources[known]
+    path = _place(own.path)
     survey = Survey(scratch / "survey.json", name, own.value_range)
-    labelled = _labelled(own, survey)
+    labelled = _labelled(own, path, survey)
     if "auto" in (own.value_range, own.background):
         survey.bind(cast(Looked, part.images) for part in labelled.parts.values())
     source = Source(
@@ -94,11 +100,24 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
         "files_left_out": labelled.ignored,
         **({"notes": notes} if notes else {}),
     }
-    return Opened(source, labelled.parts, facts, survey)
+    inside = path.resolve().is_relative_to(Path.cwd().resolve())
+    return Opened(source, labelled.parts, facts, survey, None if inside else path.resolve())
 
 
-def _labelled(own: OwnSource, survey: Survey) -> Labelled:
-    path = Path(own.path).expanduser()
+def _place(text: str) -> Path:
+    """Return the place that a parameter file names; variables are not replaced."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{plain_name(text)}: cannot be read ({getattr(error, 'strerror', None) or error}): "
+            "fix the path in prepare.sources"
+        ) from None
+    return path
+
+
+def _labelled(own: OwnSource, path: Path, survey: Survey) -> Labelled:
     target = Target(
         own.side,
         own.fit,

@@ -1,4 +1,8 @@
-"""Which cluster a stage joins: one that answers, and none elsewhere without a token to show."""
+"""Which cluster a stage joins: that of RAY_ADDRESS, and none elsewhere without a token to show.
+
+An address comes from the environment of whoever starts the command and from nowhere else: the
+cluster is given code, data and token, and what it answers is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,59 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 
-__all__ = ["answers", "check_address", "is_here"]
+__all__ = ["answers", "check_address", "check_asked", "is_here", "named_address"]
 
 TOKEN_FILE = Path(".ray/auth_token")
 
 
-def check_address(environment: Mapping[str, str] = os.environ, home: Path | None = None) -> None:
-    """Refuse a cluster on another machine that would be joined without a token.
+def named_address(environment: Mapping[str, str] = os.environ) -> str:
+    """Return RAY_ADDRESS; "local" where it names nothing.
+
+    Raises
+    ------
+    UserError
+        It is "auto", and what that stands for is not known or was said by somebody else.
+    """
+    address = environment.get("RAY_ADDRESS", "").strip() or "local"
+    return _started_here(environment) if address == "auto" else address
+
+
+def _started_here(environment: Mapping[str, str]) -> str:
+    """Return the address that `ray start` left on this machine, for "auto"."""
+    file = Path(environment.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
+    try:
+        owner, address = file.stat().st_uid, file.read_text().strip()
+    except (OSError, ValueError):
+        raise UserError(
+            f"RAY_ADDRESS is 'auto', but {file} names no cluster of this machine; start one, or "
+            "set RAY_ADDRESS to HOST:PORT"
+        ) from None
+    # The folder is everybody's: another user could name a cluster of their own there.
+    if owner not in (0, os.getuid()):
+        raise UserError(
+            f"RAY_ADDRESS is 'auto', but {file} belongs to another user of this machine; set "
+            "RAY_ADDRESS to the HOST:PORT that you mean"
+        )
+    return address
+
+
+def check_asked(asked: str | None, environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse to run a study here that asks for a cluster (`resources.address`).
+
+    Raises
+    ------
+    UserError
+        RAY_ADDRESS names none.
+    """
+    if asked is not None and named_address(environment) == "local":
+        raise UserError(
+            "params.yaml: resources.address: this study wants a cluster; set RAY_ADDRESS to the "
+            "HOST:PORT of yours, or remove that line to run it on this machine"
+        )
+
+
+def check_address(environment: Mapping[str, str] = os.environ, home: Path | None = None) -> str:
+    """Return the address to join; refuse another machine's that would be joined without a token.
 
     Whoever reaches such a cluster runs code on it, so one without tokens is not joined at all.
 
@@ -25,9 +75,9 @@ def check_address(environment: Mapping[str, str] = os.environ, home: Path | None
     UserError
         RAY_ADDRESS leaves this machine, and no token is set or token authentication is off.
     """
-    address = environment.get("RAY_ADDRESS", "local")
+    address = named_address(environment)
     if is_here(address):
-        return
+        return address
     if environment.get("RAY_AUTH_MODE", "token").lower() != "token":
         raise UserError(
             f"RAY_ADDRESS is {address!r}, on another machine, but RAY_AUTH_MODE switches tokens "
@@ -39,6 +89,7 @@ def check_address(environment: Mapping[str, str] = os.environ, home: Path | None
             f"RAY_ADDRESS is {address!r}, on another machine, but there is no token; set "
             "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds the cluster's token"
         )
+    return address
 
 
 def answers(address: str, seconds: float = 10.0) -> bool:

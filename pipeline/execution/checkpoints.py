@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,10 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import UserError
 
-__all__ = ["Checkpoint", "Checkpoints", "checkpoints_of"]
+__all__ = ["Checkpoint", "Checkpoints", "checkpoints_of", "storage_named"]
+
+# Any folder or bucket for checkpoints; `resources.storage` names one of the project's alone.
+STORAGE = "GSA_STORAGE"
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,31 @@ class Checkpoints:
             self.of(key).remove()
 
 
+def storage_named(asked: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return where checkpoints go: what GSA_STORAGE says, else the folder of `resources.storage`.
+
+    Raises
+    ------
+    UserError
+        A link leads out of the project from the folder: a file never decides where else to write.
+    """
+    if named := environment.get(STORAGE, "").strip():
+        return named
+    if asked is not None and not Path(asked).resolve().is_relative_to(Path.cwd().resolve()):
+        raise UserError(
+            f"resources.storage: {asked!r} is a link to {Path(asked).resolve()}, outside the "
+            f"project; set {STORAGE} to that folder if it is meant"
+        )
+    return asked
+
+
 def checkpoints_of(storage: str | None, state: Path) -> Checkpoints:
     """Choose the folder: beside the other state of the stage, or where `storage` says.
 
     Parameters
     ----------
     storage : str or None
-        ``resources.storage``.
+        Of `storage_named`.
     state : Path
         The folder that `pipeline.execution.state.state_folder` made, named after code and data.
     """
@@ -107,7 +129,7 @@ def checkpoints_of(storage: str | None, state: Path) -> Checkpoints:
         _open(base + mark + options)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"resources.storage: got {storage!r}, which cannot be used ({error}); "
+            f"{STORAGE}: got {storage!r}, which cannot be used ({error}); "
             "accepts a folder, or a URI such as s3://bucket/folder"
         ) from error
     return Checkpoints(f"{base}/{'/'.join(state.parts[-2:])}", mark + options)

@@ -195,8 +195,8 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
     if os.environ.get("GSA_ENGINE") == "in-process":
         device = "cuda" if resources.gpus_per_trial else "cpu"
         return InProcess(device, limit, int(resources.cpus_per_trial))
-    check_address()
-    if os.environ.get("RAY_ADDRESS", "local") == "local":
+    os.environ["RAY_ADDRESS"] = check_address()
+    if os.environ["RAY_ADDRESS"] == "local":
         check_local_ray()
     from pipeline.execution.ray_engine import RayTune
 

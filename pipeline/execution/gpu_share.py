@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipeline.datasets import Dataset, load_dataset
+from pipeline.execution.address import named_address
 from pipeline.params import Params
 from pipeline.search.designs import at, levels
 from pipeline.search_space import cells, configuration, distributions
@@ -37,7 +37,7 @@ def shared(params: Params) -> Params:
     if total is not None:
         share = share_of(max(trial_bytes(params, name) for name in params.prepare.datasets), total)
         print(f"auto: {share:.3g} of a GPU of {total / 1e9:.0f} GB for each trial", flush=True)
-    elif os.environ.get("RAY_ADDRESS", "local") != "local":
+    elif named_address() != "local":
         share = 1.0
     update = {"resources": resources.model_copy(update={"gpus_per_trial": share})}
     return params.model_copy(update=update)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.execution.address import check_asked
 from pipeline.execution.engine import Engine, make_engine
 from pipeline.execution.lifeline import Interrupted, lifeline
 from pipeline.execution.state import ROOT, stage_lock
@@ -48,8 +49,8 @@ def run_stage(
     check(params)
     given_commit()
     check_room(Path())
-    if params.resources.address is not None:
-        os.environ.setdefault("RAY_ADDRESS", params.resources.address)
+    if os.environ.get("GSA_ENGINE") != "in-process":
+        check_asked(params.resources.address)
     print(f"{stage}: starting", flush=True)
     try:
         with explaining(), lifeline(), stage_lock(stage):

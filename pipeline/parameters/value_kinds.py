@@ -14,10 +14,12 @@ from pydantic_core import CoreSchema, core_schema
 
 __all__ = [
     "Ascending",
+    "Asked",
     "AxisValue",
     "Either",
     "Flag",
     "GroupName",
+    "InsideFolder",
     "Kind",
     "Number",
     "OneOf",
@@ -259,6 +261,47 @@ class Word(Kind):
         """Guess the name with every other character as a hyphen."""
         text = re.sub(r"[^A-Za-z0-9_]+", "-", str(got)).strip("-_")[:64]
         return text if isinstance(got, str) and self.is_valid(text) else None
+
+
+@dataclass(frozen=True)
+class Asked(Kind):
+    """A word that asks for what only the environment of whoever runs a study may name."""
+
+    word: str
+    variable: str
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return (
+            f"{self.word}, which asks whoever runs the study to set {self.variable}; a file never "
+            "names an address, since what is there is sent code and data"
+        )
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is the word."""
+        return isinstance(value, str) and value == self.word
+
+
+@dataclass(frozen=True)
+class InsideFolder(Kind):
+    """A folder of the project to write to; a variable may name any other place."""
+
+    variable: str
+
+    @property
+    def accepts(self) -> str:
+        """What may stand here, in words."""
+        return (
+            f"a folder within the project, such as checkpoints; set {self.variable} to write to "
+            "any other folder or bucket, which a file never decides"
+        )
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether a value is a relative path that stays inside."""
+        if not Text().is_valid(value) or re.search(r"[:\\]", value) or value[0] in "/~":
+            return False
+        return ".." not in value.split("/")
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,6 @@ def start(folder: Path, root: Path, storage: str | None) -> subprocess.Popen[byt
     values["sweep"] |= {"group": ["C4"], "positional": ["absolute"], "depth": [1],
                         "trials_per_cell": 1, "epochs": EPOCHS}  # fmt: skip
     values["report"]["baseline"]["group"] = "C4"
-    values["resources"]["storage"] = storage
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
     environment = {
@@ -89,6 +88,7 @@ def start(folder: Path, root: Path, storage: str | None) -> subprocess.Popen[byt
         "PYTHONPATH": str(root),
         "GSA_ENGINE": "in-process",
         "OMP_NUM_THREADS": "1",
+        "GSA_STORAGE": storage or "",
     }
     if not (folder / "data").exists():
         prepare = [sys.executable, "-m", "pipeline.prepare"]
