@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline import records
 from pipeline.datasets.registry import SOURCES, sized
+from pipeline.documents import parse_json
 from pipeline.errors import UserError
 from pipeline.params import Params, Prepare
 from pipeline.provenance import digest
@@ -38,13 +39,11 @@ def read_card(prepare: Prepare, name: str) -> bytes:
     again = RUN.format("prepare")
     try:
         content = path.read_bytes()
-        card = json.loads(content)
+        card = parse_json(content, str(path), again)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: not there; {again}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {again}") from None
-    except ValueError:
-        card = None
     if not isinstance(card, dict):
         raise UserError(f"{path}: is cut short or no card; {again}")
     for key, value in _expected(prepare, name).items():

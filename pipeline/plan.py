@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from pipeline.documents import configuration
 from pipeline.search_space import Cell
 
 
@@ -56,7 +56,7 @@ def plan_runs(
             if best is None:
                 runs.append(Run(dataset, cell, seed, reason=why_none(trials, cell.name)))
                 continue
-            config = {**json.loads(best["configuration"]), "seed": seed}
+            config = {**configuration(best["configuration"]), "seed": seed}
             config.pop("stop_below", None)  # a run is compared with no earlier one
             tuned = float(best["validation_accuracy"])
             runs.append(Run(dataset, cell, seed, int(best["trial"]), tuned, config))

@@ -7,7 +7,6 @@ Memory does not depend on how many images there are.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -49,6 +48,7 @@ from pipeline.files import (
     write_bytes,
     write_json,
 )
+from pipeline.locks import try_lock
 from pipeline.params import Prepare, load_params
 
 __all__ = ["main", "prepare_all", "prepare_dataset"]
@@ -96,12 +96,11 @@ def _work_folder(output: Path) -> Iterator[Path]:
         work.mkdir(parents=True, exist_ok=True)
         handle = os.open(work, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_lock(handle, work):
+            raise UserError(
+                f"{output}: another process is preparing it: wait for that, or end it first"
+            )
         yield work
-    except BlockingIOError:
-        raise UserError(
-            f"{output}: another process is preparing it: wait for that, or end it first"
-        ) from None
     finally:
         os.close(handle)
 

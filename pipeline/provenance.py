@@ -18,11 +18,21 @@ from pipeline.errors import UserError
 from pipeline.files import json_text
 from pipeline.schemas import SCHEMA_VERSION
 
-__all__ = ["COMMIT", "LIBRARIES", "digest", "given_commit", "own_repository", "provenance"]
+__all__ = [
+    "COMMIT",
+    "ENVIRONMENT",
+    "LIBRARIES",
+    "digest",
+    "given_commit",
+    "own_repository",
+    "provenance",
+]
 
 # They decide what a configuration trains to and which configurations are proposed.
 LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
 _PACKAGES = (*LIBRARIES, "ray", "pyarrow")
+# Keys of a provenance that say what it ran with, beside code, parameters and data.
+ENVIRONMENT = ("python", "system", "machine", *_PACKAGES)
 # Names the commit where there is no git, as on a machine that was sent the files alone.
 COMMIT = "GSA_COMMIT"
 _ROOT = Path(__file__).resolve().parents[1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.documents import mapping, parse_json
 from pipeline.errors import UserError
 from pipeline.files import json_text, write_bytes
 from pipeline.provenance import provenance
@@ -61,6 +61,7 @@ __all__ = [
     "write",
 ]
 
+_AGAIN = "move it away and run `dvc repro` to make it again"
 _VERSION, _TABLE, _PROVENANCE, _SHA256 = (
     b"gsa.schema_version",
     b"gsa.table",
@@ -126,7 +127,12 @@ def read(path: Path | str, schema: pa.Schema) -> pd.DataFrame:
 
 def read_provenance(path: Path | str) -> dict[str, Any]:
     """Return the provenance written into a file, or raise a `UserError` as `read` does."""
-    return json.loads(_metadata(_open(Path(path)), Path(path))[_PROVENANCE])
+    content = _metadata(_open(Path(path)), Path(path))[_PROVENANCE]
+    found = mapping(parse_json(content, f"{path}, its provenance", _AGAIN), str(path), _AGAIN)
+    ended = found.get("ended", {})
+    if not isinstance(ended, dict) or not all(isinstance(why, str) for why in ended.values()):
+        raise _damaged(Path(path), "its provenance does not say why cells ended")
+    return found
 
 
 def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -19,6 +19,7 @@ from pipeline.execution import state
 from pipeline.execution.engine import InProcess
 from pipeline.execution.state import stage_lock
 from pipeline.params import Params
+from pipeline.provenance import ENVIRONMENT, provenance
 from pipeline.trial import run_trial
 
 ASKED = ["--cell", "gsa-C4-relative-d1-stem", "--number", "2"]
@@ -147,6 +148,22 @@ def test_a_trial_that_comes_otherwise_is_told(capsys: pytest.CaptureFixture[str]
     assert ending.value.code == 1
     assert "DIFFERS" in told
     assert "recorded at commit" in told
+    assert "packages, machine, parameters and data are the same" in told
+
+
+def test_what_differs_since_a_trial_was_recorded_is_named() -> None:
+    params = fake_study.study()
+    now = provenance(params, {"name": "digits"})
+    assert set(ENVIRONMENT) <= now.keys(), "looked up where it is written"
+    for key, then in [
+        ("torch", "2.1"),
+        ("cmaes", None),
+        ("machine", "other"),
+        ("data_sha256", "x"),
+    ]:
+        told = reproduce._explain({**now, key: then}, now)
+        assert f"{key} {then} then, {now[key]} now" in told
+        assert "are the same" not in told
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline import inputs, records
 from pipeline.commands import use
-from pipeline.datasets import own
+from pipeline.datasets import load_dataset, own, patterns
 from pipeline.datasets.download import download
+from pipeline.documents import MOST_DEPTH, configuration, parse_json, read_json
 from pipeline.errors import UserError
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.params import OwnSource, Params, Prepare, load_params
+from pipeline.versions import history
+from pipeline.versions.compare import code_differences, parameter_differences
 
 
 def study(root: Path, folder: Path, addition: str) -> Params:
@@ -145,3 +150,188 @@ def test_a_redirect_to_a_file_is_refused(redirecting: str, tmp_path: Path) -> No
     with pytest.raises(OSError):
         download(redirecting, tmp_path / "x", size=None, checksum="0" * 64)
     assert not (tmp_path / "x").exists()
+
+
+GOOD = "a" * 32
+
+
+def lock_of(md5: str = GOOD, path: str = "data/confirm", key: str = "outs") -> str:
+    """The text of a dvc.lock with one entry."""
+    return f"schema: '2.0'\nstages:\n  confirm:\n    {key}:\n    - path: {path}\n      md5: {md5}\n"
+
+
+@pytest.fixture
+def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], history.Version]:
+    """A version whose `dvc.lock` and `params.yaml` have a text that somebody else wrote."""
+    texts: dict[str, str] = {}
+    monkeypatch.setattr(history.Version, "text", lambda self, path: texts[self.commit])
+
+    def make(text: str) -> history.Version:
+        texts[str(len(texts))] = text
+        return history.Version("theirs", str(len(texts) - 1), tmp_path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "md5",
+    ["xx/etc/hostname", "../../../etc/hostname", "/etc/hostname", GOOD[:31], GOOD.upper(), "null",
+     "12", "[a]", "{a: b}", f"{GOOD}.dir.dir", f"'{GOOD}\\n'", "~"],
+)  # fmt: skip
+def test_a_checksum_of_another_shape_is_one_sentence(md5: str, version: Any) -> None:
+    with pytest.raises(UserError, match="is no checksum of DVC") as refusal:
+        version(lock_of(md5)).outputs("data/confirm")
+    assert "theirs: dvc.lock: confirm: data/confirm" in str(refusal.value)
+    with pytest.raises(UserError, match="is no checksum of DVC"):
+        code_differences(version(lock_of(md5, key="deps")), version(lock_of()))
+
+
+@pytest.mark.parametrize("path", ["/etc", "../x", "data/../../x", "[x]", "null", "7"])
+def test_a_path_outside_the_project_is_one_sentence(path: str, version: Any) -> None:
+    with pytest.raises(UserError, match="no path within the project"):
+        version(lock_of(path=path)).outputs("data/confirm")
+
+
+BOMB = "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: [*b,*b,*b]\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "stages: 3", "stages: {a: 3}", "stages: {a: {outs: 3}}", "stages: {a: {outs: [3]}}",
+     "a: [", BOMB, "!!python/object/apply:os.system [id]", "[" * 2000, "a: {" * 50, "x" * (9 << 20),
+     "\x00", "stages: {a: {outs: [{}]}}"],
+    ids=range(14),
+)  # fmt: skip
+def test_a_lock_of_any_other_form_is_one_sentence(text: str, version: Any) -> None:
+    with pytest.raises(UserError):
+        version(text).outputs("data/confirm")
+
+
+@pytest.mark.parametrize("text", [BOMB, "a: [", "!!python/name:os.system", "[" * 2000, "\x00"])
+def test_parameters_of_another_version_are_read_as_strictly_as_ones_own(
+    text: str, version: Any
+) -> None:
+    with pytest.raises(UserError, match=r"theirs: params\.yaml"):
+        parameter_differences(version(text), version("a: 1"))
+
+
+@pytest.mark.parametrize(
+    "listing",
+    ["{}", "[3]", "[{}]", '[{"relpath": "x", "md5": "../../x"}]', "[" * 100_000, "nul", "NaN",
+     '[{"relpath": "../x", "md5": "' + GOOD + '"}]'],
+)  # fmt: skip
+def test_a_list_of_files_of_any_other_form_is_one_sentence(
+    listing: str, version: Any, tmp_path: Path
+) -> None:
+    place = tmp_path / "files/md5" / GOOD[:2] / f"{GOOD[2:]}.dir"
+    place.parent.mkdir(parents=True)
+    place.write_text(listing)
+    with pytest.raises(UserError):
+        version(lock_of(f"{GOOD}.dir")).outputs("data/confirm")
+
+
+HOSTILE = {
+    "deep": "[" * 100_000,
+    "nested": "[" * (MOST_DEPTH + 2) + "]" * (MOST_DEPTH + 2),
+    "cut": '{"a": ',
+    "bytes": b"\xff\xfe\x00",
+    "number": '{"a": NaN}',
+    "digits": "1" * 5000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_json_is_one_sentence_wherever_it_is_read(kind: str, tmp_path: Path) -> None:
+    content = HOSTILE[kind]
+    content = content if isinstance(content, bytes) else content.encode()
+    path = tmp_path / "card.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="fix it"):
+        read_json(path, "fix it")
+    with pytest.raises(UserError, match=r"card\.json"):
+        load_dataset(tmp_path)
+    with pytest.raises(UserError, match="configuration"):
+        configuration(content.decode("utf-8", "replace"))
+
+
+def test_size_is_bounded(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="longer than 10 bytes"):
+        parse_json("[" + " " * 10 + "]", "x", "fix it", most=10)
+    (tmp_path / "x.json").write_text(" " * 20)
+    with pytest.raises(UserError, match="longer than 10 bytes"):
+        read_json(tmp_path / "x.json", "fix it", most=10)
+
+
+@pytest.mark.parametrize("text", ["3", "[]", "null", '"x"'])
+def test_a_configuration_is_a_mapping(text: str) -> None:
+    with pytest.raises(UserError, match="holds no mapping"):
+        configuration(text)
+
+
+@pytest.mark.parametrize("card", [{"counts": []}, {"files": 3}, {"files": {}}, {"name": None},
+                                  {"counts": {"train": {"total": "x"}}}])  # fmt: skip
+def test_a_card_of_other_types_is_one_sentence(card: dict[str, Any], tmp_path: Path) -> None:
+    from pipeline.datasets.store import CARD_FORMAT
+
+    (tmp_path / "card.json").write_text(json.dumps({"format": CARD_FORMAT, **card}))
+    with pytest.raises(UserError, match=r"card\.json"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{", "[" * 100_000])
+def test_a_card_of_no_mapping_is_one_sentence_before_a_stage(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("data/prepare/digits/card.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    settings = prepared("x").model_copy(update={"datasets": ("digits",), "sources": {}})
+    with pytest.raises(UserError, match=r"card\.json"):
+        inputs.read_card(settings, "digits")
+
+
+@pytest.mark.parametrize("ended", [3, [1], {"C4": 3}, "x"])
+def test_a_provenance_of_other_types_is_one_sentence(ended: Any, tmp_path: Path) -> None:
+    path = tmp_path / "trials.parquet"
+    records.write(path, [], records.TRIALS, {"ended": ended})
+    with pytest.raises(UserError, match="does not say why cells ended"):
+        records.read_provenance(path)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*$", "^(a*)*b", "(.*a){20}$"])
+def test_a_pattern_that_takes_for_ever_is_ended(
+    pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "SECONDS", 0.5)
+    with pytest.raises(UserError, match="repeats inside repeats"):
+        patterns.groups_found(pattern, ["a" * 60 + "!"])
+
+
+@pytest.mark.parametrize(
+    "pattern, found",
+    [(r"^(\d\d)", "01"), ("p[0-9]", "p7"), ("(?:x)?(p)(7)", "p"), ("(x)?p7", None)],
+)
+def test_a_plain_pattern_finds_its_first_group(pattern: str, found: str | None) -> None:
+    assert patterns.groups_found(pattern, ["01-p7.png"] * 3) == [found] * 3
+
+
+def test_a_name_without_the_pattern_is_named() -> None:
+    with pytest.raises(UserError, match=r"'slide-\(' is not found|cannot be used"):
+        patterns.groups_found("slide-(", ["a"])
+    with pytest.raises(UserError, match=r"group_pattern 'q' is not found in 'b'"):
+        patterns.groups_found("q", ["q", "b"])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"# \x1b[2J title\n"])
+def test_titles_of_studies_are_text(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(use, "FOLDER", tmp_path)
+    (tmp_path / "a.yaml").write_bytes(content)
+    if content == b"\xff":
+        with pytest.raises(UserError, match="not UTF-8"):
+            use.use(None)
+    else:
+        use.use(None)
+        assert "\x1b" not in capsys.readouterr().out

@@ -14,11 +14,13 @@ from pipeline import records, sweep
 from pipeline.arguments import Parser
 from pipeline.commands.rows import dataset_named, row_of
 from pipeline.datasets import load_dataset
+from pipeline.documents import configuration
 from pipeline.errors import UserError
 from pipeline.execution.engine import use_threads
 from pipeline.execution.work import Context, Task, WorkFunction, perform
 from pipeline.inputs import read_card, read_trials
 from pipeline.params import load_params
+from pipeline.provenance import ENVIRONMENT
 from pipeline.reasons import brief, harmless
 from pipeline.search_space import DEFAULTS
 from pipeline.sources import outcome
@@ -68,7 +70,7 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     card = read_card(params.prepare, dataset)
     read_trials(params, dataset, card)
     row, epochs = find(dataset, asked.cell, asked.number)
-    config = json.loads(row["configuration"])
+    config = configuration(row["configuration"])
     if not config.keys() >= {"epochs", "seed", *DEFAULTS}:
         raise UserError(
             f"trial {asked.number} made no model, so there is nothing to do again: "
@@ -87,7 +89,8 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     differ = report(compare(row, epochs, value))
     if differ:
         path = sweep.SWEPT / dataset / "trials.parquet"
-        print(_explain(records.read_provenance(path)))
+        now = records.provenance(params, json.loads(card))
+        print(_explain(records.read_provenance(path), now))
     sys.exit(1 if differ else 0)
 
 
@@ -148,12 +151,17 @@ def _show(epoch: dict[str, Any]) -> None:
     print(f"  epoch {epoch['epoch']}: loss {epoch['train_loss']:.4f}{told}", flush=True)
 
 
-def _explain(origin: Mapping[str, Any]) -> str:
-    """Say what the row was made with, which is where to look when it does not come again."""
-    versions = origin.get("versions") or {}
+def _explain(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say what is different from when the row was made, which is why it may not repeat."""
+    differ = [
+        f"{name} {recorded.get(name)} then, {now[name]} now"
+        for name in (*ENVIRONMENT, "params_sha256", "data_sha256")
+        if recorded.get(name) != now[name]
+    ]
+    dirty = " with uncommitted changes" if recorded.get("git_dirty") else ""
     return (
-        f"recorded at commit {origin.get('git_commit') or 'unknown'}"
-        f"{' with uncommitted changes' if origin.get('git_dirty') else ''}"
-        + "".join(f", {name} {version}" for name, version in versions.items())
-        + "; equal bits are promised for equal code, data, libraries, device and threads"
+        f"recorded at commit {recorded.get('git_commit') or 'unknown'}{dirty}, now at "
+        f"{now['git_commit'] or 'unknown'}{' with uncommitted changes' if now['git_dirty'] else ''}"
+        f"; {', '.join(differ) or 'packages, machine, parameters and data are the same'}"
+        "; equal bits are promised for equal code, data, packages, device and threads"
     )

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.datasets.files_of_images import plain_name
 from pipeline.datasets.registry import SOURCES, sized
 from pipeline.errors import UserError
 from pipeline.files import write_bytes
-from pipeline.parameters.strict_yaml import read_yaml
+from pipeline.parameters.strict_yaml import read_text, read_yaml
 from pipeline.parameters.study_rules import count_cells
 from pipeline.parameters.value_kinds import nearest
 from pipeline.params import Params, load_params
@@ -38,14 +39,14 @@ def use(name: str | None) -> None:
     if name is None:
         width = max(map(len, known), default=0)
         for study, path in known.items():
-            print(f"{study:<{width}}  {path.read_text().splitlines()[0].lstrip('# ')}")
+            print(f"{study:<{width}}  {_title(path)}")
         return
     if name not in known:
         meant = nearest(name, list(known))
         guess = f"; did you mean {meant!r}?" if meant else ""
         raise UserError(f"got {name!r}; accepts {', '.join(known) or 'nothing'}{guess}")
     params = load_params(known[name])
-    print(f"{name}: {known[name].read_text().splitlines()[0].lstrip('# ')}", flush=True)
+    print(f"{name}: {_title(known[name])}", flush=True)
     for line in _findings(params):
         print(f"{name}: {line}", flush=True)
     content = known[name].read_bytes()
@@ -54,6 +55,11 @@ def use(name: str | None) -> None:
         print(f"{name}: what {PARAMS} said before is kept in {BEFORE}")
     write_bytes(PARAMS, content)
     print(f"{name}: {PARAMS} is written; `make study` runs it")
+
+
+def _title(path: Path) -> str:
+    """What the first line of a study says."""
+    return plain_name(read_text(path).partition("\n")[0].lstrip("# "))
 
 
 def _values(path: Path) -> Any:

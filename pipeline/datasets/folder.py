@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from pipeline.datasets.decode import SUFFIXES, Target
 from pipeline.datasets.files_of_images import EncodedImages, plain_name
 from pipeline.datasets.labels import Labelled, label_parts
 from pipeline.datasets.layout import find_layout
+from pipeline.datasets.patterns import groups_found
 from pipeline.datasets.system_files import SYSTEM_FILES, count_files, is_system_file
 from pipeline.errors import UserError
 
@@ -61,17 +61,14 @@ def read(
         For a folder that is not laid out so.
     """
     layout = find_layout(path, splits)
-    pattern = re.compile(group_pattern) if group_pattern else None
-    listed: dict[str, list[tuple[_File, str, str | None]]] = {}
+    listed: dict[str, list[tuple[_File, str, Path]]] = {}
     ignored: Counter[str] = Counter()
     for folder in {path, *layout.loose}:
         ignored[SYSTEM_FILES] += _system_files(folder)
     ignored["images outside a class"] = sum(len(_loose(folder)) for folder in layout.loose)
     for split, classes in layout.classes.items():
         listed[split] = [
-            (file, name, _group(file, label, pattern))
-            for name, label in classes
-            for file in _images(label, path, ignored)
+            (file, name, label) for name, label in classes for file in _images(label, path, ignored)
         ]
         if not listed[split]:
             raise UserError(
@@ -85,8 +82,8 @@ def read(
         path.name,
         images,
         {split: [label for _, label, _ in rows] for split, rows in listed.items()},
-        {split: [group for _, _, group in rows] for split, rows in listed.items()}
-        if pattern
+        {split: _groups(rows, group_pattern) for split, rows in listed.items()}
+        if group_pattern
         else None,
         min_count=min_count,
         empty=layout.empty,
@@ -152,17 +149,9 @@ def _file(path: Path, base: Path) -> _File:
     return _File(path, plain_name(path.relative_to(base)), state.st_size, state.st_mtime_ns)
 
 
-def _group(file: _File, label: Path, pattern: re.Pattern[str] | None) -> str | None:
-    if pattern is None:
-        return None
-    text = plain_name(file.path.relative_to(label))
-    match = pattern.search(text)
-    if match is None:
-        raise UserError(
-            f"{plain_name(file.path)}: group_pattern {pattern.pattern!r} is not found in {text!r}: "
-            "change the pattern so that it finds the group of every image"
-        )
-    return match[1] if pattern.groups else match[0]
+def _groups(rows: list[tuple[_File, str, Path]], pattern: str) -> list[str | None]:
+    names = [plain_name(file.path.relative_to(label)) for file, _, label in rows]
+    return groups_found(pattern, names)
 
 
 def _part(files: list[_File], target: Target, skip: bool) -> EncodedImages:

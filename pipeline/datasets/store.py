@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.documents import read_json
 from pipeline.errors import UserError
 from pipeline.files import file_sha256
 
@@ -114,18 +114,15 @@ def load_dataset(
     try:
         loaded = {split: _load_split(folder, split, card, verify) for split in splits}
         return Dataset(name=card["name"], card=card, folder=folder, **loaded)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{folder / 'card.json'}: is no whole card ({error}): {_MEND}") from error
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
     path = folder / "card.json"
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file: run `dvc repro prepare`") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}): {_MEND}") from None
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file: run `dvc repro prepare`")
+    card = read_json(path, _MEND)
     if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
         found = card.get("format") if isinstance(card, dict) else None
         raise UserError(f"{path}: has format {found}, but this code reads {CARD_FORMAT}: {_MEND}")

@@ -6,7 +6,6 @@ of everything that decides the results, so a changed study never continues from 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -20,9 +19,11 @@ from typing import Any, TextIO
 
 from pipeline.errors import UserError
 from pipeline.files import write_text
+from pipeline.locks import try_lock
 from pipeline.provenance import LIBRARIES
 
-ROOT = Path(".state")
+# Where the state is kept: GSA_STATE where the project's own file system gives no locks.
+ROOT = Path(os.environ.get("GSA_STATE", "").strip() or ".state")
 # Tries for the lock, and seconds between them: `holder` has it for an instant.
 TRIES, PAUSE = 5, 0.05
 
@@ -98,23 +99,20 @@ def stage_lock(stage: str) -> Iterator[None]:
     Raises
     ------
     UserError
-        Another process of this project runs the stage.
+        Another process of this project runs the stage, or there are no locks.
     """
     path = ROOT / stage / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        for left in reversed(range(TRIES)):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if left:
-                    time.sleep(PAUSE)
-                    continue
+        left = TRIES
+        while not try_lock(file, path):
+            left -= 1
+            if not left:
                 raise UserError(
                     f"{stage} is already running here ({_named(file)}); "
                     "wait for it or end that process"
-                ) from error
+                )
+            time.sleep(PAUSE)
         file.truncate(0)
         file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
@@ -123,16 +121,13 @@ def stage_lock(stage: str) -> Iterator[None]:
 
 def holder(stage: str) -> str | None:
     """Name the process that runs a stage now; None when none does."""
+    path = ROOT / stage / "lock"
     try:
-        file = (ROOT / stage / "lock").open()
+        file = path.open()
     except FileNotFoundError:
         return None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return _named(file)
-        return None
+        return None if try_lock(file, path, shared=True) else _named(file)
 
 
 def _named(file: TextIO) -> str:

@@ -16,7 +16,7 @@ import yaml
 
 from pipeline.errors import UserError
 
-__all__ = ["Document", "KeyPath", "read_yaml"]
+__all__ = ["Document", "KeyPath", "parse_yaml", "read_text", "read_yaml"]
 
 KeyPath = tuple[str | int, ...]
 
@@ -54,21 +54,29 @@ def read_yaml(path: Path) -> Document:
         For a file that is missing, too long, not UTF-8 or not YAML, and for everything in YAML
         that a parameter file has no use for.
     """
-    text = _read_text(path)
+    return parse_yaml(read_text(path), path.name)
+
+
+def parse_yaml(
+    text: str, name: str, most_bytes: int = MAX_BYTES, most_depth: int = MAX_DEPTH
+) -> Document:
+    """Read the text of one YAML file, as `read_yaml` does; `name` is what its errors call it."""
+    if len(text) > most_bytes:
+        raise UserError(f"{name}: longer than {most_bytes // 1024} KiB; no study needs as much")
     try:
-        return _Builder(path.name, yaml.parse(text, Loader=yaml.SafeLoader)).document()
+        return _Builder(name, yaml.parse(text, Loader=yaml.SafeLoader), most_depth).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise UserError(f"{path.name}:{line}: not valid YAML: {error.problem}") from None
+        raise UserError(f"{name}:{line}: not valid YAML: {error.problem}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise UserError(
-            f"{path.name}:{line}: holds a character that cannot be shown; remove it"
+            f"{name}:{line}: holds a character that cannot be shown; remove it"
         ) from None
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """Decode a file of bounded size."""
     try:
         with path.open("rb") as file:
@@ -96,8 +104,8 @@ def _line(event: yaml.Event) -> int:
 class _Builder:
     """Builds values from the parser's events, so that nothing is expanded or constructed."""
 
-    def __init__(self, name: str, events: Iterator[yaml.Event]) -> None:
-        self.name, self.events = name, events
+    def __init__(self, name: str, events: Iterator[yaml.Event], most_depth: int) -> None:
+        self.name, self.events, self.most_depth = name, events, most_depth
         self.lines: dict[KeyPath, int] = {(): 1}
 
     def document(self) -> Document:
@@ -120,8 +128,9 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise self.refuse(event, f"the tag {tag!r} is not accepted; write a plain value")
-        if len(path) > MAX_DEPTH:
-            raise self.refuse(event, f"nested more than {MAX_DEPTH} deep; no study needs as much")
+        if len(path) > self.most_depth:
+            most = self.most_depth
+            raise self.refuse(event, f"nested more than {most} deep; no study needs as much")
         self.lines.setdefault(path, _line(event))
         if isinstance(event, yaml.MappingStartEvent):
             return self.mapping(path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 
+from pipeline.documents import configuration
 from pipeline.report import html
 from pipeline.report.analysis import Analysis
 from pipeline.report.comparisons import baseline_alike, baseline_name
@@ -60,7 +60,7 @@ AUGMENTED = {
 def _trained_on(analysis: Analysis) -> str:
     """What the training images were, as the runs' configurations say."""
     texts = analysis.runs["configuration"].dropna().drop_duplicates()
-    found = {str(json.loads(text).get("augment", "none")) for text in texts} or {"none"}
+    found = {str(configuration(text).get("augment", "none")) for text in texts} or {"none"}
     return listed([AUGMENTED.get(name, plain(name, 20)) for name in sorted(found)])
 
 

@@ -6,7 +6,6 @@ record on is set aside and the records before it, a true older state, go on.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import zlib
@@ -20,6 +19,7 @@ from optuna.storages.journal import BaseJournalBackend
 
 from pipeline.errors import UserError
 from pipeline.execution.lifeline import undisturbed
+from pipeline.locks import lock
 
 CHECKSUM = "crc32"
 
@@ -107,7 +107,7 @@ def locked(path: Path) -> Iterator[int]:
     """Open a file for appending, under the kernel's lock."""
     file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file, path)
         yield file
     finally:
         os.close(file)

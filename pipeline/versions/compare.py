@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
+from pipeline.documents import read_json
 from pipeline.errors import UserError
+from pipeline.parameters.strict_yaml import parse_yaml
 from pipeline.versions.compare_results import Results, results_differences
-from pipeline.versions.history import Version, Workspace, git, open_version
+from pipeline.versions.history import FETCH, Version, Workspace, git, open_version
 
 __all__ = ["compare", "main"]
 
@@ -106,10 +106,7 @@ def _params(version: AnyVersion) -> Any:
     text = version.text("params.yaml")
     if text is None:
         raise UserError(f"{version.name}: has no params.yaml, so it is no version of a study")
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"{version.name}: params.yaml cannot be read") from None
+    return parse_yaml(text, f"{version.name}: params.yaml").values
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:
@@ -128,13 +125,14 @@ def _value(flat: dict[str, str], key: str) -> str:
 def _cards(version: AnyVersion) -> dict[str, Any]:
     files = version.outputs("data/prepare")
     names = [path for path in files if path.endswith("/card.json")]
-    return {path.split("/")[0]: json.loads(files[path].read_text()) for path in names}
+    return {path.split("/")[0]: read_json(files[path], FETCH) for path in names}
 
 
 def _sizes(card: Any) -> str:
     counts = card.get("counts", {}) if isinstance(card, dict) else {}
+    counts = counts if isinstance(counts, dict) else {}
     sizes = {
-        split: sum(found.values()) if isinstance(found, dict) else found
+        split: found.get("total") if isinstance(found, dict) else found
         for split, found in counts.items()
     }
     return ", ".join(f"{split} {size}" for split, size in sizes.items()) or "other images"
@@ -143,9 +141,8 @@ def _sizes(card: Any) -> str:
 def _code(version: AnyVersion) -> dict[str, tuple[str, list[str]]]:
     """Checksum of every code file that a stage ran, and the stages that did."""
     found: dict[str, tuple[str, list[str]]] = {}
-    for stage, entry in version.lock.items():
-        for dep in entry.get("deps", []):
-            if not dep["path"].startswith("data/"):
-                stages = found.get(dep["path"], ("", []))[1]
-                found[dep["path"]] = dep["md5"], [*stages, stage]
+    for stage, (deps, _) in version.lock.items():
+        for path, md5 in deps.items():
+            if not path.startswith("data/"):
+                found[path] = md5, [*found.get(path, ("", []))[1], stage]
     return found

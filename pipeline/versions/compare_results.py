@@ -14,6 +14,7 @@ from scipy import stats
 
 from pipeline import records
 from pipeline.errors import UserError
+from pipeline.provenance import ENVIRONMENT
 from pipeline.report.comparisons import verdict
 from pipeline.report.measures import ANY_ANGLE, QUARTER, SHORT, UPRIGHT
 from pipeline.report.statistics import Interval, finite, holm, mean_interval, sign_flip_p
@@ -26,7 +27,6 @@ CONFIDENCE, SEED = 0.95, 20_240_601
 MEASURES = (UPRIGHT.column, QUARTER.column, ANY_ANGLE.column)
 # Time and memory differ between any two runs; a path is no result.
 NOT_A_RESULT = ["seconds", "peak_memory_bytes", "device", "weights"]
-ENVIRONMENT = ("python", "system", "machine", "torch", "ray", "optuna", "numpy", "pyarrow")
 
 
 @dataclass(frozen=True)

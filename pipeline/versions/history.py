@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,14 +10,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from pipeline.documents import read_json
 from pipeline.errors import UserError
+from pipeline.parameters.strict_yaml import parse_yaml
 from pipeline.provenance import own_repository
 from pipeline.reasons import brief
 
 __all__ = ["WORKSPACE", "Version", "Workspace", "git", "open_version", "run_dvc"]
 
+# A stage's dependencies and outputs: checksums by path.
+Stages = dict[str, tuple[dict[str, str], dict[str, str]]]
+CHECKSUM = re.compile(r"[0-9a-f]{32}(\.dir)?")
+FETCH = "run `dvc fetch --all-tags` to bring it again from the remote"
+LOCK_BYTES, LOCK_DEPTH = 8 << 20, 16
 WORKSPACE = "workspace"  # what lies in the folders now, pinned or not
 
 
@@ -61,7 +66,7 @@ class Version:
     cache: Path
 
     @cached_property
-    def lock(self) -> dict[str, Any]:
+    def lock(self) -> Stages:
         """The stages of `dvc.lock`: what every stage read and wrote, with checksums."""
         return _stages(self.text("dvc.lock"), self.name)
 
@@ -83,16 +88,13 @@ class Version:
         checksum = self.checksum(folder)
         if checksum is None:
             return {}
-        listing = json.loads(self._cached(checksum, folder).read_text())
-        return {
-            item["relpath"]: self._cached(item["md5"], f"{folder}/{item['relpath']}")
-            for item in listing
-        }
+        listing = read_json(self._cached(checksum, folder), FETCH)
+        found = _entries(listing, "relpath", f"{self.name}: the list of the files of {folder}")
+        return {path: self._cached(md5, f"{folder}/{path}") for path, md5 in found.items()}
 
     def checksum(self, folder: str) -> str | None:
         """Return what `dvc.lock` says an output folder's checksum is."""
-        outs = (out for stage in self.lock.values() for out in stage.get("outs", []))
-        return next((out["md5"] for out in outs if out["path"] == folder), None)
+        return next((outs[folder] for _, outs in self.lock.values() if folder in outs), None)
 
     def _cached(self, checksum: str, path: str) -> Path:
         file = self.cache / "files" / "md5" / checksum[:2] / checksum[2:]
@@ -112,14 +114,14 @@ class Workspace:
     commit: str = "HEAD"
 
     @cached_property
-    def lock(self) -> dict[str, Any]:
+    def lock(self) -> Stages:
         """The stages of `dvc.lock`."""
         return _stages(self.text("dvc.lock"), self.name)
 
     def text(self, path: str) -> str | None:
         """Return a file, None where there is none."""
         file = Path(path)
-        return file.read_text() if file.is_file() else None
+        return file.read_bytes().decode("utf-8", "replace") if file.is_file() else None
 
     def outputs(self, folder: str) -> dict[str, Path]:
         """Return the files below an output folder by their path in it."""
@@ -148,10 +150,39 @@ def open_version(name: str) -> Version | Workspace:
     return Version(name, commit, Path(run_dvc("cache", "dir")))
 
 
-def _stages(text: str | None, name: str) -> dict[str, Any]:
+def _stages(text: str | None, name: str) -> Stages:
     if text is None:
         raise UserError(f"{name}: has no dvc.lock, so it holds no results: run `dvc repro` there")
-    try:
-        return dict(yaml.safe_load(text)["stages"])
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):
-        raise UserError(f"{name}: dvc.lock cannot be read") from None
+    where = f"{name}: dvc.lock"
+    values = parse_yaml(text, where, LOCK_BYTES, LOCK_DEPTH).values
+    stages = values.get("stages") if isinstance(values, dict) else None
+    if not isinstance(stages, dict) or not all(isinstance(s, dict) for s in stages.values()):
+        raise UserError(f"{where}: holds no stages; restore the file that DVC wrote")
+    return {
+        stage: (
+            _entries(entry.get("deps", []), "path", f"{where}: {stage}"),
+            _entries(entry.get("outs", []), "path", f"{where}: {stage}"),
+        )
+        for stage, entry in stages.items()
+    }
+
+
+def _entries(items: Any, key: str, where: str) -> dict[str, str]:
+    """Return the checksums of a list by path; a file that others wrote may hold anything there.
+
+    Raises
+    ------
+    UserError
+        An entry has no path within the project, or its checksum has another shape than MD5's.
+    """
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise UserError(f"{where}: is no list of files; restore the file that DVC wrote")
+    found = {}
+    for item in items:
+        path, md5 = item.get(key), item.get("md5")
+        if not isinstance(path, str) or path.startswith("/") or ".." in path.split("/"):
+            raise UserError(f"{where}: {path!r} is no path within the project; restore the file")
+        if not isinstance(md5, str) or not CHECKSUM.fullmatch(md5):
+            raise UserError(f"{where}: {path}: {md5!r} is no checksum of DVC; restore the file")
+        found[path] = md5
+    return found

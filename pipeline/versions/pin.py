@@ -101,7 +101,7 @@ def _check_cache(name: str) -> None:
     """Every file of the version has to be where `compare` and `dvc checkout` look for it."""
     version = open_version("HEAD")
     assert isinstance(version, Version)
-    for stage in version.lock.values():
-        for out in stage.get("outs", []):
-            if out["path"].startswith("data/"):
-                version.outputs(out["path"])
+    for _, outs in version.lock.values():
+        for path in outs:
+            if path.startswith("data/"):
+                version.outputs(path)
