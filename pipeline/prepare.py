@@ -29,7 +29,7 @@ from pipeline.datasets.card import (
 from pipeline.datasets.contact_sheet import SHOWN, class_means_sheet, contact_sheet, sampled
 from pipeline.datasets.files_of_images import plain_name
 from pipeline.datasets.own import Opened, open_source
-from pipeline.datasets.pace import Pace, duration
+from pipeline.datasets.pace import Pace
 from pipeline.datasets.parts import check_parts
 from pipeline.datasets.pool import Pooled, pool_part
 from pipeline.datasets.registry import SOURCES, sized
@@ -50,6 +50,7 @@ from pipeline.files import (
 )
 from pipeline.locks import try_lock
 from pipeline.params import Prepare, load_params
+from pipeline.units import duration
 
 __all__ = ["main", "prepare_all", "prepare_dataset"]
 

@@ -196,13 +196,13 @@ def test_a_real_trial_has_equal_metrics_in_another_call(
 
 
 def test_a_plan_counts_every_cell_and_more_work_is_longer() -> None:
-    def hours(params: Params) -> float:
+    def seconds(params: Params) -> float:
         cells = sweep.cells(params)
-        return sum(forecast.forecast(params, small_data(), cell).hours for cell in cells)
+        return sum(forecast.forecast(params, small_data(), cell).seconds for cell in cells)
 
     once = fake_study.study(group=["C4"], trials_per_cell=1, epochs=1)
     often = fake_study.study(group=["C4"], trials_per_cell=40, epochs=10)
-    assert 0 < 5 * hours(once) < hours(often)
+    assert 0 < 5 * seconds(once) < seconds(often)
 
 
 def test_memory_of_a_plan_is_what_backward_keeps() -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shutil
 from pathlib import Path
 
+import fake_study
 import pytest
 import yaml
 from images import fill
 
-from pipeline.commands import estimate
+from pipeline.commands import estimate, forecast
 from pipeline.commands.estimate import Sizes, estimate_seconds
 from pipeline.commands.use import _counted, use
 from pipeline.datasets.registry import SOURCES
 from pipeline.errors import UserError
 from pipeline.params import load_params
+from pipeline.search_space import cells
 
 STUDIES = sorted((Path(__file__).resolve().parent.parent / "studies").glob("*.yaml"))
 
@@ -54,7 +58,13 @@ def test_using_a_study_writes_it_and_keeps_what_was_there(
     assert written == (project / "studies/digits.yaml").read_bytes()
     assert (project / "params.before.yaml").read_text() == before
     said = capsys.readouterr().out
-    for words in ("data: digits comes with", "GPU: ", "disk: ", "memory: ", "time: about 90 min"):
+    for words in (
+        "data: digits comes with",
+        "GPU: ",
+        "disk: ",
+        "memory: ",
+        "time: about 1 h 30 min",
+    ):
         assert words in said
     (project / "params.before.yaml").unlink()
     use("rotated-mnist-quick")  # what is a study of the project needs no copy
@@ -112,3 +122,47 @@ def test_more_work_is_estimated_to_take_longer(tmp_path: Path, root: Path) -> No
         for n in (100, 10_000)
     )
     assert 0 < few < many
+
+
+def test_an_estimate_is_what_a_plan_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clock that counts steps instead of seconds: both commands count the same work."""
+    ticks = itertools.count()
+    monkeypatch.setattr(forecast.time, "process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr(estimate, "use_threads", lambda count: None)
+    params = fake_study.study()
+    sizes = Sizes(1, 10, 8, 0, train=16, validation=16, test=40)
+    planned = sum(
+        forecast.forecast(params, fake_study.small_data(), cell).seconds for cell in cells(params)
+    )
+    told = estimate_seconds(params, {"digits": sizes}, "cpu") * forecast.at_once(params, "cpu")
+    assert told == pytest.approx(planned)
+
+
+def test_cells_that_are_not_measured_are_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(forecast.time, "process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr(estimate, "_SECONDS", -1.0)
+    monkeypatch.setattr(estimate, "_flops", lambda *_: 7.0)
+    params = fake_study.study()
+    sizes = Sizes(1, 10, 8, 0, train=16, validation=16, test=40)
+    one = estimate_seconds(fake_study.study(group=["C1"]), {"digits": sizes}, "cpu")
+    assert estimate_seconds(params, {"digits": sizes}, "cpu") == pytest.approx(3 * one)
+
+
+def test_small_and_large_are_written_for_people(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use("digits")
+    said = capsys.readouterr().out
+    assert re.search(r"memory: \d+\.\d kB of images", said) and "e-0" not in said
+    assert re.search(r"disk: [\d.]+ (kB|MB) while preparing, [\d.,]+ [GT]B free", said)
+
+
+def test_one_module_writes_bytes_and_seconds(root: Path) -> None:
+    by_hand = re.compile(r"\}? ?\b[kMG]B\b[^-]*\"|/ 1e[69]|def duration|def size\(")
+    found = {
+        file.name
+        for file in (root / "pipeline").rglob("*.py")
+        if "report/figures" not in str(file) and by_hand.search(file.read_text())
+    }
+    assert found == {"units.py"}

@@ -1,26 +1,27 @@
-"""What a study will take on this machine: time from a measured step, memory and disk from sizes."""
+"""What a study will take before its data are prepared: time as `plan` measures it, and space."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
-import torch
-from torch.nn import functional
+import numpy as np
 
 from gsa_core import build_model, count_flops
+from pipeline import sweep
+from pipeline.commands.forecast import at_once, forecast
+from pipeline.datasets import Dataset, Split
+from pipeline.execution.engine import use_threads
 from pipeline.params import Params
-from pipeline.search_space import cells, configuration, shape_of
+from pipeline.search_space import Cell, cells, configuration
+from pipeline.training import model_arguments
 
-__all__ = ["Sizes", "estimate_seconds", "gigabytes"]
+__all__ = ["Sizes", "estimate_seconds", "space"]
 
-_WORK = 2e9  # FLOPs of the measured step's forward pass: it has the study's batch size, or less
-_STEPS = 3
-_MOVED = 12  # passes over the test beside the full turn: upright, quarters, mirrors, layers
+_WORK = 2e9  # FLOPs of a measured batch's forward pass: `use` is to answer within seconds
+_SECONDS = 20.0  # of measuring; further cells are put in proportion by their FLOPs
 
 
 @dataclass(frozen=True)
@@ -36,85 +37,50 @@ class Sizes:
     test: int = 0
 
 
-def gigabytes(sizes: Sizes) -> tuple[float, float]:
-    """Return disk while it is prepared and memory while it is trained on, in GB of uint8 images.
+def space(sizes: Sizes) -> tuple[float, float]:
+    """Return bytes of disk while it is prepared and of memory while it is trained on, of uint8.
 
     On the disk all images as they were read, the splits and the turned test stand side by side.
     """
     image = sizes.in_channels * sizes.image_size**2
     images = sizes.train + sizes.validation + 2 * sizes.test
-    return (
-        (sizes.read_bytes + images * image) / 1e9,
-        (sizes.train + sizes.validation) * image / 1e9,
-    )
+    return sizes.read_bytes + images * image, (sizes.train + sizes.validation) * image
 
 
 def estimate_seconds(params: Params, data: Mapping[str, Sizes], device: str) -> float:
-    """Return how long sweep and confirm will take, from the time of a few steps of one cell.
-
-    Other cells are put in proportion by their FLOPs, which is right within a factor of two or so.
-    """
-    every = [
-        (sizes, _built(cell, params, sizes))
-        for sizes, cell in product(data.values(), cells(params))
-    ]
-    costs = [
-        count_flops(model, (sizes.in_channels, sizes.image_size, sizes.image_size))
-        for sizes, model in every
-    ]
-    middle = sorted(range(len(every)), key=lambda index: costs[index])[len(every) // 2]
-    sizes, model = every[middle]
-    batch = int(max(1, min(params.sweep.batch_size, _WORK / costs[middle])))
-    rate = 3 * costs[middle] / _seconds_an_image(model, sizes, params, device, batch)
-    work = 0.0
-    for (sizes, _), flops in zip(every, costs, strict=True):
-        epoch = 3 * sizes.train + sizes.validation  # a backward pass costs two forward passes
-        trials = params.sweep.trials_per_cell + len(params.confirm.seeds)
-        tests = len(params.confirm.seeds) * sizes.test * (params.confirm.angles + _MOVED)
-        work += flops * (epoch * params.sweep.epochs * trials + tests)
-    return work / rate / _at_once(params, device)
+    """Return how long sweep and confirm will take, from a few steps of every cell, as in `plan`."""
+    use_threads(int(params.resources.cpus_per_trial))
+    begun, total, measured, flops = time.monotonic(), 0.0, 0.0, 0.0
+    for sizes, cell in product(data.values(), cells(params)):
+        stand_in = _stand_in(sizes)
+        cost = _flops(params, stand_in, cell) * len(stand_in.train)
+        if measured and time.monotonic() - begun > _SECONDS:
+            total += measured / flops * cost
+            continue
+        seconds = forecast(params, stand_in, cell, device, _WORK).seconds
+        total, measured, flops = total + seconds, measured + seconds, flops + cost
+    return total / at_once(params, device)
 
 
-def _at_once(params: Params, device: str) -> int:
-    workers, each = params.resources.workers, params.resources.cpus_per_trial
-    if device != "cpu":
-        return min(workers, torch.cuda.device_count())
-    return max(1, min(workers, int((os.cpu_count() or 1) / each)))
+def _flops(params: Params, data: Dataset, cell: Cell) -> float:
+    config = configuration(cell, sweep.proposer(params, cell).propose(0, []), params, data)
+    shape = (data.in_channels, data.image_size, data.image_size)
+    return float(count_flops(build_model(**model_arguments(config, data)), shape))
 
 
-def _built(cell: Any, params: Params, sizes: Sizes) -> torch.nn.Module:
-    """Build a cell with the middle of everything that is searched."""
-    sampled = {}
-    for name, domain in params.sweep.search_space.items():
-        if name in ("channels", "heads", "feedforward_ratio"):
-            choices = getattr(domain, "choices", None)
-            value = choices[len(choices) // 2] if choices else (domain.low + domain.high) / 2  # type: ignore[union-attr]
-            sampled[name] = value if name == "feedforward_ratio" else int(value)
-    config = configuration(cell, sampled, params, sizes)
-    width = {} if config["channels"] is None else {"channels": config["channels"]}
-    return build_model(**shape_of(config), **width)
+def _stand_in(sizes: Sizes) -> Dataset:
+    """Return a data set of these sizes whose images are all one value and take no memory."""
+    shape = (sizes.in_channels, sizes.image_size, sizes.image_size)
 
+    def split(count: int) -> Split:
+        images = np.broadcast_to(np.float32(0.5), (max(1, count), *shape))
+        return Split(images, np.zeros(max(1, count), dtype=np.int64))
 
-def _seconds_an_image(
-    model: torch.nn.Module, sizes: Sizes, params: Params, device: str, batch: int
-) -> float:
-    """Time a training step; a processor by its own clock, so that other work does not count."""
-    before, threads = torch.get_num_threads(), max(1, int(params.resources.cpus_per_trial))
-    torch.set_num_threads(threads)
-    try:
-        model = model.to(device).train()
-        side = sizes.image_size
-        images = torch.rand(batch, sizes.in_channels, side, side, device=device)
-        labels = torch.zeros(batch, dtype=torch.int64, device=device)
-        took = []
-        for _ in range(_STEPS):
-            start = time.process_time() if device == "cpu" else time.perf_counter()
-            functional.cross_entropy(model(images), labels).backward()
-            if device == "cpu":
-                took.append((time.process_time() - start) / threads)
-            else:
-                torch.cuda.synchronize()
-                took.append(time.perf_counter() - start)
-        return min(took) / batch
-    finally:
-        torch.set_num_threads(before)
+    card = {
+        "image_shape": list(shape),
+        "classes": sizes.num_classes,
+        "mean": [0.5] * sizes.in_channels,
+        "std": [0.3] * sizes.in_channels,
+        "counts": {"test": {"total": sizes.test}},
+    }
+    return Dataset("stand-in", split(sizes.train), split(sizes.validation), card=card)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gsa_core import build_model, count_parameters
+from gsa_core import build_model, count_flops, count_parameters
 from pipeline import sweep
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import UserError
@@ -22,8 +24,9 @@ from pipeline.params import Params, load_params
 from pipeline.search.stopping import Halving
 from pipeline.search_space import Cell, cells, configuration
 from pipeline.training import model_arguments, to_pixels
+from pipeline.units import duration, size
 
-__all__ = ["Forecast", "forecast", "main"]
+__all__ = ["Forecast", "at_once", "forecast", "main"]
 
 STEPS = 3
 # Passes over the test split beside the full turn: upright, quarter turns, mirrors, random angles.
@@ -45,9 +48,9 @@ class Forecast:
     memory_bytes: int
 
     @property
-    def hours(self) -> float:
-        """Hours of one slot for all trials and runs."""
-        return (self.trials * self.trial_seconds + self.runs * self.run_seconds) / 3600
+    def seconds(self) -> float:
+        """Seconds of one slot for all trials and runs."""
+        return self.trials * self.trial_seconds + self.runs * self.run_seconds
 
 
 def main(arguments: list[str]) -> None:
@@ -65,18 +68,23 @@ def main(arguments: list[str]) -> None:
     print(f"{STEPS} steps of each cell's first configuration, on {device}", flush=True)
     found = []
     width = max(len(cell.name) for cell in cells(params))
-    print(f"  {'cell':{width}}  trials  s/trial  runs   s/run   hours  MB/trial  parameters")
+    heads = "trials     a trial  runs       a run     one slot      memory  parameters"
+    print(f"  {'cell':{width}}  {heads}")
     for dataset in data.values():
         for cell in cells(params):
             found.append(forecast(params, dataset, cell, device))
             print(_line(found[-1], width), flush=True)
-    print(_total(found, params.resources.workers))
+    print(_total(found, at_once(params, device)))
     for line in _endings(params):
         print(line)
 
 
-def forecast(params: Params, data: Dataset, cell: Cell, device: str = "cpu") -> Forecast:
+def forecast(
+    params: Params, data: Dataset, cell: Cell, device: str = "cpu", work: float = math.inf
+) -> Forecast:
     """Measure a few steps of the cell's first configuration and count how many there will be.
+
+    Batches are smaller where the forward pass of one would take more than `work` FLOPs.
 
     The time is that of a slot of its own: trials that share a machine's memory bandwidth take
     longer. The memory is what a trial adds to a process: weights, gradients, the two moments of
@@ -85,6 +93,9 @@ def forecast(params: Params, data: Dataset, cell: Cell, device: str = "cpu") -> 
     config = configuration(cell, sweep.proposer(params, cell).propose(0, []), params, data)
     model = build_model(**model_arguments(config, data)).to(device)
     count = min(config["batch_size"], len(data.train))
+    if work < math.inf:
+        shape = (data.in_channels, data.image_size, data.image_size)
+        count = max(1, min(count, int(work / count_flops(model, shape))))
     images = to_pixels(data.train.images[:count], device)
     labels = torch.from_numpy(data.train.labels[:count].copy()).to(device)
 
@@ -96,11 +107,11 @@ def forecast(params: Params, data: Dataset, cell: Cell, device: str = "cpu") -> 
             model(images)
 
     kept = _kept_bytes(step, model.train())
-    train_seconds = _seconds(step, device)
+    train_seconds = _seconds(step, device) / count
     model.eval()
     look_seconds = _seconds(look, device) / count
-    batches = -(-len(data.train) // config["batch_size"])
-    trial = config["epochs"] * (batches * train_seconds + len(data.validation) * look_seconds)
+    epoch = len(data.train) * train_seconds + len(data.validation) * look_seconds
+    trial = config["epochs"] * epoch
     test = int(data.card["counts"]["test"]["total"]) * look_seconds
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     return Forecast(
@@ -114,6 +125,14 @@ def forecast(params: Params, data: Dataset, cell: Cell, device: str = "cpu") -> 
         run_seconds=trial + test * (params.confirm.angles + PASSES),
         memory_bytes=4 * weights + kept + images.numel() * images.element_size(),
     )
+
+
+def at_once(params: Params, device: str) -> int:
+    """Return how many trials run in parallel on this machine."""
+    workers, each = params.resources.workers, params.resources.cpus_per_trial
+    if device != "cpu":
+        return max(1, min(workers, torch.cuda.device_count()))
+    return max(1, min(workers, int((os.cpu_count() or 1) / each)))
 
 
 def _kept_bytes(step: Callable[[], None], model: torch.nn.Module) -> int:
@@ -135,22 +154,24 @@ def _kept_bytes(step: Callable[[], None], model: torch.nn.Module) -> int:
 
 
 def _seconds(step: Callable[[], None], device: str) -> float:
-    """Time a step: the fastest of a few, so that other work on the machine counts little."""
+    """Time a step: the fastest of a few; on a CPU by its own clock, so other work counts little."""
     took = []
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    threads = torch.get_num_threads() if device == "cpu" else 1
     for _ in range(STEPS):
-        start = time.perf_counter()
+        start = clock()
         step()
         if device != "cpu":
             torch.cuda.synchronize()
-        took.append(time.perf_counter() - start)
+        took.append((clock() - start) / threads)
     return min(took)
 
 
 def _line(one: Forecast, width: int) -> str:
     return (
-        f"  {one.cell.name:{width}}  {one.trials:6}  {one.trial_seconds:7.1f}  {one.runs:4}  "
-        f"{one.run_seconds:6.1f}  {one.hours:6.2f}  {one.memory_bytes / 1e6:8.1f}  "
-        f"{one.parameters:10,}"
+        f"  {one.cell.name:{width}}  {one.trials:6}  {duration(one.trial_seconds):>10}  "
+        f"{one.runs:4}  {duration(one.run_seconds):>10}  {duration(one.seconds):>11}  "
+        f"{size(one.memory_bytes):>10}  {one.parameters:10,}"
     )
 
 
@@ -170,11 +191,12 @@ def _endings(params: Params) -> Iterator[str]:
 
 
 def _total(found: list[Forecast], slots: int) -> str:
-    """Sum the hours, and divide them by what runs at once."""
-    hours = sum(one.hours for one in found)
+    """Sum the times, and divide them by what runs at once."""
+    seconds = sum(one.seconds for one in found)
     trials, runs = sum(one.trials for one in found), sum(one.runs for one in found)
-    most = max(one.memory_bytes for one in found) / 1e6
+    most = max(one.memory_bytes for one in found)
     return (
-        f"{trials} trials and {runs} runs: {hours:.2f} hours of one slot, about "
-        f"{hours / slots:.2f} with {slots} at once; up to {most:.0f} MB in each beside the data"
+        f"{trials} trials and {runs} runs: {duration(seconds)} of one slot, about "
+        f"{duration(seconds / slots)} with {slots} in parallel; up to {size(most)} in each beside "
+        "the data"
     )

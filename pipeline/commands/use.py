@@ -18,6 +18,7 @@ from pipeline.parameters.strict_yaml import read_text, read_yaml
 from pipeline.parameters.study_rules import count_cells
 from pipeline.parameters.value_kinds import nearest
 from pipeline.params import Params, load_params
+from pipeline.units import duration, size
 
 if TYPE_CHECKING:
     from pipeline.commands.estimate import Sizes
@@ -74,8 +75,7 @@ def _findings(params: Params) -> Iterator[str]:
     """Say what this machine has and what the study will take."""
     import torch  # seconds to import: not for the list of studies
 
-    from pipeline.commands.estimate import estimate_seconds, gigabytes
-    from pipeline.datasets.pace import duration
+    from pipeline.commands.estimate import estimate_seconds, space
 
     sizes: dict[str, Sizes] = {}
     for dataset in params.prepare.datasets:
@@ -92,12 +92,12 @@ def _findings(params: Params) -> Iterator[str]:
         yield "GPU: none here, none needed"
     if not sizes:
         return
-    disk, memory = map(sum, zip(*map(gigabytes, sizes.values()), strict=True))
-    free = shutil.disk_usage(".").free / 1e9
-    yield f"disk: {disk:.2g} GB while preparing, {free:.0f} GB free" + _short(disk, free)
+    disk, memory = map(sum, zip(*map(space, sizes.values()), strict=True))
+    free = shutil.disk_usage(".").free
+    yield f"disk: {size(disk)} while preparing, {size(free)} free" + _short(disk, free)
     workers, here = params.resources.workers, _memory()
     yield (
-        f"memory: {memory:.2g} GB of images, which {workers} workers share, {here:.0f} GB here"
+        f"memory: {size(memory)} of images, which {workers} workers share, {size(here)} here"
         + _short(memory, here)
     )
     cells = count_cells(params) * len(params.prepare.datasets)
@@ -105,7 +105,7 @@ def _findings(params: Params) -> Iterator[str]:
     seconds = estimate_seconds(params, sizes, device)
     yield (
         f"time: about {duration(seconds)} for {cells * params.sweep.trials_per_cell} trials and "
-        f"{cells * len(params.confirm.seeds)} runs, by a few steps on this {device}"
+        f"{cells * len(params.confirm.seeds)} runs, by a few steps on this {device}, as in `plan`"
     )
 
 
@@ -115,7 +115,7 @@ def _short(wanted: float, here: float) -> str:
 
 def _memory() -> float:
     pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e9 if pages > 0 else 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else 0.0
 
 
 def _data(params: Params, name: str) -> tuple[Sizes | None, str]:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from pipeline import units
 from pipeline.files import explaining, settle
 
 __all__ = ["checksum_name", "download", "file_checksum"]
@@ -100,7 +101,7 @@ def _copy(response: Any, part: Path, have: int, size: int) -> None:
                 rate = (have - started_at) / (said - begun)
                 print(
                     f"prepare: {part.name[1:].removesuffix('.part.tmp')}: {have / size:.0%} of "
-                    f"{size / 1e6:.1f} MB, {(size - have) / rate:.0f} s left",
+                    f"{units.size(size)}, {units.duration((size - have) / rate)} left",
                     flush=True,
                 )
     if have < size != _MOST_BYTES:

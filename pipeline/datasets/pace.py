@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-__all__ = ["Pace", "duration"]
+from pipeline.units import duration
+
+__all__ = ["Pace"]
 
 _SECONDS = 3.0  # between two lines
 
@@ -58,18 +60,3 @@ class Pace:
                 f"{duration((self.total - self.done) / rate)} left",
                 flush=True,
             )
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words.
-
-    Examples
-    --------
-    >>> duration(45), duration(600), duration(9000), duration(10**6)
-    ('45 s', '10 min', '2.5 h', '12 days')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:,.0f} days"

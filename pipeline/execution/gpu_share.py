@@ -14,6 +14,7 @@ from pipeline.execution.address import named_address
 from pipeline.params import Params
 from pipeline.search.designs import at, levels
 from pipeline.search_space import cells, configuration, distributions
+from pipeline.units import size
 
 __all__ = ["device_bytes", "share_of", "shared", "trial_bytes"]
 
@@ -36,7 +37,7 @@ def shared(params: Params) -> Params:
     total, share = device_bytes(), 0.0
     if total is not None:
         share = share_of(max(trial_bytes(params, name) for name in params.prepare.datasets), total)
-        print(f"auto: {share:.3g} of a GPU of {total / 1e9:.0f} GB for each trial", flush=True)
+        print(f"auto: {share:.3g} of a GPU of {size(total)} for each trial", flush=True)
     elif named_address() != "local":
         share = 1.0
     update = {"resources": resources.model_copy(update={"gpus_per_trial": share})}

@@ -12,6 +12,7 @@ from typing import TextIO
 
 from pipeline.execution.lifeline import hang_up
 from pipeline.reasons import GOOD, Failure, brief, harmless, tally
+from pipeline.units import duration
 
 # Seconds between two drawings of the table.
 INTERVAL = 0.25
@@ -261,15 +262,3 @@ def rate(seconds: float) -> str:
         if seconds <= length or length == 3600:
             return f"{length / max(seconds, 1e-9):.1f} {unit}"
     raise AssertionError
-
-
-def duration(seconds: float) -> str:
-    """Write a time as somebody would say it.
-
-    >>> duration(41), duration(600), duration(7300)
-    ('41 s', '10 min', '2 h 2 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

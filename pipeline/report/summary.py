@@ -13,6 +13,7 @@ from pipeline.report.comparisons import baseline_of
 from pipeline.report.load import Settings
 from pipeline.report.statistics import Interval, least_pairs
 from pipeline.report.words import counted, listed, percent, percent_interval, plain, small
+from pipeline.units import duration
 
 QUARTER, UPRIGHT, ERROR = measures.QUARTER, measures.UPRIGHT, measures.ERROR
 
@@ -146,14 +147,6 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
     seconds = analysis.study.trials["seconds"].sum() + analysis.study.runs["seconds"].sum()
     numbers.append(KeyNumber(duration(float(seconds)), "of training, trials and runs together"))
     return numbers
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in the unit a reader thinks in."""
-    for size, unit in ((3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def broken_cells(cells: pd.DataFrame) -> str:

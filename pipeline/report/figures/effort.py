@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 from pipeline.report.analysis import Analysis
 from pipeline.report.figures import forest, style
 from pipeline.report.figures.axes import whole_axis
-from pipeline.report.summary import duration
 from pipeline.report.words import listed, percent, plain
+from pipeline.units import duration
 
 NAME = "effort"
 TITLE = "What the study cost, and what failed"

@@ -1,0 +1,41 @@
+"""Write numbers of seconds and bytes for people, the same way everywhere."""
+
+from __future__ import annotations
+
+__all__ = ["duration", "size"]
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    Examples
+    --------
+    >>> duration(0.4), duration(41), duration(600), duration(7300), duration(10**6)
+    ('0.4 s', '41 s', '10 min', '2 h 2 min', '12 days')
+    """
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 72 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{seconds / 86400:,.0f} days"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in words, with three digits.
+
+    Examples
+    --------
+    >>> size(0), size(999), size(86_016), size(1_300_000), size(2.5e9), size(3e13)
+    ('0 bytes', '999 bytes', '86.0 kB', '1.30 MB', '2.50 GB', '30.0 TB')
+    """
+    for least, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= 0.9995 * least:
+            value = count / least
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:,.{digits}f} {unit}"
+    return f"{count:.0f} bytes"
