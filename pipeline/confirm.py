@@ -109,7 +109,7 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     checkpoints = checkpoints_of(storage_named(params.resources.storage), folder)
     source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
     progress.say(
-        f"{len(runs)} runs, {params.resources.workers} at once; "
+        f"{len(runs)} runs, {progress.parallel}; "
         f"{progress.done} of {progress.total} tasks done before"
     )
     if restart is not None:

@@ -258,7 +258,8 @@ class Report(Section):
 class Resources(Section):
     """Where and how fast, never what: no stage depends on it."""
 
-    workers: Annotated[int, Whole(1, 100_000)]
+    # Trials in parallel; `auto` is as many as the machine or the cluster has room for.
+    workers: Annotated[int | str, OrWord("auto", Whole(1, 100_000))]
     cpus_per_trial: Annotated[float, Number(0, 1024, above=True)]
     # `auto` is a share of a GPU by the memory that trials need, where there is a GPU.
     gpus_per_trial: Annotated[float | str, OrWord("auto", Number(0, 64))]

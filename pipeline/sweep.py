@@ -130,7 +130,7 @@ def sweep(
     spending = Spending(budget.hours, budget.gpu_hours, gpus)
     source = SweepSource(every, progress, places, spending, measures(params))
     progress.say(
-        f"{len(every)} cells x {trials} trials, {slots} at once; "
+        f"{len(every)} cells x {trials} trials, {progress.parallel}; "
         f"{progress.done} of {progress.total} done before"
     )
     for restart in filter(None, restarts):

@@ -134,7 +134,7 @@ def test_an_estimate_is_what_a_plan_says(monkeypatch: pytest.MonkeyPatch) -> Non
     planned = sum(
         forecast.forecast(params, fake_study.small_data(), cell).seconds for cell in cells(params)
     )
-    told = estimate_seconds(params, {"digits": sizes}, "cpu") * forecast.at_once(params, "cpu")
+    told = estimate_seconds(params, {"digits": sizes}, "cpu") * forecast.at_once(params)
     assert told == pytest.approx(planned)
 
 

@@ -59,7 +59,7 @@ def estimate_seconds(params: Params, data: Mapping[str, Sizes], device: str) -> 
             continue
         seconds = forecast(params, stand_in, cell, device, _WORK).seconds
         total, measured, flops = total + seconds, measured + seconds, flops + cost
-    return total / at_once(params, device)
+    return total / at_once(params)
 
 
 def _flops(params: Params, data: Dataset, cell: Cell) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pipeline import sweep
 from pipeline.datasets import Dataset, load_dataset
 from pipeline.errors import UserError
 from pipeline.execution.engine import use_threads
+from pipeline.execution.slots import room_here
 from pipeline.inputs import read_cards
 from pipeline.params import Params, load_params
 from pipeline.search.stopping import Halving
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
         for cell in cells(params):
             found.append(forecast(params, dataset, cell, device))
             print(_line(found[-1], width), flush=True)
-    print(_total(found, at_once(params, device)))
+    print(_total(found, at_once(params)))
     for line in _endings(params):
         print(line)
 
@@ -127,12 +127,14 @@ def forecast(
     )
 
 
-def at_once(params: Params, device: str) -> int:
+def at_once(params: Params) -> int:
     """Return how many trials run in parallel on this machine."""
-    workers, each = params.resources.workers, params.resources.cpus_per_trial
-    if device != "cpu":
-        return max(1, min(workers, torch.cuda.device_count()))
-    return max(1, min(workers, int((os.cpu_count() or 1) / each)))
+    resources = params.resources
+    gpus = 0.0 if resources.gpus_per_trial == "auto" else float(resources.gpus_per_trial)
+    gpus = gpus if torch.cuda.is_available() else 0.0
+    memory = 1e9 * (resources.gigabytes_per_trial or 0)
+    there = room_here(resources.cpus_per_trial, gpus, memory)
+    return there if resources.workers == "auto" else min(there, int(resources.workers))
 
 
 def _kept_bytes(step: Callable[[], None], model: torch.nn.Module) -> int:

@@ -76,6 +76,7 @@ def _findings(params: Params) -> Iterator[str]:
     import torch  # seconds to import: not for the list of studies
 
     from pipeline.commands.estimate import estimate_seconds, space
+    from pipeline.commands.forecast import at_once
 
     sizes: dict[str, Sizes] = {}
     for dataset in params.prepare.datasets:
@@ -95,7 +96,7 @@ def _findings(params: Params) -> Iterator[str]:
     disk, memory = map(sum, zip(*map(space, sizes.values()), strict=True))
     free = shutil.disk_usage(".").free
     yield f"disk: {size(disk)} while preparing, {size(free)} free" + _short(disk, free)
-    workers, here = params.resources.workers, _memory()
+    workers, here = at_once(params), _memory()
     yield (
         f"memory: {size(memory)} of images, which {workers} workers share, {size(here)} here"
         + _short(memory, here)

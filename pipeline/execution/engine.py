@@ -201,7 +201,7 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
     from pipeline.execution.ray_engine import RayTune
 
     return RayTune(
-        slots=resources.workers,
+        slots=None if resources.workers == "auto" else resources.workers,
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,
         memory=int(1e9 * (resources.gigabytes_per_trial or 0)),

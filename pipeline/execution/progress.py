@@ -66,8 +66,8 @@ class Progress:
         What runs, first word of every line.
     totals : mapping
         Tasks of each cell, in order.
-    slots : int
-        Tasks at once, for the time that is left.
+    slots : int or str
+        Tasks in parallel, for the time that is left; "auto" is what a cluster has room for.
     stream, clock
         Where to write, and seconds that never step back.
     """
@@ -76,11 +76,16 @@ class Progress:
         self,
         stage: str,
         totals: Mapping[str, int],
-        slots: int,
+        slots: int | str,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.stage, self.slots = stage, max(1, slots)
+        self.stage, self.slots = stage, slots if isinstance(slots, int) else 1
+        self.parallel = (
+            f"{slots} in parallel"
+            if isinstance(slots, int)
+            else "as many in parallel as the cluster has room for"
+        )
         self.cells = {name: Standing(name, total) for name, total in totals.items()}
         self.stream = stream or sys.stdout
         self.quiet = os.environ.get("GSA_QUIET", "") not in ("", "0")
@@ -175,9 +180,10 @@ class Progress:
         if not self.seconds or self.begun is None:
             return "time left not known yet"
         elapsed = self.clock() - self.begun
-        if len(self.seconds) < self.slots:  # the others of the first round are not told yet
+        slots = max(self.slots, sum(len(cell.running) for cell in self.cells.values()))
+        if len(self.seconds) < slots:  # the others of the first round are not told yet
             mean = sum(self.seconds) / len(self.seconds)
-            return f"about {duration(mean * remaining / min(self.slots, remaining))} left"
+            return f"about {duration(mean * remaining / min(slots, remaining))} left"
         pace = elapsed / len(self.seconds)
         return f"{rate(pace)}, about {duration(pace * remaining)} left"
 

@@ -50,6 +50,7 @@ from pipeline.execution.local_ray import interpreter  # noqa: E402
 from pipeline.execution.nodes import Watch, luggage, use  # noqa: E402
 from pipeline.execution.same_code import code_for, difference  # noqa: E402
 from pipeline.execution.sharing import open_shared, share  # noqa: E402
+from pipeline.execution.slots import AHEAD, idle, room, room_here  # noqa: E402
 from pipeline.execution.work import (  # noqa: E402
     CannotWork,
     Context,
@@ -69,8 +70,8 @@ class RayTune:
 
     Attributes
     ----------
-    slots : int
-        Tasks at once.
+    slots : int or None
+        Tasks in parallel; None is as many as the cluster has room for, nodes that join included.
     cpus, gpus : float
         What Ray reserves for each of them.
     memory : int
@@ -83,7 +84,7 @@ class RayTune:
         Emptied before use and removed after.
     """
 
-    slots: int
+    slots: int | None
     cpus: float
     gpus: float
     memory: int
@@ -111,12 +112,22 @@ class RayTune:
                         f"Ray's dashboard: http://{address}, whose token is that of "
                         "`ray get-auth-token`"
                     )
+                if self.slots is not None and (told := idle(self.slots, self.room())):
+                    source.note(told)
                 with guarded(raylet()) if LOCAL else nullcontext():
-                    self.fit(function, Desk(source, self.slots, self.limit), data, tick)
+                    slots = self.slots or self.room() + AHEAD
+                    self.fit(function, Desk(source, slots, self.limit), data, tick)
                     ray.shutdown()
             finally:
                 ray.shutdown()
                 shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def room(self, nodes: list[dict[str, Any]] | None = None) -> int:
+        """Count the trials that there is room for, whatever `slots` says."""
+        if LOCAL:
+            return room_here(self.cpus, self.gpus, self.memory)
+        alive = [node for node in nodes or ray.nodes() if node["Alive"]]
+        return room(alive, self.cpus, self.gpus, self.memory)
 
     def start(self, data: Mapping[str, Any]) -> str | None:
         """Connect to Ray; a local one listens on the loopback only. Return its dashboard."""
@@ -133,7 +144,7 @@ class RayTune:
             options = {"runtime_env": luggage(self.scratch / "code", QUIET)}
         else:
             options = {
-                "num_cpus": max(1, ceil(self.slots * self.cpus)),
+                "num_cpus": max(1, ceil((self.slots or self.room()) * self.cpus)),
                 # As many as there are, where trials use any.
                 "num_gpus": None if self.gpus else 0,
                 "include_dashboard": dashboard,
@@ -170,7 +181,7 @@ class RayTune:
         searcher = DeskSearcher(desk)
         watch = Watch(self.cpus, self.gpus, self.patience, ray.nodes)
         # Tune's own choice for a searcher is one: workers would then start one after the other.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(desk.slots)
         # Nodes of a cluster may not have the driver's files: Ray brings them the arrays.
         shared = share(data, None if LOCAL else lambda dataset: (ray.put(dataset),))
         # A reference within a list, so that it is the worker's own code that opens it.
@@ -186,7 +197,7 @@ class RayTune:
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(self.scratch.resolve()),
-                callbacks=[Ticker(searcher, watch, tick)],
+                callbacks=[Ticker(searcher, watch, tick, None if self.slots else self.room)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 verbose=0,
             ),
@@ -263,9 +274,15 @@ class Ticker(TrialProgressCallback):
     It stands where Tune would put a reporter of its own, which keeps every trial of the study.
     """
 
-    def __init__(self, searcher: DeskSearcher, watch: Watch, tick: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        searcher: DeskSearcher,
+        watch: Watch,
+        tick: Callable[[], None],
+        room: Callable[[list[dict[str, Any]]], int] | None = None,
+    ) -> None:
         super().__init__()
-        self.searcher, self.watch, self.tick = searcher, watch, tick
+        self.searcher, self.watch, self.tick, self.room = searcher, watch, tick, room
 
     def on_trial_result(self, *arguments: Any, **info: Any) -> None:
         """Report nothing: the desk is told."""
@@ -282,6 +299,8 @@ class Ticker(TrialProgressCallback):
         self.searcher.raise_error()
         nodes = self.watch.look()
         if nodes is not None:
+            if self.room is not None:
+                self.searcher.desk.slots = self.room(nodes) + AHEAD
             self.searcher.desk.source.machines(use(nodes, ray.available_resources()))
         self.tick()
 

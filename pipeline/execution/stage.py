@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from pipeline.execution.address import check_asked
 from pipeline.execution.engine import Engine, make_engine
 from pipeline.execution.lifeline import Interrupted, lifeline
+from pipeline.execution.slots import with_workers
 from pipeline.execution.state import ROOT, stage_lock
 from pipeline.execution.work import CannotWork
 from pipeline.files import explaining
@@ -58,6 +59,7 @@ def run_stage(
                 from pipeline.execution.gpu_share import shared
 
                 params = shared(params)
+            params = with_workers(params)
             function(params, make_engine(params.resources, ROOT / stage / "ray"))
     except Interrupted as stopped:
         if stopped.number != signal.SIGPIPE:  # which ends a command without a word
