@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,9 @@ __all__ = ["attempt"]
 Row = dict[str, Any]
 # How libraries say in a RuntimeError that there is no memory.
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
+# Seconds between two checkpoints, and the most that writing them may take of the time: an epoch of
+# a second with 100 MB of state would otherwise write more than it trains.
+INTERVAL, SHARE = 10.0, 0.05
 # The configuration that a checkpoint belongs to, within its values.
 CONFIGURATION = "configuration"
 
@@ -89,26 +93,36 @@ def _release() -> None:
 
 
 def _train(config: Row, data: Dataset, context: Context, checkpoint: str | None) -> Outcome:
-    """Train a configuration from its checkpoint, if there is one, leaving one after each epoch."""
+    """Train a configuration from its checkpoint, if there is one.
+
+    It leaves one after its first epoch, and after a later one where the last is old enough.
+    """
     place = None if checkpoint is None else Checkpoint(checkpoint)
     resume = None if place is None else load(place, config, context)
+    told_before = len(resume.values["epochs"]) if resume else 0
+    due = float("-inf")
 
-    def keep(snapshot: Snapshot) -> None:
-        nonlocal place
-        if place is None:
+    def keep(snapshot: Callable[[], Snapshot]) -> None:
+        nonlocal place, due
+        begun = time.monotonic()
+        if place is None or begun < due:
             return
-        values = {**snapshot.values, CONFIGURATION: config}
+        state = snapshot()
+        values = {**state.values, CONFIGURATION: config}
         try:
-            place.save(replace(snapshot, values=values).to_bytes())
+            place.save(replace(state, values=values).to_bytes())
         except OSError as error:
             context.note(f"{place.address}: no checkpoint could be written ({error})")
             place = None
+        now = time.monotonic()
+        due = now + max(INTERVAL, (now - begun) / SHARE)
 
     return train(
         config,
         data,
         device=context.device,
-        on_epoch=context.report,
+        # What an earlier attempt did is told at once: this one has got that far.
+        on_epoch=lambda row: context.report(row, flush=row["epoch"] == told_before),
         on_state=None if place is None else keep,
         resume=resume,
     )

@@ -25,6 +25,7 @@ __all__ = [
     "settle",
     "write_array",
     "write_bytes",
+    "write_copy",
     "write_json",
     "write_text",
 ]
@@ -122,6 +123,12 @@ def write_bytes(path: Path | str, data: bytes) -> None:
     """Write bytes to a file, whole or not at all."""
     with replacing(path, len(data)) as file:
         file.write(data)
+
+
+def write_copy(path: Path | str, source: Path) -> None:
+    """Copy a file, whole or not at all."""
+    with source.open("rb") as content, replacing(path, source.stat().st_size) as file:
+        shutil.copyfileobj(content, file)
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.execution.lifeline import undisturbed
-from pipeline.files import json_text, write_bytes
+from pipeline.files import file_sha256, json_text, write_bytes
 from pipeline.search.journal import decode, encode
 
 
 class RunStore:
     """Results by key in one folder; a result is there whole or not at all.
 
-    Weights are bytes, so they lie beside the record, which is written after them and holds
-    their checksum: the record is what counts.
+    Weights are bytes when they are put; they lie beside the record, which is written after them
+    and holds their checksum: the record is what counts. What is found has their path instead, so
+    that the weights of all runs are never in memory together.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def put(self, key: str, value: Mapping[str, Any]) -> None:
-        """Keep a result."""
+    def put(self, key: str, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep a result; return it as `get` does."""
         record = {name: item for name, item in value.items() if name != "weights"}
         weights = value.get("weights")
         with undisturbed():
@@ -31,6 +32,9 @@ class RunStore:
                 write_bytes(self._path(key, "safetensors"), weights)
                 record["weights_sha256"] = hashlib.sha256(weights).hexdigest()
             write_bytes(self._path(key, "json"), encode(record))
+        record.pop("weights_sha256", None)
+        found = {} if weights is None else {"weights": self._path(key, "safetensors")}
+        return {**record, **found}
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Find a result; None when there is none, or it was damaged and is now set aside."""
@@ -44,10 +48,10 @@ class RunStore:
         digest = record.pop("weights_sha256", None)
         if digest is not None:
             weights = self._path(key, "safetensors")
-            record["weights"] = weights.read_bytes() if weights.exists() else b""
-            if hashlib.sha256(record["weights"]).hexdigest() != digest:
+            if not weights.exists() or file_sha256(weights) != digest:
                 set_aside(path)
                 return None
+            record["weights"] = weights
         return record
 
     def _path(self, key: str, ending: str) -> Path:

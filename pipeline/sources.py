@@ -285,8 +285,7 @@ class ConfirmSource(Told):
 
     def finish(self, task: Task, result: Result) -> None:
         """Commit the result of a run."""
-        value = outcome(result)
-        self.store.put(task.key, value)
+        value = self.store.put(task.key, outcome(result))
         self.checkpoints.remove(task.key)
         self.results[task.key] = value
         name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]

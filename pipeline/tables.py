@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import records
-from pipeline.files import write_bytes
+from pipeline.files import write_copy
 from pipeline.plan import Run
 from pipeline.search.ledger import CellLedger
 from pipeline.search.objectives import front
@@ -112,7 +112,7 @@ def write_weights(folder: Path, name: str, value: Mapping[str, Any]) -> str | No
     if "weights" not in value:
         return None
     path = folder / f"{name}.safetensors"
-    write_bytes(path, value["weights"])
+    write_copy(path, value["weights"])
     return path.as_posix()
 
 

@@ -71,7 +71,7 @@ def train(
     *,
     device: str = "cpu",
     on_epoch: Callable[[Row], None] | None = None,
-    on_state: Callable[[Snapshot], None] | None = None,
+    on_state: Callable[[Callable[[], Snapshot]], None] | None = None,
     resume: Snapshot | None = None,
 ) -> Outcome:
     """Train a configuration and keep the epoch that is best on the validation split.
@@ -90,9 +90,9 @@ def train(
     on_epoch
         Called with each epoch's row as soon as it is known, and again for those before `resume`.
     on_state
-        Called after each epoch with all that it takes to go on from there.
+        Called after each epoch with what returns all that it takes to go on from there.
     resume
-        What `on_state` was given by a training of the same configuration. Rows and weights are
+        Such a state of a training of the same configuration. Rows and weights are
         then those of a training without a break, on the CPU to the last bit.
 
     Returns
@@ -111,7 +111,7 @@ def train(
         while not training.over:
             training.do_epoch()
             if on_state is not None and not training.diverged:
-                on_state(training.snapshot())
+                on_state(training.snapshot)
             if on_epoch is not None:
                 on_epoch(training.epochs[-1])
     return training.outcome()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import fake_study
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 import torch
 from fake_study import small_data
 
+from pipeline import attempt as resumable
 from pipeline import records, sweep
 from pipeline.attempt import attempt
 from pipeline.errors import UserError
@@ -22,6 +24,13 @@ from pipeline.training import Outcome, Snapshot, train
 from pipeline.trial import run_trial
 
 EPOCHS = 3
+
+
+@pytest.fixture(autouse=True)
+def each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epochs of no time leave a state each, unless a test says otherwise."""
+    monkeypatch.setattr(resumable, "INTERVAL", 0.0)
+    monkeypatch.setattr(resumable, "SHARE", 1e9)
 
 
 class Crash(BaseException):
@@ -94,6 +103,44 @@ def test_epochs_before_the_break_are_not_done_again(
         attempt(config, small_data(), Notes(2).context(), place)
     attempt(config, small_data(), Notes().context(), place)
     assert len(scored) == EPOCHS
+
+
+@pytest.mark.parametrize(
+    "writing, every, saved",
+    [(0.0, 1.0, [1, 11, 21]), (0.0, 4.0, [1, 4, 7]), (0.0, 20.0, [1, 2, 3]), (2.0, 1.0, [1, 41])],
+)
+def test_checkpoints_are_written_at_intervals(
+    writing: float,
+    every: float,
+    saved: list[int],
+    config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a clock that epochs and writing move: ten seconds apart, and at most 5 % of the time."""
+    clock, written, epoch = [0.0], [], [0]
+
+    class Snap:
+        values: ClassVar[dict[str, Any]] = {}
+
+    def fake_train(*arguments: Any, on_state: Any, **options: Any) -> None:
+        for number in range(1, 1 + max(saved)):
+            clock[0], epoch[0] = clock[0] + every, number
+            on_state(lambda n=number: taken.append(n) or Snap())
+
+    def save(self: Checkpoint, content: bytes) -> None:
+        clock[0] += writing
+        written.append(epoch[0])
+
+    taken: list[int] = []
+    monkeypatch.setattr(resumable, "INTERVAL", 10.0)
+    monkeypatch.setattr(resumable, "SHARE", 0.05)
+    monkeypatch.setattr(resumable, "train", fake_train)
+    monkeypatch.setattr(resumable, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(resumable, "replace", lambda *a, **k: SimpleNamespace(to_bytes=bytes))
+    monkeypatch.setattr(Checkpoint, "save", save)
+    resumable._train(config, small_data(), Context(), str(tmp_path / "x.state"))
+    assert written == saved == taken, "a state that is not written is not even copied"
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])

@@ -153,5 +153,6 @@ def test_a_result_is_not_there_before_its_record(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     (tmp_path / "key.safetensors").write_bytes(b"weights of a run that was cut off")
     assert store.get("key") is None
-    store.put("key", {"row": {"x": 0.1}, "weights": b"whole"})
-    assert store.get("key") == {"row": {"x": 0.1}, "weights": b"whole"}
+    kept = store.put("key", {"row": {"x": 0.1}, "weights": b"whole"})
+    assert store.get("key") == kept == {"row": {"x": 0.1}, "weights": tmp_path / "key.safetensors"}
+    assert kept["weights"].read_bytes() == b"whole"

@@ -77,7 +77,7 @@ class InProcess:
                 tick()
 
             tick()
-            context = Context(self.device, self.limit, send, source.note)
+            context = Context(self.device, self.limit, send, tell=source.note)
             source.finish(task, perform(function, task, data, context))
             tick()
 
@@ -135,13 +135,16 @@ class Desk:
         if worker in self.out:
             self.out[worker] = (self.out[worker][0], time.monotonic())
 
-    def epoch(self, worker: str, row: dict[str, Any]) -> None:
-        """Pass on an epoch of the task that `worker` has."""
-        if worker in self.out:
-            # A worker that begins a trial anew tells its first epochs again.
-            told = [one for one in self.epochs[worker] if one["epoch"] < row["epoch"]]
-            self.epochs[worker] = [*told, row]
-            self.source.epoch(self.out[worker][0], row)
+    def epoch(self, worker: str, *rows: dict[str, Any]) -> None:
+        """Keep epochs of the task that `worker` has, and pass on the last of them."""
+        if worker in self.out and rows:
+            kept = self.epochs[worker]
+            for row in rows:
+                # A worker that begins a trial again tells its first epochs again.
+                while kept and kept[-1]["epoch"] >= row["epoch"]:
+                    kept.pop()
+                kept.append(row)
+            self.source.epoch(self.out[worker][0], rows[-1])
 
     def finish(self, worker: str, result: Result) -> None:
         """Commit the result that `worker` brought; a second telling of it changes nothing."""

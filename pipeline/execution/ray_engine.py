@@ -48,6 +48,8 @@ from pipeline.execution.guard import guarded  # noqa: E402
 from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
 from pipeline.execution.local_ray import interpreter  # noqa: E402
 from pipeline.execution.nodes import Watch, luggage, use  # noqa: E402
+from pipeline.execution.outbox import Outbox, interval  # noqa: E402
+from pipeline.execution.parts import Parts, split  # noqa: E402
 from pipeline.execution.same_code import code_for, difference  # noqa: E402
 from pipeline.execution.sharing import open_shared, share  # noqa: E402
 from pipeline.execution.slots import AHEAD, idle, room, room_here  # noqa: E402
@@ -214,7 +216,7 @@ class DeskSearcher(Searcher):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self.desk = desk
+        self.desk, self.parts = desk, Parts()
         self.error: BaseException | None = None
 
     def raise_error(self) -> None:
@@ -231,18 +233,23 @@ class DeskSearcher(Searcher):
         except Exception as error:
             self.error = error
             return None
-        return None if task is None else {"key": task.key, "payload": Opaque(task.payload)}
+        if task is None:
+            return None
+        seconds = interval(self.desk.slots)
+        return {"key": task.key, "payload": Opaque(task.payload), "seconds": seconds}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Take a message of a worker: an epoch, a note, or the result."""
+        """Take a message of a worker: epochs, a note, or the result."""
         kind, content = result[MESSAGE]
         if self.error is not None:
             return
         try:
-            if kind == "epoch":
-                self.desk.epoch(trial_id, content)
+            if kind == "epochs":
+                self.desk.epoch(trial_id, *content)
             elif kind == "result":
-                self.desk.finish(trial_id, content)
+                self.desk.finish(trial_id, self.parts.join(trial_id, content))
+            elif kind == "part":
+                self.parts.add(trial_id, content)
             elif kind == "note":
                 self.desk.source.note(content)
             else:
@@ -256,6 +263,7 @@ class DeskSearcher(Searcher):
         """Notice a worker that ended without bringing a result."""
         if self.error is not None:
             return
+        self.parts.drop(trial_id)
         try:
             self.desk.lost(trial_id, f"Ray's logs: {log_folder()}")
         except Exception as caught:
@@ -351,7 +359,9 @@ def on_worker(
         send("broken", brief(describe(error)))
         return
     task = Task(config["key"], config["payload"].content)
-    context = Context(device(), limit, partial(send, "epoch"), partial(send, "note"))
+    outbox = Outbox(partial(send, "epochs"), config["seconds"])
+    note = partial(send, "note")
+    context = Context(device(), limit, outbox.add, outbox.flush, note)
     if limit < float("inf"):
         # Kept by a thread of C code: it ends even a process that holds the interpreter's lock.
         faulthandler.dump_traceback_later(limit + GRACE, exit=True, file=sys.stderr.fileno())
@@ -359,7 +369,7 @@ def on_worker(
         result = perform(function, task, data, context)
     finally:
         faulthandler.cancel_dump_traceback_later()
-    send("result", result)
+    send("result", split(result, partial(send, "part")))
 
 
 def send(kind: str, content: Any) -> None:

@@ -58,7 +58,9 @@ class Context:
     limit : float
         Seconds the task may take; looked at whenever an epoch is reported.
     send : callable
-        Takes the row of a finished epoch to the driver.
+        Takes the row of a finished epoch to the driver, perhaps a few seconds later.
+    flush : callable
+        Takes all such rows to the driver now.
     tell : callable
         Takes a note for the user to the driver.
     log : Log
@@ -68,16 +70,19 @@ class Context:
     device: str = "cpu"
     limit: float = float("inf")
     send: Callable[[dict[str, Any]], None] | None = None
+    flush: Callable[[], None] | None = None
     tell: Callable[[str], None] | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     log: Log = field(default_factory=Log)
 
-    def report(self, epoch: dict[str, Any]) -> None:
+    def report(self, epoch: dict[str, Any], flush: bool = False) -> None:
         """Keep the row of a finished epoch, tell the driver, and stop a task that is over time."""
         self.epochs.append(epoch)
         if self.send is not None:
             self.send(epoch)
+        if flush and self.flush is not None:
+            self.flush()
         if time.monotonic() - self.begun > self.limit:
             raise OverTime
 
