@@ -2,8 +2,9 @@
 
 Every way is given the same trivial objective and two slots, in a process of its own. A trial's cost
 is the time from the first trial's start to the end, over the number of trials; start is from the
-command to the first trial. `--trials 10000` asks the same of a long study, `--real 40` sets a sweep
-of digits against its ideal: the trials' own seconds over the slots, and the start.
+command to the first trial. `--trials 10000` asks the same of a long study, `--epochs 300` has this
+sweep's trials report epochs (`--each-epoch` in a message each), `--real 40` sets a sweep of digits
+against its ideal: the trials' own seconds over the slots, and the start.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ def work(task: Any, data: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Do a trivial trial of this project's sweep."""
     accuracy = trivial(task.payload["configuration"]["learning_rate"])
     row = {"status": "completed", "reason": None, "validation_accuracy": accuracy, "seconds": 0.0}
-    return {"row": row, "epochs": []}
+    for epoch in range(1, int(os.environ.get("EPOCHS", "0")) + 1):
+        context.report({"epoch": epoch, "train_loss": 1.0, "validation_accuracy": accuracy,
+                        "validation_loss": 1.0, "learning_rate": 0.1, "seconds": 0.0})  # fmt: skip
+    return {"row": row, "epochs": context.epochs}
 
 
 def digits(study: Any) -> None:
@@ -70,9 +74,12 @@ def digits(study: Any) -> None:
 def ours(trials: int) -> None:
     """Sweep on the engine that GSA_ENGINE chooses."""
     from pipeline import sweep
+    from pipeline.execution import outbox
     from pipeline.execution.engine import make_engine
 
-    study = params(trials)
+    if os.environ.get("EACH_EPOCH"):
+        outbox.LEAST, outbox.MESSAGES = 0.0, float("inf")
+    study = params(trials, epochs=max(1, int(os.environ.get("EPOCHS", "0"))))
     sweep.sweep(study, make_engine(study.resources, Path("ray")), work)
 
 
@@ -101,7 +108,12 @@ def optuna_joblib(trials: int) -> None:
     Parallel(SLOTS)(delayed(optuna_alone)(trials // SLOTS, storage) for _ in range(SLOTS))
 
 
-def tune_tutorial(trials: int) -> None:
+def tune_reusing(trials: int) -> None:
+    """Ray Tune whose workers go on to the next trial."""
+    tune_tutorial(trials, reuse=True)
+
+
+def tune_tutorial(trials: int, reuse: bool = False) -> None:
     """Ray Tune as its tutorials write it: a new process a trial, Optuna on SQLite."""
     import optuna
     import ray
@@ -115,7 +127,9 @@ def tune_tutorial(trials: int) -> None:
     tune.Tuner(
         lambda config: tune.report({"accuracy": trivial(config["learning_rate"])}),
         param_space=space,
-        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=trials),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher, num_samples=trials, reuse_actors=reuse, max_concurrent_trials=SLOTS
+        ),
         run_config=tune.RunConfig(storage_path=str(Path("results").resolve())),
     ).fit()
 
@@ -145,18 +159,21 @@ WAYS = {
     "this sweep, in process": ours,
     "Optuna alone, in memory": optuna_alone,
     "Optuna and joblib, SQLite": optuna_joblib,
-    "Ray Tune as in tutorials": tune_tutorial,
+    "Ray Tune, a process a trial (reuse_actors=False)": tune_tutorial,
+    "Ray Tune, reuse_actors=True": tune_reusing,
     "digits": real,
 }
 
 
-def measure(way: str, trials: int) -> dict[str, float]:
+def measure(way: str, trials: int, epochs: int = 0, each: bool = False) -> dict[str, float]:
     """Run a way in a process of its own, in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / "first"
         environment = {
             **os.environ,
             "FIRST_TRIAL": str(first),
+            "EPOCHS": str(epochs),
+            "EACH_EPOCH": "1" if each else "",
             "GSA_ENGINE": "in-process" if way.endswith("in process") else "",
             "GSA_QUIET": "1",
             "OMP_NUM_THREADS": "1",
@@ -229,6 +246,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", default=[100])
     parser.add_argument("--only", nargs="+", default=[way for way in WAYS if way != "digits"])
     parser.add_argument("--real", type=int, default=0)
+    parser.add_argument("--epochs", type=int, nargs="+", default=[0])
+    parser.add_argument("--each-epoch", action="store_true")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -242,7 +261,10 @@ def main() -> None:
     for trials in asked.trials:
         for way in asked.only:
             count = min(trials, FEW) if WAYS[way] is tune_tutorial else trials
-            print(line(way, measure(way, count)), flush=True)
+            for epochs in asked.epochs if WAYS[way] is ours else [0]:
+                told = measure(way, count, epochs, asked.each_epoch)
+                name = f"{way}, {epochs} epochs a trial" if epochs else way
+                print(line(name, told), flush=True)
     if asked.real:
         told = measure("digits", asked.real)
         ideal = told["busy"] / SLOTS + told["start"]
