@@ -65,7 +65,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 def run_stage(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
     """Run a stage of a study whose file says so."""
-    resources = SimpleNamespace(address=address, gpus_per_trial=0)
+    resources = SimpleNamespace(address=address, gpus_per_trial=0, workers=1)
     monkeypatch.setattr(stage, "load_params", lambda: SimpleNamespace(resources=resources))
     stage.run_stage("sweep", lambda *_: None)
 
