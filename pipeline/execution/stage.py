@@ -19,6 +19,7 @@ from pipeline.execution.work import CannotWork
 from pipeline.files import explaining
 from pipeline.params import Params, load_params
 from pipeline.provenance import given_commit
+from pipeline.units import size
 
 NEEDED = 20_000_000  # bytes on the disk; the smallest study writes about as much
 
@@ -32,7 +33,7 @@ def check_room(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < NEEDED:
         raise UserError(
-            f"{folder.absolute()}: has {free / 1e6:.0f} MB free, and a stage writes more; "
+            f"{folder.absolute()}: has {size(free)} free, and a stage writes more; "
             "make room and run the same command again"
         )
 
