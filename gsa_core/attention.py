@@ -15,6 +15,7 @@ from gsa_core.attend import METHODS, attend_over_group
 from gsa_core.checks import check_choice, check_odd, check_shape, check_sides, check_whole
 from gsa_core.convolution import GroupLinear
 from gsa_core.dropout import OrbitDropout
+from gsa_core.factory import Device, placed
 from gsa_core.fused import fused_attention, fused_rotation, kernel_problem
 from gsa_core.groups import PointGroup, check_group
 from gsa_core.identity import Identified
@@ -208,7 +209,7 @@ class _SelfAttention(Identified):
             query, key = self.rotary(query), self.rotary(key)
         query = self._tiles_of_queries(tiling, query)
         key, value = tiling.split(key, tiling.halo), tiling.split(value, tiling.halo)
-        mask = tiling.mask(query.device)
+        mask = tiling.mask(query)
         attended = attend_over_group(
             query, key, value, scores, mask, scale=self.scale, method=self.method
         )
@@ -337,6 +338,8 @@ class LiftingSelfAttention(_SelfAttention):
         ``"kernel"`` (our own operator, for the CPU, see `gsa_core.fused`), ``"torch"`` (torch's
         fused attention), ``"written_out"`` (all scores in memory), or ``"auto"``: the kernel where
         it can be had, else torch. All are equal to rounding.
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Raises
     ------
@@ -356,6 +359,7 @@ class LiftingSelfAttention(_SelfAttention):
     torch.Size([1, 8, 4, 9, 9])
     """
 
+    @placed
     def __init__(
         self,
         group: PointGroup,
@@ -371,6 +375,8 @@ class LiftingSelfAttention(_SelfAttention):
         attention_dropout: float = 0.0,
         head_dim: int | None = None,
         method: str = "auto",
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
             group,
@@ -428,6 +434,8 @@ class GroupSelfAttention(_SelfAttention):
     num_heads, positional, window, image_size, encoding, window_shape, attention_dropout, \
     head_dim, method
         As in `LiftingSelfAttention`.
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Examples
     --------
@@ -437,6 +445,7 @@ class GroupSelfAttention(_SelfAttention):
     torch.Size([1, 6, 8, 5, 5])
     """
 
+    @placed
     def __init__(
         self,
         group: PointGroup,
@@ -453,6 +462,8 @@ class GroupSelfAttention(_SelfAttention):
         attention_dropout: float = 0.0,
         head_dim: int | None = None,
         method: str = "auto",
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         check_choice("form", form, FORMS)
         super().__init__(

@@ -21,6 +21,10 @@ class WithConstants(nn.Module):
     A subclass gives them by `constants` and calls `make_constants` when it has its parameters.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_post_hook(_follow_weights)
+
     def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """Indices, and tables of floating-point numbers in `dtype` or better, on the CPU."""
         raise NotImplementedError
@@ -52,6 +56,11 @@ class WithConstants(nn.Module):
         super()._apply(fn, recurse)
         self.make_constants()
         return self
+
+
+def _follow_weights(layer: Any, _: Any) -> None:
+    """After a load: weights that were assigned may have come with another device or type."""
+    layer.make_constants()
 
 
 def constants_of(module: nn.Module) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from gsa_core.checks import check_flag, check_odd, check_shape, check_whole
 from gsa_core.constants import WithConstants
+from gsa_core.factory import Device, placed
 from gsa_core.groups import PointGroup, check_group
 from gsa_core.identity import Identified
 from gsa_core.layout import to_features, to_tokens
@@ -37,6 +38,8 @@ class GroupLinear(Identified, WithConstants):
         Channels a frame.
     bias
         Whether to add one bias a channel, shared by the frames.
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Examples
     --------
@@ -47,8 +50,16 @@ class GroupLinear(Identified, WithConstants):
 
     relative: Tensor
 
+    @placed
     def __init__(
-        self, group: PointGroup, in_features: int, out_features: int, *, bias: bool = True
+        self,
+        group: PointGroup,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_group(group)
@@ -104,6 +115,8 @@ class LiftingConv2d(Identified, WithConstants):
         Odd number of pixels.
     bias
         Whether to add one bias a channel, shared by the frames.
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Examples
     --------
@@ -115,6 +128,7 @@ class LiftingConv2d(Identified, WithConstants):
     any_kernel = False  # "same" size asks for a middle
     sampling: Tensor
 
+    @placed
     def __init__(
         self,
         group: PointGroup,
@@ -123,6 +137,8 @@ class LiftingConv2d(Identified, WithConstants):
         kernel_size: int,
         *,
         bias: bool = True,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         in_channels, out_channels, kernel_size = _checked_sizes(
@@ -174,6 +190,8 @@ class GroupConv2d(Identified, WithConstants):
         Odd number of pixels.
     bias
         Whether to add one bias a channel, shared by the frames.
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Examples
     --------
@@ -184,6 +202,7 @@ class GroupConv2d(Identified, WithConstants):
 
     relative: Tensor
 
+    @placed
     def __init__(
         self,
         group: PointGroup,
@@ -192,6 +211,8 @@ class GroupConv2d(Identified, WithConstants):
         kernel_size: int,
         *,
         bias: bool = True,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         in_channels, out_channels, kernel_size = _checked_sizes(

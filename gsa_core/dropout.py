@@ -34,7 +34,9 @@ class OrbitDropout(nn.Module):
             "attention_dropout", probability, "a number 0 <= p < 1", low=0, high=1 - 1e-9
         )
         self.group, self.probability = group, probability
-        self.representatives = [_coset(group, element) for element in range(group.order)]
+        self.representatives = _cosets(group)
+        # Of a representative, quarter turns; an odd number of them swaps height and width.
+        self.turns = any(4 * exact // group.rotations % 2 for exact, _ in self.representatives)
 
     def forward(
         self, value: Float[Tensor, "batch rows cols frames others heads head_dim"]
@@ -43,7 +45,7 @@ class OrbitDropout(nn.Module):
         if not self.training or self.probability == 0:
             return value
         batch, rows, cols, _, frames, heads, _ = value.shape
-        if rows != cols and self.group.rotations > 2:
+        if rows != cols and self.turns:
             raise ValueError(
                 f"image: got {rows}x{cols}; attention_dropout with {self.group.name} needs a square"
             )
@@ -58,10 +60,10 @@ class OrbitDropout(nn.Module):
         return value * mask / (1 - self.probability)
 
 
-def _coset(group: PointGroup, element: int) -> tuple[int, int]:
+def _cosets(group: PointGroup) -> list[tuple[int, int]]:
     """``element = exact * coset``, an element that keeps the grid and one for each such coset."""
-    for coset in range(group.order):
-        exact = int(group.product[element, group.inverse[coset]])
-        if group.is_exact(exact):
-            return exact, coset
-    raise AssertionError("the element itself is a coset")
+    quotients = group.product[:, group.inverse].tolist()  # [element][coset]
+    return [
+        next((exact, coset) for coset, exact in enumerate(row) if group.is_exact(exact))
+        for row in quotients
+    ]

@@ -92,32 +92,38 @@ class PointGroup:
         """Number of elements ``|H|``."""
         return self.rotations * (2 if self.mirrors else 1)
 
-    @cached_property
+    @property
     def product(self) -> Int[Tensor, "order order"]:
         """Cayley table: ``product[i, j]`` is the element "first j, then i"."""
-        k, m = self._rotation_and_mirror()
-        # R^a M^m R^b = R^(a + b) M^m without, R^(a - b) M^m with the mirror.
-        turned = k[:, None] + torch.where(m[:, None] == 1, -k, k)
-        return turned % self.rotations + self.rotations * (m[:, None] ^ m[None, :])
+        return self._tables[0].clone()
 
-    @cached_property
+    @property
     def inverse(self) -> Int[Tensor, " order"]:
         """``product[i, inverse[i]] == 0``; a reflection is its own inverse."""
-        k, m = self._rotation_and_mirror()
-        return torch.where(m == 1, k + self.rotations, -k % self.rotations)
+        return self._tables[1].clone()
 
-    @cached_property
+    @property
     def matrices(self) -> Float[Tensor, "order 2 2"]:
         """Orthogonal matrices acting on columns ``(row, col)``, float64.
 
         Entries of elements that differ by a quarter turn or a mirror agree to the last bit (up to
         sign and order), so what is exact on the grid stays exact in every floating-point type.
         """
-        k, m = self._rotation_and_mirror()
-        entries = [_turn(int(i), self.rotations) for i in k]
-        turns = torch.tensor(entries, dtype=torch.float64, device=_CPU)
-        turns[m == 1, :, 1] *= -1
-        return turns
+        return self._tables[2].clone()
+
+    @cached_property
+    def _tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Product, inverse and matrices. Groups are shared, so users are given copies."""
+        with torch.inference_mode(False):  # not for good, where it happens to be on now
+            k, m = self._rotation_and_mirror()
+            # R^a M^m R^b = R^(a + b) M^m without, R^(a - b) M^m with the mirror.
+            turned = k[:, None] + torch.where(m[:, None] == 1, -k, k)
+            product = turned % self.rotations + self.rotations * (m[:, None] ^ m[None, :])
+            inverse = torch.where(m == 1, k + self.rotations, -k % self.rotations)
+            entries = [_turn(int(i), self.rotations) for i in k]
+            matrices = torch.tensor(entries, dtype=torch.float64, device=_CPU)
+            matrices[m == 1, :, 1] *= -1
+        return product, inverse, matrices
 
     @property
     def relative(self) -> Int[Tensor, "order order"]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.checks import check_choice, check_number, check_shape, check_whole
+from gsa_core.factory import Device, placed
 from gsa_core.identity import Identified
 from gsa_core.layout import to_features, to_tokens
 
@@ -40,7 +42,14 @@ class ChannelNorm(nn.Module):
     torch.Size([2, 16, 4, 9, 9])
     """
 
-    def __init__(self, channels: int) -> None:
+    @placed
+    def __init__(
+        self,
+        channels: int,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.channels = channels = check_whole("channels", channels)
         self.norm = nn.LayerNorm(channels)
@@ -62,6 +71,8 @@ class FeedForward(nn.Module):
         Channels a frame.
     ratio
         Hidden width over `channels`, rounded to a whole number of channels.
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Examples
     --------
@@ -71,7 +82,15 @@ class FeedForward(nn.Module):
     torch.Size([2, 16, 4, 9, 9])
     """
 
-    def __init__(self, channels: int, ratio: float = 2) -> None:
+    @placed
+    def __init__(
+        self,
+        channels: int,
+        ratio: float = 2,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         channels = check_whole("channels", channels)
         ratio = check_number("ratio", ratio, "a number above 0", low=1e-9, high=1e9)
@@ -104,6 +123,8 @@ class Block(nn.Module):
     dropout
         Probability of dropping a whole channel of a branch: shared by positions and frames, so
         that the block is equivariant in training too.
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Examples
     --------
@@ -115,6 +136,7 @@ class Block(nn.Module):
     >>> assert_equivariant(block, features, cyclic_group(4))
     """
 
+    @placed
     def __init__(
         self,
         attention: nn.Module,
@@ -122,6 +144,8 @@ class Block(nn.Module):
         *,
         feedforward_ratio: float = 2,
         dropout: float = 0.0,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_number("feedforward_ratio", feedforward_ratio, "a number above 0", low=1e-9, high=1e9)
@@ -147,8 +171,9 @@ class SymmetricMaxPool2d(nn.Module):
     """Halves the grid by a maximum, about the image centre at even and odd sizes.
 
     An even side n is cut into n / 2 pairs; an odd side keeps every second pixel, the outermost
-    and the centre among them, as the maximum over three ((n + 1) / 2 of them). Each side follows
-    its own parity, so quarter turns and mirrors commute with it.
+    among them, as the maximum over three ((n + 1) / 2 of them): the central pixel is one of these
+    where n is 1 mod 4, and lies between two of them where n is 3 mod 4. Each side follows its own
+    parity, so quarter turns and mirrors commute with it.
 
     Examples
     --------

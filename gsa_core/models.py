@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import torch
+
 from gsa_core.baselines import GroupConvNet, Symmetrized
 from gsa_core.checks import check_choice, check_sides, plain
+from gsa_core.factory import Device, made_with
 from gsa_core.groups import PointGroup, point_group
 from gsa_core.network import Model
 from gsa_core.published_networks import PUBLISHED, PublishedNetwork
@@ -90,6 +93,8 @@ def build_model(
     window_shape: str | None = None,
     attention_dropout: float | None = None,
     reduction: str | None = None,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
 ) -> Model:
     """Build a classifier of images ``(batch, in_channels, height, width)``.
 
@@ -133,6 +138,8 @@ def build_model(
         told). They are part of its weights.
     reduction
         ``"mean"`` (unless told) or ``"max"`` over the orbit, of ``symmetrized``.
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Returns
     -------
@@ -152,7 +159,8 @@ def build_model(
     >>> model(torch.zeros(2, 1, 9, 9)).shape
     torch.Size([2, 10])
     """
-    given = {name: got for name, got in locals().items() if got is not None and name != "model"}
+    given = {name: got for name, got in locals().items() if got is not None}
+    given = {name: got for name, got in given.items() if name not in ("model", "device", "dtype")}
     check_choice("model", model, MODELS)
     builder, names, defaults = MODELS[model]
     for name, got in given.items():
@@ -171,7 +179,8 @@ def build_model(
             f"form: got {form!r} with one block on pixel tokens, which lifts and has no form; "
             "accepts it with more depth, other tokens or positional 'absolute'"
         )
-    network = builder(of, **arguments)
+    with made_with(device, dtype):
+        network = builder(of, **arguments)
     unused = ("form",) if lifts_alone else ()
     config = {name: x for name, x in arguments.items() if x is not None and name not in unused}
     network.set_config({"model": model, "group": of.name, **plain(config)})

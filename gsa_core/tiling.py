@@ -112,16 +112,17 @@ class Tiling:
         if self.shape != "soft_disc":
             return near, None
         axis = torch.arange(-reach, reach + 1, device=like.device)
-        return near, self._log_weights(axis[:, None], axis[None, :]).to(like.dtype)
+        return near, self._log_weights(axis[:, None], axis[None, :], like.dtype).to(like.dtype)
 
-    def mask(self, device: torch.device) -> Tensor | None:
+    def mask(self, like: Tensor) -> Tensor | None:
         """What a query sees, ``(tiles, queries, keys)``: keys in the window and in the image.
 
-        Boolean, or for a soft window the logarithm of its weights. Queries beyond the image (the
-        last tiles may stick out) see everything; they are cropped.
+        Boolean, or for a soft window the logarithm of its weights, as precise as `like`. Queries
+        beyond the image (the last tiles may stick out) see everything; they are cropped.
         """
         if not self.local:
             return None
+        device = like.device
         seen, key_inside, query_inside = [], [], []
         for size, tile, count in zip(self.size, self.tile, self.tiles, strict=True):
             query = torch.arange(tile, device=device)
@@ -136,12 +137,13 @@ class Tiling:
         visible = (self._near(rows, cols).flatten(0, 1).flatten(1, 2) & keys) | beyond
         if self.shape != "soft_disc":
             return visible
-        fading = self._log_weights(rows, cols).flatten(0, 1).flatten(1, 2)
+        fading = self._log_weights(rows, cols, like.dtype).flatten(0, 1).flatten(1, 2)
         return (fading * ~beyond).masked_fill(~visible, -math.inf)
 
-    def _log_weights(self, rows: Tensor, cols: Tensor) -> Tensor:
-        """Logarithm of a soft window's weights at offsets, clamped beyond its rim."""
-        distance = (rows**2 + cols**2).to(torch.get_default_dtype()).sqrt()
+    def _log_weights(self, rows: Tensor, cols: Tensor, dtype: torch.dtype) -> Tensor:
+        """Logarithm of a soft window's weights at offsets, clamped; in float32 or better."""
+        wide = torch.promote_types(dtype, torch.float32)
+        distance = (rows**2 + cols**2).to(wide).sqrt()
         inside = distance.clamp(max=(self.window or 1) / 2)
         return 2 * (math.pi * inside / (self.window or 1)).cos().clamp(min=1e-6).log()
 

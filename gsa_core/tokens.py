@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.checks import check_choice, check_shape, check_whole
 from gsa_core.convolution import GroupConv2d, LiftingConv2d
+from gsa_core.factory import Device, placed
 from gsa_core.groups import PointGroup
 from gsa_core.identity import Identified
 from gsa_core.layers import BatchNorm, SymmetricMaxPool2d
@@ -62,6 +64,8 @@ class PatchEmbedding(LiftingConv2d):
         Channels of the image, and of a token in a frame.
     patch_size
         Pixels a side, odd or even.
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Examples
     --------
@@ -74,7 +78,17 @@ class PatchEmbedding(LiftingConv2d):
     lifts = True
     any_kernel = True
 
-    def __init__(self, group: PointGroup, in_channels: int, channels: int, patch_size: int) -> None:
+    @placed
+    def __init__(
+        self,
+        group: PointGroup,
+        in_channels: int,
+        channels: int,
+        patch_size: int,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(group, in_channels, channels, patch_size)
 
     def token_grid(self, image_size: tuple[int, int]) -> tuple[int, int]:
@@ -138,6 +152,8 @@ class Stem(Identified):
         Channels of the image, and of a token in a frame.
     patch_size
         Pixels of the image to a token along each side: 2, 4, 8, ...
+    device, dtype
+        Of parameters and buffers, as in torch's own layers.
 
     Examples
     --------
@@ -149,8 +165,16 @@ class Stem(Identified):
 
     lifts = True
 
+    @placed
     def __init__(
-        self, group: PointGroup, in_channels: int, channels: int, patch_size: int = 2
+        self,
+        group: PointGroup,
+        in_channels: int,
+        channels: int,
+        patch_size: int = 2,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         channels = check_whole("channels", channels)

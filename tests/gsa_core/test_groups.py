@@ -142,3 +142,30 @@ def test_wrong_shapes_are_refused():
         act(cyclic_group(4), 1, torch.zeros(4, 2, 2))
     with pytest.raises(ValueError, match="elements 0 to 3"):
         act_on_image(cyclic_group(4), 4, torch.zeros(2, 2))
+
+
+TABLES = ("product", "inverse", "matrices", "relative")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_groups_tables_are_copies(table):
+    """Groups are shared: what one user does to a table is not seen by another."""
+    group = point_group("C7")
+    before = getattr(group, table).clone()
+    getattr(group, table).mul_(0)
+    assert torch.equal(getattr(point_group("C7"), table), before)
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("name", ["C20", "D11"])
+def test_tables_made_in_inference_mode_are_good_for_training(name, table):
+    with torch.inference_mode():
+        point_group(name)
+    assert not getattr(point_group(name), table).is_inference()
+
+
+def test_tables_are_made_on_the_cpu_in_their_type_whatever_the_default():
+    with torch.device("meta"):
+        group = point_group("D13")
+        assert group.matrices.device.type == group.product.device.type == "cpu"
+    assert group.matrices.dtype == torch.float64
