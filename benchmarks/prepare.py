@@ -15,7 +15,6 @@ import gzip
 import hashlib
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -32,9 +31,11 @@ from pipeline.datasets import patch_camelyon
 from pipeline.datasets.pool import cores
 from pipeline.params import OwnSource, Prepare
 
-CASES = {  # height and width of the photographs, size of the prepared images, how many
-    "640x480 to 64": ((480, 640), 64, 4_000),
-    "128x128 to 96": ((128, 128), 96, 20_000),
+# Height and width of the photographs, size of the prepared images, how many, in how many classes.
+CASES = {
+    "640x480 to 64": ((480, 640), 64, 4_000, 2),
+    "128x128 to 96": ((128, 128), 96, 20_000, 2),
+    "72x60 to 48": ((60, 72), 48, 30_000, 121),
 }
 
 PREPARES = """
@@ -69,8 +70,8 @@ prepare_all(settings, folder / "prepare")
 """
 
 
-def photographs(folder: Path, count: int, shape: tuple[int, int]) -> None:
-    """Write JPEGs with detail at every scale, half of each class, every one different."""
+def photographs(folder: Path, count: int, shape: tuple[int, int], classes: int) -> None:
+    """Write JPEGs with detail at every scale, as many of each class, every one different."""
     random = np.random.default_rng(0)
     side = max(shape) + 256
     canvas = np.zeros((side, side, 3), dtype=np.float32)
@@ -79,7 +80,7 @@ def photographs(folder: Path, count: int, shape: tuple[int, int]) -> None:
         canvas += np.asarray(coarse.resize((side, side), Image.Resampling.BILINEAR)) / 3
     pixels = canvas.astype(np.uint8)
     for number in range(count):
-        path = folder / ("a" if number % 2 else "b") / f"{number:05}.jpg"
+        path = folder / f"{number % classes:03}" / f"{number:05}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         top, left = divmod(number, 256)
         crop = pixels[top : top + shape[0], left : left + shape[1]]
@@ -97,11 +98,13 @@ def plain_loop(folder: Path, size: int, output: Path) -> None:
 
 def compare(scratch: Path, share: float, rounds: int) -> None:
     """Print the time of both ways on the wall, and the processor time of all cores together."""
-    print("| case | images | prepare, s (CPU s) | plain loop, s (CPU s) | ratio (range), CPU s |")
-    print("|---|---|---|---|---|")
-    for name, (shape, size, most) in CASES.items():
+    print(
+        "| case | images | prepare, s (CPU s, MiB) | plain loop, s (CPU s, MiB) | ratio (range), "
+        "CPU s |\n|---|---|---|---|---|"
+    )
+    for name, (shape, size, most, classes) in CASES.items():
         folder, count = scratch / name, int(most * share)
-        photographs(folder, count, shape)
+        photographs(folder, count, shape, classes)
         own = OwnSource(kind="folder", path=str(folder), size=size, fit="resize", channels=3)
         settings = Prepare(
             datasets=("mine",), seed=0, validation_fraction=0.1, test_fraction=0.1,
@@ -113,26 +116,30 @@ def compare(scratch: Path, share: float, rounds: int) -> None:
             took["ours"].append(timed([sys.executable, "-c", PREPARES, str(scratch)]))
             command = ["plain", "--folder", str(folder), "--size", str(size)]
             took["plain"].append(timed([sys.executable, __file__, *command]))
-        wall, cpu = (
-            {way: statistics.median(pair[kind] for pair in pairs) for way, pairs in took.items()}
-            for kind in (0, 1)
+        wall, cpu, memory = (
+            {way: statistics.median(runs[kind] for runs in each) for way, each in took.items()}
+            for kind in (0, 1, 2)
         )
         ratios = [b[0] / a[0] for a, b in zip(took["ours"], took["plain"], strict=True)]
         print(
-            f"| {name} | {count:,} | {wall['ours']:.1f} ({cpu['ours']:.1f}) | {wall['plain']:.1f} "
-            f"({cpu['plain']:.1f}) | {wall['plain'] / wall['ours']:.1f} ({min(ratios):.1f} to "
+            f"| {name} | {count:,} | {wall['ours']:.1f} ({cpu['ours']:.1f}, {memory['ours']:.0f}) | "
+            f"{wall['plain']:.1f} ({cpu['plain']:.1f}, {memory['plain']:.0f}) | "
+            f"{wall['plain'] / wall['ours']:.1f} ({min(ratios):.1f} to "
             f"{max(ratios):.1f}), {cpu['plain'] / cpu['ours']:.2f} |",
             flush=True,
         )
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Run a command of its own, imports included; return its seconds and those of all cores."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+def timed(command: list[str]) -> tuple[float, float, float]:
+    """Run a command; return its seconds, those of all cores together, and the most MiB held."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
     took = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[1]}: exit code {process.returncode}")
+    return took, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def camelyon(folder: Path, scale: int) -> None:

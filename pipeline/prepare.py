@@ -58,6 +58,10 @@ OUTPUT = Path("data/prepare")
 
 # Independent streams of one seed: a change to one draw leaves the other as it was.
 _SPLITS, _ANGLES, _TRAIN, _TEST = 0, 1, 2, 3
+_RECORDED = (
+    "seed", "validation_fraction", "test_fraction", "train_fraction", "images_per_class",
+    "test_images",
+)  # fmt: skip
 _TURNING = (
     "test_turned: each test image about its centre by its own uniform angle, anticlockwise, "
     "bilinear; what leaves the square is cut off, what enters it is zero"
@@ -151,7 +155,7 @@ def _splits(
 ) -> dict[str, Selection]:
     """Draw the splits among the images that can be used."""
     splits = make_splits(
-        {part: _only(listed[part], indices) for part, indices in usable.items()},
+        {part: listed[part].take(indices) for part, indices in usable.items()},
         _generator(settings.seed, _SPLITS),
         validation_fraction=settings.validation_fraction,
         test_fraction=settings.test_fraction,
@@ -186,11 +190,6 @@ def _classes(opened: Opened) -> list[tuple[str, int]]:
     counts = np.bincount(labels, minlength=opened.source.classes).tolist()
     names = opened.source.class_names
     return list(zip(names, counts, strict=True)) if names else []
-
-
-def _only(listed: Listed, indices: np.ndarray) -> Listed:
-    groups = None if listed.groups is None else listed.groups[indices]
-    return Listed(listed.labels[indices], listed.hashes[indices], groups)
 
 
 def _write(
@@ -245,12 +244,7 @@ def _write(
         **describe_likeness(source, splits, listed, pooled),
         "given_parts": {name: len(part) for name, part in opened.parts.items()},
         "groups": any(part.groups is not None for part in listed.values()),
-        "seed": settings.seed,
-        "validation_fraction": settings.validation_fraction,
-        "test_fraction": settings.test_fraction,
-        "train_fraction": settings.train_fraction,
-        "images_per_class": settings.images_per_class,
-        "test_images": settings.test_images,
+        **{key: getattr(settings, key) for key in _RECORDED},
         "shrink": factor,
         "turning": _TURNING,
         "files": files,

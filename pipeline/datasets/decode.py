@@ -30,6 +30,9 @@ SUFFIXES = (
 # More than any photograph; a few kilobytes can unpack to this many pixels, so it bounds memory.
 MOST_PIXELS = 1 << 26
 
+# Kinds whose orientation is known, or known to be absent, before their pixels are read.
+_TAGS_FIRST = ("JPEG", "MPO", "BMP")
+
 _GROUNDS = {"black": 0, "white": 255}
 
 
@@ -153,7 +156,8 @@ def _read(handle: BinaryIO, target: Target) -> tuple[np.ndarray, tuple[int, int]
             wanted = [3 * target.size * side // (2 * (part or side)) or 1 for side in image.size]
             image.draft("L" if target.channels == 1 else None, (wanted[0], wanted[1]))
         lying = image.size
-        ImageOps.exif_transpose(image, in_place=True)
+        if image.format not in _TAGS_FIRST or not image.info.keys().isdisjoint(("exif", "xmp")):
+            ImageOps.exif_transpose(image, in_place=True)
         before = (width, height) if image.size != lying else (height, width)
         if declared:
             return _of_type(_converted(stored_of(image, layout), target), target), before

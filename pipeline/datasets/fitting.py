@@ -109,19 +109,16 @@ def _fitted(planes: np.ndarray, sides: tuple[int, int], target: Target) -> np.nd
 
 def _framed(planes: np.ndarray, sides: tuple[int, int], target: Target) -> np.ndarray:
     """Put an image into the middle of a larger one."""
-    before = [(side - here) // 2 for side, here in zip(sides, planes.shape[1:], strict=True)]
-    around = [(0, 0)] + [
-        (start, side - here - start)
-        for start, side, here in zip(before, sides, planes.shape[1:], strict=True)
-    ]
+    (height, width), (rows, columns) = sides, planes.shape[1:]
+    top, left = (height - rows) // 2, (width - columns) // 2
     if isinstance(target.pad_value, str):
+        around = ((0, 0), (top, height - rows - top), (left, width - columns - left))
         return np.pad(planes, around, mode="edge")
-    scale = (255 if planes.dtype == np.uint8 else 1) / (255 if target.dtype == "uint8" else 1)
-    return np.pad(planes, around, constant_values=_as_type(target.pad_value * scale, planes.dtype))
-
-
-def _as_type(value: float, dtype: np.dtype) -> np.generic:
-    return dtype.type(round(value) if dtype == np.uint8 else value)
+    value = target.pad_value / (255 if target.dtype == "uint8" else 1)
+    frame = round(255 * value) if planes.dtype == np.uint8 else value
+    framed = np.full((len(planes), height, width), frame, dtype=planes.dtype)
+    framed[:, top : top + rows, left : left + columns] = planes
+    return framed
 
 
 def _resized(planes: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -25,6 +25,11 @@ class Listed:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, indices: np.ndarray) -> Listed:
+        """Return what is known of some of the images."""
+        groups = None if self.groups is None else self.groups[indices]
+        return Listed(self.labels[indices], self.hashes[indices], groups)
+
 
 @dataclass(frozen=True)
 class Selection:
