@@ -121,11 +121,12 @@ def compare(scratch: Path, share: float, rounds: int) -> None:
             for kind in (0, 1, 2)
         )
         ratios = [b[0] / a[0] for a, b in zip(took["ours"], took["plain"], strict=True)]
+        ours, plain = (
+            f"{wall[way]:.1f} ({cpu[way]:.1f}, {memory[way]:.0f})" for way in ("ours", "plain")
+        )
         print(
-            f"| {name} | {count:,} | {wall['ours']:.1f} ({cpu['ours']:.1f}, {memory['ours']:.0f}) | "
-            f"{wall['plain']:.1f} ({cpu['plain']:.1f}, {memory['plain']:.0f}) | "
-            f"{wall['plain'] / wall['ours']:.1f} ({min(ratios):.1f} to "
-            f"{max(ratios):.1f}), {cpu['plain'] / cpu['ours']:.2f} |",
+            f"| {name} | {count:,} | {ours} | {plain} | {wall['plain'] / wall['ours']:.1f} "
+            f"({min(ratios):.1f} to {max(ratios):.1f}), {cpu['plain'] / cpu['ours']:.2f} |",
             flush=True,
         )
 
