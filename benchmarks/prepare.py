@@ -103,7 +103,7 @@ def compare(scratch: Path, share: float, rounds: int) -> None:
         "CPU s |\n|---|---|---|---|---|"
     )
     for name, (shape, size, most, classes) in CASES.items():
-        folder, count = scratch / name, int(most * share)
+        folder, count = scratch / name, max(int(most * share), 10 * classes)
         photographs(folder, count, shape, classes)
         own = OwnSource(kind="folder", path=str(folder), size=size, fit="resize", channels=3)
         settings = Prepare(
