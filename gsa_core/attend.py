@@ -6,14 +6,23 @@ queries share which keys. Axis letters are those of `gsa_core.relative`.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from gsa_core.relative import PositionalScores
+from gsa_core.derivatives import (
+    differentiable_gradients,
+    gradients_are_differentiated,
+    is_transformed,
+)
+from gsa_core.relative import OffsetTables, PositionalScores, positional_scores
+from gsa_core.tiling import Tiling
 
-__all__ = ["METHODS", "attend", "attend_over_group"]
+__all__ = ["METHODS", "attend", "attend_in_tiles", "attend_over_group"]
 
 METHODS = ("auto", "kernel", "torch", "written_out")
 
@@ -42,7 +51,8 @@ def attend(
     bias
         Added to the scaled scores, or, if boolean, says which keys a query sees.
     method
-        ``written_out``: every score is a number in memory; else torch's fused attention.
+        ``written_out``: every score is a number in memory; else torch's fused attention, but for
+        derivatives that it does not have.
     """
     width = value.shape[-1]
     if terms is not None:
@@ -52,18 +62,110 @@ def attend(
         key = torch.cat([key, of_key], -1)
     if bias is not None and bias.dtype != torch.bool:
         bias = bias.to(query.dtype)
-    if method == "written_out":
-        scores = scale * query @ key.mT
-        if bias is not None and bias.dtype == torch.bool:
-            scores = scores.masked_fill(~bias, float("-inf"))
-        elif bias is not None:
-            scores = scores + bias
-        return scores.softmax(-1) @ value
+    if method == "written_out" or is_transformed():
+        return _written_out(query, key, value, bias, scale)
     value = functional.pad(value, (0, query.shape[-1] - width))  # fused kernels want equal widths
     attended = functional.scaled_dot_product_attention(
         query, key, value, attn_mask=bias, scale=scale
     )
+    if attended.requires_grad and not torch.compiler.is_compiling():
+        attended = _Differentiable.apply(attended, query, key, value, bias, scale)
     return attended[..., :width]
+
+
+def _written_out(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float
+) -> Tensor:
+    scores = scale * query @ key.mT
+    if bias is not None and bias.dtype == torch.bool:
+        scores = scores.masked_fill(~bias, float("-inf"))
+    elif bias is not None:
+        scores = scores + bias
+    return scores.softmax(-1) @ value
+
+
+class _Differentiable(torch.autograd.Function):
+    """Passes the result of torch's fused attention on, and chooses the way of its gradient.
+
+    A gradient that is not differentiated goes back through fused attention, any other one through
+    the same arithmetic written out: fused attention has no second derivative.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        attended: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        bias: Tensor | None,
+        scale: float,
+    ) -> Tensor:
+        ctx.save_for_backward(query, key, value, bias)
+        ctx.scale = scale
+        return attended.view_as(attended)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (out_grad,) = gradients
+        if not gradients_are_differentiated():
+            return out_grad, None, None, None, None, None
+        found = differentiable_gradients(
+            partial(_written_out, scale=ctx.scale),
+            ctx.saved_tensors,
+            ctx.needs_input_grad[1:5],
+            out_grad,
+        )
+        return None, *found, None
+
+
+def attend_in_tiles(
+    tiling: Tiling,
+    query: Float[Tensor, "batch rows cols frames own heads head_dim"],
+    key: Float[Tensor, "batch rows cols sets members heads head_dim"],
+    value: Float[Tensor, "batch rows cols value_sets members heads head_dim"],
+    tables: OffsetTables,
+    *,
+    asking: Tensor | None = None,
+    scale: float,
+    method: str = "auto",
+) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
+    """Attention over a neighbourhood and the frames of the keys, in operators of torch.
+
+    Parameters
+    ----------
+    tiling
+        What every query sees.
+    query
+        Queries that see with every frame g, several `own` to an image.
+    key, value
+        Keys of `members` frames: one set for the queries of all frames, or one for each.
+    tables
+        A positional encoding, up to the reaches of `tiling`.
+    asking
+        The queries that meet the tables, if others than `query`.
+    scale, method
+        As in `attend`.
+    """
+    own, offsets = query.shape[4], tiling.offsets(query.device)
+    asking = _tiles_of_queries(tiling, query if asking is None else asking)
+    attended = attend_over_group(
+        _tiles_of_queries(tiling, query),
+        tiling.split(key, tiling.halo),
+        tiling.split(value, tiling.halo),
+        positional_scores(asking, tables, offsets),
+        tiling.mask(query),
+        scale=scale,
+        method=method,
+    )
+    return tiling.join(attended).unflatten(0, (-1, own)).movedim(1, 4)
+
+
+def _tiles_of_queries(
+    tiling: Tiling, query: Float[Tensor, "batch rows cols group own heads head_dim"]
+) -> Float[Tensor, "tiles batch_own group heads tile_rows tile_cols head_dim"]:
+    """Queries of every frame g, those of frames m in the batch."""
+    return tiling.split(query, halo=0).transpose(2, 3).flatten(1, 2)
 
 
 def attend_over_group(

@@ -11,25 +11,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core.attend import METHODS, attend_over_group
+from gsa_core.attend import METHODS, attend_in_tiles
 from gsa_core.checks import check_choice, check_odd, check_shape, check_sides, check_whole
 from gsa_core.convolution import GroupLinear
 from gsa_core.dropout import OrbitDropout
 from gsa_core.factory import Device, placed
-from gsa_core.fused import fused_attention, fused_rotation, kernel_problem
+from gsa_core.fused import kernel_problem
 from gsa_core.groups import PointGroup, check_group
 from gsa_core.identity import Identified
 from gsa_core.layout import to_features, to_tokens
+from gsa_core.operators import fused_attention, fused_rotation
 from gsa_core.positional import AbsoluteEncoding
 from gsa_core.published import PublishedFunction, PublishedTable
 from gsa_core.relative import (
     FrameOffsets,
     OffsetTables,
-    PositionalScores,
     RadialFunction,
     RelativeFunction,
     RelativeTable,
-    positional_scores,
 )
 from gsa_core.rotary import RotaryEncoding
 from gsa_core.tiling import WINDOW_SHAPES, Tiling
@@ -198,22 +197,10 @@ class _SelfAttention(Identified):
         shared = self.form in ("joint", "published")  # keys lie in every frame
         key, value = (x.unsqueeze(3 if shared else 4) for x in (key, value))
         value = self.dropout(value)
-        if self._takes_kernel(query):
-            return self._attend_by_kernel(tiling, query, key, value)
-        own = query.shape[4]
-        scores = PositionalScores()
-        if self.relative is not None:
-            asking, offsets = self._tiles_of_queries(tiling, query), tiling.offsets(query.device)
-            scores = positional_scores(asking, self.relative(offsets.farthest), offsets)
-        if self.rotary is not None:
-            query, key = self.rotary(query), self.rotary(key)
-        query = self._tiles_of_queries(tiling, query)
-        key, value = tiling.split(key, tiling.halo), tiling.split(value, tiling.halo)
-        mask = tiling.mask(query)
-        attended = attend_over_group(
-            query, key, value, scores, mask, scale=self.scale, method=self.method
-        )
-        return tiling.join(attended.unflatten(1, (-1, own)).sum(2))
+        tables = OffsetTables() if self.relative is None else self.relative(tiling.reaches)
+        by = self._attend_by_kernel if self._takes_kernel(query) else self._attend_by_torch
+        attended = by(tiling, query, key, value, tables)
+        return attended.sum(4).flatten(-2) if attended.shape[4] > 1 else attended.flatten(-3)
 
     def _takes_kernel(self, query: Tensor) -> bool:
         """Whether our own operator computes this; says why not, if it was asked to."""
@@ -230,12 +217,9 @@ class _SelfAttention(Identified):
         return self.rotary is not None and self.form in ("joint", "published")
 
     def _attend_by_kernel(
-        self, tiling: Tiling, query: Tensor, key: Tensor, value: Tensor
-    ) -> Float[Tensor, "batch rows cols group channels"]:
-        near, weights = tiling.neighbourhood(query)
-        tables, dtype = OffsetTables(), query.dtype
-        if self.relative is not None:
-            tables = self.relative(len(near) // 2)
+        self, tiling: Tiling, query: Tensor, key: Tensor, value: Tensor, tables: OffsetTables
+    ) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
+        dtype = query.dtype
         if self.rotary is not None:
             angles, upright = self.rotary.angles(*tiling.size), query
             query, key = fused_rotation(angles, query, key)
@@ -245,17 +229,18 @@ class _SelfAttention(Identified):
                 tables = OffsetTables()
         key, value = torch.broadcast_tensors(key, value)  # either may differ for each frame g
         query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
-        attended = fused_attention(
-            query, key, value, tables, near=near, weights=weights, scale=self.scale
-        ).to(dtype)[..., : self.head_dim]
-        return attended.sum(4).flatten(-2) if query.shape[4] > 1 else attended.flatten(-3)
+        attended = fused_attention(query, key, value, tables, tiling, scale=self.scale)
+        return attended.to(dtype)[..., : self.head_dim]
 
-    def _tiles_of_queries(
-        self, tiling: Tiling, query: Tensor
-    ) -> Float[Tensor, "tiles batch_own group heads tile_rows tile_cols head_dim"]:
-        """Queries of every frame g, those of frames m in the batch."""
-        query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
-        return tiling.split(query, halo=0).transpose(2, 3).flatten(1, 2)
+    def _attend_by_torch(
+        self, tiling: Tiling, query: Tensor, key: Tensor, value: Tensor, tables: OffsetTables
+    ) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
+        query = asking = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
+        if self.rotary is not None:
+            query, key = self.rotary(query), self.rotary(key)
+        return attend_in_tiles(
+            tiling, query, key, value, tables, asking=asking, scale=self.scale, method=self.method
+        )
 
 
 def _check_used(
@@ -335,7 +320,7 @@ class LiftingSelfAttention(_SelfAttention):
     head_dim
         Channels a head, if not ``ceil(out_channels / num_heads)``.
     method
-        ``"kernel"`` (our own operator, for the CPU, see `gsa_core.fused`), ``"torch"`` (torch's
+        ``"kernel"`` (our own operator, for the CPU, see `gsa_core.operators`), ``"torch"`` (torch's
         fused attention), ``"written_out"`` (all scores in memory), or ``"auto"``: the kernel where
         it can be had, else torch. All are equal to rounding.
     device, dtype

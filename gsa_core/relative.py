@@ -7,7 +7,8 @@ distinct offset: an encoding is its tables.
 
 Einsum letters: t tile, b batch, m frame of the query that is summed over (form ``published``; one
 otherwise), g frame whose eyes see the offset, n head, i j row and column of the query, k l row
-and column of the key, h frame of the key, d channel of a head, u distinct offset.
+and column of the key, h frame of the key, d channel of a head, u w distinct offsets of
+rows and of columns.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ __all__ = [
 class OffsetTables:
     """What an encoding is worth at every distinct offset, as the terms it is a sum of.
 
-    ``rows (g u n d)`` and ``cols (g u n d)`` of one component of the offset, from minus to plus
-    the reach asked for; ``pairs (g u u n d)`` of both, when they do not separate; ``frames
+    ``rows (g u n d)`` and ``cols (g w n d)`` of one component of the offset, from minus to plus
+    the reach asked for; ``pairs (g u w n d)`` of both, when they do not separate; ``frames
     (g m h n d)`` of the group offset. A term that does not occur is ``None``.
     """
 
@@ -72,12 +73,12 @@ def positional_scores(
 ) -> PositionalScores:
     """Scores of queries with the tables, laid out for every key: ``q . p``."""
     rows = cols = pairs = frames = None
-    row, col = offsets.rows + offsets.farthest, offsets.cols + offsets.farthest
+    row, col = offsets.rows + offsets.reaches[0], offsets.cols + offsets.reaches[1]
     if tables.rows is not None and tables.cols is not None:
         rows = torch.einsum("tbgnijd,giknd->tbgnijk", query, _looked_up(tables.rows, row))
         cols = torch.einsum("tbgnijd,gjlnd->tbgnijl", query, _looked_up(tables.cols, col))
     if tables.pairs is not None:
-        pair = row[:, None, :, None] * tables.pairs.shape[1] + col[None, :, None, :]
+        pair = row[:, None, :, None] * tables.pairs.shape[2] + col[None, :, None, :]
         entries = _looked_up(tables.pairs.flatten(1, 2), pair)
         pairs = torch.einsum("tbgnijd,gijklnd->tbgnijkl", query, entries)
     if tables.frames is not None:
@@ -145,7 +146,7 @@ class FrameOffsets(WithConstants):
         assert self.frame_table is not None
         return self.frame_table
 
-    def forward(self, reach: int) -> OffsetTables:
+    def forward(self, reaches: tuple[int, int]) -> OffsetTables:
         """The group offsets alone."""
         return OffsetTables(frames=self._frames())
 
@@ -223,18 +224,22 @@ class RelativeTable(FrameOffsets):
         """Both tables, that of rows before that of columns; channels are (head, d)."""
         return self.table
 
-    def forward(self, reach: int) -> OffsetTables:
-        """Row and column offsets up to `reach`, and the group offsets."""
-        if reach > self.reach:
+    def forward(self, reaches: tuple[int, int]) -> OffsetTables:
+        """Offsets up to the reaches of rows and columns, and the group offsets."""
+        if max(reaches) > self.reach:
             raise ValueError(
-                f"image: has offsets of {reach} pixels; this layer's table reaches "
+                f"image: has offsets of {max(reaches)} pixels; this layer's table reaches "
                 f"{self.reach} (set image_size to the largest image)"
             )
-        entries, within = self.entries(), slice(self.reach - reach, self.reach + reach + 1)
+        entries = self.entries()
         index = self.constant("index", entries)
         rows, cols = (
-            self._by_head(functional.embedding(index[axis][:, within], entries))
-            for axis in range(2)
+            self._by_head(
+                functional.embedding(
+                    index[axis][:, self.reach - reach : self.reach + reach + 1], entries
+                )
+            )
+            for axis, reach in enumerate(reaches)
         )
         return OffsetTables(rows=rows, cols=cols, frames=self._frames())
 
@@ -281,11 +286,13 @@ class RelativeFunction(FrameOffsets):
         """Offsets as every frame sees them, ``h^-1 d``; never in less than float32."""
         return (self.constant("turned_back", distinct)[:, None] * distinct[:, None, :]).sum(-1)
 
-    def forward(self, reach: int) -> OffsetTables:
-        """Every offset up to `reach` along both axes, and the group offsets."""
+    def forward(self, reaches: tuple[int, int]) -> OffsetTables:
+        """Every offset up to the reaches of rows and columns, and the group offsets."""
         like = next(self.function.parameters())
-        axis = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
-        rows, cols = torch.meshgrid(axis, axis, indexing="ij")
+        rows, cols = torch.meshgrid(
+            *(torch.arange(-n, n + 1, device=like.device, dtype=like.dtype) for n in reaches),
+            indexing="ij",
+        )
         values = self.function(self._seen(torch.stack([rows.flatten(), cols.flatten()], -1)))
         values = values.expand(self.group.order, -1, -1).unflatten(1, rows.shape)
         return OffsetTables(pairs=self._by_head(values), frames=self._frames())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gsa_core.constants import WithConstants
 from gsa_core.groups import PointGroup
 
-__all__ = ["RotaryEncoding"]
+__all__ = ["RotaryEncoding", "turn"]
 
 
 class RotaryEncoding(WithConstants):
@@ -78,11 +78,20 @@ class RotaryEncoding(WithConstants):
         self, tokens: Float[Tensor, "batch rows cols frames others heads head_dim"]
     ) -> Float[Tensor, "batch rows cols group others heads head_dim"]:
         """Turn tokens of ``|H|`` frames each in its own, or of one frame in every frame."""
-        angles = self.angles(*tokens.shape[1:3]).unsqueeze(3)
-        cos, sin = angles.cos(), angles.sin()
-        first, second, rest = tokens.split([self.pairs, self.pairs, tokens.shape[-1] % 2], -1)
-        turned = torch.cat([first * cos - second * sin, first * sin + second * cos], -1)
-        turned = turned.to(tokens.dtype)
-        if not rest.shape[-1]:
-            return turned
-        return torch.cat([turned, rest.expand(*turned.shape[:-1], -1)], -1)
+        return turn(tokens, self.angles(*tokens.shape[1:3]))
+
+
+def turn(
+    tokens: Float[Tensor, "batch rows cols frames others heads head_dim"],
+    angles: Float[Tensor, "rows cols group heads pairs"],
+) -> Float[Tensor, "batch rows cols group others heads head_dim"]:
+    """Turn pairs (c, c + pairs) of channels by their angles; an odd last channel is kept."""
+    pairs = angles.shape[-1]
+    angles = angles.unsqueeze(3)
+    cos, sin = angles.cos(), angles.sin()
+    first, second, rest = tokens.split([pairs, pairs, tokens.shape[-1] % 2], -1)
+    turned = torch.cat([first * cos - second * sin, first * sin + second * cos], -1)
+    turned = turned.to(tokens.dtype)
+    if not rest.shape[-1]:
+        return turned
+    return torch.cat([turned, rest.expand(*turned.shape[:-1], -1)], -1)

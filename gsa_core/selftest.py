@@ -25,7 +25,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Beyond one vector of the processor in a row, and more than one unit of work for two threads.
 BATCH, ROWS, COLS, FRAMES, THREADS, SCALE = 2, 2, 9, 2, 2, 0.3
 GRID = (BATCH, ROWS, COLS, FRAMES)
-NEAR = {"window": [0, 1, -1], "global": [COLS - 1] * (2 * COLS - 1)}  # of every row offset
+# Of every row offset the farthest column offset, and the farthest of all.
+NEAR = {"window": ([0, 1, -1], 1), "global": ([COLS - 1] * (2 * ROWS - 1), COLS - 1)}
 TOLERANCES = {ctypes.c_float: 1e-4, ctypes.c_double: 1e-11}  # what is wrong is off by far more
 STEP = 1e-30  # of the complex step: a derivative without rounding
 
@@ -35,7 +36,10 @@ def library_problem(library: ctypes.CDLL, *, number: Number, head_dim: int) -> s
     if problem := layout_problem(library, number):
         return problem
     with np.errstate(all="ignore"):  # whatever the program around makes of rounding to zero
-        errors = {name: _attention(library, number, head_dim, near) for name, near in NEAR.items()}
+        errors = {
+            name: _attention(library, number, head_dim, near, col_reach)
+            for name, (near, col_reach) in NEAR.items()
+        }
         errors["rotation"] = _rotation(library, number, head_dim)
     for name, error in errors.items():
         if not error <= TOLERANCES[number]:  # nor is what is not a number
@@ -43,19 +47,22 @@ def library_problem(library: ctypes.CDLL, *, number: Number, head_dim: int) -> s
     return ""
 
 
-def _attention(library: ctypes.CDLL, number: Number, d: int, near: list[int]) -> float:
+def _attention(
+    library: ctypes.CDLL, number: Number, d: int, near: list[int], col_reach: int
+) -> float:
     """Largest relative error of attention and of its derivative."""
-    offsets, random = len(near), np.random.default_rng(0)
-    queries, keys, line = (*GRID, 1, 1, d), (*GRID[:3], 1, FRAMES, 1, d), (FRAMES, offsets, d)
-    shapes = [queries, keys, keys, line, line, (FRAMES, offsets, offsets, d), (FRAMES, FRAMES, d)]
+    offsets, random = (len(near), 2 * col_reach + 1), np.random.default_rng(0)
+    queries, keys = (*GRID, 1, 1, d), (*GRID[:3], 1, FRAMES, 1, d)
+    tables = [(FRAMES, *x, d) for x in (offsets[:1], offsets[1:], offsets, (FRAMES,))]
+    shapes = [queries, keys, keys, *tables]
     *inputs, out_grad = (random.standard_normal(x).astype(number) for x in [*shapes, queries])
     # A soft window; what is seen whole has no weights.
-    weights = random.standard_normal((offsets, offsets)).astype(number) if -1 in near else None
+    weights = random.standard_normal(offsets).astype(number) if -1 in near else None
     columns, lse = np.array(near, np.int64), np.empty(GRID, number)
     out, grads = np.empty(queries, number), [np.empty(x, number) for x in shapes[:3]]
     grads += [np.empty((BATCH, *x), number) for x in shapes[3:]]  # of tables, for each image
     problem = PROBLEMS[number](
-        BATCH, ROWS, COLS, FRAMES, 1, 1, FRAMES, 1, d, offsets // 2, THREADS,
+        BATCH, ROWS, COLS, FRAMES, 1, 1, FRAMES, 1, d, len(near) // 2, col_reach, THREADS,
         *map(_strides, inputs[:3]), *map(_address, (*inputs, weights, columns)), SCALE,
         *map(_address, (out, lse, out_grad, *grads)),
     )  # fmt: skip
@@ -75,10 +82,10 @@ def _attended(
     *, weights: Array | None, near: Array,
 ) -> Array:  # fmt: skip
     """``softmax(scale q . (k + p) + w) v`` of one head, written out."""
-    reach = len(near) // 2
     row = np.arange(ROWS)[None, :] - np.arange(ROWS)[:, None]  # (i, r)
     col = np.arange(COLS)[None, :] - np.arange(COLS)[:, None]  # (j, l)
-    u, w = (np.clip(x + reach, 0, 2 * reach) for x in (row, col))
+    reaches = len(near) // 2, cols.shape[1] // 2
+    u, w = (np.clip(x + n, 0, 2 * n) for x, n in zip((row, col), reaches, strict=True))
     both = u[:, None, :, None], w[None, :, None, :]  # (i, j, r, l)
     query, key, value = query[..., 0, 0, :], key[:, :, :, 0, :, 0], value[:, :, :, 0, :, 0]
     scores = (

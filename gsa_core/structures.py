@@ -7,7 +7,8 @@ import ctypes
 __all__ = ["PROBLEMS", "Rotation", "call", "layout_problem"]
 
 _SIZES = (
-    "batch", "rows", "cols", "frames", "own", "sets", "members", "heads", "d", "reach", "threads",
+    "batch", "rows", "cols", "frames", "own", "sets", "members", "heads", "d", "row_reach",
+    "col_reach", "threads",
 )  # fmt: skip
 _STRIDES = ("query_strides", "key_strides", "value_strides")
 _INPUTS = (

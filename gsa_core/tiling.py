@@ -23,17 +23,17 @@ class Offsets:
     ----------
     rows, cols
         ``rows[i, k] = y_1 - x_1`` and ``cols[j, l] = y_2 - x_2``, integers.
-    farthest
-        Bound of their magnitude.
+    reaches
+        Bounds of their magnitudes, of rows and of columns.
     """
 
     def __init__(
         self,
         rows: Int[Tensor, "rows key_rows"],
         cols: Int[Tensor, "cols key_cols"],
-        farthest: int,
+        reaches: tuple[int, int],
     ) -> None:
-        self.rows, self.cols, self.farthest = rows, cols, farthest
+        self.rows, self.cols, self.reaches = rows, cols, reaches
 
 
 class Tiling:
@@ -60,6 +60,9 @@ class Tiling:
             shape == "soft_disc" or self._farthest_col(rows - 1) < cols - 1
         )
         self.halo = self.radius if self.local else 0
+        # Largest offset of a key that a query sees, along each axis.
+        reaches = [n - 1 if window is None else min(n - 1, self.radius) for n in self.size]
+        self.reaches = (reaches[0], reaches[1])
         self.tile = (min(_TILE, rows), min(_TILE, cols)) if self.local else (rows, cols)
         self.tiles = tuple(-(-n // tile) for n, tile in zip(self.size, self.tile, strict=True))
 
@@ -79,40 +82,39 @@ class Tiling:
 
     def join(
         self, tokens: Float[Tensor, "tiles batch frames heads tile_rows tile_cols head_dim"]
-    ) -> Float[Tensor, "batch rows cols frames channels"]:
+    ) -> Float[Tensor, "batch rows cols frames heads head_dim"]:
         """Put the tiles of queries back together, cropped to the image."""
         tokens = tokens.unflatten(0, self.tiles).permute(2, 0, 5, 1, 6, 3, 4, 7)
-        tokens = tokens.flatten(6, 7).flatten(3, 4).flatten(1, 2)
+        tokens = tokens.flatten(3, 4).flatten(1, 2)
         return tokens[:, : self.size[0], : self.size[1]]
 
     def offsets(self, device: torch.device) -> Offsets:
-        """Offsets of keys from queries, the same in every tile; beyond the window clamped."""
+        """Offsets of keys from queries, the same in every tile; beyond what is seen clamped."""
         rows, cols = (
-            torch.arange(-self.halo, tile + self.halo, device=device)[None, :]
-            - torch.arange(tile, device=device)[:, None]
-            for tile in self.tile
+            (
+                torch.arange(-self.halo, tile + self.halo, device=device)[None, :]
+                - torch.arange(tile, device=device)[:, None]
+            ).clamp(-reach, reach)
+            for tile, reach in zip(self.tile, self.reaches, strict=True)
         )
-        farthest = max(self.tile) - 1
-        if self.window is not None:
-            farthest = min(farthest + self.halo, self.radius)
-        return Offsets(rows.clamp(-farthest, farthest), cols.clamp(-farthest, farthest), farthest)
+        return Offsets(rows, cols, self.reaches)
 
     def neighbourhood(self, like: Tensor) -> tuple[list[int], Tensor | None]:
         """What every query sees, by offset: of each row offset the farthest column offset.
 
-        Row offsets go from minus to plus a reach, and the farthest column is -1 where a row is
-        not seen at all. The second value are the logarithms of a soft window's weights, ``(2 reach
-        + 1, 2 reach + 1)`` in the type of `like`, ``None`` if all weights are one.
+        Row offsets go from minus to plus their reach, and the farthest column is -1 where a row is
+        not seen at all. The second value are the logarithms of a soft window's weights, ``(2 row
+        reach + 1, 2 column reach + 1)`` in the type of `like`, ``None`` if all weights are one.
         """
-        reach = max(self.size) - 1
+        reach, col_reach = self.reaches
+        rows = range(-reach, reach + 1)
         if not self.local:
-            return [reach] * (2 * reach + 1), None
-        reach = min(reach, self.radius)
-        near = [min(self._farthest_col(row), reach) for row in range(-reach, reach + 1)]
+            return [col_reach for _ in rows], None
+        near = [min(self._farthest_col(row), col_reach) for row in rows]
         if self.shape != "soft_disc":
             return near, None
-        axis = torch.arange(-reach, reach + 1, device=like.device)
-        return near, self._log_weights(axis[:, None], axis[None, :], like.dtype).to(like.dtype)
+        row, col = (torch.arange(-n, n + 1, device=like.device) for n in self.reaches)
+        return near, self._log_weights(row[:, None], col[None, :], like.dtype).to(like.dtype)
 
     def mask(self, like: Tensor) -> Tensor | None:
         """What a query sees, ``(tiles, queries, keys)``: keys in the window and in the image.

@@ -22,10 +22,10 @@ from pipeline.source_code import module_name, own, read
 # Each module may import those before it; a name that is missing here is a new idea to place.
 ORDER = (
     "checks", "factory", "constants", "identity", "network", "groups", "layout", "positional",
-    "tiling",
-    "relative", "rotary", "published", "dropout", "convolution", "attend", "compiler", "compiled",
-    "structures", "selftest", "fused", "attention", "layers", "tokens", "transformer", "baselines",
-    "published_networks", "models", "checkpoint", "equivariance", "cost",
+    "tiling", "relative", "rotary", "published", "dropout", "convolution", "derivatives", "attend",
+    "compiler", "compiled", "structures", "selftest", "fused", "operators", "attention", "layers",
+    "tokens", "transformer", "baselines", "published_networks", "models", "checkpoint",
+    "equivariance", "cost",
 )  # fmt: skip
 
 # What reads params.yaml as a whole, to check it.

@@ -15,9 +15,10 @@ class Everywhere : Head {
           count(p.rows * p.cols),
           padded(padding(p)),
           keys(p.members * padded),
-          line(offsets + L) {
-        rows.resize(p.row_table ? D * line : 0), cols.resize(p.col_table ? D * line : 0);
-        pairs.resize(p.pair_table ? D * offsets * line : 0);
+          row_line(row_offsets + L),
+          line(col_offsets + L) {
+        rows.resize(p.row_table ? D * row_line : 0), cols.resize(p.col_table ? D * line : 0);
+        pairs.resize(p.pair_table ? D * row_offsets * line : 0);
         of_row.resize(p.rows + L), of_col.resize(p.cols + L), query.resize(Q * D);
         for (int a = 0; a < Q; ++a) {
             base[a].assign(padded + L, FAR), scores[a].resize(keys), frame[a].resize(p.members);
@@ -40,7 +41,7 @@ class Everywhere : Head {
     }
 
  private:
-    const Int count, padded, keys, line;
+    const Int count, padded, keys, row_line, line;
     Buffer rows, cols, pairs, of_row, of_col, query, base[Q], scores[Q], frame[Q];
     Buffer query_grad, passed, score_grad[Q], base_grad;
     Buffer rows_grad, cols_grad, pairs_grad, frames_grad;
@@ -78,32 +79,37 @@ class Everywhere : Head {
 
     // Tables to planes (d, offset), so that a vector holds neighbouring offsets.
     void read_tables(Int n, Int g) {
-        for (Int u = 0; u < offsets; ++u)
-            for (int c = 0; c < D; ++c) {
-                const Int at = ((g * offsets + u) * p.heads + n) * D + c;
-                if (p.row_table) rows[c * line + u] = p.row_table[at];
-                if (p.col_table) cols[c * line + u] = p.col_table[at];
-                for (Int w = 0; p.pair_table && w < offsets; ++w)
-                    pairs[(c * offsets + u) * line + w] =
-                        p.pair_table[(((g * offsets + u) * offsets + w) * p.heads + n) * D + c];
-            }
+        for (int c = 0; c < D; ++c) {
+            for (Int u = 0; p.row_table && u < row_offsets; ++u)
+                rows[c * row_line + u] = p.row_table[entry(g * row_offsets + u, n) + c];
+            for (Int w = 0; p.col_table && w < col_offsets; ++w)
+                cols[c * line + w] = p.col_table[entry(g * col_offsets + w, n) + c];
+            for (Int u = 0; p.pair_table && u < row_offsets; ++u)
+                for (Int w = 0; w < col_offsets; ++w)
+                    pairs[(c * row_offsets + u) * line + w] =
+                        p.pair_table[entry((g * row_offsets + u) * col_offsets + w, n) + c];
+        }
     }
 
     void write_tables(Int b, Int n, Int g) {
-        for (Int u = 0; u < offsets; ++u)
-            for (int c = 0; c < D; ++c) {
-                const Int at = (((b * p.frames + g) * offsets + u) * p.heads + n) * D + c;
-                if (p.row_table) p.row_grad[at] = rows_grad[c * line + u];
-                if (p.col_table) p.col_grad[at] = cols_grad[c * line + u];
-                for (Int w = 0; p.pair_table && w < offsets; ++w)
-                    p.pair_grad[((((b * p.frames + g) * offsets + u) * offsets + w) * p.heads + n) *
-                                    D +
-                                c] = pairs_grad[(c * offsets + u) * line + w];
-            }
+        const Int of = b * p.frames + g;
+        for (int c = 0; c < D; ++c) {
+            for (Int u = 0; p.row_table && u < row_offsets; ++u)
+                p.row_grad[entry(of * row_offsets + u, n) + c] = rows_grad[c * row_line + u];
+            for (Int w = 0; p.col_table && w < col_offsets; ++w)
+                p.col_grad[entry(of * col_offsets + w, n) + c] = cols_grad[c * line + w];
+            for (Int u = 0; p.pair_table && u < row_offsets; ++u)
+                for (Int w = 0; w < col_offsets; ++w)
+                    p.pair_grad[entry((of * row_offsets + u) * col_offsets + w, n) + c] =
+                        pairs_grad[(c * row_offsets + u) * line + w];
+        }
     }
 
+    // Where the channels of an entry of a table begin.
+    Int entry(Int at, Int n) const { return (at * p.heads + n) * D; }
+
     Int frame_entry(Int n, Int g, Int o, Int m) const {
-        return (((g * p.own + o) * p.members + m) * p.heads + n) * D;
+        return entry((g * p.own + o) * p.members + m, n);
     }
 
     void write_frames(Int b, Int n, Int g, Int o) {
@@ -131,14 +137,15 @@ class Everywhere : Head {
     // `base[a]`: what positions add to the scores of every key; `frame[a]`: what frames do.
     void score_positions(Int n, Int x, Int g, Int o, int a) {
         const T* q = &query[a * D];
-        const Int row = p.reach - x / p.cols, col = p.reach - x % p.cols;
-        if (p.row_table) score_line(q, rows.data() + row, line, p.rows, of_row.data());
+        const Int row = p.row_reach - x / p.cols, col = p.col_reach - x % p.cols;
+        if (p.row_table) score_line(q, rows.data() + row, row_line, p.rows, of_row.data());
         if (p.col_table) score_line(q, cols.data() + col, line, p.cols, of_col.data());
         for (Int r = 0; r < p.rows; ++r) {
             T* to =
                 &base[a][r * p.cols];  // a vector over the end of a row is mended by the next row
             if (p.pair_table)
-                score_line(q, pairs.data() + (row + r) * line + col, offsets * line, p.cols, to);
+                score_line(q, pairs.data() + (row + r) * line + col, row_offsets * line, p.cols,
+                           to);
             for (Int k = 0; k < p.cols; k += L) {
                 V s = all(of_row[r]) + load(&of_col[k]);
                 if (p.pair_table) s += load(to + k);
@@ -274,14 +281,14 @@ class Everywhere : Head {
             for (Int m = 0; m < p.members; ++m) s += load(&score_grad[a][m * padded + k]);
             store(&base_grad[k], s);
         }
-        const Int row = p.reach - x / p.cols, col = p.reach - x % p.cols;
+        const Int row = p.row_reach - x / p.cols, col = p.col_reach - x % p.cols;
         if (p.row_table) {
             for (Int r = 0; r < p.rows; ++r) {
                 T s = 0;
                 for (Int c = 0; c < p.cols; ++c) s += base_grad[r * p.cols + c];
                 of_row[r] = s;
             }
-            return_line(of_row.data(), p.rows, &rows[row], &rows_grad[row], line, a);
+            return_line(of_row.data(), p.rows, &rows[row], &rows_grad[row], row_line, a);
         }
         if (p.col_table) {
             zero(of_col);
@@ -292,7 +299,7 @@ class Everywhere : Head {
         for (Int r = 0; p.pair_table && r < p.rows; ++r) {
             const Int from = (row + r) * line + col;
             return_line(&base_grad[r * p.cols], p.cols, &pairs[from], &pairs_grad[from],
-                        offsets * line, a);
+                        row_offsets * line, a);
         }
         zero(of_row), zero(of_col);
     }

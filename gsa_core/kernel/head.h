@@ -16,12 +16,15 @@ class Head {
 #else
     const int D = int(p.d);
 #endif
-    const Int offsets;
+    const Int row_offsets, col_offsets;
     Buffer key, value, key_grad, value_grad;
 
     // `size` numbers of a plane, the same of keys and values; those beyond the image stay zero.
     Head(const Problem& p, bool backward, Planes planes, Int size)
-        : p(p), offsets(2 * p.reach + 1), planes(planes) {
+        : p(p),
+          row_offsets(2 * p.row_reach + 1),
+          col_offsets(2 * p.col_reach + 1),
+          planes(planes) {
         key.resize(size), value.resize(size);
         if (backward) key_grad.resize(size), value_grad.resize(size);
     }

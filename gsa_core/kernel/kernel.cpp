@@ -18,8 +18,8 @@ namespace {
 
 // Whether every query sees every key, all alike.
 bool sees_everything(const Problem& p) {
-    if (p.weights || p.reach < std::max(p.rows, p.cols) - 1) return false;
-    return std::all_of(p.near, p.near + 2 * p.reach + 1,
+    if (p.weights || p.row_reach < p.rows - 1) return false;
+    return std::all_of(p.near, p.near + 2 * p.row_reach + 1,
                        [&](Int near) { return near >= p.cols - 1; });
 }
 

@@ -1,10 +1,10 @@
-// What the two functions of attention are given; gsa_core/fused.py has the same structure.
+// What the two functions of attention are given; gsa_core/structures.py has the same structure.
 #pragma once
 
 #include "lanes.h"
 
 extern "C" struct Problem {
-    Int batch, rows, cols, frames, own, sets, members, heads, d, reach, threads;
+    Int batch, rows, cols, frames, own, sets, members, heads, d, row_reach, col_reach, threads;
     Int query_strides[7], key_strides[7], value_strides[7];
     const T *query, *key, *value;
     const T *row_table, *col_table, *pair_table, *frame_table, *weights;  // may be null

@@ -17,18 +17,18 @@ class Window : Head {
         query.resize(row);
         inside.assign(stride, FAR);
         std::fill_n(inside.begin() + L, p.cols, T(0));
-        by_row.resize(offsets * stride), by_col.resize(offsets * stride);
+        by_row.resize(row_offsets * stride), by_col.resize(col_offsets * stride);
         by_frame.resize(p.members * stride);
-        if (p.pair_table) by_pair.resize(offsets * offsets * stride);
+        if (p.pair_table) by_pair.resize(row_offsets * col_offsets * stride);
         if (!backward) return;
         query_grad.resize(row);
         out_grad.resize(row), lse.resize(stride), delta.resize(stride);
-        weights.resize(offsets * stride), score_grad.resize(offsets * stride);
+        weights.resize(col_offsets * stride), score_grad.resize(col_offsets * stride);
         row_grad.resize(by_row.size()), col_grad.resize(by_col.size());
         frame_grad.resize(by_frame.size()), pair_grad.resize(by_pair.size());
-        row_sums.resize(p.row_table ? p.frames * offsets * D * L : 0);
-        col_sums.resize(p.col_table ? p.frames * offsets * D * L : 0);
-        pair_sums.resize(p.pair_table ? p.frames * offsets * offsets * D * L : 0);
+        row_sums.resize(p.row_table ? p.frames * row_offsets * D * L : 0);
+        col_sums.resize(p.col_table ? p.frames * col_offsets * D * L : 0);
+        pair_sums.resize(p.pair_table ? p.frames * row_offsets * col_offsets * D * L : 0);
         frame_sums.resize(p.frame_table ? p.frames * p.own * p.members * D * L : 0);
     }
 
@@ -44,7 +44,7 @@ class Window : Head {
             begin_row(batch, head, i, g, o);
             for (Int m = 0; m < p.members; ++m)
                 for (Int r = first_row(i); r < end_row(i); ++r)
-                    if (p.near[r - i + p.reach] >= 0) return_scores(m, i, r);
+                    if (p.near[r - i + p.row_reach] >= 0) return_scores(m, i, r);
             return_positions(head, g, o);
             write_row(p.query_grad, query_grad, batch, head, i, g, o, p.scale);
         });
@@ -58,8 +58,8 @@ class Window : Head {
     Buffer row_grad, col_grad, frame_grad, pair_grad;
     Buffer row_sums, col_sums, pair_sums, frame_sums;
 
-    Int first_row(Int i) const { return std::max<Int>(0, i - p.reach); }
-    Int end_row(Int i) const { return std::min(p.rows, i + p.reach + 1); }
+    Int first_row(Int i) const { return std::max<Int>(0, i - p.row_reach); }
+    Int end_row(Int i) const { return std::min(p.rows, i + p.row_reach + 1); }
     Int first_col(Int j, Int near) const { return std::max(-near, -(j + L - 1)); }
     Int last_col(Int j, Int near) const { return std::min(near, p.cols - 1 - j); }
 
@@ -112,39 +112,37 @@ class Window : Head {
     void score_positions(Int n, Int i, Int g, Int o) {
         zero(by_row), zero(by_frame);
         for (Int r = first_row(i); r < end_row(i); ++r) {
-            const Int u = r - i + p.reach, near = std::min(p.near[u], p.cols - 1);
+            const Int u = r - i + p.row_reach, near = p.near[u];
             if (near < 0) continue;
-            if (p.row_table) score(entry(p.row_table, g * offsets + u, n), &by_row[u * stride]);
-            if (!p.pair_table && !p.weights) continue;
-            for (Int w = p.reach - near; w <= p.reach + near; ++w) {
+            if (p.row_table) score(entry(p.row_table, g * row_offsets + u, n), &by_row[u * stride]);
+            if (!p.pair_table) continue;
+            for (Int w = p.col_reach - near; w <= p.col_reach + near; ++w) {
                 T* to = pair(by_pair, u, w);
-                if (!p.pair_table) break;
-                std::fill_n(to, padded, p.weights ? p.weights[u * offsets + w] : T(0));
-                score(entry(p.pair_table, (g * offsets + u) * offsets + w, n), to);
+                std::fill_n(to, padded, p.weights ? p.weights[u * col_offsets + w] : T(0));
+                score(entry(p.pair_table, (g * row_offsets + u) * col_offsets + w, n), to);
             }
         }
         for (Int j = 0; j < p.cols; j += L)
-            for (Int w = first_col(j, p.reach); w <= last_col(j, p.reach); ++w)
-                store(&by_col[(w + p.reach) * stride + j], load(&inside[j + w + L]));
-        for (Int w = 0; p.col_table && w < offsets; ++w)
-            if (std::abs(w - p.reach) < p.cols)
-                score(entry(p.col_table, g * offsets + w, n), &by_col[w * stride]);
+            for (Int w = first_col(j, p.col_reach); w <= last_col(j, p.col_reach); ++w)
+                store(&by_col[(w + p.col_reach) * stride + j], load(&inside[j + w + L]));
+        for (Int w = 0; p.col_table && w < col_offsets; ++w)
+            score(entry(p.col_table, g * col_offsets + w, n), &by_col[w * stride]);
         if (p.frame_table)
             for (Int m = 0; m < p.members; ++m)
                 score(entry(p.frame_table, (g * p.own + o) * p.members + m, n),
                       &by_frame[m * stride]);
     }
 
-    T* pair(Buffer& x, Int u, Int w) { return x.data() + (u * offsets + w) * stride; }
+    T* pair(Buffer& x, Int u, Int w) { return x.data() + (u * col_offsets + w) * stride; }
 
     // Score of the queries from column j with the keys of row r at offset (u, w) from them.
     inline V score_at(const V* q, const T* keys, V base, Int u, Int w, Int j) {
-        const Int c = j + w - p.reach + L;
+        const Int c = j + w - p.col_reach + L;
         V s = base + load(&by_col[w * stride + j]);
         if (p.pair_table)
             s += load(pair(by_pair, u, w) + j);
         else if (p.weights)
-            s += p.weights[u * offsets + w];
+            s += p.weights[u * col_offsets + w];
 #pragma GCC unroll 16
         for (int e = 0; e < D; ++e) s += q[e] * load(keys + e * plane + c);
         return s;
@@ -158,7 +156,7 @@ class Window : Head {
         for (int c = 0; c < D; ++c) q[c] = load(&query[c * stride + L + j]), acc[c] = V{};
         for (Int m = 0; m < p.members; ++m)
             for (Int r = first_row(i); r < end_row(i); ++r) {
-                const Int u = r - i + p.reach, near = p.near[u];
+                const Int u = r - i + p.row_reach, near = p.near[u];
                 const Int first = first_col(j, near), last = last_col(j, near);
                 if (near < 0 || first > last) continue;
                 const T* keys = &key[m * D * plane + r * stride];
@@ -166,7 +164,7 @@ class Window : Head {
                 const V base = load(&by_row[u * stride + j]) + load(&by_frame[m * stride + j]);
                 V top = highest;
                 for (Int w = first; w <= last; ++w) {
-                    s[w - first] = score_at(q, keys, base, u, w + p.reach, j);
+                    s[w - first] = score_at(q, keys, base, u, w + p.col_reach, j);
                     top = larger(s[w - first], top);
                 }
                 const V shrink = exponential(highest - top);
@@ -223,7 +221,7 @@ class Window : Head {
 
     // Everything that the scores of one row of queries with one row of keys pass back.
     void return_scores(Int m, Int i, Int r) {
-        const Int u = r - i + p.reach, near = std::min(p.near[u], p.cols - 1);
+        const Int u = r - i + p.row_reach, near = p.near[u];
         const Int at = m * D * plane + r * stride;
         const bool rows = p.row_table, cols = p.col_table, pairs = p.pair_table;
         zero_rows(near);
@@ -235,8 +233,8 @@ class Window : Head {
 #pragma GCC unroll 16
             for (int c = 0; c < D; ++c) x[c] = load(&query[c * stride + L + j]);
             for (Int w = first; w <= last; ++w) {
-                const V s = score_at(x, &key[at], base, u, w + p.reach, j);
-                store(&weights[(w + p.reach) * stride + L + j], exponential(s - most));
+                const V s = score_at(x, &key[at], base, u, w + p.col_reach, j);
+                store(&weights[(w + p.col_reach) * stride + L + j], exponential(s - most));
             }
 #pragma GCC unroll 16
             for (int c = 0; c < D; ++c) x[c] = load(&out_grad[c * stride + L + j]);
@@ -245,19 +243,19 @@ class Window : Head {
 #pragma GCC unroll 16
                 for (int c = 0; c < D; ++c)
                     passed += x[c] * load(&value[at + c * plane + L + j + w]);
-                const Int o = (w + p.reach) * stride + L + j;
+                const Int o = (w + p.col_reach) * stride + L + j;
                 passed *= load(&weights[o]);
                 store(&score_grad[o], passed);
                 total += passed;
-                if (cols) add(&col_grad[(w + p.reach) * stride + j], passed);
-                if (pairs) add(pair(pair_grad, u, w + p.reach) + j, passed);
+                if (cols) add(&col_grad[(w + p.col_reach) * stride + j], passed);
+                if (pairs) add(pair(pair_grad, u, w + p.col_reach) + j, passed);
             }
             if (rows) add(&row_grad[u * stride + j], total);
             add(&frame_grad[m * stride + j], total);
 #pragma GCC unroll 16
             for (int c = 0; c < D; ++c) x[c] = load(&query_grad[c * stride + L + j]);
             for (Int w = first; w <= last; ++w) {
-                const V passed = load(&score_grad[(w + p.reach) * stride + L + j]);
+                const V passed = load(&score_grad[(w + p.col_reach) * stride + L + j]);
 #pragma GCC unroll 16
                 for (int c = 0; c < D; ++c) x[c] += passed * load(&key[at + c * plane + L + j + w]);
             }
@@ -269,7 +267,7 @@ class Window : Head {
     }
 
     void zero_rows(Int near) {
-        const Int from = (p.reach - near) * stride, count = (2 * near + 1) * stride;
+        const Int from = (p.col_reach - near) * stride, count = (2 * near + 1) * stride;
         std::fill_n(weights.begin() + from, count, T(0));
         std::fill_n(score_grad.begin() + from, count, T(0));
     }
@@ -283,7 +281,7 @@ class Window : Head {
             for (int c = 0; c < D; ++c) acc[c] = load(onto + c * plane + L + j);
             for (Int w = first; w <= last; ++w) {
                 const Int from = L + j - w;
-                const V factor = load(&coefficient[(w + p.reach) * stride + from]);
+                const V factor = load(&coefficient[(w + p.col_reach) * stride + from]);
 #pragma GCC unroll 16
                 for (int c = 0; c < D; ++c) acc[c] += factor * load(&x[c * stride + from]);
             }
@@ -304,17 +302,17 @@ class Window : Head {
     }
 
     void return_positions(Int n, Int g, Int o) {
-        for (Int u = 0; u < offsets; ++u) {
-            if (p.row_table && p.near[u] >= 0)
-                return_entry(entry(p.row_table, g * offsets + u, n), &row_grad[u * stride],
-                             &row_sums[(g * offsets + u) * D * L]);
-            if (p.col_table && std::abs(u - p.reach) < p.cols)
-                return_entry(entry(p.col_table, g * offsets + u, n), &col_grad[u * stride],
-                             &col_sums[(g * offsets + u) * D * L]);
+        for (Int w = 0; p.col_table && w < col_offsets; ++w)
+            return_entry(entry(p.col_table, g * col_offsets + w, n), &col_grad[w * stride],
+                         &col_sums[(g * col_offsets + w) * D * L]);
+        for (Int u = 0; u < row_offsets; ++u) {
+            const Int near = p.near[u];
+            if (p.row_table && near >= 0)
+                return_entry(entry(p.row_table, g * row_offsets + u, n), &row_grad[u * stride],
+                             &row_sums[(g * row_offsets + u) * D * L]);
             if (!p.pair_table) continue;
-            const Int near = std::min(p.near[u], p.cols - 1);
-            for (Int w = p.reach - near; near >= 0 && w <= p.reach + near; ++w) {
-                const Int at = (g * offsets + u) * offsets + w;
+            for (Int w = p.col_reach - near; near >= 0 && w <= p.col_reach + near; ++w) {
+                const Int at = (g * row_offsets + u) * col_offsets + w;
                 return_entry(entry(p.pair_table, at, n), pair(pair_grad, u, w),
                              &pair_sums[at * D * L]);
             }

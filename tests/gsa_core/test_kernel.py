@@ -8,8 +8,10 @@ from cases import randomised, sized
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gsa_core import GroupSelfAttention, LiftingSelfAttention, build_model, count_flops, point_group
-from gsa_core.fused import fused_attention, kernel_problem
+from gsa_core.fused import kernel_problem
+from gsa_core.operators import fused_attention
 from gsa_core.relative import OffsetTables
+from gsa_core.tiling import Tiling
 
 KINDS = ("lifting", "joint", "framewise", "published")
 OPTIONS = (
@@ -95,7 +97,7 @@ def test_threads_change_no_bit(noise):
     tables, results, threads = OffsetTables(rows, cols), [], torch.get_num_threads()
     for count in (1, 3):
         torch.set_num_threads(count)
-        out = fused_attention(query, key, value, tables, near=[2] * 5, scale=0.4)
+        out = fused_attention(query, key, value, tables, Tiling(9, 9, 5), scale=0.4)
         results.append([out, *torch.autograd.grad(out.sum(), [query, key, value, rows, cols])])
     torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))

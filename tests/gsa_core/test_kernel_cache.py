@@ -18,7 +18,9 @@ import torch
 from fake_compiler import WRITES, named_by_hash
 
 from gsa_core import compiled, compiler, fused
+from gsa_core.operators import fused_attention
 from gsa_core.relative import OffsetTables
+from gsa_core.tiling import Tiling
 
 DEFINES = ("SCALAR=double", "HEAD_DIM=0")
 
@@ -172,7 +174,7 @@ def load(queue, barrier) -> None:
     barrier.wait(60)
     query, key, value = torch.ones(3, 2, 3, 3, 1, 1, 1, 2, dtype=torch.float64)
     torch.set_num_threads(2)
-    out = fused.fused_attention(query, key, value, OffsetTables(), near=[1] * 3, scale=1.0)
+    out = fused_attention(query, key, value, OffsetTables(), Tiling(3, 3, 3), scale=1.0)
     queue.put(out.sum().item())
 
 
@@ -201,7 +203,7 @@ def test_process_may_fork_after_threads(machine):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        fused.fused_attention(query, query, query, OffsetTables(), near=[1] * 3, scale=1.0)
+        fused_attention(query, query, query, OffsetTables(), Tiling(3, 3, 3), scale=1.0)
         assert in_processes(1) == [36.0]
     finally:
         torch.set_num_threads(threads)

@@ -1,0 +1,258 @@
+"""Derivatives of every kind: those of the arithmetic written out, or a sentence."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+from cases import randomised, sized
+from derivative_kinds import DERIVATIVES, RECORDED, TRANSFORMS
+from running_cases import CONFIGURATIONS, network
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
+
+from gsa_core import GroupSelfAttention, LiftingSelfAttention, attend, derivatives, point_group
+from gsa_core.fused import kernel_problem
+from gsa_core.operators import fused_attention
+from gsa_core.relative import OffsetTables
+from gsa_core.tiling import Tiling
+
+KINDS = ("lifting", "joint", "framewise", "published")
+ENCODINGS = {
+    "none": {"positional": "none"},
+    "absolute": {"positional": "absolute"},
+    "table": {"encoding": "table"},
+    "function": {"encoding": "continuous"},
+    "radial": {"positional": "radial"},
+    "rotary": {"positional": "rotary"},
+    "published": {"encoding": "published", "head_dim": 3},
+}
+WINDOWS = (None, 3)
+OF_EVERY_LAYER = (
+    ("forward_over_reverse", "auto"),
+    ("gradients_of_samples", "auto"),
+    ("gradient_penalty", "auto"),
+    ("gradient_penalty", "torch"),
+)
+SIZE = (3, 4)
+
+needs_kernel = pytest.mark.skipif(
+    bool(kernel_problem("cpu", torch.float64, 2)), reason="no kernel can be built here"
+)
+ignores_torchs_advice = pytest.mark.filterwarnings(
+    "ignore:There is a performance drop", "ignore:.*use_reentrant", "ignore:Using backward"
+)
+
+
+@cache
+def layer_of(kind, encoding, window):
+    options = sized({"window": window, **ENCODINGS[encoding]}, SIZE)
+    group = point_group("C2")
+    if kind == "lifting":
+        return randomised(LiftingSelfAttention(group, 1, 4, 2, **options))
+    return randomised(GroupSelfAttention(group, 1, 4, 2, form=kind, **options))
+
+
+def points(layer, seed=0):
+    """A point and a direction."""
+    generator = torch.Generator().manual_seed(seed)
+    frames = () if isinstance(layer, LiftingSelfAttention) else (2,)
+    return torch.randn(2, 1, 1, *frames, *SIZE, generator=generator, dtype=torch.float64).unbind()
+
+
+def derivative(name, layer, method):
+    layer.method = method
+    return DERIVATIVES[name](layer, *points(layer))
+
+
+@cache
+def right(name, *which):
+    return derivative(name, layer_of(*which), "written_out").detach()
+
+
+def error(name, method, *which):
+    expected = right(name, *which)
+    assert expected.norm() > 0
+    return (derivative(name, layer_of(*which), method) - expected).norm() / expected.norm()
+
+
+@pytest.mark.parametrize(("name", "method"), OF_EVERY_LAYER)
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_every_layer(kind, encoding, window, name, method):
+    assert error(name, method, kind, encoding, window) < 1e-10
+
+
+@ignores_torchs_advice
+@pytest.mark.parametrize("method", ["auto", "torch"])
+@pytest.mark.parametrize("name", DERIVATIVES)
+@pytest.mark.parametrize(
+    "which", [("lifting", "table", None), ("joint", "rotary", 3), ("framewise", "function", 3)]
+)
+def test_of_every_kind(which, name, method):
+    assert error(name, method, *which) < 1e-10
+
+
+@needs_kernel
+@ignores_torchs_advice
+@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("which", [("joint", "rotary", 3), ("published", "table", None)])
+def test_of_the_kernel(which, name):
+    assert error(name, "kernel", *which) < 1e-10
+
+
+@needs_kernel
+@ignores_torchs_advice
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_kernel_that_is_asked_for_names_the_way_out(name):
+    with pytest.raises(ValueError, match=r"got 'kernel'; it has no rule.*use method='auto'"):
+        derivative(name, layer_of("joint", "rotary", 3), "kernel")
+
+
+@pytest.mark.parametrize(
+    "name", ["gradients_of_parameters", "forward_over_reverse", "gradient_penalty"]
+)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_of_whole_networks(configuration, name):
+    model = randomised(network(configuration)[0], seed=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.2)
+    x, v = torch.randn(2, 1, 1, 8, 8, dtype=torch.float64).unbind()
+    found = []
+    for method in ("auto", "written_out"):
+        for module in model.modules():
+            if hasattr(module, "method"):
+                module.method = method
+        found.append(DERIVATIVES[name](model, x, v))
+    assert (found[0] - found[1]).norm() < 1e-10 * found[1].norm()
+
+
+@pytest.mark.parametrize("name", ["forward_mode", "gradient_penalty"])
+def test_control_a_wrong_derivative_is_noticed(name, monkeypatch):
+    """Weights of attention that are taken for constants."""
+    which = ("joint", "none", None)
+    assert error(name, "auto", *which) < 1e-10
+    written_out = attend._written_out
+    monkeypatch.setattr(
+        attend, "_written_out", lambda q, k, *others: written_out(q.detach(), k, *others)
+    )
+    assert error(name, "auto", *which) > 1e-3
+
+
+@pytest.mark.parametrize("method", ["auto", "torch", "written_out"])
+@pytest.mark.parametrize("which", [("joint", "rotary", 3), ("lifting", "none", None)])
+def test_by_finite_differences(which, method):
+    layer = layer_of(*which)
+    layer.method = method
+    x = points(layer)[0].requires_grad_()
+    assert gradcheck(layer, x, check_forward_ad=True, fast_mode=True)
+    assert gradgradcheck(layer, x, check_fwd_over_rev=True, fast_mode=True)
+
+
+@needs_kernel
+@pytest.mark.parametrize("encoding", ["none", "rotary"])
+def test_training_is_by_the_kernel(encoding):
+    """Its rule for gradients that are differentiated is for those alone."""
+    layer = layer_of("joint", encoding, 3)
+    layer.method = "auto"
+    used = set()
+
+    class Seen(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            used.add(str(function))
+            return function(*args, **(kwargs or {}))
+
+    with Seen():
+        layer(points(layer)[0].requires_grad_()).square().sum().backward()
+    assert {f"gsa_core.attention{x}.default" for x in ("", "_backward")} <= used
+    assert not any("softmax" in name for name in used)
+
+
+def operator_calls():
+    """Calls of all four operators, with arguments that ask for gradients."""
+    token = torch.randn(1, 3, 3, 2, 1, 1, 2, dtype=torch.float64)
+    angles = torch.randn(3, 3, 2, 1, 1, dtype=torch.float64)
+    options = (*4 * [None], None, "square", 0.5)
+    ops = torch.ops.gsa_core
+    out, lse = ops.attention(token, token, token, *options)
+    return {
+        "attention": lambda x: ops.attention(x, token, token, *options),
+        "attention_backward": lambda x: ops.attention_backward(
+            x, token, token, token, *options, out, lse
+        ),
+        "rotation": lambda x: ops.rotation(x, angles, angles.cos(), angles.sin()),
+        "rotation_backward": lambda x: ops.rotation_backward(x, token, angles.cos(), angles.sin()),
+    }, token
+
+
+def first(result):
+    return result if isinstance(result, torch.Tensor) else result[0]
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    "name", ["attention", "attention_backward", "rotation", "rotation_backward"]
+)
+def test_operators_lose_no_derivative(name):
+    """Each refuses forward mode, and has a rule of autograd: a gradient or an error."""
+    calls, token = operator_calls()
+    with forward_ad.dual_level(), pytest.raises(NotImplementedError, match="use method='auto'"):
+        calls[name](forward_ad.make_dual(token, token))
+    with pytest.raises(RuntimeError):
+        torch.func.grad(lambda x: first(calls[name](x)).sum())(token)
+    result = first(calls[name](token.clone().requires_grad_())).sum()
+    if name.endswith("backward"):
+        with pytest.raises(NotImplementedError, match="method='written_out'"):
+            result.backward()
+    else:
+        result.backward()
+
+
+@needs_kernel
+def test_numbers_beside_the_result_of_attention_have_no_gradient():
+    calls, token = operator_calls()
+    out, logarithms = calls["attention"](token.clone().requires_grad_())
+    assert out.requires_grad
+    assert not logarithms.requires_grad
+
+
+@needs_kernel
+def test_an_input_computed_from_another_is_counted_once():
+    """The second derivative of attention whose keys are computed from its queries."""
+    token = torch.randn(1, 3, 3, 1, 1, 1, 2, dtype=torch.float64, requires_grad=True)
+
+    def attended(x, by):
+        tiling = Tiling(3, 3, None)
+        tables = OffsetTables()
+        return by(x, 2 * x, x.square(), tables, tiling=tiling, scale=0.5)
+
+    found = []
+    for by in (fused_attention, lambda q, k, v, t, tiling, scale: attend.attend_in_tiles(
+        tiling, q, k, v, t, scale=scale, method="written_out"
+    )):  # fmt: skip
+        (gradient,) = torch.autograd.grad(
+            attended(token, by).square().sum(), token, create_graph=True
+        )
+        found += torch.autograd.grad(gradient.square().sum(), token)
+    assert torch.allclose(*found, rtol=1e-10)
+
+
+def test_a_transform_is_seen():
+    """By names of torch that are not public: this says if they change."""
+    seen = []
+
+    def function(x):
+        seen.append(derivatives.is_transformed())
+        return x.square().sum()
+
+    x = torch.ones(2)
+    function(x)
+    torch.func.grad(function)(x)
+    torch.func.vmap(function)(x[None])
+    torch.func.jvp(function, (x,), (x,))
+    with forward_ad.dual_level():
+        function(x)
+    assert seen == [False, True, True, True, True]
+    assert not derivatives.is_transformed()
