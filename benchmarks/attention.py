@@ -12,13 +12,15 @@ import ctypes
 import gc
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
+from origin import commit
 from published_way import published_way
+from torch import Tensor
 
 from gsa_core import GroupSelfAttention, cyclic_group, point_group
 
@@ -32,50 +34,70 @@ CASES = {  # group, window, image side
     "D4 global": ("D4", None, 14),
 }
 REFERENCE = "published, its way"
+Step = Callable[[], object]
 
 
 def contestants(
-    name: str, window: int | None, side: int, methods: Sequence[str]
-) -> dict[str, Callable[[], object]]:
-    """One training step of each way, by its name."""
+    name: str,
+    window: int | None,
+    side: int,
+    methods: Sequence[str],
+    *,
+    channels: int = CHANNELS,
+    heads: int = HEADS,
+    head_dim: int = HEAD_DIM,
+    batch: int = 1,
+    **where: object,
+) -> dict[str, Callable[[], Step]]:
+    """What makes one training step of each way, by its name; `where` are device and dtype."""
     group = point_group(name)
-    x = torch.randn(1, CHANNELS, group.order, side, side)
-    options = {"window": window, "head_dim": HEAD_DIM}
+    options = {"window": window, "head_dim": head_dim}
     if window is None:
         options["image_size"] = side
 
     def layer(form: str, **more: object) -> GroupSelfAttention:
         torch.manual_seed(0)
-        return GroupSelfAttention(
-            group, CHANNELS, CHANNELS, HEADS, form=form, **{**options, **more}
-        )
+        made = GroupSelfAttention(group, channels, channels, heads, form=form, **options, **more)
+        return made.to(**where)
 
     def plain_transformer(method: str) -> GroupSelfAttention:
         torch.manual_seed(0)
-        return GroupSelfAttention(
-            cyclic_group(1), group.order * CHANNELS, group.order * CHANNELS, group.order * HEADS,
-            form="framewise", positional="none", method=method, **options,
+        made = GroupSelfAttention(
+            cyclic_group(1), group.order * channels, group.order * channels, group.order * heads,
+            form="framewise", positional="none", method=method, window=window, head_dim=head_dim,
         )  # fmt: skip
+        return made.to(**where)
 
-    published = layer("published", encoding="published")
-    steps = {REFERENCE: _step(lambda y: published_way(published, y), published, x)}
+    def features() -> Tensor:
+        return torch.randn(batch, channels, group.order, side, side, **where)
+
+    def published() -> Step:
+        module = layer("published", encoding="published")
+        return _step(partial(published_way, module), module, features())
+
+    def group_step(form: str, **more: object) -> Step:
+        module = layer(form, **more)
+        return _step(module, module, features())
+
+    def plain_step(method: str) -> Step:
+        module = plain_transformer(method)
+        return _step(module, module, features().flatten(1, 2).unsqueeze(2))
+
+    steps: dict[str, Callable[[], Step]] = {REFERENCE: published}
     for method in methods:
-        made = {
-            "published": layer("published", encoding="published", method=method),
-            "joint": layer("joint", method=method),
-            "framewise": layer("framewise", method=method),
-            "framewise, rotary": layer("framewise", positional="rotary", method=method),
+        forms = {
+            "published": {"form": "published", "encoding": "published"},
+            "joint": {"form": "joint"},
+            "framewise": {"form": "framewise"},
+            "framewise, rotary": {"form": "framewise", "positional": "rotary"},
         }
-        for form, module in made.items():
-            steps[f"{form}, {method}"] = _step(module, module, x)
-        plain = plain_transformer(method)
-        steps[f"plain transformer, {method}"] = _step(plain, plain, x.flatten(1, 2).unsqueeze(2))
+        for form, more in forms.items():
+            steps[f"{form}, {method}"] = partial(group_step, method=method, **more)
+        steps[f"plain transformer, {method}"] = partial(plain_step, method)
     return steps
 
 
-def _step(
-    function: Callable[[torch.Tensor], torch.Tensor], module: torch.nn.Module, x: torch.Tensor
-) -> Callable[[], object]:
+def _step(function: Callable[[Tensor], Tensor], module: torch.nn.Module, x: Tensor) -> Step:
     x = x.clone().requires_grad_()
 
     def step() -> None:
@@ -86,7 +108,7 @@ def _step(
     return step
 
 
-def peak_bytes(step: Callable[[], object]) -> int:
+def peak_bytes(step: Step) -> int:
     """Most memory that a step holds beyond what the process holds before it."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # give back what earlier steps have freed
@@ -105,10 +127,11 @@ def measure(
     case: str, rounds: int, methods: Sequence[str], ways: Sequence[str]
 ) -> list[tuple[str, float, float]]:
     """Name, median seconds and peak megabytes of every way, alternating."""
-    steps = contestants(*CASES[case], methods)
+    made = contestants(*CASES[case], methods)
     if ways:
         wanted = {f"{way}, {method}" for way in ways for method in methods}
-        steps = {name: step for name, step in steps.items() if name in wanted}
+        made = {name: make for name, make in made.items() if name in wanted}
+    steps = {name: make() for name, make in made.items()}
     memory = {name: peak_bytes(step) for name, step in steps.items()}  # and a first, untimed step
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     # One thread is timed by the processor's clock, which other processes do not move.
@@ -131,12 +154,9 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", help="these alone, held to the first of them")
     arguments = parser.parse_args()
     cases = list(CASES) if "all" in arguments.cases else arguments.cases
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
     print(
         f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, "
-        f"commit {commit}; medians of {arguments.rounds} alternating rounds, batch 1, float32"
+        f"commit {commit()}; medians of {arguments.rounds} alternating rounds, batch 1, float32"
     )
     for threads in arguments.threads:
         torch.set_num_threads(threads)

@@ -17,13 +17,13 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from attention import peak_bytes
+from origin import commit
 from race import BATCH, race, score, turned_digits
 from torch import Tensor, nn
 from torch.nn import functional
@@ -107,13 +107,10 @@ def rows_of(file: Path) -> list[Row]:
 
 def keep(file: Path, row: Row) -> None:
     """Append a row, with where and from what it was measured."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    origin = {"commit": commit, "torch": torch.__version__, "python": platform.python_version()}
+    versions = {"commit": commit(), "torch": torch.__version__, "python": platform.python_version()}
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as lines:
-        lines.write(json.dumps({**row, **origin}) + "\n")
+        lines.write(json.dumps({**row, **versions}) + "\n")
 
 
 def table(rows: list[Row], minutes: float) -> str:

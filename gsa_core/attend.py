@@ -194,7 +194,7 @@ def attend_over_group(
     """
     t, _, g, n, i, j, d = query.shape
     batch, frames = key.shape[1], key.shape[3]
-    own = query.shape[1] // batch
+    own = query.shape[1] // max(batch, 1) or 1  # without images, any number will do
     apart = max(key.shape[2], value.shape[2]) == g  # every frame of the query is a stream
     if apart:
         key, value = (x.expand(-1, -1, g, -1, -1, -1, -1, -1) for x in (key, value))
