@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from images import fill, own
+from images import fill, own, picture
 from PIL import Image
 
 from pipeline.__main__ import main
@@ -45,11 +45,21 @@ def test_everything_is_said_and_drawn(tmp_path: Path) -> None:
     assert not (tmp_path / "prepare").exists()
 
 
+def test_what_the_survey_chose_is_said(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "deep" / label).mkdir(parents=True)
+        for number in range(3):
+            deep = picture(number + 10 * (label == "a"), channels=1).astype(np.uint16) * 8
+            Image.fromarray(deep).save(tmp_path / "deep" / label / f"{number}.png")
+    lines = list(look("mine", own(tmp_path / "deep", channels=1), tmp_path / "look"))
+    assert any(line.startswith("value_range: auto chose 0 to 4095") for line in lines), lines
+
+
 def test_many_classes_are_cut_short(tmp_path: Path) -> None:
     for number in range(43):
         fill(tmp_path / "many", 1, [f"kind {number}"], first=number)
     lines = list(look("mine", own(tmp_path / "many"), tmp_path / "look"))
-    assert "class 39: kind 39: 1" in lines and "and 3 classes more" in lines
+    assert "class 39: kind 39: 1 images" in lines and "and 3 classes more" in lines
     assert not [line for line in lines if line.startswith("class 40")]
 
 

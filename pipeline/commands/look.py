@@ -15,12 +15,13 @@ from pipeline.datasets.parts import Images, read_shard
 from pipeline.datasets.registry import SOURCES, sized
 from pipeline.datasets.source_place import check_places
 from pipeline.datasets.store import SPLITS
+from pipeline.datasets.usable import reading_notes
 from pipeline.errors import UserError
 from pipeline.files import write_bytes
 from pipeline.params import load_params
 
 if TYPE_CHECKING:
-    from pipeline.params import Prepare
+    from pipeline.params import OwnSource, Prepare
 
 __all__ = ["look", "main"]
 
@@ -73,9 +74,11 @@ def look(name: str, settings: Prepare, folder: Path) -> Iterator[str]:
         yield f"{SOURCES[known].title}: a published data set, with nothing of it left to you"
         return
     own = settings.sources[known]
-    opened = open_source(name, settings, folder)
+    scratch = folder / name
+    scratch.mkdir(parents=True, exist_ok=True)
+    opened = open_source(name, settings, scratch)
     counts = {part: np.bincount(images.labels) for part, images in opened.parts.items()}
-    total, names = sum(map(np.sum, counts.values())), opened.source.class_names
+    total, names = sum(map(len, opened.parts.values())), opened.source.class_names
     yield f"{own.kind} {own.path}: {total:,} images in {len(names):,} classes"
     yield _splits(opened, settings)
     for label in range(min(len(names), MOST_CLASSES)):
@@ -87,19 +90,25 @@ def look(name: str, settings: Prepare, folder: Path) -> Iterator[str]:
     for images in opened.parts.values():
         _read(images, opened, seen)
     yield from _images(seen, own.fit)
+    if opened.survey is not None:
+        chosen = {"skipped": {"count": 0}, "stored_values": {"auto": opened.survey.facts()}}
+        yield from reading_notes(chosen, total)
     if seen.first:
         path = folder / f"{name}.png"
         shown = sorted(seen.first)[:MOST_CLASSES]
         titles = [f"{names[label]}\n{_counts(counts, label)}" for label in shown]
-        sheet = one_of_each(f"{name}: as fitted", [seen.first[i] for i in shown], titles)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, sheet)
+        write_bytes(path, one_of_each(_title(name, own), [seen.first[i] for i in shown], titles))
         yield f"one image of each class: {path}"
+
+
+def _title(name: str, own: OwnSource) -> str:
+    first = f", channels 1 to 3 of {own.channels}" if own.channels > 3 else ""
+    return f"{name}: one image of each class, {own.side}x{own.side}{first}"
 
 
 def _counts(counts: dict[str, np.ndarray], label: int) -> str:
     if list(counts) == ["all"]:
-        return f"{counts['all'][label]:,}"
+        return f"{counts['all'][label]:,} images"
     given = [part for part in SPLITS if part in counts]
     return ", ".join(f"{counts[part][label]:,} {part}" for part in given)
 
