@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,15 @@ from pipeline.datasets.card import (
     describe_splits,
     describe_versions,
 )
-from pipeline.datasets.contact_sheet import SHOWN, class_means_sheet, contact_sheet, sampled
+from pipeline.datasets.contact_sheet import SHOWN
 from pipeline.datasets.files_of_images import plain_name
 from pipeline.datasets.own import Opened, open_source
 from pipeline.datasets.pace import Pace
 from pipeline.datasets.parts import check_parts
+from pipeline.datasets.pictures import write_pictures
 from pipeline.datasets.pool import Pooled, pool_part
 from pipeline.datasets.registry import SOURCES, sized
+from pipeline.datasets.signatures import hint_of
 from pipeline.datasets.source_place import check_places
 from pipeline.datasets.splitting import Listed, Selection, fewer, make_splits
 from pipeline.datasets.store import SPLITS, load_dataset, split_files
@@ -45,7 +46,6 @@ from pipeline.files import (
     file_sha256,
     replacing_folder,
     write_array,
-    write_bytes,
     write_json,
 )
 from pipeline.locks import try_lock
@@ -127,7 +127,7 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
     check_parts(opened.parts, opened.source)
     for what in ("classes_left_out", "files_left_out"):
         for kind, count in opened.facts.get(what, {}).items():
-            _say(name, f"{what.replace('_', ' ')}: {kind} ({count:,})")
+            _say(name, f"{what.replace('_', ' ')}: {kind} ({count:,}){hint_of(kind)}")
     for note in opened.facts.get("notes", []):
         _say(name, note)
     total = sum(map(len, opened.parts.values()))
@@ -233,7 +233,8 @@ def _write(
     degrees = _generator(settings.seed, _ANGLES).uniform(0, 360, len(test))
     write("test_turned", test, degrees)  # from upright images: interpolated only once
     write_array(folder / "test_angles.npy", degrees)
-    _draw(opened, test, listed, pooled, degrees, factor, tallies["train"], folder)
+    shown = (pooled[test.part].images, test.indices, listed[test.part].labels[test.indices])
+    write_pictures(source, shown, degrees, factor, tallies["train"].class_means(), folder)
     for path in folder.iterdir():
         if path.name not in files:
             files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
@@ -253,36 +254,6 @@ def _write(
     write_json(folder / "card.json", card)
     for line in writing_notes(card):
         _say(source.name, line)
-
-
-def _draw(
-    opened: Opened,
-    test: Selection,
-    listed: dict[str, Listed],
-    pooled: dict[str, Pooled],
-    degrees: np.ndarray,
-    factor: int,
-    train: Tally,
-    folder: Path,
-) -> None:
-    """Write the pictures: samples of the test upright and turned, mean training images."""
-    source = opened.source
-    names = list(source.class_names) or [f"class {label}" for label in range(source.classes)]
-    samples = sampled(listed[test.part].labels[test.indices], source.classes)
-    places = np.concatenate(samples)
-    ends = np.cumsum([0, *map(len, samples)])
-    upright = pooled[test.part].images[test.indices[places]]
-    sheet = contact_sheet(
-        f"{source.name}: test images upright and, below each, the same turned anticlockwise",
-        shrink(upright, factor),
-        shrink(turn(upright, degrees[places]), factor),
-        degrees[places],
-        [np.arange(start, end) for start, end in pairwise(ends)],
-        names,
-    )
-    write_bytes(folder / "samples.png", sheet)
-    title = f"{source.name}: mean training image of each class"
-    write_bytes(folder / "class_means.png", class_means_sheet(title, train.class_means(), names))
 
 
 def _changing(

@@ -27,7 +27,7 @@ SIDE = 8
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time of so small a preparation."""
-    monkeypatch.setattr(prepare, "_draw", lambda *_: None)
+    monkeypatch.setattr(prepare, "write_pictures", lambda *_: None)
 
 
 def prepared(settings: Prepare, tmp_path: Path) -> Dataset:

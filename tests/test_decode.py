@@ -60,6 +60,19 @@ def test_other_proportions_become_a_square_as_asked(fit: str, corner: int) -> No
         assert square[0, 0] == 200 and square[0, 4] == 100 and square[0, 7] == 200
 
 
+@pytest.mark.parametrize("tag", ["exif", "xmp", None])
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "WEBP"])
+def test_the_orientation_of_a_jpeg_is_followed_wherever_it_is(kind: str, tag: str | None) -> None:
+    image = Image.fromarray(picture(5, 8, 16))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"></x:xmpmeta>'
+    options = {"exif": {"exif": exif}, "xmp": {"xmp": xmp}, None: {}}[tag]
+    several = {"save_all": True, "append_images": [image]} if kind == "MPO" else {}
+    before = decode(encoded(image, kind, quality=95, **options, **several), RGB)[1]
+    assert before == ((8, 16) if tag is None else (16, 8))
+
+
 def test_the_orientation_of_a_photograph_is_followed() -> None:
     pixels = picture(5, 8, 8)
     exif = Image.Exif()

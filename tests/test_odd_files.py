@@ -23,7 +23,7 @@ from pipeline.params import Prepare
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time of so small a preparation."""
-    monkeypatch.setattr(prepare, "_draw", lambda *_: None)
+    monkeypatch.setattr(prepare, "write_pictures", lambda *_: None)
 
 
 def card_of(settings: Prepare, tmp_path: Path) -> dict[str, Any]:

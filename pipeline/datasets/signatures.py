@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-__all__ = ["HEAD", "READ", "is_raw", "is_tiff", "refusal_of"]
+__all__ = ["HEAD", "READ", "hint_of", "is_raw", "is_tiff", "refusal_of"]
 
 HEAD = 1024  # bytes to look at
 READ = "PNG, JPEG, TIFF, BMP or WebP"
@@ -47,6 +47,50 @@ _DAMAGED = (
     (b"RIFF", "WebP"),
 )
 _TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_OTHER_IMAGES = frozenset(
+    [
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+        ".gif",
+        ".svg",
+        ".jp2",
+        ".j2k",
+        ".jxl",
+        ".psd",
+        ".exr",
+        ".dcm",
+        ".dicom",
+        ".nii",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".dng",
+        ".orf",
+        ".rw2",
+        ".raf",
+        ".pgm",
+        ".ppm",
+        ".pnm",
+        ".tga",
+        ".ico",
+    ]
+)
+
+
+def hint_of(suffix: str) -> str:
+    """Return what to do with files of a kind that is left out, where they are images.
+
+    Examples
+    --------
+    >>> hint_of(".heic"), hint_of(".txt")
+    (', images that are not read: convert them to PNG or JPEG', '')
+    """
+    known = suffix in _OTHER_IMAGES
+    return ", images that are not read: convert them to PNG or JPEG" if known else ""
 
 
 def is_tiff(head: bytes) -> bool:
