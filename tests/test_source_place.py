@@ -18,6 +18,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project, which the test runs in."""
     folder = tmp_path / "my project"
     (folder / "data/raw").mkdir(parents=True)
+    (folder / ".dvc").mkdir()
     monkeypatch.chdir(folder)
     return folder
 
@@ -89,10 +90,15 @@ def test_a_copy_of_an_experiment_says_what_it_lacks(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = project / ".dvc/tmp/exps/tmp1"
-    copy.mkdir(parents=True)
+    (copy / ".dvc").mkdir(parents=True)
     check_places(own(Path("data/raw/mine")))  # said when it is opened
     monkeypatch.chdir(copy)
     assert "run the experiment without --temp and --queue" in refusal("data/raw/mine")
+
+
+def test_where_nothing_looks_for_changes_any_place_will_do(tmp_path: Path) -> None:
+    Path(".dvc").rmdir()
+    check_places(own(tmp_path))
 
 
 def test_data_sets_that_are_not_prepared_are_not_looked_at(tmp_path: Path) -> None:

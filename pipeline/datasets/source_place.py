@@ -24,7 +24,7 @@ _COPIES = (".dvc", "tmp", "exps")
 
 
 def check_places(settings: Prepare) -> None:
-    """Refuse own data sets of which DVC would not notice a change.
+    """Refuse own data sets of which DVC would not notice a change, in a project that has DVC.
 
     Parameters
     ----------
@@ -37,7 +37,9 @@ def check_places(settings: Prepare) -> None:
         For a path outside data/raw, for links to folders, which DVC does not look behind, and
         for links to nothing, which it cannot read; each with the command that helps.
     """
-    problems = []
+    problems: list[str] = []
+    if not Path(".dvc").is_dir():
+        return
     for dataset in settings.datasets:
         name = sized(dataset, settings.sources)[0]
         own = settings.sources.get(name)
