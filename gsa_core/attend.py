@@ -155,6 +155,7 @@ def attend_in_tiles(
         tiling.split(value, tiling.halo),
         positional_scores(asking, tables, offsets),
         tiling.mask(query),
+        own=own,
         scale=scale,
         method=method,
     )
@@ -175,6 +176,7 @@ def attend_over_group(
     scores: PositionalScores,
     mask: Tensor | None,
     *,
+    own: int,
     scale: float,
     method: str = "auto",
 ) -> Float[Tensor, "tiles batch_own group heads rows cols head_dim"]:
@@ -191,10 +193,13 @@ def attend_over_group(
         What a positional encoding adds.
     mask
         What is seen, ``(t, i j, k l)``; boolean, or added to the scores.
+    own
+        Frames m, see `query`.
+    scale, method
+        As in `attend`.
     """
     t, _, g, n, i, j, d = query.shape
     batch, frames = key.shape[1], key.shape[3]
-    own = query.shape[1] // max(batch, 1) or 1  # without images, any number will do
     apart = max(key.shape[2], value.shape[2]) == g  # every frame of the query is a stream
     if apart:
         key, value = (x.expand(-1, -1, g, -1, -1, -1, -1, -1) for x in (key, value))

@@ -98,7 +98,7 @@ def check_choice(name: str, got: object, accepted: Collection[str]) -> None:
 
 
 def check_shape(name: str, got: Tensor, *axes: int | str) -> None:
-    """A tensor of these axes: a number is a size, a word stands for any.
+    """A tensor of these axes: a number is a size, a word stands for any from 1, ``batch`` from 0.
 
     >>> import torch
     >>> check_shape("image", torch.zeros(2, 3, 9, 9), "batch", 1, "height", "width")
@@ -106,11 +106,14 @@ def check_shape(name: str, got: Tensor, *axes: int | str) -> None:
     ValueError: image: got (2, 3, 9, 9); accepts (batch, 1, height, width)
     """
     sizes = got.shape
-    if len(sizes) == len(axes) and all(
-        isinstance(axis, str) or axis == size for axis, size in zip(axes, sizes, strict=True)
-    ):
-        return
-    raise ValueError(f"{name}: got {tuple(sizes)}; accepts ({', '.join(map(str, axes))})")
+    accepted = f"{name}: got {tuple(sizes)}; accepts ({', '.join(map(str, axes))})"
+    if len(sizes) != len(axes):
+        raise ValueError(accepted)
+    for axis, size in zip(axes, sizes, strict=True):
+        if axis != size and not isinstance(axis, str):
+            raise ValueError(accepted)
+        if size == 0 and axis not in ("batch", 0):
+            raise ValueError(f"{accepted} with a {axis} of at least 1")
 
 
 def plain(value: Any) -> Any:

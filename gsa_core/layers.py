@@ -94,6 +94,7 @@ class FeedForward(nn.Module):
         super().__init__()
         channels = check_whole("channels", channels)
         ratio = check_number("ratio", ratio, "a number above 0", low=1e-9, high=1e9)
+        self.channels = channels
         hidden = max(1, round(ratio * channels))
         self.expand = nn.Linear(channels, hidden)
         self.contract = nn.Linear(hidden, channels)
@@ -102,6 +103,7 @@ class FeedForward(nn.Module):
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch channels group height width"]:
         """Map ``(batch, channels, |H|, height, width)``, shape kept."""
+        check_shape("features", features, "batch", self.channels, "|H|", "height", "width")
         hidden = functional.gelu(self.expand(to_tokens(features)))
         return to_features(self.contract(hidden))
 
@@ -265,4 +267,5 @@ class BatchNorm(nn.Module):
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch channels group height width"]:
         """Normalise ``(batch, channels, |H|, height, width)``, shape kept."""
+        check_shape("features", features, "batch", self.norm.num_features, "|H|", "height", "width")
         return self.norm(features.permute(0, 1, 3, 4, 2)).permute(0, 1, 4, 2, 3)
