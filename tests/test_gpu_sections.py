@@ -95,6 +95,15 @@ def test_failing_check_is_a_row_and_the_next_goes_on(name, modules, monkeypatch)
     assert rows[name]["where"] == "ZeroDivisionError: integer modulo by zero"
 
 
+def test_what_is_built_elsewhere_is_found(modules, monkeypatch):
+    """Built on `meta`, as on a GPU: nothing of it may lie on the CPU."""
+    correct, meta = modules.gpu_correctness, torch.device("meta")
+    assert correct._made_there(meta) == {"ok": True}
+    monkeypatch.setattr(correct, "layer", lambda *x: torch.nn.Linear(1, 1, device="cpu"))
+    with pytest.raises(AssertionError, match="weight of Linear: on cpu"):
+        correct._made_there(meta)
+
+
 @pytest.mark.parametrize(
     "error",
     [
