@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import importlib
+import sys
 from typing import NoReturn
 
 from pipeline import errors
 
-__all__ = ["Parser", "run_alone"]
+__all__ = ["Parser", "run_as"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,11 +24,8 @@ class Parser(argparse.ArgumentParser):
         raise errors.UserError(f"{message}; `{self.prog} --help` says what it takes")
 
 
-def run_alone(function: Callable[[], None], module: str, what: str | None) -> None:
-    """Run `python -m MODULE`, which takes no arguments but a wish for help."""
-
-    def run() -> None:
-        Parser(f"python -m {module}", what).parse_args()
-        function()
-
-    errors.main(run)
+def run_as(*command: str) -> NoReturn:
+    """Do `python -m pipeline COMMAND` in a process that was asked to run the command's module."""
+    sys.argv[1:1] = command
+    errors.main(importlib.import_module("pipeline.__main__").main)
+    sys.exit()

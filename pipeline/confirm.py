@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before imports that take seconds, or fail
+    from pipeline.arguments import run_as
+
+    run_as("confirm")
+
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from pipeline import records, tables
-from pipeline.arguments import run_alone
 from pipeline.confirmation import run_confirmation
 from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
@@ -162,7 +166,3 @@ def write(
 def main() -> None:
     """Run the stage as `params.yaml` states it."""
     run_stage("confirm", confirm, lambda p: plan(p, read_cards(p.prepare)))
-
-
-if __name__ == "__main__":
-    run_alone(main, "pipeline.confirm", __doc__)

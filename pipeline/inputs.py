@@ -78,13 +78,26 @@ def search_digest(params: Params) -> str:
     return digest([params.study, params.sweep.model_dump(mode="json")])
 
 
-def read_trials(params: Params, name: str, card: bytes) -> pd.DataFrame:
+def read_trials(
+    params: Params, name: str, card: bytes, *, any_search: bool = False
+) -> pd.DataFrame:
     """Return the trials of a data set.
+
+    Parameters
+    ----------
+    params
+        The study's parameters.
+    name
+        The data set.
+    card
+        Its card.
+    any_search
+        Take the trials of another study or search as well: each row says how it was made.
 
     Raises
     ------
     UserError
-        There are none, or they are of another study, of other data or of another search.
+        There are none, or they are of other data, of another study or of another search.
     """
     path = SWEPT / name / "trials.parquet"
     again = RUN.format("sweep")
@@ -92,13 +105,15 @@ def read_trials(params: Params, name: str, card: bytes) -> pd.DataFrame:
         raise UserError(f"{path}: not there; {again}")
     trials = records.read(path, records.TRIALS)
     others = sorted(set(trials["study"].dropna()) - {params.study})
-    if others:
+    if others and not any_search:
         raise UserError(
             f"{path}: holds trials of the study {others[0]!r}, but params.yaml says "
             f"{params.study!r}; {again}"
         )
     origin = records.read_provenance(path)
-    now = {"data_sha256": digest(json.loads(card)), "sweep_sha256": search_digest(params)}
+    now = {"data_sha256": digest(json.loads(card))}
+    if not any_search:
+        now["sweep_sha256"] = search_digest(params)
     names = {"data_sha256": "other prepared data", "sweep_sha256": "another section `sweep`"}
     for key, value in now.items():
         if origin.get(key, value) != value:

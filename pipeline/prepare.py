@@ -7,6 +7,11 @@ Memory does not depend on how many images there are.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before imports that take seconds, or fail
+    from pipeline.arguments import run_as
+
+    run_as("prepare")
+
 import os
 import shutil
 import time
@@ -18,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arguments import run_alone
 from pipeline.datasets.card import (
     describe_likeness,
     describe_reading,
@@ -271,7 +275,3 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 
 def _say(name: str, text: str) -> None:
     print(f"prepare: {name}: {text}", flush=True)
-
-
-if __name__ == "__main__":
-    run_alone(main, "pipeline.prepare", __doc__)

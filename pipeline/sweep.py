@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before imports that take seconds, or fail
+    from pipeline.arguments import run_as
+
+    run_as("sweep")
+
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +16,6 @@ from typing import Any
 import optuna
 
 from pipeline import records, tables
-from pipeline.arguments import run_alone
 from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of, storage_named
 from pipeline.execution.engine import Engine
@@ -175,7 +179,3 @@ def main() -> None:
         sweep(params, engine, canary=broken_cells)
 
     run_stage("sweep", searched, lambda params: read_cards(params.prepare))
-
-
-if __name__ == "__main__":
-    run_alone(main, "pipeline.sweep", __doc__)

@@ -15,6 +15,7 @@ import pytest
 
 from pipeline import __main__ as command_line
 from pipeline import confirm, errors, records, sweep
+from pipeline.commands import reproduce
 from pipeline.execution.engine import InProcess
 from pipeline.inputs import read_card, read_trials
 from pipeline.params import Params
@@ -153,6 +154,63 @@ def test_trials_of_another_study_are_not_confirmed(params: Params, sentence: str
     with pytest.raises(errors.UserError, match=f"trials.parquet: .*{sentence}.*; {SWEEP}"):
         confirm.confirm(params, InProcess(), fake_study.fake_confirmation)
     assert not Path("data/confirm").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("resources", {"workers": 1, "trial_timeout_seconds": 5}),
+        ("confirm", {"seeds": [7, 8, 9]}),
+        ("report", {"confidence": 0.9}),
+    ],
+)
+def test_sections_that_decide_no_trial_refuse_none(section: str, change: dict[str, Any]) -> None:
+    params = a_study()
+    other = getattr(params, section).model_copy(update=change)
+    confirm.confirm(
+        params.model_copy(update={section: other}), InProcess(), fake_study.fake_confirmation
+    )
+    assert Path("data/confirm/digits/runs.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        fake_study.study(trials_per_cell=5),
+        fake_study.study(group=["C1", "C4"]),
+        fake_study.study(epochs=3, batch_size=4),
+        fake_study.study().model_copy(update={"study": "b"}),
+    ],
+    ids=["more trials", "fewer cells", "other training", "another name"],
+)
+def test_a_trial_comes_again_after_the_study_has_changed(
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    a_study()
+    monkeypatch.setattr(reproduce, "load_params", lambda: params)
+    monkeypatch.setattr(reproduce, "load_dataset", fake_study.fake_load)
+    with pytest.raises(SystemExit) as ending:
+        reproduce.main(ASKED, fake_study.fake_trial)
+    assert ending.value.code == 0, capsys.readouterr().out
+
+
+def test_a_trial_measures_again_what_the_study_no_longer_asks_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def measuring(task: Any, data: Any, context: Any) -> dict[str, Any]:
+        value = fake_study.fake_trial(task, data, context)
+        if "invariance_error" in task.payload["measures"]:
+            value["row"]["validation_invariance_error"] = 0.25
+        return value
+
+    fake_study.prepare_folder()
+    asking = fake_study.study(objectives=["accuracy", "invariance_error"])
+    sweep.sweep(asking, InProcess(), measuring)
+    monkeypatch.setattr(reproduce, "load_params", fake_study.study)
+    monkeypatch.setattr(reproduce, "load_dataset", fake_study.fake_load)
+    with pytest.raises(SystemExit) as ending:
+        reproduce.main(ASKED, measuring)
+    assert ending.value.code == 0, capsys.readouterr().out
 
 
 def test_trials_without_a_digest_of_their_search_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

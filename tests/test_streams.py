@@ -21,8 +21,13 @@ from pipeline.execution.engine import InProcess
 from pipeline.execution.progress import Progress
 
 COMMANDS = [*command_line.STAGES, *command_line.COMMANDS, *command_line.WITH_ARGUMENTS]
-MODULES = ["pipeline.prepare", "pipeline.sweep", "pipeline.confirm", "pipeline.report",
-           "pipeline.execution.guard"]  # fmt: skip
+MODULES = [
+    *(f"pipeline.{stage}" for stage in command_line.STAGES),
+    *(f"pipeline.{module}" for module, _, _ in command_line.WITH_ARGUMENTS.values()),
+    "pipeline.commands.look",
+    "pipeline.commands.use",
+    "pipeline.execution.guard",
+]
 SCRIPTS = ["scripts/stage_code.py", "scripts/make_environment.py"]
 
 
@@ -74,6 +79,19 @@ def test_every_module_that_runs_alone_tells_how_to_use_it(
     said = capsys.readouterr()
     assert ended == code and ("usage: " in said.out) is not bool(code)
     assert "error: " in said.err if code else not said.err
+
+
+@pytest.mark.parametrize("name", ["pipeline", *MODULES[1:4], "pipeline.versions.compare"])
+def test_a_module_names_a_package_of_another_python(name: str, tmp_path: Path, root: Path) -> None:
+    (tmp_path / "yaml").mkdir()
+    (tmp_path / "yaml/__init__.py").write_text("raise ImportError('of another Python')")
+    arguments = ["check"] if name == "pipeline" else ["v1", "v2"] if "versions" in name else []
+    done = subprocess.run(
+        [sys.executable, "-m", name, *arguments], cwd=root, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"error: {tmp_path}/yaml/__init__.py: a package from outside")
 
 
 def with_closed_reader(command: list[str], folder: Path, **streams: Any) -> tuple[int, str]:

@@ -5,6 +5,11 @@ What is kept of an unfinished stage is asked first, then the tables that it writ
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before imports that take seconds, or fail
+    from pipeline.arguments import run_as
+
+    run_as("log")
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

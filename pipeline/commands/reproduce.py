@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before imports that take seconds, or fail
+    from pipeline.arguments import run_as
+
+    run_as("trial")
+
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -68,7 +73,7 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     params = load_params()
     dataset = dataset_named(asked.dataset, params.prepare.datasets)
     card = read_card(params.prepare, dataset)
-    read_trials(params, dataset, card)
+    read_trials(params, dataset, card, any_search=True)
     row, epochs = find(dataset, asked.cell, asked.number)
     config = configuration(row["configuration"])
     if not config.keys() >= {"epochs", "seed", *DEFAULTS}:
@@ -79,7 +84,7 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
     data = {dataset: load_dataset(sweep.PREPARED / dataset, sweep.SPLITS, verify=True)}
     use_threads(int(params.resources.cpus_per_trial))
     device = "cpu" if row["device"] in ("cpu", None) else "cuda"
-    payload = {"dataset": dataset, "configuration": config, "measures": sweep.measures(params)}
+    payload = {"dataset": dataset, "configuration": config, "measures": _measures(row)}
     task = Task(f"{asked.cell} {asked.number}", payload)
     print(f"trial {asked.number} of {asked.cell} on {dataset}, in this process, on {device}")
     print("  " + ", ".join(f"{name} {value}" for name, value in config.items()), flush=True)
@@ -108,6 +113,11 @@ def find(dataset: str, cell: str, number: int) -> tuple[dict[str, Any], list[dic
     epochs = records.read(folder / "epochs.parquet", records.EPOCHS)
     epochs = epochs[(epochs["cell"] == cell) & (epochs["trial"] == number)].sort_values("epoch")
     return _plain(chosen)[0], _plain(epochs)
+
+
+def _measures(row: Mapping[str, Any]) -> list[str]:
+    """List what a trial measured beside its accuracy, whatever the study asks for by now."""
+    return [] if pd.isna(row["validation_invariance_error"]) else ["invariance_error"]
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before imports that take seconds, or fail
+    from pipeline.arguments import run_as
+
+    run_as("status")
+
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,6 +1,5 @@
 """Entry point of `python -m pipeline.report`."""
 
-from pipeline import report
-from pipeline.arguments import run_alone
+from pipeline.arguments import run_as
 
-run_alone(report.main, "pipeline.report", report.__doc__)
+run_as("report")

@@ -5,6 +5,11 @@ Versions are tags, commits or `workspace`; none is checked out.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before imports that take seconds, or fail
+    from pipeline.arguments import run_as
+
+    run_as("compare")
+
 import json
 from collections.abc import Iterator
 from typing import Any
