@@ -246,6 +246,15 @@ def test_a_given_test_beside_images_is_asked_about(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("names", [["train", "test"], ["Train_Set", "val", "train"]])
+def test_a_column_of_splits_is_no_column_of_classes(names: list[str], tmp_path: Path) -> None:
+    shard(tmp_path / "a.parquet", names)
+    with pytest.raises(UserError, match="like splits, not classes: name the column"):
+        read_parquet(tmp_path / "a.parquet")
+    shard(tmp_path / "a.parquet", [*names, "bus"])
+    assert len(read_parquet(tmp_path / "a.parquet").class_names) == len(names) + 1
+
+
 def test_shards_in_folders_of_their_splits(tmp_path: Path) -> None:
     shard(tmp_path / "default/train/0000.parquet", [0, 1])
     shard(tmp_path / "default/test/0000.parquet", [0, 1])

@@ -12,6 +12,7 @@ from itertools import chain
 import numpy as np
 
 from pipeline.datasets.parts import Images, Looked, Parts, Shard
+from pipeline.datasets.split_names import split_of
 from pipeline.datasets.values import Look
 from pipeline.errors import UserError
 
@@ -104,7 +105,8 @@ def label_parts(
     Raises
     ------
     UserError
-        When fewer than two classes are left, or a part lacks one.
+        When fewer than two classes are left, all of them are called like splits, or a part lacks
+        one.
     """
     counts = Counter(label for part in labels.values() for label in part)
     for label in {label for part in empty.values() for label in part}:
@@ -120,6 +122,12 @@ def label_parts(
         raise UserError(
             f"{name}: a classification needs two classes or more, but found {found or 'none'}"
             + (f", of which those below min_count {min_count} are left out" if left_out else "")
+        )
+    splits = {split_of(label) for label in kept}
+    if None not in splits and len(splits) > 1:
+        raise UserError(
+            f"{name}: the labels are {', '.join(kept[:5])}, like splits, not classes: name the "
+            "column or array that holds the classes"
         )
     number = {label: index for index, label in enumerate(kept)}
     names = sorted({str(group) for part in (groups or {}).values() for group in part})
