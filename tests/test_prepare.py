@@ -319,8 +319,8 @@ def test_a_file_cut_short_is_found_without_reading_it(copy: Path) -> None:
     ("content", "words"),
     [
         (None, "there is no such file: run `dvc repro prepare`"),
-        (b"", "cannot be read"),
-        (b"\xff", "cannot be read"),
+        (b"", "no JSON"),
+        (b"\xff", "no JSON"),
         (b"[1]", "has format None, but this code reads 1"),
         (b'{"format": 99}', "has format 99, but this code reads 1"),
         (b'{"format": 1}', "is no whole card"),
