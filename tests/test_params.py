@@ -198,6 +198,26 @@ SLIPS = {
         "sweep.architecture.patch_size: got 3 with stem tokens; accepts null or 2, 4, 8, 16",
         "",
     ),
+    "an encoding that no cell uses": (
+        study(sweep__architecture__encoding="continuous", sweep__positional=["none", "rotary"]),
+        "sweep.architecture.encoding: got 'continuous', which no cell",
+        "auto",
+    ),
+    "a table of distances alone": (
+        study(sweep__architecture__encoding="table", sweep__positional=["radial"]),
+        "sweep.architecture.encoding: got 'table', which no cell",
+        "auto",
+    ),
+    "a patch size that no tokens have": (
+        study(sweep__architecture__patch_size=2, sweep__tokens=["pixel", "trunk"]),
+        "sweep.architecture.patch_size: got 2, which no cell",
+        "null",
+    ),
+    "a window that no model has": (
+        study(sweep__architecture__window=3, sweep__model=["gcnn"]),
+        "sweep.architecture.window: got 3, which no model",
+        "null",
+    ),
     "a shape without a window": (
         study(sweep__architecture__window_shape="disc"),
         "sweep.architecture.window_shape: got 'disc' with window null",

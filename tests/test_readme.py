@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,28 @@ def test_library_example_runs() -> None:
     example = blocks("python")[0]
     assert len([line for line in example.splitlines() if line]) <= 12
     exec(compile(example, "README.md", "exec"), {})
+
+
+def test_a_network_is_brought_back_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a file written as `confirm` writes it, under the name that the README gives."""
+    import gsa_core
+    from gsa_core.network import to_bytes
+    from pipeline.runs import RunStore
+    from pipeline.tables import write_weights
+
+    example = next(block for block in blocks("python") if "gsa_core.load" in block)
+    path = Path(re.search(r'"(.*)"', example)[1])  # type: ignore[index]
+    saved = gsa_core.build_model(image_size=8, channels=8)
+    monkeypatch.chdir(tmp_path)
+    store = RunStore(tmp_path / "store")
+    store.put("key", {"weights": to_bytes(saved)})
+    name = write_weights(path.parent, path.stem, store.get("key") or {})
+    assert name == path.as_posix()
+    found: dict[str, Any] = {"gsa_core": gsa_core}
+    exec(compile(example, "README.md", "exec"), found)
+    assert found["model"].config == saved.config
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))

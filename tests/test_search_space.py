@@ -13,7 +13,7 @@ from fake_study import FakeData, study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from pipeline.parameters.model_kinds import MODEL_KINDS
+from pipeline.parameters.model_kinds import MODEL_KINDS, unused
 from pipeline.params import Params
 from pipeline.search.proposals import GENERATION, Proposer
 from pipeline.search_space import Cell, cells, configuration, distributions, shape_of
@@ -192,3 +192,32 @@ def test_depth_of_a_published_network_is_its_layers_of_attention(name: str) -> N
     from gsa_core.published_networks import PUBLISHED
 
     assert MODEL_KINDS[name].fixed["depth"] == 1 + sum(PUBLISHED[name].blocks)
+
+
+ASKED = {"form": "joint", "encoding": "continuous", "patch_size": 2, "window_shape": "disc"}
+
+
+@pytest.mark.parametrize("tokens", ["pixel", "patch", "stem", "trunk"])
+@pytest.mark.parametrize("positional", ["none", "absolute", "relative", "radial", "rotary"])
+@pytest.mark.parametrize("model", MODEL_KINDS)
+def test_a_network_is_given_what_it_uses_and_no_more(
+    model: str, positional: str, tokens: str
+) -> None:
+    """One architecture for all cells: what a cell leaves out, its network would refuse."""
+    import torch
+
+    from gsa_core import build_model
+
+    kind = MODEL_KINDS[model]
+    cell = {"model": model, "group": "C1", "positional": positional, "depth": 1, "tokens": tokens}
+    sizes = {"in_channels": 1, "num_classes": 3, "image_size": 48, "channels": 4, "heads": 2}
+    more = {"window": None, "feedforward_ratio": 2}
+    config = {**sizes, **ASKED, **more, **cell, **kind.fixed, **dict.fromkeys(kind.lacks)}
+    given = shape_of(config)
+    if not kind.width_is_fixed:
+        given["channels"] = 4
+    with torch.device("meta"):
+        build_model(**given)
+        for name in unused(config) & ASKED.keys():
+            with pytest.raises(ValueError, match=f"{name}: got"):
+                build_model(**{**given, name: ASKED[name]})
