@@ -2,7 +2,8 @@
 
 One layer, 20 channels a frame, 9 heads of 10; a step is forward and backward. The plain
 transformer has |H| times the channels and heads and one frame. ``python benchmarks/attention.py``
-runs the cases of a few minutes; ``--threads 1 2 --rounds 7 --cases all`` the rest.
+runs the cases of a few minutes; ``--threads 1 2 --rounds 7 --cases all`` the rest. ``--widths``
+compares the methods by channels a head instead, which is what ``method="auto"`` is chosen by.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ CASES = {  # group, window, image side
     "D4 global": ("D4", None, 14),
 }
 REFERENCE = "published, its way"
+WIDTHS = (10, 16, 24, 32, 64)
+COMPARED = ("auto", "kernel", "torch", "written_out")
 Step = Callable[[], object]
 
 
@@ -133,15 +136,47 @@ def measure(
         made = {name: make for name, make in made.items() if name in wanted}
     steps = {name: make() for name, make in made.items()}
     memory = {name: peak_bytes(step) for name, step in steps.items()}  # and a first, untimed step
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
     # One thread is timed by the processor's clock, which other processes do not move.
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    seconds = _alternating(steps, rounds, clock)
+    return [(name, seconds[name], memory[name] / 1e6) for name in steps]
+
+
+def compare_widths(rounds: int) -> None:
+    """Print, for every width of a head, the median step of each method over that of the fastest."""
+    print(f"| form | encoding | channels a head | {' | '.join(COMPARED)} |")
+    print(f"|---|---|---:|{'---:|' * len(COMPARED)}")
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    x = torch.randn(1, CHANNELS, 4, 14, 14)
+    for form in ("framewise", "joint"):
+        for positional in ("none", "rotary", "relative"):
+            size = {} if positional == "none" else {"image_size": 14}
+            for width in WIDTHS:
+                options = {"form": form, "positional": positional, "head_dim": width, **size}
+                steps = {}
+                for method in COMPARED:
+                    layer = GroupSelfAttention(
+                        cyclic_group(4), CHANNELS, CHANNELS, 4, method=method, **options
+                    )
+                    steps[method] = _step(layer, layer, x)
+                    steps[method]()
+                seconds = _alternating(steps, rounds, clock)
+                best = min(seconds.values())
+                ratios = " | ".join(f"{seconds[method] / best:.2f}" for method in COMPARED)
+                print(f"| {form} | {positional} | {width} | {ratios} |", flush=True)
+
+
+def _alternating(
+    steps: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
+) -> dict[str, float]:
+    """Median seconds of every step."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
             start = clock()
             step()
             seconds[name].append(clock() - start)
-    return [(name, statistics.median(seconds[name]), memory[name] / 1e6) for name in steps]
+    return {name: statistics.median(found) for name, found in seconds.items()}
 
 
 def main() -> None:
@@ -151,6 +186,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cases", nargs="+", default=["all"], choices=["all", *CASES])
     parser.add_argument("--methods", nargs="+", default=["torch", "kernel"])
+    parser.add_argument("--widths", action="store_true")
     parser.add_argument("--ways", nargs="+", help="these alone, held to the first of them")
     arguments = parser.parse_args()
     cases = list(CASES) if "all" in arguments.cases else arguments.cases
@@ -161,6 +197,9 @@ def main() -> None:
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         print(f"\n{threads} thread{'s' * (threads > 1)}\n")
+        if arguments.widths:
+            compare_widths(arguments.rounds)
+            continue
         print("| case | way | ms a step | MB | times faster | times less memory |")
         print("|---|---|---:|---:|---:|---:|")
         for case in cases:

@@ -22,9 +22,37 @@ from gsa_core.derivatives import (
 from gsa_core.relative import OffsetTables, PositionalScores, positional_scores
 from gsa_core.tiling import Tiling
 
-__all__ = ["METHODS", "attend", "attend_in_tiles", "attend_over_group"]
+__all__ = ["METHODS", "attend", "attend_in_tiles", "attend_over_group", "faster_method"]
 
 METHODS = ("auto", "kernel", "torch", "written_out")
+
+_TORCH_FROM = 16  # channels a head
+
+
+def faster_method(
+    device: str, dtype: torch.dtype, *, local: bool, tables: OffsetTables, width: int
+) -> str:
+    """The faster of ``kernel`` and ``torch``, as measured by ``benchmarks/attention.py --widths``.
+
+    Torch's fused attention gains on the kernel as heads become wider, where it sees every key and
+    no scores are added to its own. Only float32 was measured; any other type keeps the kernel.
+
+    Parameters
+    ----------
+    device, dtype
+        Of the tokens.
+    local
+        Whether a query sees a window.
+    tables
+        The encoding; tables of rows, columns or both are scores that torch must hold in memory.
+    width
+        Channels a head.
+    """
+    if device not in ("cpu", "meta"):
+        return "torch"
+    added = any(x is not None for x in (tables.rows, tables.cols, tables.pairs))
+    wide = dtype == torch.float32 and width >= _TORCH_FROM
+    return "torch" if wide and not local and not added else "kernel"
 
 
 def attend(
@@ -64,7 +92,8 @@ def attend(
         bias = bias.to(query.dtype)
     if method == "written_out" or is_transformed():
         return _written_out(query, key, value, bias, scale)
-    value = functional.pad(value, (0, query.shape[-1] - width))  # fused kernels want equal widths
+    if query.shape[-1] > width:  # fused kernels want equal widths
+        value = functional.pad(value, (0, query.shape[-1] - width))
     attended = functional.scaled_dot_product_attention(
         query, key, value, attn_mask=bias, scale=scale
     )

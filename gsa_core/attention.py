@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core.attend import METHODS, attend_in_tiles
+from gsa_core.attend import METHODS, attend_in_tiles, faster_method
 from gsa_core.checks import check_choice, check_odd, check_shape, check_sides, check_whole
 from gsa_core.convolution import GroupLinear
 from gsa_core.dropout import OrbitDropout
@@ -198,16 +198,21 @@ class _SelfAttention(Identified):
         key, value = (x.unsqueeze(3 if shared else 4) for x in (key, value))
         value = self.dropout(value)
         tables = OffsetTables() if self.relative is None else self.relative(tiling.reaches)
-        by = self._attend_by_kernel if self._takes_kernel(query) else self._attend_by_torch
+        takes_kernel = self._takes_kernel(query, tiling, tables)
+        by = self._attend_by_kernel if takes_kernel else self._attend_by_torch
         attended = by(tiling, query, key, value, tables)
         return attended.sum(4).flatten(-2) if attended.shape[4] > 1 else attended.flatten(-3)
 
-    def _takes_kernel(self, query: Tensor) -> bool:
+    def _takes_kernel(self, query: Tensor, tiling: Tiling, tables: OffsetTables) -> bool:
         """Whether our own operator computes this; says why not, if it was asked to."""
         if self.method in ("torch", "written_out"):
             return False
         width = self.head_dim + (self.group.order if self._beside_frames() else 0)
-        problem = kernel_problem(query.device.type, query.dtype, width)
+        on = query.device.type, query.dtype
+        faster = faster_method(*on, local=tiling.local, tables=tables, width=width)
+        if self.method == "auto" and faster == "torch":
+            return False
+        problem = kernel_problem(*on, width)
         if problem and self.method == "kernel":
             raise ValueError(f"method: got 'kernel'; {problem}")
         return not problem
@@ -321,8 +326,9 @@ class LiftingSelfAttention(_SelfAttention):
         Channels a head, if not ``ceil(out_channels / num_heads)``.
     method
         ``"kernel"`` (our own operator, for the CPU, see `gsa_core.operators`), ``"torch"`` (torch's
-        fused attention), ``"written_out"`` (all scores in memory), or ``"auto"``: the kernel where
-        it can be had, else torch. All are equal to rounding.
+        fused attention), ``"written_out"`` (all scores in memory), or ``"auto"``: the faster of
+        kernel and torch (`gsa_core.attend.faster_method`), torch where no kernel can be had. All
+        are equal to rounding.
     device, dtype
         Of parameters and buffers, as in torch's own layers.
 
