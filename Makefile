@@ -8,10 +8,11 @@
 
 VENV ?= .venv
 export DVC_NO_ANALYTICS := 1
+export VENV
 # Packages of another Python, and another repository than this folder's, are left out.
-unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE CDPATH
 # Stages call `python`; only they see the environment, so that it is never made from itself.
-INSIDE = env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 PATH="$$(cd '$(VENV)' && pwd)/bin:$$PATH"
+INSIDE = env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 PATH="$$(cd "$$VENV" && pwd)/bin:$$PATH"
 
 # The first of these that runs and is a Python 3.11.
 PYTHON ?= $(shell for python in python3.11 python3 python; do \
@@ -29,7 +30,7 @@ study: venv
 	@said=$$(git ls-files --error-unmatch Makefile 2>&1) || { echo "error: DVC needs a git clone of" \
 	"this project, and git says: $$said" >&2; echo "(a copy of the files alone is none: clone it)" >&2; exit 2; }
 	@$(INSIDE) python -m pipeline check
-	@$(INSIDE) dvc repro
+	@$(INSIDE) python -m dvc repro
 	@$(INSIDE) python -m pipeline summary
 
 test: venv
@@ -37,6 +38,10 @@ test: venv
 	@$(INSIDE) ruff format --check .
 	@$(INSIDE) mypy
 	@$(INSIDE) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=25
+
+# What an environment of the user's own needs, of the lists in pyproject.toml.
+EXTRAS = study
+test chaos: EXTRAS = study dev
 
 chaos: venv
 	@$(INSIDE) python -m pytest --full tests/chaos tests/test_interruptions.py tests/test_engine.py \
@@ -47,6 +52,10 @@ ifeq ($(VENV),.venv)
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11, which is not on the PATH; install" \
 	"it or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@"$(PYTHON)" -I scripts/make_environment.py $(VENV)
+else
+	@test -n "$$VENV" && "$$VENV/bin/python" -I -c '' >/dev/null 2>&1 || { echo "error: VENV=$$VENV: has no" \
+	"bin/python that runs; name an environment, or leave VENV out and one is made" >&2; exit 2; }
+	@$(INSIDE) python -I scripts/make_environment.py --check $(EXTRAS)
 endif
 
 clean:

@@ -12,12 +12,14 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 import venv
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 with suppress(ImportError):  # an older Python has none, and main refuses it in words
@@ -66,6 +68,24 @@ def is_ready(folder: Path) -> bool:
         and stamp.is_file()
         and stamp.read_text().strip() == fingerprint(folder)
     )
+
+
+def check_packages(extras: list[str]) -> None:
+    """Refuse the environment of the running Python where it lacks what the project needs."""
+    place = Path(sys.executable).parents[1]
+    if sys.version_info < (3, 11):  # noqa: UP036, any Python may be named
+        stop(f"{place}: is of Python {sys.version.split()[0]}; the project needs 3.11 or later")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"]]
+    for extra in extras:
+        asked += project["optional-dependencies"][extra]
+    names = [re.split(r"[^\w.-]", requirement, maxsplit=1)[0] for requirement in asked]
+    missing = [name for name in names if not any(metadata.distributions(name=name))]
+    if missing:
+        stop(
+            f"{place}: lacks {', '.join(missing)}; install them with {place}/bin/python -m pip "
+            f"install -c constraints.txt -e '.[{','.join(extras)}]', or leave VENV out"
+        )
 
 
 def check_machine(folder: Path) -> None:
@@ -156,7 +176,17 @@ def main() -> None:
     """Make the environment unless it is ready."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", default=".venv", help="where to make it")
-    folder = ROOT / parser.parse_args().folder
+    parser.add_argument(
+        "--check",
+        nargs="+",
+        metavar="EXTRA",
+        help="make nothing; say what the Python that runs this lacks of these lists of packages",
+    )
+    asked = parser.parse_args()
+    if asked.check:
+        check_packages(asked.check)
+        return
+    folder = ROOT / asked.folder
     if sys.version_info[:2] != (3, 11):
         stop(f"needs Python 3.11, for which constraints.txt pins packages, not {sys.version[:6]}")
     if is_ready(folder):

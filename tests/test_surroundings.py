@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import venv
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -144,9 +146,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> Path:
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "clone"
     (tmp_path / "bin").mkdir()
-    for name in ("python", "dvc"):
-        (tmp_path / "bin" / name).write_text(PROGRAM)
-        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "bin/python").write_text(PROGRAM)
+    (tmp_path / "bin/python").chmod(0o755)
     folder.mkdir()
     shutil.copy(root / "Makefile", folder)
     git(folder, "init", "-q")
@@ -155,9 +156,11 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> Path:
     return folder
 
 
-def make(folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def make(
+    folder: Path, *, target: str = "study", environment: str = "..", **more: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["make", "study", "VENV=.."], cwd=folder, env={**os.environ, **more},
+        ["make", target, f"VENV={environment}"], cwd=folder, env={**os.environ, **more},
         capture_output=True, text=True,
     )  # fmt: skip
 
@@ -166,6 +169,53 @@ def test_make_leaves_out_other_packages_and_repositories(clone: Path) -> None:
     done = make(clone, PYTHONPATH="/x", PYTHONHOME="/y", GIT_DIR="/nowhere")
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {"PYTHONNOUSERSITE=1"}
+
+
+def no_python(folder: Path) -> None:
+    """Make a folder that is no environment."""
+
+
+def python_that_is_gone(folder: Path) -> None:
+    (folder / "bin").mkdir()
+    (folder / "bin/python").symlink_to("/nowhere/python")
+
+
+def python_alone(folder: Path) -> None:
+    venv.create(folder, symlinks=True)
+
+
+WITHOUT = r"lacks jaxtyping, numpy, .*dvc.*; install them with .*/bin/python -m pip install"
+
+
+@pytest.mark.parametrize("target", ["study", "test"])
+@pytest.mark.parametrize("name", ["env", "my env's"])
+@pytest.mark.parametrize(
+    ("fill", "sentence"),
+    [
+        (no_python, "has no bin/python that runs; name an environment, or leave VENV out"),
+        (python_that_is_gone, "has no bin/python that runs; name an environment"),
+        (python_alone, WITHOUT),
+    ],
+)
+def test_make_refuses_what_is_no_environment(
+    fill: Any, sentence: str, name: str, target: str, clone: Path, root: Path
+) -> None:
+    (clone / "scripts").mkdir()
+    shutil.copy(root / "scripts/make_environment.py", clone / "scripts")
+    shutil.copy(root / "pyproject.toml", clone)
+    (clone / name).mkdir()
+    fill(clone / name)
+    done = make(clone, target=target, environment=name)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert done.returncode == 2 and len(said) == 1 and not done.stdout, done
+    assert re.search(f"^error: .*{name}: {sentence}", said[0])
+    assert ("ruff" in said[0]) is (target == "test" and fill is python_alone)
+
+
+@pytest.mark.parametrize("environment", ["/nowhere", ""])
+def test_make_refuses_an_environment_that_is_not_there(environment: str, clone: Path) -> None:
+    done = make(clone, environment=environment)
+    assert done.returncode == 2 and "has no bin/python that runs" in done.stderr
 
 
 def test_make_shows_why_git_takes_a_folder_for_no_clone(clone: Path) -> None:
