@@ -144,7 +144,9 @@ def main() -> None:
             row = []
             for group in ("C4", "C8", "D8"):
                 options = {"positional": positional, "window_shape": shape}
-                model = network(group, encoding="continuous", **options)
+                if positional != "rotary":
+                    options["encoding"] = "continuous"
+                model = network(group, **options)
                 row.append(f"{100 * error_at_45_degrees(model, group):.2f} %")
             print(f"| attention, {positional} | {shape} |", " | ".join(row), "|", flush=True)
     print(

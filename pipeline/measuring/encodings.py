@@ -44,7 +44,8 @@ def _absolute(encoding: AbsoluteEncoding) -> Float[Tensor, "group height width c
 
 def _offsets(encoding: FrameOffsets) -> Float[Tensor, "group height width channels"] | None:
     """What the first head of every frame reads at every offset; without the group offset."""
-    tables = encoding(min(REACH, getattr(encoding, "reach", REACH)))
+    reach = min(REACH, getattr(encoding, "reach", REACH))
+    tables = encoding((reach, reach))
     if tables.pairs is not None:
         return tables.pairs[..., 0, :]
     if tables.rows is None or tables.cols is None:

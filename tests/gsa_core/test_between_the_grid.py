@@ -13,7 +13,9 @@ def error_at_45_degrees(root, monkeypatch):
     from hierarchy import error_at_45_degrees, network
 
     def measure(group, positional, shape):
-        options = {"positional": positional, "window_shape": shape, "encoding": "continuous"}
+        options = {"positional": positional, "window_shape": shape}
+        if positional != "rotary":
+            options["encoding"] = "continuous"
         return error_at_45_degrees(network(group, **options), group)
 
     return measure
