@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.documents import mapping, read_json
 from pipeline.errors import UserError
 from pipeline.errors import main as run
+from pipeline.reasons import harmless
 
 STAGES = {
     "prepare": "raw sources to fixed, disjoint splits: data/prepare/ (--look: show own data first)",
@@ -84,11 +85,12 @@ def check() -> None:
 
 def summary() -> None:
     """Say where the report is and what it found."""
+    again = "run `make study` first"
     try:
-        found = json.loads(METRICS.read_text())["summary"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{METRICS}: no result yet; run `make study` first") from None
-    print(f"Report: {REPORT}\nFound:  {found}")
+        found = mapping(read_json(METRICS, again), str(METRICS), again)["summary"]
+    except (UserError, KeyError):
+        raise UserError(f"{METRICS}: no result yet; {again}") from None
+    print(f"Report: {REPORT}\nFound:  {harmless(str(found))}")
 
 
 def command(name: str) -> Callable[[], None]:

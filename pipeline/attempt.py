@@ -136,7 +136,7 @@ def load(place: Checkpoint, config: Row, context: Context) -> Snapshot | None:
             return None
         try:
             snapshot = Snapshot.from_bytes(content)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             aside = place.set_aside()
             context.note(f"{place.address}: damaged ({error}), set aside as {aside}; begun anew")
             return None

@@ -130,7 +130,13 @@ def _git(*arguments: str) -> str | None:
     command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
     try:
         answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=20, check=True, env=own_repository()
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=20,
+            check=True,
+            env=own_repository(),
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -52,10 +52,10 @@ def stop(sentence: str) -> None:
 
 def fingerprint(folder: Path) -> str:
     """Hash what decides the environment: requirements, pins and place."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     decides = {key: project[key] for key in ("project", "build-system")}
     decides["packages"] = project["tool"]["setuptools"]
-    decides["pins"] = (ROOT / "constraints.txt").read_text()
+    decides["pins"] = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     decides["folder"] = str(folder)  # an environment cannot be moved
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -66,7 +66,7 @@ def is_ready(folder: Path) -> bool:
     return (
         os.access(folder / "bin" / "python", os.X_OK)
         and stamp.is_file()
-        and stamp.read_text().strip() == fingerprint(folder)
+        and stamp.read_text(encoding="utf-8").strip() == fingerprint(folder)
     )
 
 
@@ -121,9 +121,11 @@ def install(folder: Path, lock: int) -> None:
     foreign = ("PYTHONPATH", "PYTHONHOME")
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
     environment |= {"PIP_CONSTRAINT": "constraints.txt", "PYTHONNOUSERSITE": "1"}
-    total = sum("==" in line for line in (ROOT / "constraints.txt").read_text().splitlines())
+    total = sum(
+        "==" in line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    )
     print(f"[setup] installing {total} pinned packages into {folder.name}; log: {shown(LOG)}")
-    with LOG.open("w") as log:
+    with LOG.open("w", encoding="utf-8") as log:
         # The child inherits the lock: should this process be killed, nobody starts beside pip.
         pip = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=log, stderr=log, pass_fds=(lock,)
@@ -135,7 +137,7 @@ def install(folder: Path, lock: int) -> None:
             pip.wait()
             stop("interrupted; the same command starts the installation again")
     if pip.returncode != 0:
-        stop(explain(LOG.read_text(errors="replace")))
+        stop(explain(LOG.read_text(encoding="utf-8", errors="replace")))
 
 
 def watch(pip: subprocess.Popen[bytes], total: int) -> None:
@@ -147,7 +149,7 @@ def watch(pip: subprocess.Popen[bytes], total: int) -> None:
             pip.wait(PULSE_SECONDS)
             return
         except subprocess.TimeoutExpired:
-            text = LOG.read_text(errors="replace")
+            text = LOG.read_text(encoding="utf-8", errors="replace")
         names = {line.split()[1] for line in text.splitlines() if line.startswith("Collecting ")}
         unpacking = "Installing collected packages" in text
         step = "unpacking" if unpacking else f"found {len(names)} of {total}"
@@ -193,7 +195,7 @@ def main() -> None:
         return
     check_machine(folder)
     STATE.mkdir(exist_ok=True)
-    with (STATE / "environment.lock").open("w") as lock:
+    with (STATE / "environment.lock").open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -203,7 +205,7 @@ def main() -> None:
             return
         make_folder(folder)
         install(folder, lock.fileno())
-        (folder / ".stamp").write_text(fingerprint(folder) + "\n")
+        (folder / ".stamp").write_text(fingerprint(folder) + "\n", encoding="utf-8")
     print(f"[setup] {folder.name} is ready")
 
 

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put it into dvc.yaml")
     if parser.parse_args().write:
         file = ROOT / "dvc.yaml"
-        file.write_text(with_code(file.read_text()))
+        file.write_text(with_code(file.read_text(encoding="utf-8")), encoding="utf-8")
         return
     for stage in STAGES:
         print(f"{stage}:", *stage_code(stage), sep="\n  ")

@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from pipeline import __main__ as command_line
 from pipeline import inputs, records
 from pipeline.commands import use
-from pipeline.datasets import load_dataset, own, patterns
+from pipeline.datasets import load_dataset, own, parquet, patterns
+from pipeline.datasets.decode import Target
 from pipeline.datasets.download import download
+from pipeline.datasets.survey import Survey
+from pipeline.datasets.values import white_of
 from pipeline.documents import MOST_DEPTH, configuration, parse_json, read_json
 from pipeline.errors import UserError
+from pipeline.execution import nodes
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.params import OwnSource, Params, Prepare, load_params
 from pipeline.versions import history
@@ -335,3 +342,57 @@ def test_titles_of_studies_are_text(
     else:
         use.use(None)
         assert "\x1b" not in capsys.readouterr().out
+
+
+DEEP = "[" * 100_000
+NOT_OURS = ["[]", "3", "{", "", '{"runtime_env": 3}', DEEP, '{"info": ' * 100_000]
+
+
+@pytest.mark.parametrize("job", NOT_OURS)
+def test_a_job_that_is_none_is_one_sentence(job: str) -> None:
+    with pytest.raises(UserError, match=f"{nodes.SUBMITTED}: .*submit the job with Ray") as error:
+        nodes.has_folder(job)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("info", [*NOT_OURS, '{"info": []}', '{"info": {"features": 3}}'])
+def test_metadata_of_a_parquet_file_that_are_none_name_no_class(info: str, tmp_path: Path) -> None:
+    table = pa.table({"image": [b"x"] * 4, "label": [0, 1, 0, 1]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": info}), tmp_path / "a.parquet")
+    found = parquet.read(
+        tmp_path / "a.parquet", Target(8, "resize", 1), splits=None, min_count=1,
+        image_column="image", label_column="label", group_column=None, skip=False,
+    )  # fmt: skip
+    assert list(found.class_names) == ["0000", "0001"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [*NOT_OURS, '["", {}]', '["", {"asked": ["value_range"]}]', '["", 3]', '["", {"largest": 1}]'],
+)
+def test_a_note_of_a_survey_that_is_none_is_made_again(content: str, tmp_path: Path) -> None:
+    (tmp_path / "survey.json").write_text(content)
+    survey = Survey(tmp_path / "survey.json", "mine", "auto")
+    assert survey.white() == white_of(0)
+    assert survey.facts() == Survey(tmp_path / "survey.json", "mine", "auto").facts() != {}
+
+
+@pytest.mark.parametrize("content", [*NOT_OURS, '{"summary"', '{"other": 1}'])
+def test_metrics_that_are_none_are_no_result(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reports").mkdir()
+    Path("reports/metrics.json").write_text(content)
+    with pytest.raises(UserError, match="no result yet; run `make study` first"):
+        command_line.summary()
+
+
+def test_a_summary_moves_no_cursor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reports").mkdir()
+    Path("reports/metrics.json").write_text(json.dumps({"summary": "\x1b[2J\u202ebest"}))
+    command_line.summary()
+    assert "\\x1b[2J\\u202ebest" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -198,3 +199,42 @@ def test_every_parameter_is_consumed() -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     searched = set(values["sweep"]["search_space"])  # names of hyperparameters, not attributes
     assert set(keys(values)) - searched <= used
+
+
+def test_text_is_utf8_whatever_the_locale() -> None:
+    folders = ["pipeline", "gsa_core", "scripts"]
+    rule = ["--isolated", "--preview", "--select", "PLW1514", "--output-format", "concise"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--quiet", *rule, *folders],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert not done.stdout and not done.stderr
+    decoded = [file for name in folders for file in files(name) if "text=True" in file.read_text()]
+    assert not decoded, "a program's output: name its encoding instead"
+
+
+UNUSUAL = "# \u00e4\u6f22"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["-m", "pipeline", "check"], ["-m", "pipeline", "summary"], ["scripts/stage_code.py"]],
+    ids=lambda command: command[-1],
+)
+def test_a_locale_without_letters_changes_nothing(command: list[str], tmp_path: Path) -> None:
+    for name in ("pipeline", "gsa_core", "scripts", "dvc.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(f"{UNUSUAL}\n{text}", encoding="utf-8")
+    (tmp_path / "reports").mkdir()
+    found = json.dumps({"summary": UNUSUAL}, ensure_ascii=False)
+    (tmp_path / "reports/metrics.json").write_text(found, encoding="utf-8")
+    said = [
+        subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, capture_output=True, check=True,
+            env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": mode, "PYTHONCOERCECLOCALE": "0",
+                 "PYTHONPATH": str(ROOT)},
+        ).stdout
+        for mode in "01"
+    ]  # fmt: skip
+    assert said[0] == said[1].decode().encode("ascii", "backslashreplace")

@@ -63,6 +63,19 @@ def test_a_log_has_a_line_for_each_trial() -> None:
 
 
 @pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+@pytest.mark.parametrize(
+    ("seconds", "left"),
+    [([0.0, 0.1], "time left not known yet"), ([0.0, 60.0], "about 2 min left")],
+)
+def test_what_fails_at_once_makes_no_pace(seconds: list[float], left: str) -> None:
+    stream = io.StringIO()
+    shown = Progress("sweep", {"C1": 6}, 2, stream, lambda: 0.0)
+    for number, taken in enumerate(seconds):
+        shown.start("C1", f"trial {number}")
+        shown.finish("C1", f"trial {number}", "failed", None, taken)
+    assert stream.getvalue().splitlines()[-1].endswith(left)
+
+
 def test_quiet_is_quiet(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSA_QUIET", "1")
     work(stream).say("never seen")

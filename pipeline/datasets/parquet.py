@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import unicodedata
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipeline.datasets.files_of_images import EncodedImages, plain_name
 from pipeline.datasets.label_values import Column, as_names, read_arrow
 from pipeline.datasets.labels import Labelled, label_parts
 from pipeline.datasets.split_names import is_enough, split_of
+from pipeline.documents import parse_json
 from pipeline.errors import UserError
 
 __all__ = ["read"]
@@ -179,12 +179,13 @@ class _Opened:
     def _names(self, column: str) -> list[str]:
         """Names of classes that the hub's metadata gives, in the order of their numbers."""
         try:
-            info = json.loads((self.schema.metadata or {})[b"huggingface"])
+            text = (self.schema.metadata or {})[b"huggingface"]
+            info = parse_json(text, f"{plain_name(self.path)}: metadata", "leave it out")
             found = info["info"]["features"][column]["names"]
             if isinstance(found, dict):  # of older versions: by number
                 found = [found[number] for number in sorted(found, key=int)]
             return [plain_name(unicodedata.normalize("NFC", str(name))) for name in found]
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, UserError):
             return []
 
     def encoded(self, start: int, stop: int) -> list[bytes | None]:

@@ -40,7 +40,8 @@ def groups_found(pattern: str, texts: Sequence[str]) -> list[str | None]:
             [sys.executable, "-I", "-S", "-c", SEARCH],
             input=json.dumps({"pattern": pattern, "texts": list(texts)}),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=True,
             timeout=seconds,
         )

@@ -133,7 +133,7 @@ class _Array:
         known = getattr(images, "identity", None)
         definition = hashlib.sha256(json_text([*identity, known]).encode()).hexdigest()
         stamp = self.folder / "definition.txt"
-        if known is None or not stamp.exists() or stamp.read_text() != definition:
+        if known is None or not stamp.exists() or stamp.read_text(encoding="utf-8") != definition:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._make(images.shape, images.dtype)
             with replacing(stamp) as file:

@@ -6,7 +6,6 @@ Images of 8 bits without transparency need no choice, so a data set of such is r
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,8 @@ from pipeline.datasets.pace import Pace
 from pipeline.datasets.parts import Looked
 from pipeline.datasets.pool import cores
 from pipeline.datasets.values import Look, bounds_of, is_ink, white_of
+from pipeline.documents import mapping, read_json
+from pipeline.errors import UserError
 from pipeline.files import json_text, replacing
 
 __all__ = ["Survey"]
@@ -86,10 +87,12 @@ class Survey:
 
     def _kept(self) -> dict[str, Any]:
         try:
-            identity, found = json.loads(self.path.read_text())
-        except (OSError, ValueError):
+            identity, found = read_json(self.path, "remove it")
+            found = mapping(found, str(self.path), "remove it")
+        except (UserError, TypeError, ValueError):  # it is only a note: look again
             return {}
-        return found if identity == self.identity else {}
+        whole = found.keys() >= {"largest", "transparent", "ink", "asked"}
+        return found if whole and identity == self.identity else {}
 
     def _look(self) -> dict[str, Any]:
         bounds = [

@@ -35,7 +35,7 @@ def _started_here(environment: Mapping[str, str]) -> str:
     """Return the address that `ray start` left on this machine, for "auto"."""
     file = Path(environment.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
     try:
-        owner, address = file.stat().st_uid, file.read_text().strip()
+        owner, address = file.stat().st_uid, file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         raise UserError(
             f"RAY_ADDRESS is 'auto', but {file} names no cluster of this machine; start one, or "

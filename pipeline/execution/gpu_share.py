@@ -57,7 +57,9 @@ def device_bytes() -> int | None:
     """Return the memory of this machine's first GPU, without starting CUDA in this process."""
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        answer = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True
+        )
         return int(float(answer.stdout.splitlines()[0])) * 2**20
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None

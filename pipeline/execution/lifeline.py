@@ -164,8 +164,8 @@ class _Process:
 def _stat(pid: int) -> _Process | None:
     """Read what /proc says of a process; None where it says nothing."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        status = Path(f"/proc/{pid}/status").read_text()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return None
     if fields[0] in "ZX":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.documents import mapping, parse_json
 from pipeline.execution.work import CannotWork
 from pipeline.source_code import PACKAGES, PROJECT
 
@@ -53,7 +53,9 @@ def has_folder(job: str) -> bool:
     >>> has_folder('{"runtime_env": {"working_dir": "gcs://x.zip"}}'), has_folder("{}")
     (True, False)
     """
-    return bool((json.loads(job).get("runtime_env") or {}).get("working_dir"))
+    advice = "unset it, or submit the job with Ray's own tools"
+    described = mapping(parse_json(job, SUBMITTED, advice), SUBMITTED, advice)
+    return bool(mapping(described.get("runtime_env") or {}, SUBMITTED, advice).get("working_dir"))
 
 
 @dataclass

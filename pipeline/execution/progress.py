@@ -143,7 +143,8 @@ class Progress:
         """
         cell = self.cells[name]
         cell.running.pop(label, None)
-        self.seconds.append(seconds)
+        if status in GOOD or seconds >= 1:  # what fails at once says nothing of the pace
+            self.seconds.append(seconds)
         self.restore(name, status in GOOD, score)
         if failure is not None:
             self._fail(f"{name} {label}", failure)

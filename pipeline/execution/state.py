@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline.documents import read_json
 from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.locks import try_lock
@@ -60,8 +61,8 @@ def superseded(stage: str, definition: Mapping[str, Any]) -> str | None:
     wanted = _leaves(definition)
     found = []
     for path in (ROOT / stage).glob("*/definition.json"):
-        with suppress(OSError, ValueError, AttributeError):
-            other = json.loads(path.read_text())
+        with suppress(OSError, UserError, AttributeError):
+            other = read_json(path, "remove it")
             if other.get("data") == definition.get("data"):
                 found.append((path.stat().st_mtime, path.parent, _leaves(other)))
     if not found:
@@ -103,7 +104,7 @@ def stage_lock(stage: str) -> Iterator[None]:
     """
     path = ROOT / stage / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with path.open("a+", encoding="utf-8") as file:
         left = TRIES
         while not try_lock(file, path):
             left -= 1
@@ -123,7 +124,7 @@ def holder(stage: str) -> str | None:
     """Name the process that runs a stage now; None when none does."""
     path = ROOT / stage / "lock"
     try:
-        file = path.open()
+        file = path.open(encoding="utf-8")
     except FileNotFoundError:
         return None
     with file:

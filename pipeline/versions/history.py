@@ -50,7 +50,9 @@ def _git(*arguments: str) -> bytes:
 def run_dvc(*arguments: str) -> str:
     """Run DVC in the current folder and return what it prints, or raise a `UserError`."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         said = done.stderr.strip() or f"exit code {done.returncode}"
         raise UserError(f"dvc {arguments[0]}: {brief(said)}")

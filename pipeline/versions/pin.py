@@ -7,9 +7,9 @@ if __name__ == "__main__":  # before imports that take seconds, or fail
 
     run_as("pin")
 
-import json
 
 from pipeline.arguments import Parser
+from pipeline.documents import parse_json
 from pipeline.errors import UserError
 from pipeline.versions.history import Version, git, open_version, run_dvc
 
@@ -94,7 +94,8 @@ def _check_tree() -> None:
 
 
 def _check_stages() -> None:
-    stale = json.loads(run_dvc("status", "--json"))
+    said = run_dvc("status", "--json")
+    stale = parse_json(said, "`dvc status --json`", "see what `dvc status` says")
     if stale:
         raise UserError(
             f"the results are out of date (stages: {', '.join(sorted(stale))}): run `dvc repro`, "
