@@ -62,7 +62,6 @@ def test_a_log_has_a_line_for_each_trial() -> None:
     ]
 
 
-@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
 @pytest.mark.parametrize(
     ("seconds", "left"),
     [([0.0, 0.1], "time left not known yet"), ([0.0, 60.0], "about 2 min left")],
@@ -76,6 +75,7 @@ def test_what_fails_at_once_makes_no_pace(seconds: list[float], left: str) -> No
     assert stream.getvalue().splitlines()[-1].endswith(left)
 
 
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
 def test_quiet_is_quiet(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSA_QUIET", "1")
     work(stream).say("never seen")
