@@ -9,6 +9,7 @@ if __name__ == "__main__":  # before imports that take seconds, or fail
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pipeline.execution.work import Task, WorkFunction
 from pipeline.inputs import PREPARED, read_cards, read_trials
 from pipeline.params import Params
 from pipeline.plan import Run, plan_runs
-from pipeline.reasons import command, harmless
+from pipeline.reasons import Failure, command, harmless, tally
 from pipeline.runs import RunStore, fingerprint
 from pipeline.search_space import cells
 from pipeline.source_code import code_of
@@ -78,6 +79,15 @@ def plan(params: Params, cards: dict[str, bytes]) -> list[Run]:
     return runs
 
 
+def not_made(runs: Iterable[Run]) -> list[Failure]:
+    """List the runs that no trial gives a configuration, and why."""
+    return [
+        ("not made", run.reason, command(run.dataset, run.cell.name, f"--seed {run.seed}"))
+        for run in runs
+        if run.configuration is None
+    ]
+
+
 def progress_of(params: Params, tasks: list[tuple[str, Task]]) -> Progress:
     """Make the progress of the stage: a line for each cell, one for the hierarchy."""
     names = [name for name, _ in tasks]
@@ -107,13 +117,14 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
         if run.configuration is not None
     ]
     tasks.append((HIERARCHY, hierarchy))
-    progress = progress_of(params, tasks)
+    progress, lost = progress_of(params, tasks), not_made(runs)
     restart = superseded("confirm", definition())
     folder = state_folder("confirm", definition())
     checkpoints = checkpoints_of(storage_named(params.resources.storage), folder)
     source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
     progress.say(
-        f"{len(runs)} runs, {progress.parallel}; "
+        f"{len(planned)} runs{f' ({len(lost)} more cannot be made)' if lost else ''}, "
+        f"{progress.parallel}; "
         f"{progress.done} of {progress.total} tasks done before"
     )
     if restart is not None:
@@ -123,6 +134,8 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
         with progress:
             engine.run(function, source, data, progress.tick)
     progress.summarise(source.failures(), "tasks")
+    for line in tally(lost):
+        progress.say(line)
     write(params, runs, planned, source.results, cards)
     found = source.results[hierarchy.key]
     if found["row"]["status"] != "completed":

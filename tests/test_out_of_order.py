@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import __main__ as command_line
 from pipeline import confirm, errors, records, sweep
-from pipeline.commands import reproduce
+from pipeline.commands import reproduce, status
 from pipeline.execution.engine import InProcess
 from pipeline.inputs import read_card, read_trials
 from pipeline.params import Params
@@ -192,6 +192,54 @@ def test_a_trial_comes_again_after_the_study_has_changed(
     with pytest.raises(SystemExit) as ending:
         reproduce.main(ASKED, fake_study.fake_trial)
     assert ending.value.code == 0, capsys.readouterr().out
+
+
+def failing(task: Any, data: Any, context: Any) -> dict[str, Any]:
+    if task.payload["configuration"]["group"] == "C4":
+        raise ValueError("this cell always fails")
+    return fake_study.fake_trial(task, data, context)
+
+
+def test_a_trial_that_failed_fails_again_on_the_same_device(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    fake_study.prepare_folder()
+    sweep.sweep(fake_study.study(), InProcess(), failing)
+    monkeypatch.setattr(reproduce, "load_params", fake_study.study)
+    monkeypatch.setattr(reproduce, "load_dataset", fake_study.fake_load)
+    with pytest.raises(SystemExit) as ending:
+        reproduce.main(ASKED, failing)
+    told = capsys.readouterr().out
+    assert ending.value.code == 0, told
+    assert "in this process, on cpu" in told and "1 of 1 metrics equal" in told
+
+
+def test_runs_that_cannot_be_made_are_told_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.delenv("GSA_QUIET")
+    fake_study.prepare_folder()
+    params = fake_study.study()
+    sweep.sweep(params, InProcess(), failing)
+    capsys.readouterr()
+    confirm.confirm(params, InProcess(), fake_study.fake_confirmation)
+    lines = capsys.readouterr().out.splitlines()
+    why = (
+        "2 not made: none of the 4 trials of this cell completed; the first: ValueError: this cell "
+        "always fails; the first, whole: python -m pipeline log --dataset digits "
+        "--cell gsa-C4-relative-d1-stem --seed 101"
+    )
+    assert lines[0].startswith("confirm: 4 runs (2 more cannot be made), ")
+    assert lines[-1] == f"confirm: {why}"
+    assert status.status(params)[-2:] == ["  4 of 4 runs done, 2 cannot be made", f"  {why}"]
+
+
+@pytest.mark.parametrize("change", [{"trials_per_cell": 5}, {"epochs": 3}])
+def test_status_of_a_study_that_was_changed_is_no_refusal(change: dict[str, Any]) -> None:
+    a_study()
+    said = status.status(fake_study.study(**change))
+    assert said[-2] == "confirm: not running"
+    assert said[-1].startswith("  waits for the sweep: data/sweep") and SWEEP in said[-1]
 
 
 def test_a_trial_measures_again_what_the_study_no_longer_asks_for(

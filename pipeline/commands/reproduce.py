@@ -83,7 +83,8 @@ def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
         )
     data = {dataset: load_dataset(sweep.PREPARED / dataset, sweep.SPLITS, verify=True)}
     use_threads(int(params.resources.cpus_per_trial))
-    device = "cpu" if row["device"] in ("cpu", None) else "cuda"
+    # A table has no device of a trial that failed.
+    device = "cuda" if isinstance(row["device"], str) and row["device"] != "cpu" else "cpu"
     payload = {"dataset": dataset, "configuration": config, "measures": _measures(row)}
     task = Task(f"{asked.cell} {asked.number}", payload)
     print(f"trial {asked.number} of {asked.cell} on {dataset}, in this process, on {device}")
@@ -132,7 +133,9 @@ def compare(
     Of a trial that was stopped at its time limit only the recorded epochs are compared: how many
     there are depends on the machine.
     """
-    names = () if row["status"] == "timeout" else ROW
+    names: tuple[str, ...] = () if row["status"] == "timeout" else ROW
+    if row["status"] == value["row"]["status"] == "failed":
+        names = ROW[:1]  # nothing else was measured; the table repeats the epochs that were asked
     pairs = [Comparison(name, row[name], value["row"].get(name)) for name in names]
     now = {epoch["epoch"]: epoch for epoch in value["epochs"]}
     for epoch in epochs:

@@ -126,10 +126,16 @@ def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
     if not all(table.exists() for table in tables):
         return [head, "  waits for the sweep"]
     kept: Path = state_path("confirm", confirm.definition()) / "runs"
-    runs = [run for run in confirm.plan(params, cards) if run.configuration is not None]
+    try:
+        planned = confirm.plan(params, cards)
+    except UserError as error:  # the sweep is under way, or its section was changed
+        return [head, f"  waits for the sweep: {error}"]
+    missing = confirm.not_made(planned)
+    runs = [run for run in planned if run.configuration is not None]
     tasks = [confirm.run_task(params, run, cards[run.dataset]) for run in runs]
     found = [(task, value) for task in tasks if (value := peek(kept, task.key)) is not None]
     failures = [failure_of(value["row"], task.payload["whole"]) for task, value in found]
     lost = [failure for failure in failures if failure is not None]
     done = f"  {len(found)} of {len(runs)} runs done" + (f", {len(lost)} failed" if lost else "")
-    return [head, done, *(f"  {line}" for line in tally(lost))]
+    done += f", {len(missing)} cannot be made" if missing else ""
+    return [head, done, *(f"  {line}" for line in tally([*lost, *missing]))]
