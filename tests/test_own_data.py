@@ -297,7 +297,9 @@ def test_parquet_groups_and_missing_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"image_column": "img"}, "has no column 'img': name one of image, label"),
+        ({"image_column": "img"}, "has no column 'img': set image_column to one of image, label"),
+        ({"label_column": "fine"}, "'fine': set label_column to one of image, label"),
+        ({"group_column": "of"}, "'of': set group_column to one of image, label"),
         ({"image_column": "label"}, "the column 'label' holds int64, not encoded images"),
         ({"label_column": "image"}, "the column 'image' holds struct"),
         ({"splits": "given"}, "splits: given needs names that start with train"),

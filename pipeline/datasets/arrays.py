@@ -16,7 +16,7 @@ from pipeline.datasets.label_values import Column, as_names, read_array
 from pipeline.datasets.labels import Labelled, label_parts
 from pipeline.datasets.parts import Shard
 from pipeline.datasets.split_names import is_enough, split_of, words_of
-from pipeline.datasets.values import Look, Stored, look, to_channels, to_unit
+from pipeline.datasets.values import Look, Stored, look, to_channels
 from pipeline.errors import UserError
 
 __all__ = ["ArrayImages", "read"]
@@ -249,12 +249,11 @@ class ArrayImages:
         """Channels last, on 0 to 255 or 0 to 1, as many channels as the target has."""
         values = image[:, :, None] if image.ndim == 2 else image
         values = values if self.last else values.transpose(1, 2, 0)
-        low, high = values.min(), values.max()
         declared = not isinstance(self.target.value_range, str)
         if values.dtype == np.bool_:  # black and white, whatever is declared
             values = values.astype(np.float32)
         elif values.dtype != np.uint8 or declared:
-            values = to_unit(values, self.target.bounds(values.dtype))
-        if low == high:
-            raise ValueError(f"is constant: every pixel is {float(low):g}")
+            values = self.target.unit(values)
+        if values.min() == values.max():
+            raise ValueError(f"is constant: every pixel is {float(image.flat[0]):g}")
         return to_channels(values, self.target.channels)

@@ -16,7 +16,7 @@ from pipeline.datasets.deep import TRANSPARENT, read_deep, stored_of
 from pipeline.datasets.fitting import FITS, Target, fit_array
 from pipeline.datasets.signatures import HEAD, is_raw, is_tiff, refusal_of
 from pipeline.datasets.tiff import Layout, read_layout
-from pipeline.datasets.values import Look, Stored, is_ink, look, to_channels, to_unit, visible
+from pipeline.datasets.values import Look, Stored, is_ink, look, to_channels, visible
 
 __all__ = ["FITS", "FORMATS", "SUFFIXES", "Target", "decode", "fit_array", "look_at"]
 
@@ -182,7 +182,7 @@ def _pixels(image: Image.Image, target: Target) -> np.ndarray:
 
 def _converted(stored: Stored, target: Target) -> np.ndarray:
     """Stored values on 0 to 1 over their ground, as many channels as the target has."""
-    values = to_unit(stored.values, target.bounds(stored.values.dtype))
+    values = target.unit(stored.values)
     if stored.white_is_zero:
         values = 1 - values
     alpha = stored.alpha

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.datasets.values import bounds_of
+from pipeline.datasets.values import bounds_of, rounded_outside, to_unit
 
 if TYPE_CHECKING:
     from pipeline.datasets.survey import Survey
@@ -63,6 +63,20 @@ class Target:
         if deep and self.value_range == "auto" and self.survey is not None:
             return 0, self.survey.white()
         return bounds_of(dtype, self.value_range)
+
+    def unit(self, values: np.ndarray) -> np.ndarray:
+        """Map stored values to 0 to 1, float32; ``auto`` clips rounding errors of floats.
+
+        Raises
+        ------
+        ValueError
+            For a value outside the bounds.
+        """
+        if self.value_range == "auto" and rounded_outside(values):
+            if self.survey is not None:
+                self.survey.count_rounded()
+            values = values.clip(0, 1)
+        return to_unit(values, self.bounds(values.dtype))
 
 
 def fit_array(values: np.ndarray, target: Target) -> np.ndarray:

@@ -69,16 +69,18 @@ def read(
         part: [_Opened(file, image_column) for file in files]
         for part, files in _files_by_part(path, splits, notes).items()
     }
-    labels = _names(opened, label_column, _HIDDEN.replace("label", label_column))
-    groups = _names(opened, group_column, "") if group_column else None
+    labels = _names(opened, label_column, "label_column", _HIDDEN.replace("label", label_column))
+    groups = _names(opened, group_column, "group_column", "") if group_column else None
     images = {part: _images(files, target, skip) for part, files in opened.items()}
     return label_parts(path.name, images, labels, groups, min_count=min_count, notes=notes)
 
 
-def _names(opened: dict[str, list[_Opened]], column: str, hidden: str) -> dict[str, list[str]]:
+def _names(
+    opened: dict[str, list[_Opened]], column: str, key: str, hidden: str
+) -> dict[str, list[str]]:
     """Names of a column's values, part by part; all files share one list of names."""
     first = sorted(opened, key=lambda part: part != "train")  # whose order of names is kept
-    columns = [file.values(column) for part in first for file in opened[part]]
+    columns = [file.values(column, key) for part in first for file in opened[part]]
     found = iter(as_names(columns, digits=4, hidden=hidden))
     return {part: [name for _ in opened[part] for name in next(found)] for part in first}
 
@@ -129,7 +131,7 @@ class _Opened:
                 f"is no Parquet file ({_first_line(error)}): fetch it again"
             ) from error
         self.schema = self.file.schema_arrow
-        kind = self.kind(image_column)
+        kind = self.kind(image_column, "image_column")
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             self.field, kind = f"{image_column}.bytes", kind.field("bytes").type
         else:
@@ -160,16 +162,15 @@ class _Opened:
     def refuse(self, text: str) -> UserError:
         return UserError(f"{plain_name(self.path)}: {text}")
 
-    def kind(self, column: str) -> pa.DataType:
+    def kind(self, column: str, key: str) -> pa.DataType:
         if column not in self.schema.names:
-            raise self.refuse(
-                f"has no column {column!r}: name one of {', '.join(self.schema.names)}"
-            )
+            held = plain_name(", ".join(self.schema.names))
+            raise self.refuse(f"has no column {column!r}: set {key} to one of {held}")
         return self.schema.field(column).type
 
-    def values(self, column: str) -> Column:
-        """A column of labels or groups."""
-        self.kind(column)
+    def values(self, column: str, key: str) -> Column:
+        """A column of labels or groups, which a key of the source names."""
+        self.kind(column, key)
         try:
             found = self.file.read(columns=[column]).column(0)
         except (pa.ArrowException, OSError) as error:

@@ -64,6 +64,10 @@ class Survey:
         found = self._ask("background")
         return "white" if 2 * found["ink"] > found["transparent"] else "black"
 
+    def count_rounded(self) -> None:
+        """Count the images of floats that a rounding error takes outside 0 to 1."""
+        self._ask("rounded")
+
     def facts(self) -> dict[str, Any]:
         """Return what was chosen and why, for the card; nothing where no image asked."""
         found = self.found or self._kept()
@@ -74,6 +78,8 @@ class Survey:
         if "background" in found.get("asked", ()):
             images = {"transparent_images": found["transparent"], "of_black_ink": found["ink"]}
             facts["background"] = {"chosen": self.ground(), **images}
+        if "rounded" in found.get("asked", ()):
+            facts["clipped"] = {"images": found["rounded"], "outside_by": found["outside"]}
         return facts
 
     def _ask(self, what: str) -> dict[str, Any]:
@@ -91,7 +97,8 @@ class Survey:
             found = mapping(found, str(self.path), "remove it")
         except (UserError, TypeError, ValueError):  # it is only a note: look again
             return {}
-        whole = found.keys() >= {"largest", "transparent", "ink", "asked"}
+        # An earlier version may have left less.
+        whole = found.keys() >= {"largest", "transparent", "ink", "rounded", "outside", "asked"}
         return found if whole and identity == self.identity else {}
 
     def _look(self) -> dict[str, Any]:
@@ -100,7 +107,7 @@ class Survey:
             for images in self.parts
             for start in range(0, images.shape[0], _STEP)
         ]
-        largest, seen = 0, list[tuple[np.dtype, float]]()
+        largest, seen, outside = 0, list[tuple[np.dtype, float]](), list[float]()
         pace = Pace(self.name, "looking at", sum(images.shape[0] for images in self.parts))
 
         def some(bound: tuple[Looked, int, int]) -> list[Look]:
@@ -113,6 +120,10 @@ class Survey:
             for looks in workers.map(some, bounds):
                 largest = max([largest, *(one.largest for one in looks)])
                 seen += [(one.dtype, one.visible) for one in looks if one.visible is not None]
+                outside += [one.outside for one in looks if one.outside]
         white = white_of(largest)
         ink = [is_ink(most, bounds_of(dtype, self.value_range, white)) for dtype, most in seen]
-        return {"largest": largest, "transparent": len(seen), "ink": sum(ink), "asked": []}
+        return {
+            "largest": largest, "transparent": len(seen), "ink": sum(ink),
+            "rounded": len(outside), "outside": max(outside, default=0), "asked": [],
+        }  # fmt: skip

@@ -87,6 +87,12 @@ def reading_notes(reading: dict[str, Any], total: int) -> Iterator[str]:
             f"value_range: auto chose {low} to {high} for images of more than 8 bits, "
             f"whose largest value is {chosen['value_range']['largest']}"
         )
+    if "clipped" in chosen:
+        found = chosen["clipped"]
+        yield (
+            f"value_range: auto clipped {found['images']:,} images of floats that rounding errors "
+            f"take outside 0 to 1, by {found['outside_by']:.2g} at most"
+        )
     if "background" in chosen:
         found = chosen["background"]
         yield (

@@ -13,6 +13,7 @@ __all__ = [
     "bounds_of",
     "is_ink",
     "look",
+    "rounded_outside",
     "to_channels",
     "to_unit",
     "visible",
@@ -21,6 +22,8 @@ __all__ = [
 
 # Largest values of 8, 10, 12, 14 and 16 bits.
 WHITES = (255, 1023, 4095, 16383, 65535)
+# How far outside 0 to 1 arithmetic may have taken a float: of float16 a step beyond 1.
+_ROUNDING = 1e-5
 # Black ink stays below this part of white wherever it can be seen.
 _INK = 1 / 8
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601, as Pillow has it
@@ -60,11 +63,14 @@ class Look:
         The largest value of an integer image of more than 8 bits, else 0.
     visible
         Of an image with transparent parts, the largest value that can be seen; else None.
+    outside
+        How far a rounding error takes floats outside 0 to 1, else 0.
     """
 
     dtype: np.dtype
     largest: int = 0
     visible: float | None = None
+    outside: float = 0
 
 
 def look(stored: Stored) -> Look:
@@ -74,7 +80,23 @@ def look(stored: Stored) -> Look:
     usable = values.dtype.kind in "iu" and 0 <= least < most <= WHITES[-1]
     largest = int(most) if usable and values.dtype != np.uint8 else 0
     clear = stored.alpha is not None and bool(stored.alpha.min() < 1)
-    return Look(values.dtype, largest, visible(stored) if clear else None)
+    seen = visible(stored) if clear else None
+    return Look(values.dtype, largest, seen, rounded_outside(values))
+
+
+def rounded_outside(values: np.ndarray) -> float:
+    """Return how far a rounding error takes floats outside 0 to 1; 0 where they are further off.
+
+    Examples
+    --------
+    >>> rounded_outside(np.array([0, 1 + 1e-6])) > 0, rounded_outside(np.array([0, 1.01]))
+    (True, 0.0)
+    """
+    if values.dtype.kind != "f":
+        return 0.0
+    outside = max(float(values.max()) - 1, -float(values.min()))
+    most = max(_ROUNDING, float(np.finfo(values.dtype).eps))
+    return outside if 0 < outside <= most else 0.0
 
 
 def visible(stored: Stored) -> float:
