@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import records, tables
+from pipeline.confirm_source import ConfirmSource
 from pipeline.confirmation import run_confirmation
 from pipeline.datasets import load_dataset
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
@@ -29,7 +30,6 @@ from pipeline.reasons import Failure, command, harmless, tally
 from pipeline.runs import RunStore, fingerprint
 from pipeline.search_space import cells
 from pipeline.source_code import code_of
-from pipeline.sources import ConfirmSource
 
 CONFIRMED = Path("data/confirm")
 SPLITS = ("train", "validation", "test", "test_turned")

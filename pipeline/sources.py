@@ -1,10 +1,9 @@
-"""What the two stages give an engine: trials from the ledgers, runs from the plan of confirm."""
+"""What a sweep gives an engine: trials from the ledgers; and how a result becomes a row."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,6 @@ from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.progress import Progress
 from pipeline.execution.work import Result, Task
 from pipeline.reasons import GOOD, Failure, command, describe, failure_of
-from pipeline.runs import RunStore
 from pipeline.search.ledger import CellLedger, score
 
 # What of a result must be a number: of a trial in its row, of a run in its measures.
@@ -227,78 +225,3 @@ class SweepSource(Told):
             if ledger.dataset == dataset
             if (reason := ledger.impatient or (None if ledger.complete else self.ended))
         }
-
-
-class ConfirmSource(Told):
-    """Hands out the runs that are not in the store yet, and puts their results there.
-
-    Parameters
-    ----------
-    tasks : mapping
-        Tasks by the name under which progress counts them.
-    store : RunStore
-        Where results are kept.
-    progress : Progress
-        Told of everything.
-    checkpoints : Checkpoints
-        Where unfinished runs keep their state.
-    """
-
-    def __init__(
-        self,
-        tasks: Sequence[tuple[str, Task]],
-        store: RunStore,
-        progress: Progress,
-        checkpoints: Checkpoints,
-    ) -> None:
-        self.store, self.progress, self.checkpoints = store, progress, checkpoints
-        self.names = {task.key: name for name, task in tasks}
-        self.where = {task.key: task.payload["whole"] for _, task in tasks}
-        self.results: dict[str, dict[str, Any]] = {}
-        self.waiting: deque[Task] = deque()
-        for name, task in tasks:
-            known = store.get(task.key)
-            if known is None:
-                self.waiting.append(task)
-            else:
-                self.results[task.key] = known
-                progress.restore(name, known["row"]["status"] == "completed", accuracy(known))
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether every run has its result."""
-        return len(self.results) == len(self.names)
-
-    def next(self) -> Task | None:
-        """Hand out the next run."""
-        if not self.waiting:
-            return None
-        task = self.waiting.popleft()
-        self.progress.start(self.names[task.key], task.payload["label"])
-        return Task(task.key, {**task.payload, "checkpoint": self.checkpoints.of(task.key).address})
-
-    def epoch(self, task: Task, row: dict[str, Any]) -> None:
-        """Show how far a run is."""
-        epochs = task.payload["configuration"]["epochs"]
-        name, label = self.names[task.key], task.payload["label"]
-        self.progress.epoch(name, label, int(row["epoch"]), epochs)
-
-    def finish(self, task: Task, result: Result) -> None:
-        """Commit the result of a run."""
-        value = self.store.put(task.key, outcome(result))
-        self.checkpoints.remove(task.key)
-        self.results[task.key] = value
-        name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]
-        failure = failure_of(value["row"], self.where[task.key])
-        self.progress.finish(name, label, status, accuracy(value), result.seconds, failure)
-
-    def failures(self) -> list[Failure]:
-        """List the runs that have failed, those of earlier starts too."""
-        found = (failure_of(self.results[key]["row"], self.where[key]) for key in self.names)
-        return [failure for failure in found if failure is not None]
-
-
-def accuracy(value: Mapping[str, Any]) -> float | None:
-    """Return the test accuracy of a result that has one."""
-    test: float | None = value.get("measures", {}).get("run", {}).get("test_accuracy")
-    return test
