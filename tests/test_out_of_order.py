@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import __main__ as command_line
 from pipeline import confirm, errors, records, sweep
-from pipeline.commands import reproduce, status
+from pipeline.commands import log, reproduce, status
 from pipeline.execution.engine import InProcess
 from pipeline.inputs import read_card, read_trials
 from pipeline.params import Params
@@ -232,6 +232,10 @@ def test_runs_that_cannot_be_made_are_told_with_the_reason(
     assert lines[0].startswith("confirm: 4 runs (2 more cannot be made), ")
     assert lines[-1] == f"confirm: {why}"
     assert status.status(params)[-2:] == ["  4 of 4 runs done, 2 cannot be made", f"  {why}"]
+    for table in (True, False):  # before the stage's end there is none
+        whole = log.log(params, "digits", "gsa-C4-relative-d1-stem", seed=101).splitlines()
+        assert whole[0].startswith("failed: none of the 4 trials") and len(whole) > 1, table
+        shutil.rmtree("data/confirm", ignore_errors=True)
 
 
 @pytest.mark.parametrize("change", [{"trials_per_cell": 5}, {"epochs": 3}])

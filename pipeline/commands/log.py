@@ -117,9 +117,12 @@ def _kept_run(
     except UserError:  # of an older study: its tables may still be there
         return None
     for run in runs:
-        if (run.cell.name, run.seed) == (cell, seed) and run.configuration is not None:
-            value = peek(folder, confirm.run_task(params, run, card).key)
-            return None if value is None else _outcome(value)
+        if (run.cell.name, run.seed) != (cell, seed):
+            continue
+        if run.configuration is None:
+            return {"status": "failed", "reason": run.reason, "log": None}
+        value = peek(folder, confirm.run_task(params, run, card).key)
+        return None if value is None else _outcome(value)
     return None
 
 
