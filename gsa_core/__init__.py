@@ -16,8 +16,6 @@ from gsa_core.equivariance import (
     invariance_error,
     layer_errors,
     prediction_consistency,
-    rotate_image,
-    shift_image,
 )
 from gsa_core.groups import (
     PointGroup,
@@ -36,6 +34,7 @@ from gsa_core.layers import (
     SymmetricMaxPool2d,
 )
 from gsa_core.models import build_model
+from gsa_core.motion import rotate_image, shift_image
 from gsa_core.tokens import PatchEmbedding, Stem
 
 __all__ = [

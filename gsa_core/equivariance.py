@@ -7,16 +7,15 @@ measured is the resampling of the image.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from gsa_core.checks import check_shape, check_whole
 from gsa_core.groups import PointGroup, act, act_on_image
+from gsa_core.motion import rotate_image
 
 __all__ = [
     "assert_equivariant",
@@ -27,8 +26,6 @@ __all__ = [
     "logit_distance",
     "logit_spread",
     "prediction_consistency",
-    "rotate_image",
-    "shift_image",
 ]
 
 Action = Callable[[PointGroup, int, Tensor], Tensor]
@@ -252,60 +249,3 @@ def full_turn(
             }
         )
     return rows
-
-
-def rotate_image(
-    image: Float[Tensor, "batch channels height width"], degrees: float | Tensor
-) -> Float[Tensor, "batch channels height_ width_"]:
-    """Turn images about their centre: ``f(R(t)^-1 p)``, bilinear, zeros from outside.
-
-    Parameters
-    ----------
-    image
-        Images ``(batch, channels, height, width)``.
-    degrees
-        One angle, or one an image ``(batch,)``, in the sense of ``torch.rot90``. Multiples of 90
-        given as one number are exact permutations of the pixels.
-
-    Examples
-    --------
-    >>> image = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
-    >>> rotate_image(image, 90)
-    tensor([[[[2., 4.],
-              [1., 3.]]]])
-    """
-    check_shape("image", image, "batch", "channels", "height", "width")
-    if not isinstance(degrees, Tensor):
-        quarters, rest = divmod(degrees, 90)
-        if rest == 0:
-            return torch.rot90(image, int(quarters), (-2, -1))
-        degrees = torch.full((len(image),), float(degrees), dtype=torch.float64)
-    angle = degrees.to(torch.float64) * math.pi / 180
-    height, width = image.shape[-2:]
-    rows, cols = (
-        torch.arange(n, dtype=torch.float64, device=angle.device) - (n - 1) / 2
-        for n in (height, width)
-    )
-    row, col = rows[None, :, None], cols[None, None, :]
-    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    source_row, source_col = cos * row + sin * col, cos * col - sin * row  # R(t)^-1 p
-    grid = torch.stack([2 / width * source_col, 2 / height * source_row], -1).to(image)
-    return functional.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
-
-
-def shift_image(
-    image: Float[Tensor, "*batch height width"], rows: int, cols: int
-) -> Float[Tensor, "*batch height width"]:
-    """Move images by whole pixels, down and to the right, with zeros from outside.
-
-    Examples
-    --------
-    >>> shift_image(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, 0)
-    tensor([[0., 0.],
-            [1., 2.]])
-    """
-    rows, cols = check_whole("rows", rows, least=None), check_whole("cols", cols, least=None)
-    height, width = image.shape[-2:]
-    padded = functional.pad(image, (max(cols, 0), max(-cols, 0), max(rows, 0), max(-rows, 0)))
-    top, left = max(-rows, 0), max(-cols, 0)
-    return padded[..., top : top + height, left : left + width]

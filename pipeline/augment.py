@@ -10,7 +10,9 @@ from gsa_core import rotate_image
 __all__ = ["turned_at_random"]
 
 
-def turned_at_random(images: Tensor, augment: str, generator: torch.Generator) -> Tensor:
+def turned_at_random(
+    images: Tensor, augment: str, generator: torch.Generator, outside: float | str = 0
+) -> Tensor:
     """Turn every image of a batch about its centre by an angle of its own.
 
     Parameters
@@ -19,21 +21,23 @@ def turned_at_random(images: Tensor, augment: str, generator: torch.Generator) -
         ``(batch, channels, height, width)``, square where quarter turns are asked for.
     augment
         ``none``; ``quarter``: a multiple of 90 degrees, which permutes the pixels; ``turn``: any
-        angle, bilinear, zeros from outside the image.
+        angle, bilinear.
     generator
         Of the CPU, so that the angles are the same on every device.
+    outside
+        What ``turn`` brings in from outside: a value, or ``edge``, the nearest pixel.
 
     Returns
     -------
     Tensor
-        Same shape, linear in the images.
+        Same shape.
     """
     if augment == "none":
         return images
     count = len(images)
     if augment == "turn":
         degrees = 360 * torch.rand(count, generator=generator, dtype=torch.float64)
-        return rotate_image(images, degrees.to(images.device, images.dtype))
+        return rotate_image(images, degrees.to(images.device, images.dtype), outside)
     quarters = torch.randint(4, (count,), generator=generator).to(images.device)
     four = torch.stack([torch.rot90(images, k, (-2, -1)) for k in range(4)])
     return four[quarters, torch.arange(count, device=images.device)]

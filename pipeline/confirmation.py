@@ -31,7 +31,7 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
         return value
     measures = measure(
         outcome.model,
-        TestSplits(dataset.test, dataset.test_turned),
+        TestSplits(dataset.test, dataset.test_turned, dataset.ground),
         group=config["group"],
         angles=payload["angles"],
         layer_images=payload["layer_images"],

@@ -213,7 +213,7 @@ class Sweep(Section):
     epochs: Annotated[int, Whole(1, 10_000)]
     batch_size: Annotated[int, Whole(1, 65_536)]
     # Whether training images are turned anew at every step, each by its own angle: a multiple of
-    # 90 degrees, which is exact, or any angle, bilinear with zeros from outside.
+    # 90 degrees, which is exact, or any angle, bilinear.
     augment: Annotated[str, OneOf(("none", "quarter", "turn"))] = "none"
     sampler: Annotated[str, OneOf(("tpe", "random", "qmc", "grid", "cmaes"))]
     search_space: dict[Annotated[str, OneOf(tuple(SEARCHABLE))], Domain]

@@ -68,7 +68,7 @@ _RECORDED = (
 )  # fmt: skip
 _TURNING = (
     "test_turned: each test image about its centre by its own uniform angle, anticlockwise, "
-    "bilinear; what leaves the square is cut off, what enters it is zero"
+    "bilinear; what leaves the square is cut off, what enters it is "
 )
 
 
@@ -222,7 +222,7 @@ def _write(
             images,
             labels,
             split.indices,
-            _changing(degrees, factor),
+            _changing(degrees, factor, opened.ground),
             tally,
             pace.add,
         )
@@ -238,7 +238,8 @@ def _write(
     write("test_turned", test, degrees)  # from upright images: interpolated only once
     write_array(folder / "test_angles.npy", degrees)
     shown = (pooled[test.part].images, test.indices, listed[test.part].labels[test.indices])
-    write_pictures(source, shown, degrees, factor, tallies["train"].class_means(), folder)
+    means = tallies["train"].class_means()
+    write_pictures(source, shown, degrees, factor, means, opened.ground, folder)
     for path in folder.iterdir():
         if path.name not in files:
             files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
@@ -251,7 +252,7 @@ def _write(
         "groups": any(part.groups is not None for part in listed.values()),
         **{key: getattr(settings, key) for key in _RECORDED},
         "shrink": factor,
-        "turning": _TURNING,
+        "turning": _TURNING + _entering(opened.ground),
         "files": files,
         "versions": describe_versions(),
     }
@@ -261,12 +262,18 @@ def _write(
 
 
 def _changing(
-    degrees: np.ndarray | None, factor: int
+    degrees: np.ndarray | None, factor: int, ground: float | str
 ) -> Callable[[np.ndarray, slice], np.ndarray] | None:
     """What happens to images on their way into a split: turned first, then made smaller."""
     if degrees is None:
         return None if factor == 1 else lambda images, some: shrink(images, factor)
-    return lambda images, some: shrink(turn(images, degrees[some]), factor)
+    return lambda images, some: shrink(turn(images, degrees[some], ground), factor)
+
+
+def _entering(ground: float | str) -> str:
+    if isinstance(ground, str):
+        return "the nearest pixel"
+    return f"{ground:g} from black (0) to white (1)" if ground else "zero"
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:

@@ -172,7 +172,13 @@ class _Training:
         """Train for one epoch, and score it on the validation split."""
         start = time.monotonic()
         loss = _train_epoch(
-            self.model, self.config, self.data.train, self.order, self.optimizer, self.schedule
+            self.model,
+            self.config,
+            self.data.train,
+            self.order,
+            self.data.ground,
+            self.optimizer,
+            self.schedule,
         )
         batch_size = SCORED // _parts(self.config)
         validation_loss, accuracy = _score(self.model, self.data.validation, batch_size)
@@ -245,6 +251,7 @@ def _train_epoch(
     config: Row,
     split: Split,
     order: torch.Generator,
+    ground: float | str,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> float:
@@ -258,7 +265,7 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         for part in np.array_split(batch, min(_parts(config), len(batch))):
             images, labels = _batch(split, part, device)
-            images = turned_at_random(images, config["augment"], order)
+            images = turned_at_random(images, config["augment"], order, ground)
             loss = functional.cross_entropy(
                 model(images), labels, label_smoothing=config["label_smoothing"]
             )

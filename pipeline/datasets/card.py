@@ -62,6 +62,7 @@ def describe_reading(opened: Opened, pooled: dict[str, Pooled]) -> dict[str, Any
             "width": [int(limits[:, 1].min()), int(limits[:, 3].max())],
         }
     if opened.survey is not None:
+        found["ground"] = opened.ground
         chosen = opened.survey.facts()
         found["stored_values"] = {**opened.facts["stored_values"], "auto": chosen}
     return found

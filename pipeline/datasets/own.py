@@ -38,6 +38,8 @@ class Opened:
         Makes the choices that need a look at all images; None of a known data set.
     outside
         Where it lies, if that is not within the project.
+    frame
+        What is around images that are framed, from 0 to 1, or ``edge``.
     """
 
     source: Source
@@ -45,6 +47,16 @@ class Opened:
     facts: dict[str, Any] = field(default_factory=dict)
     survey: Survey | None = None
     outside: Path | None = None
+    frame: float | str | None = None
+
+    @property
+    def ground(self) -> float | str:
+        """What lies outside of an image, from 0 to 1, or ``edge``; known once all were read."""
+        if self.frame is not None:
+            return self.frame
+        declared = self.facts.get("stored_values", {}).get("background")
+        chosen = self.survey.facts().get("background", {}) if self.survey else {}
+        return int("white" in (declared, chosen.get("chosen")))
 
 
 def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
@@ -101,7 +113,15 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
         **({"notes": notes} if notes else {}),
     }
     inside = path.resolve().is_relative_to(Path.cwd().resolve())
-    return Opened(source, labelled.parts, facts, survey, None if inside else path.resolve())
+    outside = None if inside else path.resolve()
+    return Opened(source, labelled.parts, facts, survey, outside, _frame(own))
+
+
+def _frame(own: OwnSource) -> float | str | None:
+    if not own.framed:
+        return None
+    whole = own.dtype == "uint8" and not isinstance(own.pad_value, str)
+    return float(own.pad_value) / 255 if whole else own.pad_value
 
 
 def _place(text: str) -> Path:

@@ -21,6 +21,7 @@ def write_pictures(
     degrees: np.ndarray,
     factor: int,
     means: np.ndarray,
+    ground: float | str,
     folder: Path,
 ) -> None:
     """Write samples of the test upright and turned, and mean training images.
@@ -37,6 +38,8 @@ def write_pictures(
         By which images are made smaller.
     means
         Of the training images of each class that is shown.
+    ground
+        What turned images get from outside.
     folder
         Where the pictures are put.
     """
@@ -49,7 +52,7 @@ def write_pictures(
     sheet = contact_sheet(
         f"{source.name}: test images upright and, below each, the same turned anticlockwise",
         shrink(upright, factor),
-        shrink(turn(upright, degrees[places]), factor),
+        shrink(turn(upright, degrees[places], ground), factor),
         degrees[places],
         [np.arange(start, end) for start, end in pairwise(ends)],
         names,

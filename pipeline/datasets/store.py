@@ -65,6 +65,12 @@ class Dataset:
         return int(self.card["classes"])
 
     @property
+    def ground(self) -> float | str:
+        """What lies outside of an image, from 0 to 1, or ``edge``: the nearest pixel."""
+        ground: float | str = self.card.get("ground", 0)
+        return ground
+
+    @property
     def mean(self) -> np.ndarray:
         """Mean of the training images by channel, ``(channels, 1, 1)`` float32, on 0 to 1."""
         return np.array(self.card["mean"], dtype=np.float32)[:, None, None]

@@ -9,8 +9,8 @@ __all__ = ["shrink", "turn"]
 _BATCH = 1 << 22  # numbers turned at once: bounds the memory, not the result
 
 
-def turn(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Turn images about their centre, bilinear, zeros from outside.
+def turn(images: np.ndarray, degrees: np.ndarray, outside: float | str = 0) -> np.ndarray:
+    """Turn images about their centre, bilinear.
 
     Parameters
     ----------
@@ -18,6 +18,8 @@ def turn(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
         ``(count, channels, height, width)``, uint8 or float32.
     degrees
         ``(count,)``, in the sense of ``torch.rot90``.
+    outside
+        What comes from outside, from 0 to 1, or ``edge``: the nearest pixel.
 
     Returns
     -------
@@ -26,14 +28,16 @@ def turn(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """
     import torch  # takes seconds: after the parameters were read
 
-    from gsa_core.equivariance import rotate_image
+    from gsa_core import rotate_image
 
     turned = np.empty_like(images)
+    if not isinstance(outside, str) and images.dtype == np.uint8:
+        outside *= 255
     step = max(1, _BATCH // int(np.prod(images.shape[1:])))
     for start in range(0, len(images), step):
         some = slice(start, start + step)
         pixels = torch.tensor(images[some], dtype=torch.float32)
-        result = rotate_image(pixels, torch.tensor(degrees[some])).numpy()
+        result = rotate_image(pixels, torch.tensor(degrees[some]), outside).numpy()
         if images.dtype == np.uint8:
             turned[some] = np.rint(result.clip(0, 255))
         else:

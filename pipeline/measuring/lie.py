@@ -49,7 +49,7 @@ MOVEMENTS: dict[str, tuple[Movement, ...]] = {
 }
 
 
-def lie_errors(model: nn.Module, images: Tensor) -> dict[str, float]:
+def lie_errors(model: nn.Module, images: Tensor, ground: float = 0) -> dict[str, float]:
     """Return the normalised error of each movement and, beside it, the floor of the resampler.
 
     Parameters
@@ -59,6 +59,8 @@ def lie_errors(model: nn.Module, images: Tensor) -> dict[str, float]:
         kernel, since fused ones have no forward derivative.
     images
         Images ``(batch, channels, height, width)`` from 0 to 1.
+    ground
+        The value outside of an image, into which its border fades.
 
     Returns
     -------
@@ -70,13 +72,18 @@ def lie_errors(model: nn.Module, images: Tensor) -> dict[str, float]:
     """
     double = copy.deepcopy(model).double().eval()
     device = next(double.parameters()).device
-    x = images.to(device, torch.float64)
+    x = images.to(device, torch.float64) - ground  # outside is zero
     x = x * disc(*x.shape[-2:]).to(x)
     found: dict[str, float] = {}
+
+    def logits_at(part: Tensor) -> Tensor:
+        found: Tensor = double(part + ground)
+        return found
+
     with sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        logits = torch.cat([double(part) for part in x.split(BATCH)])
+        logits = torch.cat([logits_at(part) for part in x.split(BATCH)])
         for name, movements in MOVEMENTS.items():
-            changes = [_derivative(double, x, move) for move in movements]
+            changes = [_derivative(logits_at, x, move) for move in movements]
             back = [(move(move(x, STEP), -STEP) - x) / STEP for move in movements]
             key = f"lie_{name}"
             found[key], found[f"{key}_se"] = _normalised(changes, logits)
@@ -100,7 +107,7 @@ def disc(height: int, width: int) -> Tensor:
     return 0.5 + 0.5 * torch.cos(math.pi * fall)
 
 
-def _derivative(model: nn.Module, x: Tensor, move: Movement) -> Tensor:
+def _derivative(model: Callable[[Tensor], Tensor], x: Tensor, move: Movement) -> Tensor:
     """Derivative of the logits along the movement of the images, a few images at a time."""
     parts = zip(x.split(BATCH), tangent(x, move).split(BATCH), strict=True)
     return torch.cat([torch.func.jvp(model, (part,), (along,))[1] for part, along in parts])

@@ -100,6 +100,32 @@ def test_shifts_move_content(shift):
     assert moved.sum() == 1
 
 
+@pytest.mark.parametrize("outside", [0.0, 1.0, 0.25, -2.0, "edge"])
+@pytest.mark.parametrize("degrees", [45.0, -10.0, torch.tensor([90.0, 200.0])])
+def test_what_turns_bring_in_from_outside(outside, degrees, noise):
+    image = noise(2, 1, 6, 9)
+    value = 0.5 if outside == "edge" else outside
+    wide = torch.full((2, 1, 30, 33), value, dtype=image.dtype)
+    wide[..., 12:18, 12:21] = image
+    if outside == "edge":
+        wide = torch.nn.functional.pad(image, (12,) * 4, mode="replicate")
+    expected = rotate_image(wide, degrees)[..., 12:18, 12:21]
+    found = rotate_image(image, degrees, outside)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert outside == 0 or (rotate_image(image, degrees) - found).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("outside", [0.0, 0.25, "edge"])
+@pytest.mark.parametrize("shift", [(0, 0), (2, -1), (-3, 0), (0, 4)])
+def test_what_shifts_bring_in_from_outside(outside, shift, noise):
+    image = noise(2, 3, 5, 6)
+    how = {"mode": "replicate"} if outside == "edge" else {"value": outside}
+    wide = torch.nn.functional.pad(image, (4, 4, 4, 4), **how)
+    rows, cols = shift
+    expected = wide[..., 4 - rows : 9 - rows, 4 - cols : 10 - cols]
+    assert torch.equal(shift_image(image, rows, cols, outside), expected)
+
+
 def test_a_mirror_is_not_a_turn(noise):
     x = noise(1, 1, 4, 4)
     mirrored = x.flip(-1)

@@ -183,6 +183,8 @@ WRONG = {
     "tokens for a linear map": lambda: g.GroupLinear(C4, 3, 2)(zeros(2, 3, 3)),
     "logits of one image": lambda: g.invariance_error(zeros(1, 3), zeros(1, 3)),
     "moved logits": lambda: g.invariance_error(zeros(2, 3), zeros(2, 4)),
+    "outside of a turn": lambda: g.rotate_image(zeros(1, 1, 3, 3), 90, "white"),
+    "outside of a shift": lambda: g.shift_image(zeros(1, 3, 3), 1, 0, None),
     "rows half": lambda: g.shift_image(zeros(1, 3, 3), 1.5, 0),
 }
 
