@@ -233,7 +233,7 @@ def test_a_failed_prepare_leaves_what_was_there(
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare, "contact_sheet", stop)  # arrays are written, the card is not
+    monkeypatch.setattr(prepare, "write_pictures", stop)  # arrays are written, the card is not
     with pytest.raises(KeyboardInterrupt):
         prepare.prepare_all(SETTINGS, output)
     # What is read stays for the next attempt, under a name that nobody takes for a result.
