@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def drawings(folder: Path, mode: str) -> Path:
     ],
 )
 def test_turned_images_of_your_own_get_the_ground_from_outside(
-    mode: str, options: dict[str, object], ground: float | str, tmp_path: Path
+    mode: str, options: dict[str, Any], ground: float | str, tmp_path: Path
 ) -> None:
     options = {"size": 24, "channels": 1, **options}
     settings = own(drawings(tmp_path / "in", mode), **options)
@@ -65,7 +66,7 @@ def test_turned_images_of_your_own_get_the_ground_from_outside(
     assert data.ground == data.card["ground"] == ground and data.test_turned is not None
     degrees = np.load(tmp_path / "out/mine/test_angles.npy")
     corners = data.test_turned.images[np.abs(degrees % 90 - 45) < 30][:, 0, 0, 0]
-    value = 1 if ground == "edge" else ground
+    value = float(1 if ground == "edge" else ground)
     assert len(corners)
     np.testing.assert_allclose(corners / (255 if data.card["dtype"] == "uint8" else 1), value)
 
@@ -109,7 +110,8 @@ def test_measures_move_images_over_their_ground(ground: float | str) -> None:
             self.inner = build_model(group="C4", image_size=8, num_classes=3, channels=4, depth=1)
 
         def layers(self) -> dict[str, nn.Module]:
-            return self.inner.layers()
+            layers: dict[str, nn.Module] = self.inner.layers()  # type: ignore[operator]
+            return layers
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             border = x[..., 0, :].sum((1, 2)) + x[..., -1, :].sum((1, 2))

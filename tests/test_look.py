@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 
 from pipeline.__main__ import main
 from pipeline.commands.look import look
+from pipeline.datasets.contact_sheet import class_means_sheet, contact_sheet, one_of_each
 from pipeline.errors import UserError
 
 
@@ -95,3 +98,23 @@ def test_the_command_looks_at_every_data_set(
     assert "look: digits: " in printed and "a published data set" in printed
     assert "look: mine: one image of each class: .state/look/mine.png" in printed
     assert (tmp_path / ".state/look/mine.png").stat().st_size > 1000
+
+
+TWO = np.zeros((2, 1, 8, 8), dtype=np.uint8)
+PLACES = [np.array([0]), np.array([1])]
+SHEETS: list[Callable[[str], bytes]] = [
+    lambda title: one_of_each(title, list(TWO), ["a", "b"]),
+    lambda title: contact_sheet(title, TWO, TWO, np.zeros(2), PLACES, ["a", "b"]),
+    lambda title: class_means_sheet(title, TWO, ["a", "b"]),
+]
+
+
+@pytest.mark.parametrize("sheet", SHEETS, ids=["look", "samples", "means"])
+def test_a_long_title_is_not_cut_off(sheet: Callable[[str], bytes]) -> None:
+    title = (
+        "mushrooms-of-the-north: one image of each class, 128x128, channels 1 to 3 of 64, turned"
+    )
+    drawn = np.asarray(Image.open(io.BytesIO(sheet(title))).convert("L"))
+    above = drawn[:30]
+    assert above.min() < 128  # the title is there
+    assert above[:, :4].min() > 250 and above[:, -4:].min() > 250

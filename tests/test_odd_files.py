@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,46 @@ def test_files_of_a_system_are_left_out_and_counted(name: str, place: str, tmp_p
     assert len(opened.parts["all"]) == 16
     assert opened.source.class_names == ("cat", "dog")
     assert opened.facts["files_left_out"] == {SYSTEM_FILES: 1}
+
+
+@pytest.mark.parametrize("name", ["thumbs", "Thumbnails", "_thumb"])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("place", ["cat", "cat/deeper"])
+def test_thumbnails_of_the_images_beside_them_are_left_out(
+    name: str, suffix: str, place: str, tmp_path: Path
+) -> None:
+    folder = fill(tmp_path / "pets", 8)
+    (folder / place / name).mkdir(parents=True)
+    for number in range(3):
+        if place != "cat":
+            shutil.copy(folder / f"cat/{number:03}.png", folder / place)
+        small = Image.fromarray(picture(number, 4, 4))
+        small.save(folder / place / name / f"{number:03}.{suffix}")
+    opened = open_source("mine", own(folder), tmp_path)
+    assert len(opened.parts["all"]) == (16 if place == "cat" else 19)
+    assert opened.facts["files_left_out"] == {SYSTEM_FILES: 3}
+
+
+@pytest.mark.parametrize("name", ["thumbs", "small"])
+def test_images_that_may_be_of_thumbs_are_kept(name: str, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "hands", 8)
+    (folder / "cat" / name).mkdir()
+    other = "900" if name == "thumbs" else "000"  # no image of this name is beside the folder
+    for stem in ("001", other):
+        Image.fromarray(picture(900)).save(folder / "cat" / name / f"{stem}.png")
+    opened = open_source("mine", own(folder), tmp_path)
+    assert len(opened.parts["all"]) == 18 and not opened.facts["files_left_out"]
+
+
+def test_files_of_other_kinds_beside_classes_and_splits_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "pets"
+    for split, first in (("Training", 0), ("Testing", 100)):
+        fill(folder / split, 8, first=first)
+        (folder / split / "labels.csv").touch()
+    for name in ("README.txt", "LICENCE"):
+        (folder / name).touch()
+    opened = open_source("mine", own(folder, splits="given"), tmp_path)
+    assert opened.facts["files_left_out"] == {".csv": 2, ".txt": 1, "no suffix": 1}
 
 
 def make_odd(path: Path, kind: str) -> None:

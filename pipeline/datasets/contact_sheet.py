@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = ["SHOWN", "class_means_sheet", "contact_sheet", "one_of_each", "sample
 _ROWS = 3  # samples a class
 SHOWN = 20  # classes shown at most
 _LETTERS = 12  # of a class's name
+_PER_INCH = 11  # letters of a title
 
 
 def sampled(labels: np.ndarray, classes: int) -> list[np.ndarray]:
@@ -49,7 +51,7 @@ def contact_sheet(
     figure = Figure(
         figsize=(_width(columns), 0.82 * 2 * _ROWS + 0.6), dpi=110, layout="constrained"
     )
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    _title(figure, title)
     axes = figure.subplots(2 * _ROWS, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -76,7 +78,7 @@ def class_means_sheet(title: str, means: np.ndarray, names: list[str]) -> bytes:
     """
     columns = min(len(means), SHOWN)
     figure = Figure(figsize=(_width(columns), 1.7), dpi=110, layout="constrained")
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    _title(figure, title)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for axis, mean, name in zip(axes, means, names, strict=False):
         axis.set_axis_off()
@@ -100,7 +102,7 @@ def one_of_each(title: str, images: list[np.ndarray], names: list[str]) -> bytes
     columns = min(len(images), 8)
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(max(1.6 * columns, 4), 2 * rows + 0.5), dpi=110, layout="constrained")
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    _title(figure, title)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
         axis.set_axis_off()
@@ -110,6 +112,12 @@ def one_of_each(title: str, images: list[np.ndarray], names: list[str]) -> bytes
         short = first if len(first) <= 20 else first[:19] + "…"
         axis.set_title("\n".join([short, *others]), fontsize=8, pad=4, parse_math=False)
     return _png(figure)
+
+
+def _title(figure: Figure, title: str) -> None:
+    """Write a title in as many lines as the width of the figure asks for."""
+    letters = int(_PER_INCH * figure.get_figwidth())
+    figure.suptitle(textwrap.fill(title, letters), fontsize=11, parse_math=False)
 
 
 def _width(columns: int) -> float:

@@ -13,7 +13,12 @@ from pipeline.datasets.files_of_images import EncodedImages, plain_name
 from pipeline.datasets.labels import Labelled, label_parts
 from pipeline.datasets.layout import find_layout
 from pipeline.datasets.patterns import groups_found
-from pipeline.datasets.system_files import SYSTEM_FILES, count_files, is_system_file
+from pipeline.datasets.system_files import (
+    SYSTEM_FILES,
+    are_thumbnails,
+    count_files,
+    is_system_file,
+)
 from pipeline.errors import UserError
 
 __all__ = ["read"]
@@ -64,7 +69,7 @@ def read(
     listed: dict[str, list[tuple[_File, str, Path]]] = {}
     ignored: Counter[str] = Counter()
     for folder in {path, *layout.loose}:
-        ignored[SYSTEM_FILES] += _system_files(folder)
+        ignored.update(_beside_classes(folder))
     ignored["images outside a class"] = sum(len(_loose(folder)) for folder in layout.loose)
     for split, classes in layout.classes.items():
         listed[split] = [
@@ -101,10 +106,19 @@ def _loose(folder: Path) -> list[Path]:
     ]
 
 
-def _system_files(folder: Path) -> int:
-    """Count files of the system beside the folders of the classes."""
-    found = [entry for entry in folder.iterdir() if is_system_file(entry.name)]
-    return sum(count_files(entry) if entry.is_dir() else 1 for entry in found)
+def _beside_classes(folder: Path) -> Counter[str]:
+    """Count files of the system and of other kinds beside the folders of the classes."""
+    found: Counter[str] = Counter()
+    for entry in folder.iterdir():
+        if is_system_file(entry.name):
+            found[SYSTEM_FILES] += count_files(entry) if entry.is_dir() else 1
+        elif entry.is_file() and entry.suffix.lower() not in SUFFIXES:
+            found[_kind(entry)] += 1
+    return found
+
+
+def _kind(path: Path) -> str:
+    return plain_name(path.suffix.lower()) or "no suffix"
 
 
 def _images(label: Path, base: Path, ignored: Counter[str]) -> Iterator[_File]:
@@ -119,7 +133,11 @@ def _images(label: Path, base: Path, ignored: Counter[str]) -> Iterator[_File]:
         raise UserError(f"{where}: cannot be read: {error.strerror}") from error
 
     for folder, folders, names in os.walk(label, onerror=stop):
-        own = [name for name in folders if not is_system_file(name)]
+        own = [
+            name
+            for name in folders
+            if not (is_system_file(name) or are_thumbnails(Path(folder, name), names))
+        ]
         called_images = [name for name in own if Path(name).suffix.lower() in SUFFIXES]
         ignored[SYSTEM_FILES] += sum(
             count_files(Path(folder, name)) for name in set(folders) - set(own)
@@ -138,7 +156,7 @@ def _images(label: Path, base: Path, ignored: Counter[str]) -> Iterator[_File]:
             elif path.suffix.lower() in SUFFIXES:
                 yield _file(path, base)
             else:
-                ignored[plain_name(path.suffix.lower()) or "no suffix"] += 1
+                ignored[_kind(path)] += 1
 
 
 def _file(path: Path, base: Path) -> _File:

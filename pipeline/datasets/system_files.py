@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["SYSTEM_FILES", "count_files", "is_system_file"]
+__all__ = ["SYSTEM_FILES", "are_thumbnails", "count_files", "is_system_file"]
 
 # What the card calls them.
 SYSTEM_FILES = "hidden files, thumbnails and files of the system"
@@ -19,6 +20,9 @@ _NAMES = frozenset(
 )  # fmt: skip
 
 
+_THUMBNAILS = frozenset({"thumb", "thumbs", "thumbnail", "thumbnails"})
+
+
 def is_system_file(name: str) -> bool:
     """Tell whether a file or folder of this name is hidden or belongs to a system or a server.
 
@@ -28,6 +32,18 @@ def is_system_file(name: str) -> bool:
     (True, True, False)
     """
     return name.startswith(".") or name.lower() in _NAMES
+
+
+def are_thumbnails(folder: Path, beside: Iterable[str]) -> bool:
+    """Whether a folder is called so and holds nothing but smaller copies of the files beside it.
+
+    The name alone says nothing: a thumb may be what is photographed.
+    """
+    if folder.name.lower().strip("_- ") not in _THUMBNAILS:
+        return False
+    stems = {os.path.splitext(name)[0] for name in beside if not is_system_file(name)}
+    held = [name for name in os.listdir(folder) if not is_system_file(name)]
+    return bool(held) and all(os.path.splitext(name)[0] in stems for name in held)
 
 
 def count_files(path: Path) -> int:
