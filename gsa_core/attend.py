@@ -113,6 +113,22 @@ def _written_out(
     return scores.softmax(-1) @ value
 
 
+def _written_out_alike(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    scale: float,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The same for inputs of several types, as autocast takes them; the result in `dtype`."""
+    widest = torch.promote_types(torch.promote_types(query.dtype, key.dtype), value.dtype)
+    query, key, value = (x.to(widest) for x in (query, key, value))
+    if bias is not None and bias.dtype != torch.bool:
+        bias = bias.to(widest)
+    return _written_out(query, key, value, bias, scale).to(dtype)
+
+
 class _Differentiable(torch.autograd.Function):
     """Passes the result of torch's fused attention on, and chooses the way of its gradient.
 
@@ -140,7 +156,7 @@ class _Differentiable(torch.autograd.Function):
         if not gradients_are_differentiated():
             return out_grad, None, None, None, None, None
         found = differentiable_gradients(
-            partial(_written_out, scale=ctx.scale),
+            partial(_written_out_alike, scale=ctx.scale, dtype=out_grad.dtype),
             ctx.saved_tensors,
             ctx.needs_input_grad[1:5],
             out_grad,

@@ -40,9 +40,10 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Mo
 def from_bytes(content: bytes, name: str, device: torch.device | str = "cpu") -> Model:
     """A network from the content of its file, called `name` in errors."""
     try:
-        return _network(content).to(device)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name}: {error}") from None
+        network = _network(content)
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # sizes that none can have
+        raise ValueError(f"{name}: {str(error).partition(chr(10))[0]}") from None
+    return network.to(device)
 
 
 def _network(content: bytes) -> Model:
@@ -56,14 +57,14 @@ def _network(content: bytes) -> Model:
     except (SafetensorError, ValueError, KeyError) as error:
         raise ValueError(f"is no whole safetensors file ({error})") from None
     with torch.device("meta"):  # nothing is drawn, and no memory taken
-        model = build_model(**_arguments(metadata))
+        model = build_model(**_arguments(metadata, len(tensors)))
     _check_tensors(model, tensors)
     model.load_state_dict(tensors, assign=True)
     return model.eval()
 
 
-def _arguments(metadata: dict[str, str]) -> dict[str, Any]:
-    """The arguments of `build_model` in a file's metadata."""
+def _arguments(metadata: dict[str, str], count: int) -> dict[str, Any]:
+    """The arguments of `build_model` in the metadata of a file of so many tensors."""
     if KEY not in metadata:
         raise ValueError(
             "has no configuration of a network; accepts what `save` of a network of build_model "
@@ -76,13 +77,18 @@ def _arguments(metadata: dict[str, str]) -> dict[str, Any]:
         raise ValueError("has a damaged configuration") from None
     if form != FORMAT:
         raise ValueError(
-            f"has the format {form!r} of gsa_core {version}; gsa_core {VERSION} reads {FORMAT}"
+            f"has the format {form!r} of gsa_core {version!r}; gsa_core {VERSION} reads {FORMAT}"
         )
     known = set(inspect.signature(build_model).parameters) - {"device", "dtype"}
     if not isinstance(arguments, dict) or not set(arguments) <= known:
         unknown = sorted(set(arguments) - known) if isinstance(arguments, dict) else arguments
         raise ValueError(
-            f"has arguments that build_model of gsa_core {VERSION} does not know: {unknown}"
+            f"has arguments that build_model of gsa_core {VERSION} does not know: {unknown!r:.200}"
+        )
+    depth = arguments.get("depth")
+    if isinstance(depth, int) and depth > count:  # nothing is built that would take forever
+        raise ValueError(
+            f"lacks layers: it has {count} tensors, and its configuration a depth of {depth}"
         )
     return arguments
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from gsa_core.checks import check_flag, check_odd, check_shape, check_whole
 from gsa_core.constants import WithConstants
+from gsa_core.derivatives import is_transformed
 from gsa_core.factory import Device, placed
 from gsa_core.groups import PointGroup, check_group
 from gsa_core.identity import Identified
@@ -258,7 +259,8 @@ def _convolve(
     stride: int = 1,
 ) -> Tensor:
     """``conv2d`` whose output channels are (frame, channel), as a feature map."""
-    bank = bank.contiguous(memory_format=torch.channels_last)
+    if not is_transformed():  # vmap has no rule for memory formats
+        bank = bank.contiguous(memory_format=torch.channels_last)
     bias = None if bias is None else bias.repeat(order)
     response = functional.conv2d(image, bank, bias, stride=stride, padding=padding)
     return to_features(response.permute(0, 2, 3, 1).unflatten(3, (order, -1)))

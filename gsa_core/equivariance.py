@@ -100,7 +100,10 @@ def assert_equivariant(
     """
     if tolerance is None:
         tolerance = 1e-12 if x.dtype == torch.float64 else 1e-5
-    for element in group.exact_elements if elements is None else elements:
+    chosen = list(group.exact_elements if elements is None else elements)
+    if not chosen:
+        raise ValueError("elements: got none; accepts one element of the group or more")
+    for element in chosen:
         error = equivariance_error(function, x, group, element)
         if not error <= tolerance:  # NaN fails too
             raise AssertionError(
@@ -201,6 +204,8 @@ def prediction_consistency(logits: Float[Tensor, "images classes"], moved: Tenso
     >>> prediction_consistency(logits, torch.tensor([[0.0, 2.0], [0.0, 1.0]]))
     0.5
     """
+    check_shape("logits", logits, "images", "classes")
+    check_shape("moved", moved, *logits.shape)
     return (logits.argmax(-1) == moved.argmax(-1)).double().mean().item()
 
 

@@ -245,6 +245,7 @@ def act_on_image(
     tensor([[2., 4.],
             [1., 3.]])
     """
+    check_group(group)
     if not group.is_exact(element):
         raise ValueError(
             f"element: got {element} ({group.element_name(element)} of {group.name}), which does "
@@ -272,6 +273,7 @@ def act_on_features(
     >>> act_on_features(cyclic_group(4), 1, features).flatten()
     tensor([3., 0., 1., 2.])
     """
+    check_group(group)
     if features.ndim < 3 or features.shape[-3] != group.order:
         raise ValueError(
             f"features: got {tuple(features.shape)}; accepts (..., {group.order}, height, width), "

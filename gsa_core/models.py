@@ -42,7 +42,8 @@ def _convolutional(group: PointGroup, image_size: tuple[int, int], **arguments: 
     return GroupConvNet(group, **arguments)
 
 
-_DATA = ("in_channels", "num_classes", "image_size", "mean", "std")
+_SIZES = ("in_channels", "num_classes", "image_size")
+_DATA = (*_SIZES, "mean", "std")
 _TRANSFORMER = (
     *_DATA, "depth", "positional", "tokens", "form", "channels", "num_heads", "window",
     "window_shape", "encoding", "feedforward_ratio", "dropout", "attention_dropout", "patch_size",
@@ -159,7 +160,7 @@ def build_model(
     >>> model(torch.zeros(2, 1, 9, 9)).shape
     torch.Size([2, 10])
     """
-    given = {name: got for name, got in locals().items() if got is not None}
+    given = {name: got for name, got in locals().items() if got is not None or name in _SIZES}
     given = {name: got for name, got in given.items() if name not in ("model", "device", "dtype")}
     check_choice("model", model, MODELS)
     builder, names, defaults = MODELS[model]

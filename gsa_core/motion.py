@@ -40,7 +40,16 @@ def rotate_image(
     """
     check_shape("image", image, "batch", "channels", "height", "width")
     value = _outside(outside)
-    if not isinstance(degrees, Tensor):
+    if isinstance(degrees, Tensor):
+        if degrees.shape not in ((), image.shape[:1]):
+            raise ValueError(
+                f"degrees: got {tuple(degrees.shape)}; accepts one angle, or one an image "
+                f"({len(image)},)"
+            )
+        degrees = degrees.expand(len(image))
+    else:
+        accepts = "a number, or a tensor of one an image"
+        degrees = check_number("degrees", degrees, accepts, low=-math.inf, high=math.inf)
         quarters, rest = divmod(degrees, 90)
         if rest == 0:
             return torch.rot90(image, int(quarters), (-2, -1))

@@ -58,7 +58,13 @@ class Model(nn.Module):
             The network is not of `build_model`, or its layers were exchanged since.
         """
         content, path = to_bytes(self), Path(path)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            handle, aside = tempfile.mkstemp(
+                dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+            )
+        except OSError as error:
+            error.filename = os.fspath(path)  # not that of a file that nobody asked for
+            raise
         try:
             with open(handle, "wb") as file:
                 file.write(content)
@@ -99,6 +105,11 @@ def to_bytes(model: nn.Module) -> bytes:
         raise ValueError(
             f"model: got a network whose {min(changed)!r} is not what its config builds; accepts a "
             "network as build_model made it (use torch.save for others)"
+        )
+    if any(tensor.is_meta for tensor in state.values()):
+        raise ValueError(
+            "model: got a network on the device 'meta', which has no values; accepts one on any "
+            "other device"
         )
     about = {"format": FORMAT, "version": VERSION, "arguments": config}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}

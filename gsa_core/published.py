@@ -69,7 +69,13 @@ class _PublishedParts:
     frame_table: nn.Parameter | None
 
     def _positions(self, reach: int) -> _Positions:
-        third = self.head_dim // (2 if self.frame_table is None else 3)
+        parts = 2 if self.frame_table is None else 3
+        third = self.head_dim // parts
+        if third == 0:
+            raise ValueError(
+                f"encoding: got 'published' with {self.head_dim} channels a head, of which rows, "
+                f"columns and frames each take a part; accepts heads of {parts} channels or more"
+            )
         return _Positions(third, self.head_dim, self.heads, reach)
 
     def _make_frame_table(self) -> nn.Parameter:

@@ -34,7 +34,14 @@ class Standardise(nn.Module):
         self.in_channels = check_whole("in_channels", in_channels)
         means = check_numbers("mean", mean, self.in_channels, "finite numbers")
         stds = check_numbers("std", std, self.in_channels, "numbers above 0", low=5e-324)
-        for name, values in (("mean", means), ("std", stds)):
+        holds = torch.finfo(torch.get_default_dtype())
+        for name, values, low in (("mean", means, 0.0), ("std", stds, holds.tiny)):
+            for x in values:
+                if not low <= abs(x) <= holds.max:
+                    raise ValueError(
+                        f"{name}: got {x}, which is lost in {holds.dtype}; accepts magnitudes of "
+                        f"{low:.2g} to {holds.max:.2g}"
+                    )
             constant = torch.tensor([float(x) for x in values])
             self.register_buffer(name, constant.reshape(-1, 1, 1))
 

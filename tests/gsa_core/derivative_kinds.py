@@ -126,6 +126,12 @@ def along_parameters(layer, x, v):
     return jvp(function, (parameters,), ({n: p.cos() for n, p in parameters.items()},))[1]
 
 
+def ensemble(layer, x, v):
+    """Results of several sets of parameters in one pass."""
+    several = {n: torch.stack([p.detach(), p.detach().cos()]) for n, p in layer.named_parameters()}
+    return vmap(lambda parameters: functional_call(layer, parameters, (x,)))(several)
+
+
 def checkpointed(layer, x, v, reentrant=False):
     x = x.clone().requires_grad_()
     out = checkpoint(layer, x, use_reentrant=reentrant)
@@ -158,6 +164,7 @@ TRANSFORMS = {
     for f in (
         forward_mode, dual_numbers, reverse_mode, gradient, gradients_of_samples, mapped,
         forward_over_reverse, reverse_over_forward, gradients_of_parameters, along_parameters,
+        ensemble,
     )
 }  # fmt: skip
 TRANSFORMS |= {

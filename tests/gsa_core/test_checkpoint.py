@@ -133,6 +133,19 @@ def other_window(model):
     model.blocks[0].attention.window = 3
 
 
+def test_a_network_without_values_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="device 'meta', which has no values"):
+        network(device="meta").save(tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_missing_is_named_by_the_path_asked_for(tmp_path):
+    path = tmp_path / "missing" / "x.safetensors"
+    with pytest.raises(FileNotFoundError) as error:
+        network().save(path)
+    assert error.value.filename == str(path)
+
+
 @pytest.mark.parametrize("change", [exchanged_head, fewer_blocks, other_window])
 def test_a_network_that_was_changed_is_not_saved(change, tmp_path):
     model = network()
@@ -185,6 +198,18 @@ BAD = {
     ],
     "has the format 2 of gsa_core": [
         lambda content: rewritten(content, lambda about: {**about, "format": 2}),
+        lambda content: rewritten(
+            content, lambda about: {**about, "format": 2, "version": "9\n\x1b[31m"}
+        ),
+    ],
+    "Storage size calculation overflowed": [
+        lambda content: rewritten(content, with_arguments(channels=10**9)),
+    ],
+    "Overflow when unpacking": [
+        lambda content: rewritten(content, with_arguments(channels=2**70)),
+    ],
+    "a depth of 1000000": [
+        lambda content: rewritten(content, with_arguments(depth=10**6)),
     ],
     "that build_model of gsa_core": [
         lambda content: rewritten(content, with_arguments(colour="red")),
@@ -232,4 +257,4 @@ def test_other_files_are_refused_in_one_sentence(sentence, index, tmp_path, monk
     with pytest.raises(ValueError, match=r"x\.safetensors: ") as error:
         gsa_core.load(path)
     assert sentence in str(error.value)
-    assert "\n" not in str(error.value)
+    assert str(error.value).isprintable()

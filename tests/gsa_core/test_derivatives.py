@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 
 import pytest
@@ -9,9 +10,20 @@ import torch
 from cases import randomised, sized
 from derivative_kinds import DERIVATIVES, RECORDED, TRANSFORMS
 from running_cases import CONFIGURATIONS, network
+from torch import nn
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
+from torch.func import functional_call, jacfwd, jacrev
 
-from gsa_core import GroupSelfAttention, LiftingSelfAttention, attend, derivatives, point_group
+from gsa_core import (
+    GroupConv2d,
+    GroupSelfAttention,
+    LiftingConv2d,
+    LiftingSelfAttention,
+    PatchEmbedding,
+    attend,
+    derivatives,
+    point_group,
+)
 from gsa_core.fused import kernel_problem
 from gsa_core.operators import fused_attention
 from gsa_core.relative import OffsetTables
@@ -111,7 +123,7 @@ def test_kernel_that_is_asked_for_names_the_way_out(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["gradients_of_parameters", "forward_over_reverse", "gradient_penalty"]
+    "name", ["gradients_of_parameters", "forward_over_reverse", "gradient_penalty", "ensemble"]
 )
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_of_whole_networks(configuration, name):
@@ -127,6 +139,29 @@ def test_of_whole_networks(configuration, name):
                 module.method = method
         found.append(DERIVATIVES[name](model, x, v))
     assert (found[0] - found[1]).norm() < 1e-10 * found[1].norm()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        LiftingConv2d(point_group("C4"), 1, 2, 3),
+        PatchEmbedding(point_group("D1"), 1, 2, 2),
+        nn.Sequential(
+            LiftingConv2d(point_group("C2"), 1, 2, 3), GroupConv2d(point_group("C2"), 2, 1, 3)
+        ),
+    ],
+)
+def test_convolutions_of_several_sets_of_weights(layer):
+    """One pass for an ensemble gives what a pass for each gives, and so do its derivatives."""
+    layer, image = layer.double(), torch.randn(1, 1, 4, 4, dtype=torch.float64)
+    found = DERIVATIVES["ensemble"](layer, image, image)
+    assert torch.allclose(found[0], layer(image), rtol=1e-12)
+    jacobian = {}
+    for way in (jacfwd, jacrev):
+        parameters = {name: p.detach() for name, p in layer.named_parameters()}
+        jacobian[way] = way(lambda p: functional_call(layer, p, (image,)))(parameters)
+    for name, found in jacobian[jacfwd].items():
+        assert torch.allclose(found, jacobian[jacrev][name], rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["forward_mode", "gradient_penalty"])
@@ -149,6 +184,31 @@ def test_by_finite_differences(which, method):
     x = points(layer)[0].requires_grad_()
     assert gradcheck(layer, x, check_forward_ad=True, fast_mode=True)
     assert gradgradcheck(layer, x, check_fwd_over_rev=True, fast_mode=True)
+
+
+@pytest.mark.parametrize("method", ["auto", "torch"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "which", [("joint", "none", None), ("framewise", "table", 3), ("published", "rotary", None)]
+)
+def test_gradient_penalty_under_autocast(which, dtype, method):
+    """Queries, keys and values are of several types there."""
+    layer = copy.deepcopy(layer_of(*which)).float()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(0.3)
+    x = points(layer)[0].float().requires_grad_()
+
+    def penalty(enabled):
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            out = layer(x).float().square().sum()
+            (gradient,) = torch.autograd.grad(out, x, create_graph=True)
+        return torch.autograd.grad(gradient.square().sum(), x)[0]
+
+    layer.method = "written_out"
+    expected = penalty(enabled=False)
+    layer.method = method
+    assert (penalty(enabled=True) - expected).norm() < 0.1 * expected.norm()
 
 
 @needs_kernel

@@ -186,6 +186,34 @@ WRONG = {
     "outside of a turn": lambda: g.rotate_image(zeros(1, 1, 3, 3), 90, "white"),
     "outside of a shift": lambda: g.shift_image(zeros(1, 3, 3), 1, 0, None),
     "rows half": lambda: g.shift_image(zeros(1, 3, 3), 1.5, 0),
+    "std that is 0 in float32": lambda: network(std=1e-60),
+    "std without a reciprocal in float32": lambda: network(std=[1e-40]),
+    "std infinite in float32": lambda: network(std=1e39),
+    "std that is 0 in float16": lambda: network(std=1e-9, dtype=torch.float16),
+    "mean infinite in float32": lambda: network(mean=-1e39),
+    "mean infinite in float16": lambda: network(mean=1e5, dtype=torch.float16),
+    "image_size none": lambda: network(image_size=None),
+    "in_channels none": lambda: network(in_channels=None),
+    "num_classes none": lambda: network(num_classes=None),
+    "group of an action": lambda: g.act_on_image("C4", 1, zeros(2, 2)),
+    "group of an action on features": lambda: g.act_on_features("C4", 1, zeros(4, 2, 2)),
+    "group of an error": lambda: g.equivariance_error(nn.Identity(), zeros(1, 1, 2, 2), "C4", 1),
+    "encoding published with narrow heads": lambda: lift(
+        C4, 3, 8, 8, encoding="published", window=3
+    ),
+    "encoding published with heads of two": lambda: attend(
+        encoding="published", head_dim=2, window=3
+    ),
+    "encoding published with narrow heads off the axes": lambda: attend(
+        C8, 3, 8, 4, encoding="published", window=3
+    ),
+    "elements none": lambda: g.assert_equivariant(nn.Identity(), zeros(1, 1, 2, 2), C4, []),
+    "logits of one axis": lambda: g.prediction_consistency(zeros(3), zeros(3)),
+    "logits of no images": lambda: g.prediction_consistency(zeros(0, 3), zeros(0, 3)),
+    "moved logits of one image": lambda: g.prediction_consistency(zeros(4, 3), zeros(1, 3)),
+    "degrees nan": lambda: g.rotate_image(zeros(1, 1, 3, 3), float("nan")),
+    "degrees text": lambda: g.rotate_image(zeros(1, 1, 3, 3), "90"),
+    "degrees of other images": lambda: g.rotate_image(zeros(2, 1, 3, 3), torch.ones(3)),
 }
 
 
@@ -205,6 +233,10 @@ RIGHT = {
     "size in an array": lambda: network(image_size=np.array(8)),
     "mean": lambda: network(mean=np.float64(0.5), std=np.float32(0.5)),
     "means": lambda: network(in_channels=2, mean=np.array([0.1, 0.2]), std=np.ones((2, 1, 1))),
+    "std of a wide type": lambda: network(std=1e-60, dtype=torch.float64),
+    "angle": lambda: g.rotate_image(zeros(2, 1, 3, 3), np.float32(30)),
+    "angle in a tensor": lambda: g.rotate_image(zeros(2, 1, 3, 3), torch.tensor(30)),
+    "heads of two without frames": lambda: lift(encoding="published", head_dim=2, window=3),
     "mean of a tensor": lambda: network(mean=torch.tensor(0.5), std=torch.tensor([0.5])),
     "network": lambda: network(
         depth=np.int64(1), channels=np.int64(4), num_heads=np.int64(2), dropout=np.float32(0.1),
