@@ -118,3 +118,33 @@ def test_a_long_title_is_not_cut_off(sheet: Callable[[str], bytes]) -> None:
     above = drawn[:30]
     assert above.min() < 128  # the title is there
     assert above[:, :4].min() > 250 and above[:, -4:].min() > 250
+
+
+@pytest.mark.parametrize(
+    ("images", "splits", "said"),
+    [
+        ({"a": 8, "b": 2}, None, "b (2): add images, or set min_count: 3"),
+        ({"a": 8, "b": 3}, None, None),
+        ({"train/a": 8, "train/b": 1, "test/a": 2, "test/b": 4}, "given", "b (5): add images"),
+        ({"train/a": 8, "train/b": 2, "test/a": 2, "test/b": 1}, "given", None),
+        ({"train/a": 8, "train/b": 1, "dev/a": 1, "dev/b": 1, "test/a": 1, "test/b": 1}, "given",
+         None),
+    ],
+)  # fmt: skip
+def test_a_class_too_small_for_the_splits_is_said(
+    images: dict[str, int], splits: str | None, said: str | None, tmp_path: Path
+) -> None:
+    for number, (place, count) in enumerate(images.items()):
+        folder = tmp_path / "in" / place
+        fill(folder.parent, count, [folder.name], first=100 * number)
+    options = {"splits": splits} if splits else {}
+    lines = [line for line in look("mine", own(tmp_path / "in", **options), tmp_path / "look")
+             if "too few" in line]  # fmt: skip
+    assert bool(said) == bool(lines) and all(str(said) in line for line in lines)
+
+
+def test_a_white_image_has_an_edge_in_the_picture() -> None:
+    white = np.full((1, 8, 8), 255, dtype=np.uint8)
+    drawn = np.asarray(Image.open(io.BytesIO(one_of_each("x", [white], ["a"]))).convert("L"))
+    below = drawn[drawn.shape[0] // 2 :]  # nothing but the image
+    assert (below < 200).any(0).sum() > 100

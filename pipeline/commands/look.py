@@ -7,7 +7,7 @@ if __name__ == "__main__":  # before imports that take seconds, or fail
 
     run_as("prepare", "--look")
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +90,7 @@ def look(name: str, settings: Prepare, folder: Path) -> Iterator[str]:
         yield f"class {label}: {names[label]}: {_counts(counts, label)}"
     if len(names) > MOST_CLASSES:
         yield f"and {len(names) - MOST_CLASSES:,} classes more"
+    yield from _too_small(counts, names)
     yield from _left_out(opened)
     seen = _Seen()
     for images in opened.parts.values():
@@ -126,6 +127,25 @@ def _splits(opened: Opened, settings: Prepare) -> str:
     given = ", ".join(f"{size:,} {part}" for part, size in sizes.items())
     more = "" if "validation" in sizes else f"; {drawn} is drawn from train"
     return f"splits: given: {given}{more}"
+
+
+def _too_small(counts: dict[str, np.ndarray], names: Sequence[str]) -> Iterator[str]:
+    """Name classes that have fewer images than splits are drawn from them."""
+    padded = [np.pad(part, (0, len(names) - len(part))) for part in counts.values()]
+    totals = np.sum(padded, axis=0)
+    drawn = {"all": 3, "train": 1 if "validation" in counts else 2}
+    small = {
+        label
+        for part, found in counts.items()
+        for label in np.flatnonzero(found < drawn.get(part, 1)).tolist()
+    }
+    for label in sorted(small)[:MOST_LISTED]:
+        yield (
+            f"too few for every split: {names[label]} ({totals[label]:,}): add images, or set "
+            f"min_count: {totals[label] + 1} to leave such classes out"
+        )
+    if len(small) > MOST_LISTED:
+        yield f"and {len(small) - MOST_LISTED:,} classes more that are too small"
 
 
 def _left_out(opened: Opened) -> Iterator[str]:

@@ -15,6 +15,7 @@ __all__ = ["SHOWN", "class_means_sheet", "contact_sheet", "one_of_each", "sample
 _ROWS = 3  # samples a class
 SHOWN = 20  # classes shown at most
 _LETTERS = 12  # of a class's name
+_EDGE = "0.6"  # grey
 _PER_INCH = 11  # letters of a title
 
 
@@ -108,6 +109,9 @@ def one_of_each(title: str, images: list[np.ndarray], names: list[str]) -> bytes
         axis.set_axis_off()
     for axis, image, name in zip(axes, images, names, strict=False):
         _draw(axis, image)
+        axis.set_axis_on()
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_color(_EDGE)  # an image on a white ground has an edge too
         first, *others = name.split("\n")
         short = first if len(first) <= 20 else first[:19] + "…"
         axis.set_title("\n".join([short, *others]), fontsize=8, pad=4, parse_math=False)
