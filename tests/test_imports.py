@@ -26,7 +26,7 @@ ORDER = (
     "tiling", "relative", "rotary", "published", "dropout", "convolution", "derivatives", "attend",
     "compiler", "compiled", "structures", "selftest", "fused", "operators", "attention", "layers",
     "tokens", "transformer", "baselines", "published_networks", "models", "checkpoint",
-    "equivariance", "cost",
+    "motion", "equivariance", "cost",
 )  # fmt: skip
 
 # What reads params.yaml as a whole, to check it.
