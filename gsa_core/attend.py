@@ -97,7 +97,8 @@ def attend(
     attended = functional.scaled_dot_product_attention(
         query, key, value, attn_mask=bias, scale=scale
     )
-    if attended.requires_grad and not torch.compiler.is_compiling():
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # by operators alone
+    if attended.requires_grad and not recorded:
         attended = _Differentiable.apply(attended, query, key, value, bias, scale)
     return attended[..., :width]
 

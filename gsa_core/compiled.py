@@ -45,9 +45,12 @@ def load_library(
     check
         Says why a loaded library must not be used; empty if it may.
     """
-    if os.environ.get("GSA_CORE_KERNEL", "auto").lower() == "off":
+    asked = os.environ.get("GSA_CORE_KERNEL") or "auto"
+    if asked.lower() == "off":
         return "GSA_CORE_KERNEL is off"
     try:
+        if asked.lower() != "auto":
+            raise OSError(f"GSA_CORE_KERNEL: got {asked!r}; accepts 'auto' or 'off'")
         library = _load(source.absolute(), defines)
         problem = check(library)
     except Exception as error:  # whatever it is, torch computes the same

@@ -27,7 +27,10 @@ def compiler_command() -> tuple[str, ...]:
     asked = os.environ.get("CXX", "").strip()
     if asked:
         # A path with spaces first, as a shell would not take it.
-        words = [asked] if shutil.which(asked) else shlex.split(asked, posix=os.name == "posix")
+        try:
+            words = [asked] if shutil.which(asked) else shlex.split(asked, posix=os.name == "posix")
+        except ValueError as error:
+            raise OSError(f"CXX: got {asked!r}, which is no command ({error})") from None
         if words and (found := shutil.which(words[0])) is not None:
             return (found, *words[1:])
         raise OSError(f"CXX: got {asked!r}; there is no such compiler")

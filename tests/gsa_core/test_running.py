@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from gsa_core import build_model
+from gsa_core.attend import attend
 
 
 def test_every_network_compiles_into_one_graph_and_exports_with_a_dynamic_batch(root):
@@ -58,6 +59,21 @@ def test_weights_are_saved_and_read(name, tmp_path):
     other = randomised(network(name)[0]).float()
     other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert torch.equal(model(images), other(images))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("bias", [None, torch.eye(5) < 1, torch.eye(5)], ids=["", "mask", "bias"])
+def test_a_trace_with_gradients_is_saved(bias, tmp_path):
+    """It holds operators of torch alone."""
+    tokens = torch.randn(1, 2, 5, 4, requires_grad=True)
+
+    def function(tokens):
+        return attend(tokens, tokens, tokens, scale=0.5, bias=bias)
+
+    torch.jit.trace(function, tokens).save(str(tmp_path / "x.pt"))
+    read = torch.jit.load(tmp_path / "x.pt")
+    assert torch.allclose(read(tokens), function(tokens), atol=1e-6)
+    assert torch.autograd.grad(read(tokens).sum(), tokens)
 
 
 def test_dropout_is_the_same_under_a_seed():
