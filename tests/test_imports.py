@@ -23,7 +23,7 @@ from pipeline.source_code import module_name, own, read
 # Each module may import those before it; a name that is missing here is a new idea to place.
 ORDER = (
     "checks", "factory", "constants", "identity", "network", "groups", "layout", "positional",
-    "tiling", "relative", "rotary", "published", "dropout", "convolution", "derivatives", "attend",
+    "tiling", "relative", "rotary", "published", "dropout", "derivatives", "convolution", "attend",
     "compiler", "compiled", "structures", "selftest", "fused", "operators", "attention", "layers",
     "tokens", "transformer", "baselines", "published_networks", "models", "checkpoint",
     "motion", "equivariance", "cost",
