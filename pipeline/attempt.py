@@ -23,7 +23,7 @@ Row = dict[str, Any]
 # How libraries say in a RuntimeError that there is no memory.
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
 # Seconds between two checkpoints, and the most that writing them may take of the time: an epoch of
-# a second with 100 MB of state would otherwise write more than it trains.
+# a second with a large state would otherwise write more than it trains.
 INTERVAL, SHARE = 10.0, 0.05
 # The configuration that a checkpoint belongs to, within its values.
 CONFIGURATION = "configuration"

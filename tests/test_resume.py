@@ -166,7 +166,7 @@ def test_progress_tells_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.splitlines() == [
         "prepare: mine: reading goes on after 200 of 1,000 images",
         "prepare: mine: reading 400 of 1,000 images, 50 a second, 12 s left",
-        "prepare: mine: reading 600 of 1,000 images, 50 a second, 8 s left",
+        "prepare: mine: reading 600 of 1,000 images, 50 a second, 8.0 s left",
     ]
 
 

@@ -73,7 +73,7 @@ def test_the_engine_is_not_made_where_ray_cannot_start(
 def test_a_full_disk_is_said_before_the_stage_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2**40, 2**40, 3_000_000))
-    with pytest.raises(UserError, match="has 3 MB free, and a stage writes more; make room"):
+    with pytest.raises(UserError, match=r"has 3\.00 MB free, and a stage writes more; make room"):
         stage.check_room(Path())
 
 
