@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -144,26 +145,27 @@ def measure(
 
 def compare_widths(rounds: int) -> None:
     """Print, for every width of a head, the median step of each method over that of the fastest."""
-    print(f"| form | encoding | channels a head | {' | '.join(COMPARED)} |")
-    print(f"|---|---|---:|{'---:|' * len(COMPARED)}")
+    print(f"| form | sees | encoding | channels a head | {' | '.join(COMPARED)} |")
+    print(f"|---|---|---|---:|{'---:|' * len(COMPARED)}")
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     x = torch.randn(1, CHANNELS, 4, 14, 14)
-    for form in ("framewise", "joint"):
-        for positional in ("none", "rotary", "relative"):
-            size = {} if positional == "none" else {"image_size": 14}
-            for width in WIDTHS:
-                options = {"form": form, "positional": positional, "head_dim": width, **size}
-                steps = {}
-                for method in COMPARED:
-                    layer = GroupSelfAttention(
-                        cyclic_group(4), CHANNELS, CHANNELS, 4, method=method, **options
-                    )
-                    steps[method] = _step(layer, layer, x)
-                    steps[method]()
-                seconds = _alternating(steps, rounds, clock)
-                best = min(seconds.values())
-                ratios = " | ".join(f"{seconds[method] / best:.2f}" for method in COMPARED)
-                print(f"| {form} | {positional} | {width} | {ratios} |", flush=True)
+    rows = product(("framewise", "joint"), (None, 5), ("none", "rotary", "relative"), WIDTHS)
+    for form, window, positional, width in rows:
+        options = {"form": form, "positional": positional, "head_dim": width, "window": window}
+        if window is None and positional != "none":
+            options["image_size"] = 14
+        steps = {}
+        for method in COMPARED:
+            layer = GroupSelfAttention(
+                cyclic_group(4), CHANNELS, CHANNELS, 4, method=method, **options
+            )
+            steps[method] = _step(layer, layer, x)
+            steps[method]()
+        seconds = _alternating(steps, rounds, clock)
+        best = min(seconds.values())
+        ratios = " | ".join(f"{seconds[method] / best:.2f}" for method in COMPARED)
+        sees = "all" if window is None else f"{window}x{window}"
+        print(f"| {form} | {sees} | {positional} | {width} | {ratios} |", flush=True)
 
 
 def _alternating(

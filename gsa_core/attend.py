@@ -34,8 +34,10 @@ def faster_method(
 ) -> str:
     """The faster of ``kernel`` and ``torch``, as measured by ``benchmarks/attention.py --widths``.
 
-    Torch's fused attention gains on the kernel as heads become wider, where it sees every key and
-    no scores are added to its own. Only float32 was measured; any other type keeps the kernel.
+    Torch's fused attention gains on the kernel as heads become wider, where it sees every key.
+    Tables that separate make its heads wider still, by an entry for every row, column and frame of
+    the keys; others are scores that it must hold. Only float32 was measured; any other type keeps
+    the kernel.
 
     Parameters
     ----------
@@ -44,15 +46,19 @@ def faster_method(
     local
         Whether a query sees a window.
     tables
-        The encoding; tables of rows, columns or both are scores that torch must hold in memory.
+        The encoding.
     width
         Channels a head.
     """
     if device not in ("cpu", "meta"):
         return "torch"
-    added = any(x is not None for x in (tables.rows, tables.cols, tables.pairs))
-    wide = dtype == torch.float32 and width >= _TORCH_FROM
-    return "torch" if wide and not local and not added else "kernel"
+    if local or tables.pairs is not None or dtype != torch.float32:
+        return "kernel"
+    spatial = [x for x in (tables.rows, tables.cols) if x is not None]
+    entries = sum((x.shape[1] + 1) // 2 for x in spatial)
+    if spatial and tables.frames is not None:
+        entries += tables.frames.shape[2]
+    return "torch" if width >= max(_TORCH_FROM, entries) else "kernel"
 
 
 def attend(

@@ -11,7 +11,13 @@ from gsa_core.attend import faster_method
 from gsa_core.fused import kernel_problem
 from gsa_core.relative import OffsetTables
 
-TABLE = torch.zeros(1)
+# Of images of 8 rows and 8 columns, and of four frames.
+TABLES = {
+    "rows": torch.zeros(4, 15, 1, 1),
+    "cols": torch.zeros(4, 15, 1, 1),
+    "pairs": torch.zeros(4, 15, 15, 1, 1),
+    "frames": torch.zeros(4, 1, 4, 1, 1),
+}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +27,11 @@ TABLE = torch.zeros(1)
         ("cpu", torch.float32, False, (), 16, "torch"),
         ("cpu", torch.float32, False, ("frames",), 64, "torch"),
         ("cpu", torch.float32, True, (), 64, "kernel"),
-        ("cpu", torch.float32, False, ("rows", "cols"), 64, "kernel"),
+        ("cpu", torch.float32, False, ("rows", "cols"), 15, "kernel"),
+        ("cpu", torch.float32, False, ("rows", "cols"), 16, "torch"),
+        ("cpu", torch.float32, False, ("rows", "cols", "frames"), 19, "kernel"),
+        ("cpu", torch.float32, False, ("rows", "cols", "frames"), 20, "torch"),
+        ("cpu", torch.float32, True, ("rows", "cols"), 64, "kernel"),
         ("cpu", torch.float32, False, ("pairs",), 64, "kernel"),
         ("cpu", torch.float64, False, (), 64, "kernel"),
         ("cpu", torch.bfloat16, False, (), 64, "kernel"),
@@ -31,7 +41,7 @@ TABLE = torch.zeros(1)
     ],
 )
 def test_rule(device, dtype, local, terms, width, chosen):
-    tables = OffsetTables(**dict.fromkeys(terms, TABLE))
+    tables = OffsetTables(**{name: TABLES[name] for name in terms})
     assert faster_method(device, dtype, local=local, tables=tables, width=width) == chosen
 
 
@@ -60,7 +70,8 @@ class Operators(TorchDispatchMode):
         ({"positional": "rotary", "head_dim": 16}, False),
         ({"positional": "rotary", "head_dim": 14, "form": "framewise"}, True),
         ({"positional": "none", "head_dim": 16, "window": 3}, True),
-        ({"positional": "relative", "head_dim": 16, "image_size": 5}, True),
+        ({"positional": "relative", "head_dim": 15, "image_size": 5}, True),
+        ({"positional": "relative", "head_dim": 16, "image_size": 5}, False),
     ],
     ids=str,
 )
