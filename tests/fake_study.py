@@ -105,7 +105,9 @@ def prepare_folder() -> None:
     """Write what `prepare` would, as far as sweep and confirm look at it."""
     folder = Path("data/prepare/digits")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "card.json").write_text(json.dumps({"name": "digits"}))
+    aside = folder / f".card-{os.getpid()}"  # several starts at once read it
+    aside.write_text(json.dumps({"name": "digits"}))
+    aside.replace(folder / "card.json")
 
 
 def fake_row(config: Mapping[str, Any]) -> dict[str, Any]:

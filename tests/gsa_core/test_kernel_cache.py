@@ -239,6 +239,8 @@ def test_old_locale_and_folders_with_spaces_and_letters(
     shutil.copytree(root / "gsa_core", home / "gsa_core")
     environment = {**os.environ, "LC_ALL": "C", "GSA_CORE_CACHE": str(cache), "PYTHONPATH": ""}
     environment["PYTHONCOERCECLOCALE"] = "0"
+    # A kernel that another program has left in the machine's temporary folder would be loaded.
+    environment["TMPDIR"] = str(tmp_path)
     if utf8 is None:
         del environment["CXX"]
     else:
