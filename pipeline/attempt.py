@@ -121,7 +121,7 @@ def _train(config: Row, data: Dataset, context: Context, checkpoint: str | None)
         config,
         data,
         device=context.device,
-        # What an earlier attempt did is told at once: this one has got that far.
+        # The epochs of an earlier start are reported at once: this one goes on after them.
         on_epoch=lambda row: context.report(row, flush=row["epoch"] == told_before),
         on_state=None if place is None else keep,
         resume=resume,

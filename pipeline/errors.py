@@ -37,7 +37,7 @@ REFUSALS = {
 
 
 class UserError(Exception):
-    """What the user has to change, each problem one sentence: what, where, how to mend it.
+    """What the user has to change, each problem one sentence: what, where, how to fix it.
 
     Parameters
     ----------

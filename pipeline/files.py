@@ -115,7 +115,7 @@ def explaining(path: Path | None = None, size: int = 0) -> Iterator[None]:
             why += f" ({_free_bytes(path):,} bytes are free)"
         raise UserError(
             f"{path}: cannot {'use' if anything else 'write'} {amount}, because {why}: "
-            "mend that and run the same command again"
+            "fix this and run the same command again"
         ) from error
 
 

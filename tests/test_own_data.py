@@ -160,7 +160,7 @@ def test_a_bad_image_ends_the_preparation_or_is_listed(kind: str, tmp_path: Path
     damage(folder, kind)
     problem = refusal(own(folder), tmp_path)
     assert problem.startswith(f"{folder / 'cat/bad.png'}: ")
-    assert problem.endswith("mend or remove it, or set on_bad_image: skip")
+    assert problem.endswith("fix or remove it, or set on_bad_image: skip")
     card = prepared(own(folder, on_bad_image="skip"), tmp_path).card
     assert sum(card["counts"][name]["total"] for name in SPLITS[:3]) == 40
     assert card["skipped"]["count"] == 1 and "cat/bad.png" in card["skipped"]["images"][0]

@@ -130,7 +130,7 @@ def _opened(path: Path) -> tuple[set[str], Callable[[str], np.ndarray]]:
     if path.is_dir():
         return {file.stem for file in path.glob("*.npy")}, lambda name: _array(path / f"{name}.npy")
     if not path.is_file():
-        raise UserError(f"{shown}: there is no such file or folder: mend the path in its source")
+        raise UserError(f"{shown}: there is no such file or folder: fix the path in its source")
     try:
         with open(path, "rb") as file:
             check_directory(file)
@@ -235,7 +235,7 @@ class ArrayImages:
                 problems[start + place] = f"{self.name}[{start + place}] {error}"
         if problems and not self.skip:
             raise UserError(
-                f"{next(iter(problems.values()))}: mend it, or set on_bad_image: skip"
+                f"{next(iter(problems.values()))}: fix it, or set on_bad_image: skip"
                 + (f" ({len(problems)} such images among these)" if len(problems) > 1 else "")
             )
         good = [index - start for index in range(start, stop) if index not in problems]

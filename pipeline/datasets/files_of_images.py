@@ -77,4 +77,4 @@ class EncodedImages:
         return (look_at(file) for file in self.load(start, stop) if file is not None)
 
 
-_MEND = "mend or remove it, or set on_bad_image: skip"
+_MEND = "fix or remove it, or set on_bad_image: skip"

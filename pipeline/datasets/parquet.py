@@ -88,7 +88,7 @@ def _names(
 def _files_by_part(path: Path, splits: str | None, notes: list[str]) -> dict[str, list[Path]]:
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:
-        raise UserError(f"{plain_name(path)}: holds no .parquet file: mend the path in its source")
+        raise UserError(f"{plain_name(path)}: holds no .parquet file: fix the path in its source")
     parts: dict[str | None, list[Path]] = {}
     for file in files:
         parts.setdefault(_split_of(file, path), []).append(file)

@@ -107,7 +107,7 @@ def _refuse_leaks(parts: dict[str, Listed], splits: dict[str, Selection]) -> Non
                 raise UserError(
                     f"the test split holds {count or int(shared.sum()):,} {word} that are also in "
                     f"{name}: the source's own splits leak, so no test on them can be trusted; "
-                    "mend them, or set prepare.allow_leaks: true to have them counted in the card"
+                    "fix them, or set prepare.allow_leaks: true to have them counted in the card"
                 )
 
 

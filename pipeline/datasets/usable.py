@@ -37,7 +37,7 @@ def usable_images(
         if not len(usable):
             raise UserError(
                 f"{source.name}: none of its {len(part):,} images{where} can be used; the first, "
-                f"{first}: mend or replace them"
+                f"{first}: fix or replace them"
             )
         left = np.bincount(part.labels[usable], minlength=source.classes)
         lost = [label for label in np.unique(part.labels).tolist() if not left[label]]
@@ -46,7 +46,7 @@ def usable_images(
             count = int((part.labels == lost[0]).sum())
             raise UserError(
                 f"{source.name}: none of the {count:,} images of the class "
-                f"{_name(source, lost[0])!r}{where} can be used; the first, {bad}: mend them, or "
+                f"{_name(source, lost[0])!r}{where} can be used; the first, {bad}: fix them, or "
                 "remove the class"
             )
         found[name] = usable

@@ -139,7 +139,7 @@ class Progress:
     ) -> None:
         """Note that a task is finished, and say so where there is no table.
 
-        A reason that a task has failed for is told once, with the command that shows the whole.
+        Each distinct reason is printed once, with the command that shows the whole traceback.
         """
         cell = self.cells[name]
         cell.running.pop(label, None)

@@ -79,7 +79,7 @@ class CheckedJournal(BaseJournalBackend):
                 os.ftruncate(file, end)
                 raise UserError(
                     f"{self.path}: could not append {len(content)} bytes ({error.strerror}); "
-                    "mend that and run the same command again: what is finished is kept"
+                    "fix this and run the same command again: what is finished is kept"
                 ) from error
 
 
