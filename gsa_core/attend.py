@@ -27,14 +27,22 @@ __all__ = ["METHODS", "attend", "attend_in_tiles", "attend_over_group", "faster_
 METHODS = ("auto", "kernel", "torch", "written_out")
 
 _TORCH_FROM = 16  # channels a head
+_TORCH_FROM_ON_SEVERAL_THREADS = {"rotary": 10, "others": 14}
 
 
 def faster_method(
-    device: str, dtype: torch.dtype, *, local: bool, tables: OffsetTables, width: int
+    device: str,
+    dtype: torch.dtype,
+    *,
+    local: bool,
+    tables: OffsetTables,
+    width: int,
+    rotary: bool = False,
 ) -> str:
     """The faster of ``kernel`` and ``torch``, as measured by ``benchmarks/attention.py --widths``.
 
-    Torch's fused attention gains on the kernel as heads become wider, where it sees every key.
+    Torch's fused attention gains on the kernel as heads become wider, where it sees every key, and
+    sooner on several threads.
     Tables that separate make its heads wider still, by an entry for every row, column and frame of
     the keys; others are scores that it must hold. Only float32 was measured; any other type keeps
     the kernel.
@@ -49,6 +57,8 @@ def faster_method(
         The encoding.
     width
         Channels a head.
+    rotary
+        Whether queries and keys are turned by their positions.
     """
     if device not in ("cpu", "meta"):
         return "torch"
@@ -58,7 +68,15 @@ def faster_method(
     entries = sum((x.shape[1] + 1) // 2 for x in spatial)
     if spatial and tables.frames is not None:
         entries += tables.frames.shape[2]
-    return "torch" if width >= max(_TORCH_FROM, entries) else "kernel"
+    start = _TORCH_FROM
+    if not _on_one_thread():
+        start = _TORCH_FROM_ON_SEVERAL_THREADS["rotary" if rotary else "others"]
+    return "torch" if width >= max(start, entries) else "kernel"
+
+
+@torch.compiler.assume_constant_result
+def _on_one_thread() -> bool:
+    return torch.get_num_threads() == 1
 
 
 def attend(

@@ -209,7 +209,8 @@ class _SelfAttention(Identified):
             return False
         width = self.head_dim + (self.group.order if self._beside_frames() else 0)
         on = query.device.type, query.dtype
-        faster = faster_method(*on, local=tiling.local, tables=tables, width=width)
+        rotary = self.rotary is not None
+        faster = faster_method(*on, local=tiling.local, tables=tables, width=width, rotary=rotary)
         if self.method == "auto" and faster == "torch":
             return False
         problem = kernel_problem(*on, width)

@@ -45,6 +45,16 @@ def test_rule(device, dtype, local, terms, width, chosen):
     assert faster_method(device, dtype, local=local, tables=tables, width=width) == chosen
 
 
+@pytest.mark.parametrize(
+    ("rotary", "width", "chosen"),
+    [(False, 13, "kernel"), (False, 14, "torch"), (True, 9, "kernel"), (True, 10, "torch")],
+)
+def test_rule_on_several_threads(monkeypatch, rotary, width, chosen):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    asked = {"local": False, "tables": OffsetTables(), "width": width, "rotary": rotary}
+    assert faster_method("cpu", torch.float32, **asked) == chosen
+
+
 class Operators(TorchDispatchMode):
     """Names of the operators that run."""
 
