@@ -14,6 +14,7 @@ from gsa_core.factory import Device, made_with
 from gsa_core.groups import PointGroup, point_group
 from gsa_core.network import Model
 from gsa_core.published_networks import PUBLISHED, PublishedNetwork
+from gsa_core.staged import StagedNetwork
 from gsa_core.tokens import TOKENS
 from gsa_core.transformer import GroupTransformer
 
@@ -44,18 +45,26 @@ def _convolutional(group: PointGroup, image_size: tuple[int, int], **arguments: 
 
 _SIZES = ("in_channels", "num_classes", "image_size")
 _DATA = (*_SIZES, "mean", "std")
-_TRANSFORMER = (
-    *_DATA, "depth", "positional", "tokens", "form", "channels", "num_heads", "window",
-    "window_shape", "encoding", "feedforward_ratio", "dropout", "attention_dropout", "patch_size",
+_BLOCKS = (
+    "depth", "positional", "form", "num_heads", "window", "window_shape", "encoding",
+    "feedforward_ratio", "dropout", "attention_dropout",
 )  # fmt: skip
+_TRANSFORMER = (*_DATA, *_BLOCKS, "channels", "tokens", "patch_size")
+_CONVOLUTIONS = (*_DATA, "channels", "head_dropout")
 _PUBLISHED = (*_DATA, "window", "form", "attention_dropout")
 _PLAIN = {"group": "C1", "tokens": "patch", "positional": "absolute"}
 
 # Builder, the arguments it has, and its own defaults where they differ from those of `gsa`.
-MODELS: dict[str, tuple[Callable[..., Model], tuple[str, ...], dict[str, str]]] = {
+MODELS: dict[str, tuple[Callable[..., Model], tuple[str, ...], dict[str, Any]]] = {
     "gsa": (GroupTransformer, _TRANSFORMER, {}),
     "hybrid": (GroupTransformer, _TRANSFORMER, {"tokens": "trunk"}),
     "gcnn": (_convolutional, (*_DATA, "depth", "channels"), {}),
+    "staged": (
+        StagedNetwork,
+        (*_CONVOLUTIONS, *_BLOCKS),
+        {"channels": 16, "num_heads": 4, "dropout": 0.1},
+    ),
+    "staged_gcnn": (StagedNetwork, _CONVOLUTIONS, {"channels": 16}),
     "vit": (_plain, _TRANSFORMER, _PLAIN),
     "symmetrized": (_symmetrized, (*_TRANSFORMER, "reduction"), {**_PLAIN, "group": "C4"}),
     **{
@@ -67,7 +76,7 @@ _DEFAULTS: dict[str, Any] = {
     "group": "C4", "positional": "relative", "tokens": "stem", "form": "framewise", "depth": 2,
     "channels": 24, "num_heads": 2, "window": None, "window_shape": "auto", "encoding": "auto",
     "feedforward_ratio": 2, "dropout": 0.0, "attention_dropout": 0.0, "patch_size": None,
-    "reduction": "mean", "mean": 0.0, "std": 1.0,
+    "reduction": "mean", "head_dropout": 0.2, "mean": 0.0, "std": 1.0,
 }  # fmt: skip
 
 
@@ -93,6 +102,7 @@ def build_model(
     patch_size: int | None = None,
     window_shape: str | None = None,
     attention_dropout: float | None = None,
+    head_dropout: float | None = None,
     reduction: str | None = None,
     device: Device = None,
     dtype: torch.dtype | None = None,
@@ -103,7 +113,9 @@ def build_model(
     ----------
     model
         ``"gsa"``: group self-attention; ``"hybrid"``: the same on the tokens of a group
-        convolutional network; ``"gcnn"``: that network alone; ``"vit"``: a plain transformer;
+        convolutional network; ``"gcnn"``: that network alone; ``"staged"``: attention on group
+        convolutions in stages that widen, with batch norm and a maximum over frames and positions
+        before the logits; ``"staged_gcnn"``: these stages alone; ``"vit"``: a plain transformer;
         ``"symmetrized"``: a plain transformer pooled over a group; ``"published_rotmnist"``,
         ``"published_cifar10"``, ``"published_pcam"``: the networks of those experiments.
         An argument left at ``None`` takes the model's default; one that the model has no use for
@@ -127,13 +139,18 @@ def build_model(
         ``"framewise"``, ``"joint"`` or ``"published"`` attention.
     channels, num_heads, feedforward_ratio
         Channels a frame (24 unless told), heads (2), hidden width of the feed-forward layers over
-        `channels` (2).
+        that of their blocks (2). Of staged networks `channels` is the width of the first stage
+        (16); attention has twice as many, and 4 heads.
     window, window_shape
         Odd side of the local neighbourhood in tokens, ``None`` for global attention; its shape.
     encoding
         ``"auto"``, ``"table"`` or ``"continuous"`` positions, absolute or relative.
     dropout, attention_dropout
-        Probability of dropping a channel of a residual branch, a key of attention, in training.
+        Probability of dropping a channel of a residual branch (0 unless told, 0.1 in ``staged``),
+        a key of attention (0), in training.
+    head_dropout
+        Probability of dropping a feature before a linear map of the head of a staged network, in
+        training (0.2).
     mean, std
         The network standardises its input by these, one number or one a channel (0 and 1 unless
         told). They are part of its weights.

@@ -18,7 +18,7 @@ from gsa_core.network import Model
 from gsa_core.positional import AbsoluteEncoding
 from gsa_core.tokens import make_tokens
 
-__all__ = ["GroupTransformer", "Head", "Standardise", "apply_layers"]
+__all__ = ["GroupTransformer", "Head", "Standardise", "apply_layers", "attention_blocks"]
 
 
 class Standardise(nn.Module):
@@ -96,6 +96,67 @@ def apply_layers(layers: dict[str, nn.Module], x: Tensor) -> Tensor:
     return x
 
 
+def attention_blocks(
+    group: PointGroup,
+    channels: int,
+    grid: tuple[int, int],
+    *,
+    lifted: bool,
+    depth: int,
+    positional: str,
+    form: str,
+    num_heads: int,
+    window: int | None,
+    window_shape: str,
+    encoding: str,
+    feedforward_ratio: float,
+    dropout: float,
+    attention_dropout: float,
+) -> tuple[Position | None, nn.ModuleList]:
+    """Positions that are added once, where they are absolute, and the blocks of a network.
+
+    Parameters
+    ----------
+    grid
+        Tokens along height and width.
+    lifted
+        Whether tokens are a feature map; the first block lifts an image.
+    group, channels, depth, positional, form, num_heads, window, window_shape, encoding, \
+    feedforward_ratio, dropout, attention_dropout
+        As in `GroupTransformer`.
+    """
+    depth = check_whole("depth", depth)
+    check_choice("positional", positional, POSITIONAL)
+    check_choice("encoding", encoding, ENCODINGS)
+    position: Position | None = None
+    if positional == "absolute":
+        position = Position(AbsoluteEncoding(group, channels, grid, encoding))
+        positional, lifted = "none", True
+        encoding = encoding if encoding == "published" else "auto"
+    options: dict[str, Any] = {
+        "positional": positional,
+        "window": window,
+        "image_size": None if positional == "none" or window is not None else grid,
+        "encoding": encoding,
+        "window_shape": window_shape,
+        "attention_dropout": attention_dropout,
+    }
+    blocks = nn.ModuleList()
+    for _ in range(depth):
+        attention: nn.Module
+        if lifted:
+            attention = GroupSelfAttention(
+                group, channels, channels, num_heads, form=form, **options
+            )
+        else:
+            attention = LiftingSelfAttention(group, channels, channels, num_heads, **options)
+        blocks.append(
+            Block(attention, channels, feedforward_ratio=feedforward_ratio, dropout=dropout)
+        )
+        lifted = True
+    return position, blocks
+
+
 class GroupTransformer(Model):
     """Tokens, (positions,) attention blocks, invariant head.
 
@@ -145,40 +206,17 @@ class GroupTransformer(Model):
     ) -> None:
         super().__init__()
         depth = check_whole("depth", depth)
-        check_choice("positional", positional, POSITIONAL)
-        check_choice("encoding", encoding, ENCODINGS)
         self.group = group
         self.standardise = Standardise(mean, std, in_channels)
         self.tokens = make_tokens(
             tokens, group, in_channels, channels, patch_size=patch_size, depth=depth
         )
-        grid, lifted = self.tokens.token_grid(image_size), self.tokens.lifts
-        self.position: Position | None = None
-        if positional == "absolute":
-            self.position = Position(AbsoluteEncoding(group, channels, grid, encoding))
-            positional, lifted = "none", True
-            encoding = encoding if encoding == "published" else "auto"
-        options: dict[str, Any] = {
-            "positional": positional,
-            "window": window,
-            "image_size": None if positional == "none" or window is not None else grid,
-            "encoding": encoding,
-            "window_shape": window_shape,
-            "attention_dropout": attention_dropout,
-        }
-        self.blocks = nn.ModuleList()
-        for _ in range(depth):
-            attention: nn.Module
-            if lifted:
-                attention = GroupSelfAttention(
-                    group, channels, channels, num_heads, form=form, **options
-                )
-            else:
-                attention = LiftingSelfAttention(group, channels, channels, num_heads, **options)
-            self.blocks.append(
-                Block(attention, channels, feedforward_ratio=feedforward_ratio, dropout=dropout)
-            )
-            lifted = True
+        self.position, self.blocks = attention_blocks(
+            group, channels, self.tokens.token_grid(image_size), lifted=self.tokens.lifts,
+            depth=depth, positional=positional, form=form, num_heads=num_heads, window=window,
+            window_shape=window_shape, encoding=encoding, feedforward_ratio=feedforward_ratio,
+            dropout=dropout, attention_dropout=attention_dropout,
+        )  # fmt: skip
         self.head = Head(channels, num_classes)
 
     def layers(self) -> dict[str, nn.Module]:

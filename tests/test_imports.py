@@ -25,8 +25,8 @@ ORDER = (
     "checks", "factory", "constants", "identity", "network", "groups", "layout", "positional",
     "tiling", "relative", "rotary", "published", "dropout", "derivatives", "convolution", "attend",
     "compiler", "compiled", "structures", "selftest", "fused", "operators", "attention", "layers",
-    "tokens", "transformer", "baselines", "published_networks", "models", "checkpoint",
-    "motion", "equivariance", "cost",
+    "tokens", "transformer", "baselines", "staged", "published_networks", "models",
+    "checkpoint", "motion", "equivariance", "cost",
 )  # fmt: skip
 
 # What reads params.yaml as a whole, to check it.

@@ -129,7 +129,9 @@ def test_names_of_cells_tell_them_apart() -> None:
     assert Cell("gsa", "C1", "none", 1, "stem").name != Cell("gsa", "C1", "none", 11, "stem").name
 
 
-EVERY_MODEL = ["gsa", "hybrid", "gcnn", "vit", "symmetrized", "published_rotmnist"]
+EVERY_MODEL = [
+    "gsa", "hybrid", "gcnn", "staged", "staged_gcnn", "vit", "symmetrized", "published_rotmnist",
+]  # fmt: skip
 
 
 def test_combinations_that_are_one_network_are_one_cell() -> None:
@@ -147,6 +149,8 @@ def test_combinations_that_are_one_network_are_one_cell() -> None:
         "gsa": [f"gsa-{g}-{p}-d2-stem" for g in ("C1", "C4") for p in ("none", "rotary")],
         "hybrid": [f"hybrid-{g}-{p}-d2-trunk" for g in ("C1", "C4") for p in ("none", "rotary")],
         "gcnn": ["gcnn-C1-none-d2-trunk", "gcnn-C4-none-d2-trunk"],
+        "staged": [f"staged-{g}-{p}-d2-trunk" for g in ("C1", "C4") for p in ("none", "rotary")],
+        "staged_gcnn": ["staged_gcnn-C1-none-d3-trunk", "staged_gcnn-C4-none-d3-trunk"],
         "vit": ["vit-C1-none-d2-patch", "vit-C1-rotary-d2-patch"],
         "symmetrized": ["symmetrized-C4-none-d2-patch", "symmetrized-C4-rotary-d2-patch"],
         "published_rotmnist": [f"published_rotmnist-{g}-relative-d6-pixel" for g in ("C1", "C4")],

@@ -73,14 +73,16 @@ def _published(depth: int) -> ModelKind:
     return ModelKind(fixed, _OF_PUBLICATION, frozenset(fixed), form="published")
 
 
+def _without_attention(fixed: dict[str, Any]) -> ModelKind:
+    return ModelKind(fixed, _ATTENTION, frozenset(fixed))
+
+
 MODEL_KINDS = {
     "gsa": ModelKind(),
     "hybrid": ModelKind({"tokens": "trunk"}),
-    "gcnn": ModelKind(
-        {"positional": "none", "tokens": "trunk"},
-        _ATTENTION,
-        frozenset({"positional", "tokens"}),
-    ),
+    "gcnn": _without_attention({"positional": "none", "tokens": "trunk"}),
+    "staged": ModelKind({"tokens": "trunk"}, frozenset({"patch_size"}), frozenset({"tokens"})),
+    "staged_gcnn": _without_attention({"positional": "none", "depth": 3, "tokens": "trunk"}),
     "vit": ModelKind({"group": "C1", "tokens": "patch"}),
     "symmetrized": ModelKind({"tokens": "patch"}, keeps_axes=True),
     "published_rotmnist": _published(6),

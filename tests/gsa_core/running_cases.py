@@ -14,6 +14,7 @@ CONFIGURATIONS = {
     "published": {"form": "published", "tokens": "patch", "window": 3},
     "plain": {"model": "vit"},
     "convolutional": {"model": "hybrid"},
+    "staged": {"model": "staged", "channels": 4},
 }
 
 

@@ -63,6 +63,11 @@ def test_control_flat_patches_are_not_equivariant(noise):
         ("gsa", {"tokens": "patch", "form": "published", "positional": "radial"}),
         ("hybrid", {}),
         ("gcnn", {"image_size": 11}),
+        ("staged", {"image_size": 8}),
+        ("staged", {"image_size": 9, "positional": "absolute", "form": "joint"}),
+        ("staged", {"image_size": 11, "positional": "rotary", "num_heads": 3}),
+        ("staged_gcnn", {"image_size": 11}),
+        ("staged_gcnn", {"image_size": 14}),
     ],
 )
 def test_logits_are_invariant(name, model, options, noise):

@@ -51,6 +51,8 @@ KINDS = [
     {"tokens": "pixel", "window": 3, "window_shape": "soft_disc", "encoding": "continuous"},
     {"model": "hybrid", "positional": "rotary"},
     {"model": "gcnn", "group": "C8"},
+    {"model": "staged", "group": "D4"},
+    {"model": "staged_gcnn", "group": "C8"},
     {"model": "vit"},
     {"model": "symmetrized", "group": "D4"},
     {"model": "published_rotmnist", "group": "C8", "window": 3, "image_size": 24},
@@ -62,7 +64,10 @@ def network(options, **more):
     options = {"image_size": 8, **options}
     if not options.get("model", "").startswith("published"):
         options["channels"] = 4
-    if options.get("model", "gsa") not in ("gcnn",) and "published" not in options.get("model", ""):
+    if options.get("model", "gsa") not in (
+        "gcnn",
+        "staged_gcnn",
+    ) and "published" not in options.get("model", ""):
         options["depth"] = 2
     return build_model(**options, **more)
 

@@ -148,6 +148,16 @@ PAIRS = {
         "form published, this layer has joint",
     ),
     "network": (network, lambda: network(group="D2"), "group C4, this layer has D2"),
+    "staged network": (
+        lambda: network("staged"), lambda: network("staged", group="D2"), "group C4",
+    ),
+    "staged network of other heads": (
+        lambda: network("staged"), lambda: network("staged", num_heads=2), "num_heads 4",
+    ),
+    "stages": (
+        lambda: build_model("staged_gcnn", channels=2),
+        lambda: build_model("staged_gcnn", channels=2, group="D2"), "group C4",
+    ),
     "convolutional network": (
         lambda: network("gcnn"), lambda: network("gcnn", group="D2"), "group C4",
     ),

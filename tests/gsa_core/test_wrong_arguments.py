@@ -110,6 +110,11 @@ WRONG = {
     "form of a convolutional network": lambda: network(model="gcnn", form="zzz"),
     "window of a convolutional network": lambda: network(model="gcnn", window=4),
     "dropout of a convolutional network": lambda: network(model="gcnn", dropout=0.0),
+    "depth of stages": lambda: network(model="staged_gcnn", depth=1),
+    "depth of a staged network": lambda: network(model="staged", depth=0),
+    "tokens of a staged network": lambda: network(model="staged", tokens="patch"),
+    "head_dropout of a transformer": lambda: network(head_dropout=0.1),
+    "head_dropout of a staged network": lambda: network(model="staged", head_dropout=1),
     "channels of a published network": lambda: network(model="published_rotmnist", channels=64),
     "depth of a published network": lambda: network(model="published_pcam", depth=12),
     "window_shape of a published network": lambda: network(
