@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gpu_correctness import correctness
 from gpu_digits import digits
 from gpu_layers import bandwidth, layers
+from gpu_models import models
 from origin import origin
 
 Row = dict[str, Any]
@@ -86,10 +87,11 @@ def environment(asked: argparse.Namespace) -> Iterator[Row]:
 
 
 SECTIONS = (
-    Section(1, environment, 20),
-    Section(2, correctness, 60),
-    Section(3, layers, 160),
-    Section(5, digits, 220),
+    Section(1, environment, 5),
+    Section(2, correctness, 75),
+    Section(3, layers, 130),
+    Section(4, models, 90),
+    Section(5, digits, 180),
 )
 
 
@@ -165,6 +167,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--skip", nargs="+", choices=names, default=[], metavar="SECTION")
     parser.add_argument("--data", type=Path, help="folder with MNIST's four IDX files")
     parser.add_argument("--peers", type=Path, help="folder with the published code of GE-ViT")
+    parser.add_argument("--tf32", action="store_true", help="train on digits by TF32 as well")
     parser.add_argument("--commit", help="where there is no repository beside the files")
     asked = parser.parse_args(arguments)
     if asked.device == "cuda" and not torch.cuda.is_available():

@@ -41,7 +41,7 @@ ENCODINGS: tuple[dict[str, Any], ...] = (
 GROUPS = ("D4", "C4", "C1", "C2", "D2", "C8", "D8")
 WINDOWS = ((None, "auto"), (3, "square"), (5, "disc"), (5, "soft_disc"))
 SIDE, BATCH, CHANNELS = 6, 2, 3
-MODELS = ("gsa", "hybrid", "gcnn", "symmetrized")
+MODELS = ("gsa", "hybrid", "gcnn", "staged", "symmetrized")
 Row = dict[str, Any]
 
 

@@ -10,12 +10,14 @@ import argparse
 import gzip
 import math
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from gpu_training import TrainingStep, first_line, products_in
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,34 +26,67 @@ from gsa_core import build_model, count_parameters
 __all__ = ["digits"]
 
 TRAIN, VALIDATION, TEST = 10_000, 2_000, 50_000
-EPOCHS, BATCH, RATE = 20, 64, 0.008
+QUICK = 8, 4, 8
+EPOCHS, BATCH, RATE, WARM_UP = 20, 64, 0.008, 0.2
 
 
 def network() -> nn.Module:
-    """The network that is trained: attention on a group convolutional trunk, C8."""
-    return build_model("hybrid", group="C8", depth=2, channels=24, num_heads=4, dropout=0.1)
+    """The network that is trained: attention on group convolutions in stages, C8."""
+    return build_model("staged", group="C8", depth=2)
 
 
 def digits(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row an epoch, and one of the test."""
+    """A row an epoch, and one of the test; with ``--tf32`` a second training by TF32."""
     if asked.data is None:
         yield {"skipped": "no --data"}
         return
+    sizes = QUICK if asked.quick else (TRAIN, VALIDATION, TEST)
+    splits = _splits(asked.data, sizes, asked.device)
+    for precision in ("float32", "tf32") if asked.tf32 else ("float32",):
+        try:
+            yield from _training(splits, 1 if asked.quick else EPOCHS, precision)
+        except Exception as error:
+            traceback.print_exc()
+            yield {"dtype": precision, "error": first_line(error)}
+
+
+def _training(
+    splits: list[tuple[Tensor, Tensor]], epochs: int, precision: str
+) -> Iterator[dict[str, Any]]:
+    """One training of one seed: a row an epoch, and at its end the test, read once."""
+    train, validation, test = splits
     torch.manual_seed(0)
-    sizes = (8, 4, 8) if asked.quick else (TRAIN, VALIDATION, TEST)
-    epochs = 1 if asked.quick else EPOCHS
-    train, validation, test = _splits(asked.data, sizes, asked.device)
-    model = network().to(asked.device)
+    model = network().to(train[0].device)
     batch = min(BATCH, len(train[1]))
-    steps = epochs * (len(train[1]) // batch)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps, pct_start=0.2)
-    start, common = time.perf_counter(), {"dtype": "float32", "parameters": count_parameters(model)}
-    for epoch in range(1, epochs + 1):
-        loss = _epoch(model, train, batch, optimizer, schedule)
-        row = {"epoch": epoch, "loss": loss, "validation": _accuracy(model, validation)}
-        yield {**row, "seconds": time.perf_counter() - start, **common}
-    yield {"test": _accuracy(model, test), "seconds": time.perf_counter() - start, **common}
+    rates = one_cycle(RATE, epochs * (len(train[1]) // batch)).to(train[0].device)
+    start = time.perf_counter()
+    step = TrainingStep(model.train(), *train, batch, precision=precision)
+    step.capture()
+    row = {"dtype": precision, "parameters": count_parameters(model), "way": step.way}
+    row |= {"no_graph": step.reason, "capture_s": time.perf_counter() - start}
+    start, trained = time.perf_counter(), 0.0
+    for epoch, epoch_rates in enumerate(rates.chunk(epochs), 1):
+        begun = time.perf_counter()
+        found = {"epoch": epoch, "loss": _epoch(step, epoch_rates)}
+        trained += time.perf_counter() - begun
+        found["validation"] = _accuracy(model, validation, precision)
+        yield {**found, "train_s": trained, "seconds": time.perf_counter() - start, **row}
+    last = {"test": _accuracy(model, test, precision), "train_s": trained}
+    yield {**last, "seconds": time.perf_counter() - start, **row}
+
+
+def one_cycle(highest: float, steps: int) -> Tensor:
+    """The learning rate of every step; the momentum stays what it is."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], highest)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, highest, steps, pct_start=WARM_UP, cycle_momentum=False
+    )
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return torch.tensor(rates)
 
 
 def _splits(
@@ -96,30 +131,20 @@ def turned(images: Tensor, angles: Tensor) -> Tensor:
     return functional.grid_sample(images, grid, align_corners=False)
 
 
-def _epoch(
-    model: nn.Module,
-    train: tuple[Tensor, Tensor],
-    batch: int,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> float:
+def _epoch(step: TrainingStep, rates: Tensor) -> float:
     """Train on every image once; the mean loss."""
-    model.train()
-    images, labels = train
-    order, losses = torch.randperm(len(labels), device=labels.device), []
-    for index in order[: len(order) // batch * batch].split(batch):
-        optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(model(images[index]), labels[index], label_smoothing=0.05)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.detach())
-    return torch.stack(losses).mean().item()  # the one time that the device is waited for
+    step.model.train()
+    order = torch.randperm(len(step.labels), device=step.labels.device)
+    step.total.zero_()
+    for index, rate in zip(order.split(len(step.index)), rates, strict=False):
+        step(index, rate)
+    return step.total.item() / len(rates)  # the one time that the device is waited for
 
 
 @torch.no_grad()
-def _accuracy(model: nn.Module, split: tuple[Tensor, Tensor]) -> float:
+def _accuracy(model: nn.Module, split: tuple[Tensor, Tensor], precision: str) -> float:
     model.eval()
-    parts = zip(split[0].split(1000), split[1].split(1000), strict=True)
-    right = torch.stack([(model(x).argmax(-1) == y).sum() for x, y in parts])
+    with products_in(precision):
+        parts = zip(split[0].split(1000), split[1].split(1000), strict=True)
+        right = torch.stack([(model(x).argmax(-1) == y).sum() for x, y in parts])
     return right.sum().item() / len(split[1])

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("gpu", "gpu_correctness", "gpu_digits", "gpu_layers")
+NAMES = ("gpu", "gpu_correctness", "gpu_digits", "gpu_layers", "gpu_models", "gpu_training")
 
-__all__ = ["ROOT", "benchmark_modules", "idx"]
+__all__ = ["NAMES", "ROOT", "benchmark_modules", "idx"]
 
 
 def benchmark_modules() -> Iterator[argparse.Namespace]:

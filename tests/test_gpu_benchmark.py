@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 import torch
 from gpu_modules import ROOT, benchmark_modules, idx
 
-SECTIONS = {"environment": 1, "correctness": 2, "layers": 3, "digits": 5}
+SECTIONS = {"environment": 1, "correctness": 2, "layers": 3, "models": 4, "digits": 5}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,22 @@ def test_digits_are_learned_from_idx_files(whole):
     assert 0 <= last["test"] <= 1
 
 
+def test_whole_networks_are_timed_alone_and_together(whole, modules):
+    rows = whole[1]["models"]["rows"]
+    *alone, together = rows
+    found = {(row["model"], row["pass"]) for row in alone}
+    assert found == set(product(modules.gpu_models.NETWORKS, ("training", "evaluation")))
+    assert all(row["images_s"] > 0 and row["way"] == "eager" for row in rows)
+    assert together["processes"] == 1
+
+
+def test_digits_are_trained_on_by_tf32_as_well(gpu, mnist, tmp_path):
+    arguments = ["--only", "digits", "--data", str(mnist), "--tf32"]
+    rows = run(gpu, tmp_path, *arguments)[1]["digits"]["rows"]
+    assert [row["dtype"] for row in rows if "test" in row] == ["float32", "tf32"]
+    assert {row["way"] for row in rows} == {"eager"}
+
+
 def section(gpu, *rows, error=None, seconds=60):
     """A section of these rows that ends with an error or, with none, waits."""
 
@@ -147,7 +164,7 @@ def test_all_sections_end_within_eight_minutes(gpu):
         (["--only", "1"], ["environment"]),
         (["--only", "environment", "digits"], ["digits", "environment"]),
         (["--only", "1", "5", "--skip", "5"], ["environment"]),
-        (["--skip", "2", "layers", "1"], ["digits"]),
+        (["--skip", "2", "layers", "1", "4"], ["digits"]),
     ],
 )
 def test_sections_are_chosen_by_number_or_name(arguments, left, gpu, tmp_path):
@@ -160,7 +177,7 @@ def test_sections_are_chosen_by_number_or_name(arguments, left, gpu, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--only", "4"], "invalid choice: '4'"),
+        (["--only", "6"], "invalid choice: '6'"),
         (["--data", "/nowhere"], "--data: got '/nowhere', which is no folder"),
         (["--peers", "/nowhere"], "--peers: got '/nowhere', which is no folder"),
         (["--device", "cuda"], "torch finds no GPU here"),

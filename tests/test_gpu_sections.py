@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from gpu_modules import ROOT, benchmark_modules, idx
+from gpu_modules import NAMES, ROOT, benchmark_modules, idx
 
 from gsa_core import GroupSelfAttention, attend
 
@@ -200,11 +200,12 @@ def test_images_are_turned_by_their_angles(modules):
     assert torch.allclose(turned[1], images[1].rot90(1, (-2, -1)), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["gpu", "gpu_correctness", "gpu_layers", "gpu_digits", "origin"])
+@pytest.mark.parametrize("name", [*NAMES, "origin"])
 def test_packages_that_a_bare_machine_has_are_enough(name):
     tree = ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text())
     found = {x.module for x in ast.walk(tree) if isinstance(x, ast.ImportFrom)}
     found |= {y.name for x in ast.walk(tree) if isinstance(x, ast.Import) for y in x.names}
     ours = {"gsa_core", "attention", "origin", "gpu_correctness", "gpu_layers", "gpu_digits"}
+    ours |= {"gpu_models", "gpu_training"}
     allowed = {"torch", "numpy", "g_selfatt"} | ours | set(sys.stdlib_module_names)
     assert {x.split(".")[0] for x in found} <= allowed
