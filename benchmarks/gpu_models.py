@@ -44,8 +44,7 @@ Row = dict[str, Any]
 @cache
 def _channels(model: str, parameters: int, side: int) -> int:
     """The width; networks are built a dozen times for it."""
-    with torch.device("meta"):
-        return solve_channels(parameters, model=model, image_size=side, **NETWORKS[model])
+    return solve_channels(parameters, model=model, image_size=side, **NETWORKS[model])
 
 
 @dataclass(frozen=True)

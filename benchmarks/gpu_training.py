@@ -138,8 +138,10 @@ class TrainingStep:
         with products_in(self.precision):
             with autocast(self.precision, self.images.device):
                 logits = self.model(self.images[self.index])
+            if self.precision == "bfloat16":
+                logits = logits.float()
             labels = self.labels[self.index]
-            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=0.05)
+            loss = functional.cross_entropy(logits, labels, label_smoothing=0.05)
             loss.backward()
         self.optimizer.step()
         self.total += loss.detach()
@@ -152,17 +154,19 @@ class TrainingStep:
         self._capture()
 
     def _capture(self) -> None:
-        weights = copy.deepcopy(self.model.state_dict())
+        held = [self.total, *self.model.parameters(), *self.model.buffers()]
+        before = [tensor.detach().clone() for tensor in held]
         moments = copy.deepcopy(self.optimizer.state_dict()["state"])
-        total = self.total.clone()
         try:
             self._graph = captured(self.run)
             self.way = "graph"
         except Exception as error:
             wait(self.images.device)
             self.reason = first_line(error)
-        self.model.load_state_dict(weights)
-        self.total.copy_(total)
+        # In place: a graph reads where tensors were. Loading a state would make constants again.
+        with torch.no_grad():
+            for tensor, value in zip(held, before, strict=True):
+                tensor.copy_(value)
         self._restore(moments)
 
     @torch.no_grad()
