@@ -44,8 +44,8 @@ EXTRAS = study
 test chaos: EXTRAS = study dev
 
 chaos: venv
-	@$(INSIDE) python -m pytest --full tests/chaos tests/test_interruptions.py tests/test_engine.py \
-	tests/test_journal.py tests/test_sweep.py tests/test_address.py
+	@$(INSIDE) python -m pytest --full tests/chaos tests/execution/test_interruptions.py tests/execution/test_engine.py \
+	tests/sweep/test_journal.py tests/sweep/test_sweep.py tests/execution/test_address.py
 
 venv:
 ifeq ($(VENV),.venv)

@@ -21,7 +21,7 @@ from attention import CASES, CHANNELS, HEAD_DIM, HEADS, REFERENCE, Step, contest
 from torch.nn import functional
 
 from gsa_core import point_group
-from gsa_core.attend import METHODS
+from gsa_core.attention.backends.sdpa import METHODS
 
 __all__ = ["bandwidth", "device_methods", "layers"]
 

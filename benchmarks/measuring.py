@@ -17,12 +17,12 @@ from typing import Any
 from torch import nn
 
 from gsa_core import build_model
-from pipeline.datasets import load_dataset
-from pipeline.devices import peak_memory, reset_peak_memory
-from pipeline.measuring.measures import Measures, TestSplits, measure
-from pipeline.params import load_params
-from pipeline.search_space import Cell, cells, configuration
-from pipeline.training import model_arguments, train
+from pipeline.confirm.measures.measure import Measures, TestSplits, measure
+from pipeline.dataset import load_dataset
+from pipeline.search.space import Cell, cells, configuration
+from pipeline.study.params import load_params
+from pipeline.training.devices import peak_memory, reset_peak_memory
+from pipeline.training.loop import model_arguments, train
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, float, float]:

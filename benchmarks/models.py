@@ -28,7 +28,12 @@ from race import BATCH, race, score, turned_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core import build_model, count_parameters, invariance_error, solve_channels
+from gsa_core import (
+    build_model,
+    count_parameters,
+    invariance_error,
+    solve_channels,
+)
 
 PARAMETERS, SIDE = 45_000, 28
 GSA = {"model": "gsa", "depth": 2, "positional": "relative"}

@@ -27,7 +27,7 @@ from gsa_core import (
     cyclic_group,
     dihedral_group,
 )
-from gsa_core.positional import AbsoluteEncoding
+from gsa_core.attention.encodings.absolute import AbsoluteEncoding
 
 MAP = "RdBu_r"
 

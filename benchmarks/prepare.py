@@ -27,9 +27,9 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from pipeline.datasets import patch_camelyon
-from pipeline.datasets.pool import cores
-from pipeline.params import OwnSource, Prepare
+from pipeline.prepare.reading import cores
+from pipeline.prepare.sources import patch_camelyon
+from pipeline.study.schema import OwnSource, Prepare
 
 # Height and width of the photographs, size of the prepared images, how many, in how many classes.
 CASES = {
@@ -41,7 +41,7 @@ CASES = {
 PREPARES = """
 import sys
 from pathlib import Path
-from pipeline.params import Prepare
+from pipeline.study.schema import Prepare
 from pipeline.prepare import prepare_all
 
 scratch = Path(sys.argv[1])
@@ -54,7 +54,7 @@ import sys
 from pathlib import Path
 from dataclasses import replace
 from pipeline.datasets import patch_camelyon as source
-from pipeline.params import Prepare
+from pipeline.study.schema import Prepare
 from pipeline.prepare import prepare_all
 
 folder, scale = Path(sys.argv[1]), int(sys.argv[2])

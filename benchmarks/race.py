@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core import rotate_image
-from pipeline.datasets import digits, mnist
-from pipeline.datasets.raw import absent_files
+from pipeline.prepare.fetch.raw_files import absent_files
+from pipeline.prepare.sources import digits, mnist
 
 __all__ = ["Pictures", "race", "score", "turned_digits"]
 

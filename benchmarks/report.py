@@ -17,13 +17,13 @@ import threading
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "helpers"))
 
 import synthetic
 
-from pipeline.provenance import provenance
-from pipeline.report.build import build
 from pipeline.report.load import Settings
+from pipeline.report.stage import build
+from pipeline.results.provenance import provenance
 
 CELLS, RUNS, TRIALS, EPOCHS = 60, 10_000, 100_000, 1_000_000
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core import load, rotate_image
-from pipeline.datasets import load_dataset
-from pipeline.params import load_params
-from pipeline.training import logits_of, to_pixels
+from pipeline.dataset import load_dataset
+from pipeline.study.params import load_params
+from pipeline.training.loop import logits_of, to_pixels
 
 FINER = 8  # times as many pixels a side
 Turn = Callable[[Tensor, float], Tensor]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.search.proposals import GENERATION
+from pipeline.sweep.proposals import GENERATION
 
 RECORDED = Path(__file__).with_name("trial_seconds.csv")
 
@@ -38,7 +38,7 @@ class Study:
 def recorded(path: Path) -> np.ndarray:
     """Read the seconds of recorded trials, scaled to a mean of one."""
     if path.suffix == ".parquet":
-        from pipeline import records
+        from pipeline.results import records
 
         seconds = records.read(path, records.TRIALS)["seconds"].dropna().to_numpy()
     else:

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import ray
 
-from pipeline.datasets import Dataset, load_dataset
-from pipeline.datasets.store import CARD_FORMAT
-from pipeline.execution.sharing import open_shared, share
-from pipeline.files import file_sha256
+from pipeline.common.files import file_sha256
+from pipeline.dataset import Dataset, load_dataset
+from pipeline.dataset.store import CARD_FORMAT
+from pipeline.execution.shared_data import open_shared, share
 
 SHAPE, BATCH = (3, 96, 96), 64
 
@@ -66,7 +66,7 @@ class Worker:
 
     def read_through(self, images: np.ndarray) -> None:
         """Read every image once, as training does."""
-        from pipeline.training import to_pixels
+        from pipeline.training.loop import to_pixels
 
         order = np.random.default_rng(0).permutation(len(images))
         for place in range(0, len(order), BATCH):

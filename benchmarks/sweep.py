@@ -44,7 +44,7 @@ def trivial(learning_rate: float) -> float:
 
 def params(trials: int, **sweep: Any) -> Any:
     """Return a study of ten cells and so many trials in all."""
-    from pipeline.params import Params
+    from pipeline.study.schema import Params
 
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     space = {"learning_rate": {"low": 0.001, "high": 0.01, "log": True}}
@@ -66,16 +66,16 @@ def work(task: Any, data: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 def digits(study: Any) -> None:
     """Prepare the digits in the current folder."""
-    from pipeline.prepare import prepare_all
+    from pipeline.prepare.stage import prepare_all
 
     prepare_all(study.prepare, Path("data/prepare"))
 
 
 def ours(trials: int) -> None:
     """Sweep on the engine that GSA_ENGINE chooses."""
-    from pipeline import sweep
-    from pipeline.execution import outbox
+    from pipeline.execution import epoch_batches as outbox
     from pipeline.execution.engine import make_engine
+    from pipeline.sweep import stage as sweep
 
     if os.environ.get("EACH_EPOCH"):
         outbox.LEAST, outbox.MESSAGES = 0.0, float("inf")
@@ -136,9 +136,9 @@ def tune_tutorial(trials: int, reuse: bool = False) -> None:
 
 def real(trials: int) -> None:
     """Sweep digits in earnest: ten cells, two epochs a trial."""
-    from pipeline import sweep
     from pipeline.execution.engine import make_engine
-    from pipeline.trial import run_trial
+    from pipeline.sweep import stage as sweep
+    from pipeline.sweep.trial import run_trial
 
     study = params(trials, epochs=2)
     sweep.sweep(study, make_engine(study.resources, Path("ray")), marked(run_trial))
@@ -212,7 +212,7 @@ def run(arguments: list[str], folder: str, environment: Mapping[str, str]) -> st
 
 def busy(folder: Path) -> float:
     """Sum the seconds of all trials of the real sweep."""
-    from pipeline import records
+    from pipeline.results import records
 
     table = records.read(folder / "data/sweep/digits/trials.parquet", records.TRIALS)
     return float(table["seconds"].sum())

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from gsa_core import build_model
-from pipeline.augment import turned_at_random
+from pipeline.training.augment import turned_at_random
 
 
 def timer(device: str) -> Callable[[Callable[[], object]], float]:

@@ -4,11 +4,13 @@ Layers and models whose symmetry is a theorem, and the measures that show it. Im
 nothing of the study around it.
 """
 
-from gsa_core.attention import GroupSelfAttention, LiftingSelfAttention
-from gsa_core.baselines import Symmetrized
-from gsa_core.checkpoint import load
-from gsa_core.convolution import GroupConv2d, GroupLinear, LiftingConv2d
-from gsa_core.cost import count_activations, count_flops, count_parameters, solve_channels
+from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
+from gsa_core.cost import (
+    count_activations,
+    count_flops,
+    count_parameters,
+    solve_channels,
+)
 from gsa_core.equivariance import (
     assert_equivariant,
     equivariance_error,
@@ -25,17 +27,15 @@ from gsa_core.groups import (
     dihedral_group,
     point_group,
 )
-from gsa_core.layers import (
-    Block,
-    ChannelNorm,
-    FeedForward,
-    GlobalPool,
-    GroupPool,
-    SymmetricMaxPool2d,
-)
-from gsa_core.models import build_model
-from gsa_core.motion import rotate_image, shift_image
-from gsa_core.tokens import PatchEmbedding, Stem
+from gsa_core.models.build import build_model
+from gsa_core.models.checkpoint import load
+from gsa_core.models.symmetrized import Symmetrized
+from gsa_core.nn.block import Block, FeedForward
+from gsa_core.nn.convolution import GroupConv2d, GroupLinear, LiftingConv2d
+from gsa_core.nn.embed import PatchEmbedding, Stem
+from gsa_core.nn.norm import ChannelNorm
+from gsa_core.nn.pool import GlobalPool, GroupPool, SymmetricMaxPool2d
+from gsa_core.resample import rotate_image, shift_image
 
 __all__ = [
     "Block",

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from gsa_core.checks import check_choice, check_sides, check_whole
-from gsa_core.constants import constants_of
-from gsa_core.models import MODELS, build_model
-from gsa_core.published_networks import PUBLISHED
+from gsa_core.common.arguments import check_choice, check_sides, check_whole
+from gsa_core.common.constants import constants_of
+from gsa_core.models.build import MODELS, build_model
+from gsa_core.models.published import PUBLISHED
 
 __all__ = ["count_activations", "count_flops", "count_parameters", "solve_channels"]
 

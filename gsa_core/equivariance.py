@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsa_core.checks import check_shape, check_whole
+from gsa_core.common.arguments import check_shape, check_whole
 from gsa_core.groups import PointGroup, act, act_on_image
-from gsa_core.motion import rotate_image
+from gsa_core.resample import rotate_image
 
 __all__ = [
     "assert_equivariant",

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gsa_core.checks import check_flag, check_whole
+from gsa_core.common.arguments import check_flag, check_whole
 
 __all__ = [
     "PointGroup",

@@ -2,4 +2,4 @@
 
 # First of all, since it notes who started this process: who is killed during the other imports,
 # which take seconds, would not be missed.
-from pipeline.execution import lifeline as lifeline
+from pipeline.common import signals as signals

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.documents import mapping, read_json
-from pipeline.errors import UserError
-from pipeline.errors import main as run
-from pipeline.reasons import harmless
+from pipeline.common.documents import mapping, read_json
+from pipeline.common.errors import UserError
+from pipeline.common.errors import main as run
+from pipeline.common.reasons import harmless
 
 STAGES = {
     "prepare": "raw sources to fixed, disjoint splits: data/prepare/ (--look: show own data first)",
@@ -26,23 +26,23 @@ COMMANDS = {
 # Commands with a module of their own: the module, whose `main` takes the arguments, what these
 # are, and what the command does.
 WITH_ARGUMENTS = {
-    "plan": ("commands.forecast", "", "trials, hours and memory a cell, from a few measured steps"),
-    "status": ("commands.status", "", "how far the study is, from any terminal, running or not"),
+    "plan": ("tools.plan", "", "trials, hours and memory a cell, from a few measured steps"),
+    "status": ("tools.status", "", "how far the study is, from any terminal, running or not"),
     "trial": (
-        "commands.reproduce",
+        "tools.trial",
         "--cell NAME --number N [--dataset NAME]",
         "do a trial again, without Ray",
     ),
     "log": (
-        "commands.log",
+        "tools.log",
         "--cell NAME (--number N | --seed N) [--dataset NAME]",
         "what was said in a trial or run, and why it failed",
     ),
     "provenance": (
-        "versions.trace", "FIGURE | CELL-seedN | CELL-trialN", "code, data, parameters behind it",
+        "tools.provenance", "FIGURE | CELL-seedN | CELL-trialN", "code, data, parameters behind it",
     ),
-    "pin": ("versions.pin", 'NAME -m "..."', "keep this state of the study under a name"),
-    "compare": ("versions.compare", "A B [C...]", "what changed, and whether it matters"),
+    "pin": ("tools.pin", 'NAME -m "..."', "keep this state of the study under a name"),
+    "compare": ("tools.compare", "A B [C...]", "what changed, and whether it matters"),
 }  # fmt: skip
 HELP = ("-h", "--help")
 REPORT, METRICS = Path("reports/index.html"), Path("reports/metrics.json")
@@ -68,10 +68,10 @@ def usage_of(name: str) -> str:
 
 def check() -> None:
     """Read params.yaml and say how large the study is."""
-    from pipeline.datasets.source_place import check_places
-    from pipeline.parameters.model_kinds import combinations
-    from pipeline.parameters.study_rules import count_cells
-    from pipeline.params import load_params
+    from pipeline.prepare.sources.location import check_places
+    from pipeline.study.cells import combinations
+    from pipeline.study.params import load_params
+    from pipeline.study.rules import count_cells
 
     params = load_params()
     check_places(params.prepare)
@@ -96,14 +96,14 @@ def summary() -> None:
 def command(name: str) -> Callable[[], None]:
     """Find a command; parameters are read before a stage is imported, since torch takes seconds."""
     if name in STAGES:
-        from pipeline.params import load_params
+        from pipeline.study.params import load_params
 
         load_params()
-        main: Callable[[], None] = importlib.import_module(f"pipeline.{name}").main
+        main: Callable[[], None] = importlib.import_module(f"pipeline.{name}.stage").main
         return main
     if name in COMMANDS:
         return {"check": check, "summary": summary}[name]
-    from pipeline.parameters.value_kinds import nearest
+    from pipeline.study.values import nearest
 
     known = [*STAGES, *COMMANDS, *WITH_ARGUMENTS]
     meant = nearest(name, known)
@@ -121,12 +121,12 @@ def main() -> None:
         print(usage_of(arguments[0]))
         return
     if arguments[0] == "use" and len(arguments) <= 2:
-        from pipeline.commands.use import use
+        from pipeline.tools.use import use
 
         use(arguments[1] if len(arguments) == 2 else None)
         return
     if arguments == ["prepare", "--look"]:
-        importlib.import_module("pipeline.commands.look").main()
+        importlib.import_module("pipeline.prepare.look").main()
         return
     if arguments[0] in WITH_ARGUMENTS:
         module = importlib.import_module(f"pipeline.{WITH_ARGUMENTS[arguments[0]][0]}")

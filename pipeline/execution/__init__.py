@@ -1,1 +1,1 @@
-"""Where and how work runs: the engine, its two implementations, locks, signals, the display."""
+"""Where and how work runs: tasks, the dispatcher, in this process or on Ray Tune."""

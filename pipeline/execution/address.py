@@ -12,7 +12,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 __all__ = ["answers", "check_address", "check_asked", "is_here", "named_address"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 __all__ = ["Checkpoint", "Checkpoints", "checkpoints_of", "storage_named"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipeline.datasets import Dataset, load_dataset
+from pipeline.common.units import size
+from pipeline.dataset import Dataset, load_dataset
 from pipeline.execution.address import named_address
-from pipeline.params import Params
 from pipeline.search.designs import at, levels
-from pipeline.search_space import cells, configuration, distributions
-from pipeline.units import size
+from pipeline.search.space import cells, configuration, distributions
+from pipeline.study.schema import Params
 
 __all__ = ["device_bytes", "share_of", "shared", "trial_bytes"]
 
@@ -84,7 +84,7 @@ def largest_of(one: BaseDistribution) -> Any:
 def configuration_bytes(config: dict[str, Any], data: Dataset) -> int:
     """Count weights, gradients, AdamW's moments, a batch, and what its backward pass keeps."""
     from gsa_core import build_model, count_activations
-    from pipeline.training import model_arguments
+    from pipeline.training.loop import model_arguments
 
     model = build_model(**model_arguments(config, data))
     shape = (data.in_channels, data.image_size, data.image_size)

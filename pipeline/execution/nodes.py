@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.documents import mapping, parse_json
-from pipeline.execution.work import CannotWork
-from pipeline.source_code import PACKAGES, PROJECT
+from pipeline.common.documents import mapping, parse_json
+from pipeline.execution.source_code import PACKAGES, PROJECT
+from pipeline.execution.tasks import CannotWork
 
 __all__ = ["Watch", "luggage", "use"]
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from pipeline.execution.lifeline import hang_up
-from pipeline.reasons import GOOD, Failure, brief, harmless, tally
-from pipeline.units import duration
+from pipeline.common.reasons import GOOD, Failure, brief, harmless, tally
+from pipeline.common.signals import hang_up
+from pipeline.common.units import duration
 
 # Seconds between two drawings of the table.
 INTERVAL = 0.25

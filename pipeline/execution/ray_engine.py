@@ -42,18 +42,19 @@ from ray.tune.progress_reporter import TrialProgressCallback  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
+from pipeline.common.reasons import brief, describe  # noqa: E402
+from pipeline.common.signals import raise_pending, rearm, undisturbed  # noqa: E402
 from pipeline.execution.address import answers  # noqa: E402
-from pipeline.execution.engine import DASHBOARD, GRACE, Desk, nothing, use_threads  # noqa: E402
-from pipeline.execution.guard import guarded  # noqa: E402
-from pipeline.execution.lifeline import raise_pending, rearm, undisturbed  # noqa: E402
+from pipeline.execution.code_version import code_for, difference  # noqa: E402
+from pipeline.execution.dispatcher import DASHBOARD, GRACE, Dispatcher, nothing  # noqa: E402
+from pipeline.execution.epoch_batches import Outbox, interval  # noqa: E402
+from pipeline.execution.large_results import Parts, split  # noqa: E402
 from pipeline.execution.local_ray import interpreter  # noqa: E402
 from pipeline.execution.nodes import Watch, luggage, use  # noqa: E402
-from pipeline.execution.outbox import Outbox, interval  # noqa: E402
-from pipeline.execution.parts import Parts, split  # noqa: E402
-from pipeline.execution.same_code import code_for, difference  # noqa: E402
-from pipeline.execution.sharing import open_shared, share  # noqa: E402
-from pipeline.execution.slots import AHEAD, idle, room, room_here  # noqa: E402
-from pipeline.execution.work import (  # noqa: E402
+from pipeline.execution.orphan_cleanup import guarded  # noqa: E402
+from pipeline.execution.parallel_trials import AHEAD, idle, room, room_here  # noqa: E402
+from pipeline.execution.shared_data import open_shared, share  # noqa: E402
+from pipeline.execution.tasks import (  # noqa: E402
     CannotWork,
     Context,
     Task,
@@ -61,7 +62,7 @@ from pipeline.execution.work import (  # noqa: E402
     WorkSource,
     perform,
 )
-from pipeline.reasons import brief, describe  # noqa: E402
+from pipeline.training.devices import use_threads  # noqa: E402
 
 MESSAGE = "message"
 
@@ -118,7 +119,7 @@ class RayTune:
                     source.note(told)
                 with guarded(raylet()) if LOCAL else nullcontext():
                     slots = self.slots or self.room() + AHEAD
-                    self.fit(function, Desk(source, slots, self.limit), data, tick)
+                    self.fit(function, Dispatcher(source, slots, self.limit), data, tick)
                     ray.shutdown()
             finally:
                 ray.shutdown()
@@ -175,7 +176,7 @@ class RayTune:
     def fit(
         self,
         function: WorkFunction,
-        desk: Desk,
+        desk: Dispatcher,
         data: Mapping[str, Any],
         tick: Callable[[], None],
     ) -> None:
@@ -214,7 +215,7 @@ class DeskSearcher(Searcher):
     and raised at the next step of the driver's loop.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Dispatcher) -> None:
         super().__init__()
         self.desk, self.parts = desk, Parts()
         self.error: BaseException | None = None

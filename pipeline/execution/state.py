@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipeline.documents import read_json
-from pipeline.errors import UserError
-from pipeline.files import write_text
-from pipeline.locks import try_lock
-from pipeline.provenance import LIBRARIES
+from pipeline.common.documents import read_json
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_text
+from pipeline.common.locks import try_lock
+from pipeline.results.provenance import LIBRARIES
 
 # Where the state is kept: GSA_STATE where the project's own file system gives no locks.
 ROOT = Path(os.environ.get("GSA_STATE", "").strip() or ".state")

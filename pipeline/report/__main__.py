@@ -1,5 +1,5 @@
 """Entry point of `python -m pipeline.report`."""
 
-from pipeline.arguments import run_as
+from pipeline.common.arguments import run_as
 
 run_as("report")

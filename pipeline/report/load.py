@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from pipeline import records
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.results import records
 
 
 @dataclass(frozen=True)

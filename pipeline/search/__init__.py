@@ -1,1 +1,1 @@
-"""What is tried: designs, proposals, and the journal that is the only truth about trials."""
+"""What is searched: cells, distributions, designs and objectives."""

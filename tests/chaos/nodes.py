@@ -131,7 +131,7 @@ class Nodes:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,
             # The work of the fake study is the test's own; the project's packages travel.
-            "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'tests/chaos'}",
+            "PYTHONPATH": f"{ROOT / 'tests/helpers'}:{ROOT / 'tests/chaos'}",
             "OMP_NUM_THREADS": "1",
             **self.more,
         }

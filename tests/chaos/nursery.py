@@ -45,7 +45,7 @@ class Nursery:
 
     def __init__(self, library: Path | None) -> None:
         self.faults = library is not None
-        places = (HERE.parent.parent, HERE.parent, HERE)
+        places = (HERE.parent.parent, HERE.parent / "helpers", HERE)
         self.environment = {
             "PYTHONPATH": os.pathsep.join(map(str, places)),
             "OMP_NUM_THREADS": "1",
@@ -96,7 +96,8 @@ def drive(
     """Run stages of the fake study in a folder, in this process: the target of a driver."""
     import fake_study
 
-    from pipeline import errors, records
+    from pipeline.common import errors
+    from pipeline.results import records
 
     os.setsid()
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +136,7 @@ def output(folder: Path) -> str:
 
 def trials(folder: Path) -> pd.DataFrame:
     """The trials that a sweep left in a folder."""
-    from pipeline import records
+    from pipeline.results import records
 
     return records.read(folder / "data/sweep/digits/trials.parquet", records.TRIALS)
 

@@ -5,7 +5,7 @@ import nursery  # noqa: F401
 import torch
 
 from pipeline.execution import engine  # noqa: F401
-from pipeline.source_code import code_of
+from pipeline.execution.source_code import code_of
 
 torch.set_num_threads(1)
 # A file is read once a process, so the drivers need not read it again.

@@ -22,8 +22,8 @@ import yaml
 from nodes import ROOT, Nodes, permitted
 from nursery import at_risk
 
-from pipeline import records
-from pipeline.search.journal import decode
+from pipeline.common.checksummed import decode
+from pipeline.results import records
 
 # Results between two faults, from and to, and how often each kind of fault is drawn.
 BETWEEN = (2, 10)

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from nursery import until
 
-from pipeline import records
+from pipeline.results import records
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 

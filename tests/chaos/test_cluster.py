@@ -36,7 +36,7 @@ class Study(Stage):
     def begin(self) -> subprocess.Popen[bytes]:
         """Start the sweep, as its command does, with RAY_ADDRESS set."""
         more = {**self.nodes.environment, "FAKE_TRIALS": str(TRIALS_PER_CELL), "GSA_ENGINE": "",
-                "PYTHONPATH": str(FAKE.parent.parent)}  # fmt: skip
+                "PYTHONPATH": str(FAKE.parents[2])}  # fmt: skip
         self.started.append(
             subprocess.Popen(
                 [*self.nodes.inside(), sys.executable, str(FAKE), "sweep", "fake_trial"],

@@ -19,7 +19,7 @@ import yaml
 from nursery import until
 from stages import is_running
 
-from pipeline import records
+from pipeline.results import records
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(2400)]
 

@@ -11,11 +11,11 @@ import optuna
 import pytest
 from nursery import Nursery
 
-from pipeline import records
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.confirm.result_store import RunStore
 from pipeline.execution.checkpoints import Checkpoints
-from pipeline.runs import RunStore
-from pipeline.search.journal import CheckedJournal, open_journal
+from pipeline.results import records
+from pipeline.sweep.journal import CheckedJournal, open_journal
 
 pytestmark = [pytest.mark.chaos]
 

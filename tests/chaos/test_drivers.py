@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from nursery import KEYS, TRIALS, Nursery, drive, output, starts, trials, until
 
-from pipeline import records
+from pipeline.results import records
 
 Size = Callable[[int, int], int]
 Witness = Callable[[int, str, str], None]

@@ -17,7 +17,7 @@ import pytest
 from nursery import KEYS, TRIALS, TRIALS_PER_CELL, at_risk, deaths, until
 from stages import Stage, is_running, listening
 
-from pipeline.execution.guard import started_by
+from pipeline.execution.orphan_cleanup import started_by
 
 pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.timeout(1500)]
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from fake_compiler import Machine
 
-from gsa_core import GroupSelfAttention, cyclic_group, fused
+from gsa_core import GroupSelfAttention, cyclic_group
+from gsa_core.attention.backends import cpu as fused
 
 torch.set_num_threads(1)  # these tensors are too small to share
 

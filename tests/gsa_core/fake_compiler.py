@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gsa_core import compiled, fused
-from gsa_core.compiler import compiler_version
+from gsa_core.attention.backends import cpu as fused
+from gsa_core.attention.backends import library as compiled
+from gsa_core.attention.backends.compiler import compiler_version
 
 __all__ = ["WRITES", "Machine", "named_by_hash"]
 

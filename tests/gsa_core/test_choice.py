@@ -7,9 +7,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gsa_core import GroupSelfAttention, point_group
-from gsa_core.attend import faster_method
-from gsa_core.fused import kernel_problem
-from gsa_core.relative import OffsetTables
+from gsa_core.attention.backends.cpu import kernel_problem
+from gsa_core.attention.backends.sdpa import faster_method
+from gsa_core.attention.encodings.relative import OffsetTables
 
 # Of images of 8 rows and 8 columns, and of four frames.
 TABLES = {
@@ -89,4 +89,4 @@ def test_layers_follow_the_rule(options, kernel):
     layer = GroupSelfAttention(point_group("C2"), 2, 4, 1, **options)
     with Operators() as seen:
         layer(torch.zeros(1, 2, 2, 5, 5))
-    assert ("gsa_core.attention.default" in seen.names) == kernel
+    assert ("gsa_core.attention.layers.default" in seen.names) == kernel

@@ -25,8 +25,8 @@ from gsa_core import (
     equivariance_error,
     point_group,
 )
-from gsa_core.layers import BatchNorm
-from gsa_core.layout import to_features, to_tokens
+from gsa_core.common.axes import to_features, to_tokens
+from gsa_core.nn.norm import BatchNorm
 
 
 @pytest.mark.parametrize("size", [6, 7, (6, 9)])

@@ -20,14 +20,14 @@ from gsa_core import (
     LiftingConv2d,
     LiftingSelfAttention,
     PatchEmbedding,
-    attend,
-    derivatives,
     point_group,
 )
-from gsa_core.fused import kernel_problem
-from gsa_core.operators import fused_attention
-from gsa_core.relative import OffsetTables
-from gsa_core.tiling import Tiling
+from gsa_core.attention.backends import sdpa as attend
+from gsa_core.attention.backends.cpu import kernel_problem
+from gsa_core.attention.backends.operators import fused_attention
+from gsa_core.attention.encodings.relative import OffsetTables
+from gsa_core.attention.neighbourhood import Tiling
+from gsa_core.common import derivatives
 
 KINDS = ("lifting", "joint", "framewise", "published")
 ENCODINGS = {

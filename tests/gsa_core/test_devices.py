@@ -12,8 +12,8 @@ from torch import nn
 
 import gsa_core as g
 from gsa_core import build_model, point_group
-from gsa_core.constants import constants_of
-from gsa_core.models import MODELS
+from gsa_core.common.constants import constants_of
+from gsa_core.models.build import MODELS
 
 C4, C8 = point_group("C4"), point_group("C8")
 # A call of every public layer, and what it is applied to.

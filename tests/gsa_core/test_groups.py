@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gsa_core import act_on_features, act_on_image, cyclic_group, dihedral_group, point_group
+from gsa_core import (
+    act_on_features,
+    act_on_image,
+    cyclic_group,
+    dihedral_group,
+    point_group,
+)
 from gsa_core.groups import act
 
 ALL = [f"{kind}{n}" for kind in "CD" for n in (1, 2, 3, 4, 5, 6, 8, 12, 16)]

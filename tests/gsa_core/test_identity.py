@@ -23,7 +23,7 @@ from gsa_core import (
     build_model,
     point_group,
 )
-from gsa_core.published_networks import PUBLISHED, PublishedNetwork
+from gsa_core.models.published import PUBLISHED, PublishedNetwork
 
 C4, D2 = point_group("C4"), point_group("D2")
 

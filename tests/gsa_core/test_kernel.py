@@ -7,11 +7,17 @@ import torch
 from cases import randomised, sized
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gsa_core import GroupSelfAttention, LiftingSelfAttention, build_model, count_flops, point_group
-from gsa_core.fused import kernel_problem
-from gsa_core.operators import fused_attention
-from gsa_core.relative import OffsetTables
-from gsa_core.tiling import Tiling
+from gsa_core import (
+    GroupSelfAttention,
+    LiftingSelfAttention,
+    build_model,
+    count_flops,
+    point_group,
+)
+from gsa_core.attention.backends.cpu import kernel_problem
+from gsa_core.attention.backends.operators import fused_attention
+from gsa_core.attention.encodings.relative import OffsetTables
+from gsa_core.attention.neighbourhood import Tiling
 
 KINDS = ("lifting", "joint", "framewise", "published")
 OPTIONS = (

@@ -13,7 +13,10 @@ import pytest
 import torch
 from fake_compiler import WRITES
 
-from gsa_core import GroupSelfAttention, compiled, compiler, cyclic_group, fused
+from gsa_core import GroupSelfAttention, cyclic_group
+from gsa_core.attention.backends import compiler
+from gsa_core.attention.backends import cpu as fused
+from gsa_core.attention.backends import library as compiled
 
 COMPILERS = {  # what it does, and what is said of it
     "false": ("exit 1", "returned non-zero exit status 1"),

@@ -17,10 +17,12 @@ import pytest
 import torch
 from fake_compiler import WRITES, named_by_hash
 
-from gsa_core import compiled, compiler, fused
-from gsa_core.operators import fused_attention
-from gsa_core.relative import OffsetTables
-from gsa_core.tiling import Tiling
+from gsa_core.attention.backends import compiler
+from gsa_core.attention.backends import cpu as fused
+from gsa_core.attention.backends import library as compiled
+from gsa_core.attention.backends.operators import fused_attention
+from gsa_core.attention.encodings.relative import OffsetTables
+from gsa_core.attention.neighbourhood import Tiling
 
 DEFINES = ("SCALAR=double", "HEAD_DIM=0")
 

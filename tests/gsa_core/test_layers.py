@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gsa_core import GroupSelfAttention, SymmetricMaxPool2d, assert_equivariant, point_group
+from gsa_core import (
+    GroupSelfAttention,
+    SymmetricMaxPool2d,
+    assert_equivariant,
+    point_group,
+)
 
 
 @pytest.mark.parametrize("side", range(1, 16))

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from gsa_core import build_model
-from gsa_core.attend import attend
+from gsa_core.attention.backends.sdpa import attend
 
 
 def test_every_network_compiles_into_one_graph_and_exports_with_a_dynamic_batch(root):

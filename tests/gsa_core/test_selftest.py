@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from gsa_core import compiler, fused, selftest, structures
-from gsa_core.structures import PROBLEMS, Rotation, call, layout_problem
+from gsa_core.attention.backends import compiler, selftest, structures
+from gsa_core.attention.backends import cpu as fused
+from gsa_core.attention.backends.structures import PROBLEMS, Rotation, call, layout_problem
 
 FUNCTIONS = ("attention_forward", "attention_backward", "rotation_forward", "rotation_backward")
 

@@ -22,10 +22,10 @@ from gsa_core import (
     build_model,
     point_group,
 )
-from gsa_core.fused import kernel_problem
-from gsa_core.layers import BatchNorm
-from gsa_core.models import MODELS
-from gsa_core.tiling import Tiling
+from gsa_core.attention.backends.cpu import kernel_problem
+from gsa_core.attention.neighbourhood import Tiling
+from gsa_core.models.build import MODELS
+from gsa_core.nn.norm import BatchNorm
 
 C4 = point_group("C4")
 METHODS = (

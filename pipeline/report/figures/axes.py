@@ -11,8 +11,8 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from pipeline.report.figures.style import MUTED, ZONE
-from pipeline.report.names import ROUNDING
-from pipeline.report.words import amount, power_of_ten, small
+from pipeline.report.text.formatting import amount, power_of_ten, small
+from pipeline.report.text.names import ROUNDING
 
 
 class ErrorScale:

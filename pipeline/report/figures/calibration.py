@@ -6,12 +6,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report import measures
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import percent_axis
-from pipeline.report.names import SETTING, encoding_order, group_order
-from pipeline.report.words import listed, percent, plain
+from pipeline.report.text.formatting import listed, percent, plain
+from pipeline.report.text.names import SETTING, encoding_order, group_order
 
 NAME = "calibration"
 TITLE = "Is confidence accuracy?"

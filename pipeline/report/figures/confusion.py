@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.heatmap import colour_map
-from pipeline.report.words import listed, percent, plain
+from pipeline.report.text.formatting import listed, percent, plain
 
 NAME = "confusion"
 TITLE = "What is mistaken for what"

@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report import measures
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.statistics import pareto_front
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import amount_axis, fit_percent
-from pipeline.report.names import SETTING
-from pipeline.report.statistics import pareto_front
-from pipeline.report.words import amount, listed, percent, plain
+from pipeline.report.text.formatting import amount, listed, percent, plain
+from pipeline.report.text.names import SETTING
 
 NAME = "cost"
 TITLE = "What accuracy costs"

@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.vectorised import mean_intervals
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import fit_percent, whole_axis
-from pipeline.report.many import mean_intervals
-from pipeline.report.names import SETTING
-from pipeline.report.words import counted, listed, percent, plain
+from pipeline.report.text.formatting import counted, listed, percent, plain
+from pipeline.report.text.names import SETTING
 
 NAME = "curves"
 TITLE = "Learning curves"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import Analysis
-from pipeline.report.comparisons import MEASURED
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.comparisons import MEASURED
 from pipeline.report.figures import forest, style
 from pipeline.report.figures.axes import percent_axis
 from pipeline.report.figures.forest import TITLES
-from pipeline.report.words import listed, percent, plain
+from pipeline.report.text.formatting import listed, percent, plain
 
 NAME = "datasets"
 TITLE = "Over all data sets"

@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report import measures
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import fit_percent
-from pipeline.report.names import SETTING
-from pipeline.report.words import plain, signed_points
+from pipeline.report.text.formatting import plain, signed_points
+from pipeline.report.text.names import SETTING
 
 NAME = "depth"
 TITLE = "Depth"

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pipeline.report.analysis import Analysis
-from pipeline.report.comparisons import MEASURED, baseline_alike, baseline_name, paired
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.comparisons import MEASURED, baseline_alike, baseline_name, paired
 from pipeline.report.figures import forest, panels, style
 from pipeline.report.figures.forest import TITLES
-from pipeline.report.names import KEYS
-from pipeline.report.words import MINUS, plain
+from pipeline.report.text.formatting import MINUS, plain
+from pipeline.report.text.names import KEYS
 
 NAME = "differences"
 TITLE = "Paired differences to the baseline"

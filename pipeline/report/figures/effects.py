@@ -6,12 +6,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pipeline.report.analysis import Analysis
-from pipeline.report.comparisons import MEASURED
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.comparisons import MEASURED
 from pipeline.report.figures import forest, panels, style
 from pipeline.report.figures.differences import _points
 from pipeline.report.figures.forest import TITLES
-from pipeline.report.words import PLUS_MINUS, counted, plain, signed_points
+from pipeline.report.text.formatting import PLUS_MINUS, counted, plain, signed_points
 
 NAME = "effects"
 TITLE = "What each choice does"

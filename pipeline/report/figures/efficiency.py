@@ -13,13 +13,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report import measures
-from pipeline.report.analysis import Analysis
-from pipeline.report.cells import finished
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.cells import finished
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import amount_axis, fit_percent
-from pipeline.report.names import encoding_order
-from pipeline.report.words import amount, counted, percent, plain, signed_points
+from pipeline.report.text.formatting import amount, counted, percent, plain, signed_points
+from pipeline.report.text.names import encoding_order
 
 NAME = "efficiency"
 TITLE = "Data efficiency"

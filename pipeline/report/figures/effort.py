@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pipeline.report.analysis import Analysis
+from pipeline.common.units import duration
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import forest, style
 from pipeline.report.figures.axes import whole_axis
-from pipeline.report.words import listed, percent, plain
-from pipeline.units import duration
+from pipeline.report.text.formatting import listed, percent, plain
 
 NAME = "effort"
 TITLE = "What the study cost, and what failed"

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import panels, style
-from pipeline.report.names import encoding_order, group_order, parse_group
-from pipeline.report.words import listed, plain, small
+from pipeline.report.text.formatting import listed, plain, small
+from pipeline.report.text.names import encoding_order, group_order, parse_group
 
 NAME = "encodings"
 TITLE = "How the group acts on learned positions"

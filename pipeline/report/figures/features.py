@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import panels, style
-from pipeline.report.words import plain, small
+from pipeline.report.text.formatting import plain, small
 
 NAME = "features"
 TITLE = "How a turned input moves the features"

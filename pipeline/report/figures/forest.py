@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import Analysis
-from pipeline.report.comparisons import MEASURED
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.comparisons import MEASURED
+from pipeline.report.analysis.measures import SHORT
+from pipeline.report.analysis.overall import CONFIGURATION
 from pipeline.report.figures import panels, style
-from pipeline.report.measures import SHORT
-from pipeline.report.overall import CONFIGURATION
-from pipeline.report.words import plain
+from pipeline.report.text.formatting import plain
 
 ROW_HEIGHT = 0.17
 TITLES = tuple(SHORT[measure.column] for measure in MEASURED)

@@ -10,11 +10,11 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pipeline.report import measures
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import panels, style
-from pipeline.report.names import SETTING, encoding_order, group_order
-from pipeline.report.words import PLUS_MINUS, percent, plain
+from pipeline.report.text.formatting import PLUS_MINUS, percent, plain
+from pipeline.report.text.names import SETTING, encoding_order, group_order
 
 NAME = "heatmap"
 TITLE = "Accuracy by group and encoding"

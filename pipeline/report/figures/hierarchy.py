@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import heatmap, panels, style
-from pipeline.report.names import (
+from pipeline.report.text.formatting import counted, listed, plain, small
+from pipeline.report.text.names import (
     DOUBLE_MOVED,
     DOUBLE_ROUNDING,
     TRANSFORMATIONS,
     encoding_order,
     group_order,
 )
-from pipeline.report.words import counted, listed, plain, small
 
 NAME = "hierarchy"
 TITLE = "Encoding decides translations, group decides rotations"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import forest, style
 from pipeline.report.figures.axes import percent_axis
-from pipeline.report.words import counted, listed, percent, plain
+from pipeline.report.text.formatting import counted, listed, percent, plain
 
 NAME = "importance"
 TITLE = "Which hyperparameters mattered"

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import Analysis
-from pipeline.report.comparisons import MEASURED
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.comparisons import MEASURED
 from pipeline.report.figures import forest, panels, style
 from pipeline.report.figures.axes import percent_axis
 from pipeline.report.figures.forest import TITLES
-from pipeline.report.words import counted, listed, percent, plain
+from pipeline.report.text.formatting import counted, listed, percent, plain
 
 NAME = "improvement"
 TITLE = "Probability of improvement on the baseline"

@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import ErrorScale
-from pipeline.report.names import ROUNDING, SETTING
-from pipeline.report.words import plain, small
+from pipeline.report.text.formatting import plain, small
+from pipeline.report.text.names import ROUNDING, SETTING
 
 NAME = "layers"
 TITLE = "Equivariance error, layer by layer"

@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.report import measures
-from pipeline.report.analysis import Analysis
-from pipeline.report.cells import finished
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.cells import finished
 from pipeline.report.figures import forest, panels, style
 from pipeline.report.figures.axes import ErrorScale
-from pipeline.report.words import listed, percent, plain, small
+from pipeline.report.text.formatting import listed, percent, plain, small
 
 NAME = "lie"
 TITLE = "Under infinitesimal turns and shifts"

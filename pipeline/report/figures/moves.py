@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import heatmap, panels, style
-from pipeline.report.names import ROUNDING, SETTING, encoding_order, group_order
-from pipeline.report.words import percent, plain, small
+from pipeline.report.text.formatting import percent, plain, small
+from pipeline.report.text.names import ROUNDING, SETTING, encoding_order, group_order
 
 NAME = "moves"
 TITLE = "Under every element of D4, and shifts"

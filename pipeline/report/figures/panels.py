@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.figures.style import WIDTH, panel_title
-from pipeline.report.names import SETTING, encoding_order, group_order
-from pipeline.report.words import counted, listed, plain
+from pipeline.report.text.formatting import counted, listed, plain
+from pipeline.report.text.names import SETTING, encoding_order, group_order
 
 
 def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import panels, style, turn
-from pipeline.report.names import encoding_order
-from pipeline.report.words import percent, plain
+from pipeline.report.text.formatting import percent, plain
+from pipeline.report.text.names import encoding_order
 
 NAME = "polar"
 TITLE = "Accuracy round the circle"

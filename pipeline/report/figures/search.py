@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.vectorised import evenly
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import fit_percent, whole_axis
-from pipeline.report.many import evenly
-from pipeline.report.names import SETTING
-from pipeline.report.words import counted, percent, plain, signed_points
+from pipeline.report.text.formatting import counted, percent, plain, signed_points
+from pipeline.report.text.names import SETTING
 
 NAME = "search"
 TITLE = "Best score against search budget"

@@ -16,8 +16,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.report.names import encoding_order, group_order
-from pipeline.report.words import plain
+from pipeline.report.text.formatting import plain
+from pipeline.report.text.names import encoding_order, group_order
 
 WIDTH = 7.2  # inches: a double column
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d8dee4", "#ffffff"

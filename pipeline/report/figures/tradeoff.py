@@ -7,14 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report import measures
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.statistics import pareto_front
+from pipeline.report.analysis.vectorised import evenly
 from pipeline.report.figures import panels, style
 from pipeline.report.figures.axes import ErrorScale, fit_percent
-from pipeline.report.many import evenly
-from pipeline.report.names import ROUNDING, SETTING
-from pipeline.report.statistics import pareto_front
-from pipeline.report.words import listed, percent, plain, small
+from pipeline.report.text.formatting import listed, percent, plain, small
+from pipeline.report.text.names import ROUNDING, SETTING
 
 NAME = "tradeoff"
 TITLE = "Accuracy against measured invariance"

@@ -6,11 +6,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.report import measures
-from pipeline.report.analysis import Analysis
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.figures import forest, panels, style
 from pipeline.report.figures.axes import percent_axis
-from pipeline.report.words import counted, plain, signed_points
+from pipeline.report.text.formatting import counted, plain, signed_points
 
 NAME = "winner"
 TITLE = "The winner's curse"

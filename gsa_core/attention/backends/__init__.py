@@ -1,0 +1,1 @@
+"""Ways to compute attention: every score in memory, torch, the C++ kernel, FlexAttention."""

@@ -1,0 +1,1 @@
+"""Positional encodings: absolute, relative, rotary, and that of the published networks."""

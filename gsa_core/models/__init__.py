@@ -1,0 +1,1 @@
+"""Whole networks: `build_model`, the kinds it knows, and files that they are saved in."""

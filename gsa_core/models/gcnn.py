@@ -1,0 +1,64 @@
+"""The group-equivariant convolutional network: what attention is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gsa_core.groups import PointGroup
+from gsa_core.models.network import Model
+from gsa_core.models.transformer import Head, Standardise, apply_layers
+from gsa_core.nn.embed import Trunk
+
+__all__ = ["GroupConvNet"]
+
+
+class GroupConvNet(Model):
+    """A group-equivariant convolutional network: a `Trunk`, then the head of the transformer.
+
+    Cohen & Welling (2016), https://arxiv.org/abs/1602.07576, with batch norm and residuals.
+
+    Parameters
+    ----------
+    group
+        The point group H; logits are invariant under its elements that keep the pixel grid.
+    depth
+        Number of group convolutions after the lifting one.
+    in_channels, num_classes, channels, mean, std
+        As in `build_model`.
+    """
+
+    def __init__(
+        self,
+        group: PointGroup,
+        *,
+        in_channels: int,
+        num_classes: int,
+        depth: int,
+        channels: int,
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.group = group
+        self.standardise = Standardise(mean, std, in_channels)
+        self.trunk = Trunk(group, in_channels, channels, depth)
+        self.head = Head(channels, num_classes)
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers that are applied one after another, by name."""
+        return {"standardise": self.standardise, "trunk": self.trunk, "head": self.head}
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
+        return apply_layers(self.layers(), image)
+
+    def features(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out_channels"]:
+        """Invariant features before the last linear map, ``self.head.classify``."""
+        return self.head.pool(self.trunk(self.standardise(image)))

@@ -1,0 +1,247 @@
+"""The group transformer: tokens, (positions,) attention blocks, invariant head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gsa_core.attention.encodings.absolute import AbsoluteEncoding
+from gsa_core.attention.layers import (
+    ENCODINGS,
+    POSITIONAL,
+    GroupSelfAttention,
+    LiftingSelfAttention,
+)
+from gsa_core.common.arguments import check_choice, check_numbers, check_shape, check_whole
+from gsa_core.common.axes import to_features, to_tokens
+from gsa_core.groups import PointGroup
+from gsa_core.models.network import Model
+from gsa_core.nn.block import Block
+from gsa_core.nn.embed import make_tokens
+from gsa_core.nn.norm import ChannelNorm
+from gsa_core.nn.pool import GlobalPool, GroupPool
+
+__all__ = ["GroupTransformer", "Head", "Standardise", "apply_layers", "attention_blocks"]
+
+
+class Standardise(nn.Module):
+    """``(image - mean) / std`` by channel; both belong to the data and travel with the weights."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, mean: float | Sequence[float], std: float | Sequence[float], in_channels: int
+    ) -> None:
+        super().__init__()
+        self.in_channels = check_whole("in_channels", in_channels)
+        means = check_numbers("mean", mean, self.in_channels, "finite numbers")
+        stds = check_numbers("std", std, self.in_channels, "numbers above 0", low=5e-324)
+        holds = torch.finfo(torch.get_default_dtype())
+        for name, values, low in (("mean", means, 0.0), ("std", stds, holds.tiny)):
+            for x in values:
+                if not low <= abs(x) <= holds.max:
+                    raise ValueError(
+                        f"{name}: got {x}, which is lost in {holds.dtype}; accepts magnitudes of "
+                        f"{low:.2g} to {holds.max:.2g}"
+                    )
+            constant = torch.tensor([float(x) for x in values])
+            self.register_buffer(name, constant.reshape(-1, 1, 1))
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Standardise every pixel."""
+        check_shape("image", image, "batch", self.in_channels, "height", "width")
+        return (image - self.mean) / self.std
+
+
+class Position(nn.Module):
+    """Adds an `AbsoluteEncoding` to the tokens of a network; lifts an image."""
+
+    def __init__(self, encoding: AbsoluteEncoding) -> None:
+        super().__init__()
+        self.encoding = encoding
+
+    def forward(self, x: Tensor) -> Float[Tensor, "batch channels group height width"]:
+        """Map an image or a feature map to a feature map."""
+        return to_features(self.encoding(to_tokens(x.unsqueeze(2) if x.ndim == 4 else x)))
+
+
+class Head(nn.Module):
+    """Norm, mean over frames, mean over positions, linear: logits invariant under H."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        num_classes = check_whole("num_classes", num_classes)
+        self.norm = ChannelNorm(channels)
+        self.group_pool = GroupPool()
+        self.global_pool = GlobalPool()
+        self.classify = nn.Linear(channels, num_classes)
+
+    def pool(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch channels"]:
+        """Everything but the linear map: invariant features ``(batch, channels)``."""
+        return self.global_pool(self.group_pool(self.norm(features)))
+
+    def forward(
+        self, features: Float[Tensor, "batch channels group height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Map ``(batch, channels, |H|, height, width)`` to ``(batch, classes)``."""
+        return self.classify(self.pool(features))
+
+
+def apply_layers(layers: dict[str, nn.Module], x: Tensor) -> Tensor:
+    """Apply layers one after another."""
+    for layer in layers.values():
+        x = layer(x)
+    return x
+
+
+def attention_blocks(
+    group: PointGroup,
+    channels: int,
+    grid: tuple[int, int],
+    *,
+    lifted: bool,
+    depth: int,
+    positional: str,
+    form: str,
+    num_heads: int,
+    window: int | None,
+    window_shape: str,
+    encoding: str,
+    feedforward_ratio: float,
+    dropout: float,
+    attention_dropout: float,
+) -> tuple[Position | None, nn.ModuleList]:
+    """Positions that are added once, where they are absolute, and the blocks of a network.
+
+    Parameters
+    ----------
+    grid
+        Tokens along height and width.
+    lifted
+        Whether tokens are a feature map; the first block lifts an image.
+    group, channels, depth, positional, form, num_heads, window, window_shape, encoding, \
+    feedforward_ratio, dropout, attention_dropout
+        As in `GroupTransformer`.
+    """
+    depth = check_whole("depth", depth)
+    check_choice("positional", positional, POSITIONAL)
+    check_choice("encoding", encoding, ENCODINGS)
+    position: Position | None = None
+    if positional == "absolute":
+        position = Position(AbsoluteEncoding(group, channels, grid, encoding))
+        positional, lifted = "none", True
+        encoding = encoding if encoding == "published" else "auto"
+    options: dict[str, Any] = {
+        "positional": positional,
+        "window": window,
+        "image_size": None if positional == "none" or window is not None else grid,
+        "encoding": encoding,
+        "window_shape": window_shape,
+        "attention_dropout": attention_dropout,
+    }
+    blocks = nn.ModuleList()
+    for _ in range(depth):
+        attention: nn.Module
+        if lifted:
+            attention = GroupSelfAttention(
+                group, channels, channels, num_heads, form=form, **options
+            )
+        else:
+            attention = LiftingSelfAttention(group, channels, channels, num_heads, **options)
+        blocks.append(
+            Block(attention, channels, feedforward_ratio=feedforward_ratio, dropout=dropout)
+        )
+        lifted = True
+    return position, blocks
+
+
+class GroupTransformer(Model):
+    """Tokens, (positions,) attention blocks, invariant head.
+
+    With the trivial group and absolute positions it is a plain vision transformer.
+
+    Parameters
+    ----------
+    group
+        The point group H; logits are invariant under its elements that keep the pixel grid.
+    image_size
+        ``(height, width)`` in pixels.
+    depth
+        Number of attention blocks; with pixel tokens the first one lifts.
+    positional
+        ``none``, ``absolute`` (added once to the tokens) or ``relative`` (in every block).
+    tokens
+        ``pixel``, ``patch`` or ``stem`` of `patch_size`, or ``trunk`` of `depth` convolutions.
+    channels, num_heads, form, window, window_shape, encoding, feedforward_ratio, dropout, \
+    attention_dropout
+        As in the layers.
+    mean, std
+        Of the data, by channel.
+    """
+
+    def __init__(
+        self,
+        group: PointGroup,
+        *,
+        in_channels: int,
+        num_classes: int,
+        image_size: tuple[int, int],
+        depth: int,
+        positional: str,
+        tokens: str,
+        form: str,
+        channels: int,
+        num_heads: int,
+        window: int | None,
+        encoding: str,
+        feedforward_ratio: float,
+        dropout: float,
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
+        patch_size: int | None = None,
+        window_shape: str = "auto",
+        attention_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        depth = check_whole("depth", depth)
+        self.group = group
+        self.standardise = Standardise(mean, std, in_channels)
+        self.tokens = make_tokens(
+            tokens, group, in_channels, channels, patch_size=patch_size, depth=depth
+        )
+        self.position, self.blocks = attention_blocks(
+            group, channels, self.tokens.token_grid(image_size), lifted=self.tokens.lifts,
+            depth=depth, positional=positional, form=form, num_heads=num_heads, window=window,
+            window_shape=window_shape, encoding=encoding, feedforward_ratio=feedforward_ratio,
+            dropout=dropout, attention_dropout=attention_dropout,
+        )  # fmt: skip
+        self.head = Head(channels, num_classes)
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers that are applied one after another, by name."""
+        named: dict[str, nn.Module] = {"standardise": self.standardise, "tokens": self.tokens}
+        if self.position is not None:
+            named["position"] = self.position
+        named |= {f"block {i + 1}": block for i, block in enumerate(self.blocks)}
+        return named | {"head": self.head}
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
+        return apply_layers(self.layers(), image)
+
+    def features(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out_channels"]:
+        """Invariant features before the last linear map, ``self.head.classify``."""
+        return self.head.pool(apply_layers(dict(list(self.layers().items())[:-1]), image))

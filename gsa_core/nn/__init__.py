@@ -1,0 +1,1 @@
+"""Equivariant layers beside attention: convolution, norm, pooling, block, embedding."""

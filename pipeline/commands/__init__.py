@@ -1,1 +1,0 @@
-"""Commands beside the stages: check a study, forecast it, watch it, do a trial again."""

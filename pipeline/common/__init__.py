@@ -1,0 +1,1 @@
+"""Errors, files, locks, signals, units: used by all, and imports nothing else of pipeline."""

@@ -1,0 +1,52 @@
+"""What a worker does for confirm: train with one seed, then open test, once, and measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipeline.execution.tasks import Context, Task
+
+Payload = dict[str, Any]
+
+
+def run_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Do one task of confirm, of the kind its payload names."""
+    return KINDS[task.payload["kind"]](task.payload, data, context)
+
+
+def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Train and measure the chosen configuration with one seed."""
+    from gsa_core.models.network import to_bytes
+    from pipeline.confirm.measures.measure import TestSplits, measure
+    from pipeline.execution.resumable_training import attempt
+
+    config, dataset = payload["configuration"], data[payload["dataset"]]
+    # Training cannot see test, whatever it may try.
+    hidden = replace(dataset, test=None, test_turned=None)
+    outcome = attempt(config, hidden, context, payload.get("checkpoint"))
+    value = {"row": outcome.row, "epochs": outcome.epochs}
+    if outcome.row["status"] != "completed":
+        return value
+    measures = measure(
+        outcome.model,
+        TestSplits(dataset.test, dataset.test_turned, dataset.ground),
+        group=config["group"],
+        angles=payload["angles"],
+        layer_images=payload["layer_images"],
+        features=payload["features"],
+    )
+    measures.run["train_images"] = len(dataset.train)
+    return {**value, "measures": vars(measures), "weights": to_bytes(outcome.model)}
+
+
+def _hierarchy(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Measure which symmetry each encoding has, on networks with random weights."""
+    from pipeline.confirm.measures.hierarchy import measure_hierarchy
+
+    rows = measure_hierarchy(payload["groups"], payload["seeds"], payload["encodings"])
+    return {"row": {"status": "completed"}, "epochs": [], "hierarchy": rows}
+
+
+KINDS = {"run": _run, "hierarchy": _hierarchy}

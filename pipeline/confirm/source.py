@@ -1,0 +1,89 @@
+"""What confirm gives an engine: the runs of its plan that are not kept yet."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.common.reasons import Failure, failure_of
+from pipeline.confirm.result_store import RunStore
+from pipeline.execution.checkpoints import Checkpoints
+from pipeline.execution.outcomes import Told, outcome
+from pipeline.execution.progress import Progress
+from pipeline.execution.tasks import Result, Task
+
+
+class ConfirmSource(Told):
+    """Hands out the runs that are not in the store yet, and puts their results there.
+
+    Parameters
+    ----------
+    tasks : mapping
+        Tasks by the name under which progress counts them.
+    store : RunStore
+        Where results are kept.
+    progress : Progress
+        Told of everything.
+    checkpoints : Checkpoints
+        Where unfinished runs keep their state.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[tuple[str, Task]],
+        store: RunStore,
+        progress: Progress,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self.store, self.progress, self.checkpoints = store, progress, checkpoints
+        self.names = {task.key: name for name, task in tasks}
+        self.where = {task.key: task.payload["whole"] for _, task in tasks}
+        self.results: dict[str, dict[str, Any]] = {}
+        self.waiting: deque[Task] = deque()
+        for name, task in tasks:
+            known = store.get(task.key)
+            if known is None:
+                self.waiting.append(task)
+            else:
+                self.results[task.key] = known
+                progress.restore(name, known["row"]["status"] == "completed", accuracy(known))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every run has its result."""
+        return len(self.results) == len(self.names)
+
+    def next(self) -> Task | None:
+        """Hand out the next run."""
+        if not self.waiting:
+            return None
+        task = self.waiting.popleft()
+        self.progress.start(self.names[task.key], task.payload["label"])
+        return Task(task.key, {**task.payload, "checkpoint": self.checkpoints.of(task.key).address})
+
+    def epoch(self, task: Task, row: dict[str, Any]) -> None:
+        """Show how far a run is."""
+        epochs = task.payload["configuration"]["epochs"]
+        name, label = self.names[task.key], task.payload["label"]
+        self.progress.epoch(name, label, int(row["epoch"]), epochs)
+
+    def finish(self, task: Task, result: Result) -> None:
+        """Commit the result of a run."""
+        value = self.store.put(task.key, outcome(result))
+        self.checkpoints.remove(task.key)
+        self.results[task.key] = value
+        name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]
+        failure = failure_of(value["row"], self.where[task.key])
+        self.progress.finish(name, label, status, accuracy(value), result.seconds, failure)
+
+    def failures(self) -> list[Failure]:
+        """List the runs that have failed, those of earlier starts too."""
+        found = (failure_of(self.results[key]["row"], self.where[key]) for key in self.names)
+        return [failure for failure in found if failure is not None]
+
+
+def accuracy(value: Mapping[str, Any]) -> float | None:
+    """Return the test accuracy of a result that has one."""
+    test: float | None = value.get("measures", {}).get("run", {}).get("test_accuracy")
+    return test

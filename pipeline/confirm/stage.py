@@ -1,0 +1,177 @@
+"""Stage 3: the best configuration of each cell x seeds; the only stage that opens test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipeline.common.reasons import Failure, command, harmless, tally
+from pipeline.confirm import tables
+from pipeline.confirm.plan import Run, plan_runs
+from pipeline.confirm.result_store import RunStore, fingerprint
+from pipeline.confirm.run import run_confirmation
+from pipeline.confirm.source import ConfirmSource
+from pipeline.dataset import load_dataset
+from pipeline.execution.checkpoints import checkpoints_of, storage_named
+from pipeline.execution.engine import Engine
+from pipeline.execution.inputs import PREPARED, read_cards, read_trials
+from pipeline.execution.progress import Progress
+from pipeline.execution.run_stage import StageFailed, run_stage
+from pipeline.execution.source_code import code_of
+from pipeline.execution.state import ROOT, state_folder, superseded, versions
+from pipeline.execution.tasks import Task, WorkFunction
+from pipeline.results import records
+from pipeline.search.space import cells
+from pipeline.study.schema import Params
+
+CONFIRMED = Path("data/confirm")
+SPLITS = ("train", "validation", "test", "test_turned")
+HIERARCHY = "hierarchy of encodings"
+
+
+def definition() -> dict[str, Any]:
+    """Return what decides all runs, for the state's hash; their keys name the rest."""
+    return {"code": code_of("confirm"), "versions": versions()}
+
+
+def run_task(params: Params, run: Run, card: bytes) -> Task:
+    """Write a run as a task, its key naming everything the result depends on but the code."""
+    payload = {
+        "kind": "run",
+        "dataset": run.dataset,
+        "configuration": run.configuration,
+        "angles": params.confirm.angles,
+        "layer_images": params.confirm.layer_images,
+        "features": run.seed == params.confirm.seeds[0],  # one picture a cell is enough
+    }
+    data = hashlib.sha256(card).hexdigest()
+    key = f"{run.dataset}-{run.name}-{fingerprint([payload, data])}"
+    whole = command(run.dataset, run.cell.name, f"--seed {run.seed}")
+    return Task(key, {**payload, "label": f"seed {run.seed}", "whole": whole})
+
+
+def hierarchy_task(params: Params) -> Task:
+    """Write the measurement of the encodings' hierarchy as a task."""
+    seeds = list(range(params.confirm.hierarchy_seeds))
+    payload = {
+        "kind": "hierarchy",
+        "groups": list(params.sweep.group),
+        "encodings": list(params.sweep.positional),
+        "seeds": seeds,
+    }
+    told = {"label": "random weights", "whole": "at the end of this stage"}
+    return Task(f"hierarchy-{fingerprint(payload)}", {**payload, **told})
+
+
+def plan(params: Params, cards: dict[str, bytes]) -> list[Run]:
+    """List the runs of the study, of the trials of the data that `cards` describe."""
+    runs: list[Run] = []
+    for name, card in cards.items():
+        trials = read_trials(params, name, card)
+        runs += plan_runs(name, cells(params), params.confirm.seeds, trials)
+    return runs
+
+
+def not_made(runs: Iterable[Run]) -> list[Failure]:
+    """List the runs that no trial gives a configuration, and why."""
+    return [
+        ("not made", run.reason, command(run.dataset, run.cell.name, f"--seed {run.seed}"))
+        for run in runs
+        if run.configuration is None
+    ]
+
+
+def progress_of(params: Params, tasks: list[tuple[str, Task]]) -> Progress:
+    """Make the progress of the stage: a line for each cell, one for the hierarchy."""
+    names = [name for name, _ in tasks]
+    totals = {name: names.count(name) for name in names}
+    return Progress("confirm", totals, params.resources.workers)
+
+
+def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirmation) -> None:
+    """Do what is missing of a study's runs and write its tables.
+
+    Raises
+    ------
+    StageFailed
+        No run completed; the tables are written all the same.
+    """
+    cards = read_cards(params.prepare)
+    runs = plan(params, cards)
+    planned = {
+        run.dataset + run.name: run_task(params, run, cards[run.dataset])
+        for run in runs
+        if run.configuration is not None
+    }
+    hierarchy = hierarchy_task(params)
+    tasks = [
+        (f"{run.dataset} {run.cell.name}", planned[run.dataset + run.name])
+        for run in runs
+        if run.configuration is not None
+    ]
+    tasks.append((HIERARCHY, hierarchy))
+    progress, lost = progress_of(params, tasks), not_made(runs)
+    restart = superseded("confirm", definition())
+    folder = state_folder("confirm", definition())
+    checkpoints = checkpoints_of(storage_named(params.resources.storage), folder)
+    source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
+    progress.say(
+        f"{len(planned)} runs{f' ({len(lost)} more cannot be made)' if lost else ''}, "
+        f"{progress.parallel}; "
+        f"{progress.done} of {progress.total} tasks done before"
+    )
+    if restart is not None:
+        progress.say(restart)
+    if not source.exhausted:
+        data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in cards}
+        with progress:
+            engine.run(function, source, data, progress.tick)
+    progress.summarise(source.failures(), "tasks")
+    for line in tally(lost):
+        progress.say(line)
+    write(params, runs, planned, source.results, cards)
+    found = source.results[hierarchy.key]
+    if found["row"]["status"] != "completed":
+        reason = harmless(found["row"]["reason"] or found["row"]["status"])
+        raise StageFailed(
+            f"the hierarchy of encodings failed; to try it again, remove {folder}: {reason}"
+        )
+    tables.write_hierarchy(
+        CONFIRMED / "hierarchy.parquet",
+        params.study,
+        found["hierarchy"],
+        records.provenance(params, None),
+    )
+
+
+def write(
+    params: Params,
+    runs: list[Run],
+    planned: dict[str, Task],
+    results: dict[str, dict[str, Any]],
+    cards: dict[str, bytes],
+) -> None:
+    """Write the tables of all data sets; a run that could not be planned is a failed row."""
+    completed = 0
+    for name, card in cards.items():
+        mine = []
+        for run in (run for run in runs if run.dataset == name):
+            task = planned.get(run.dataset + run.name)
+            unplanned = {"row": {"status": "failed", "reason": run.reason}, "epochs": []}
+            mine.append((run, results[task.key] if task is not None else unplanned))
+        provenance = records.provenance(params, json.loads(card))
+        rows = tables.write_confirm(CONFIRMED / name, params.study, mine, provenance)
+        completed += sum(row["status"] == "completed" for row in rows)
+    if not completed:
+        raise StageFailed(
+            f"none of the {len(runs)} runs completed; all reasons are in "
+            f"{CONFIRMED}/*/runs.parquet; to try the same again, remove {ROOT / 'confirm'}"
+        )
+
+
+def main() -> None:
+    """Run the stage as `params.yaml` states it."""
+    run_stage("confirm", confirm, lambda p: plan(p, read_cards(p.prepare)))

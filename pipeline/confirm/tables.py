@@ -1,0 +1,77 @@
+"""Derive the Parquet files of confirm from its finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.common.files import write_copy
+from pipeline.confirm.plan import Run
+from pipeline.results import records
+from pipeline.results.rows import Row, configured, log_of
+
+__all__ = ["write_confirm", "write_hierarchy", "write_weights"]
+
+# Tables of what is measured of a run, by the name of their file.
+MEASURED = {
+    "angles": records.ANGLES,
+    "layers": records.LAYERS,
+    "moves": records.MOVES,
+    "calibration": records.CALIBRATION,
+    "confusion": records.CONFUSION,
+    "features": records.FEATURES,
+    "encodings": records.ENCODINGS,
+}
+
+
+def write_confirm(
+    folder: Path,
+    study: str,
+    results: Sequence[tuple[Run, Mapping[str, Any]]],
+    provenance: Mapping[str, Any],
+) -> list[Row]:
+    """Write the tables and weights of one data set; return the rows of `runs.parquet`."""
+    runs: list[Row] = []
+    epochs: list[Row] = []
+    logs: list[Row] = []
+    measured_rows: dict[str, list[Row]] = {name: [] for name in MEASURED}
+    for run, value in results:
+        keys = run.keys(study)
+        trial = {**keys, "trial": run.trial}
+        measures = value.get("measures", {"run": {}})
+        measured = {
+            **value["row"],
+            **measures["run"],
+            "tuned_validation_accuracy": run.tuned_validation_accuracy,
+            "weights": write_weights(folder / "weights", run.name, value),
+        }
+        runs.append(configured(records.RUNS, trial, run.configuration or {}, measured))
+        epochs += [{**row, **trial, "stage": "confirm"} for row in value["epochs"]]
+        logs += log_of(value, {**trial, "stage": "confirm"})
+        for name, rows in measured_rows.items():
+            rows += [{**row, **keys} for row in measures.get(name, [])]
+    records.write(folder / "runs.parquet", runs, records.RUNS, provenance)
+    records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)
+    records.write(folder / "logs.parquet", logs, records.LOGS, provenance)
+    for name, schema in MEASURED.items():
+        records.write(folder / f"{name}.parquet", measured_rows[name], schema, provenance)
+    return runs
+
+
+def write_weights(folder: Path, name: str, value: Mapping[str, Any]) -> str | None:
+    """Write a run's network, for `gsa_core.load`; return the path of the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if "weights" not in value:
+        return None
+    path = folder / f"{name}.safetensors"
+    write_copy(path, value["weights"])
+    return path.as_posix()
+
+
+def write_hierarchy(
+    path: Path, study: str, rows: Iterable[Row], provenance: Mapping[str, Any]
+) -> None:
+    """Write `hierarchy.parquet`: which symmetry each encoding has, of the architecture alone."""
+    own = [{**row, "study": study} for row in rows]
+    records.write(path, own, records.HIERARCHY, provenance)

@@ -1,0 +1,143 @@
+"""What an engine runs: tasks, the source that hands them out, and how one task is performed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from pipeline.common.reasons import describe
+from pipeline.execution.task_log import Log
+
+# How the reason of a task begins whose workers died.
+DIED = "WorkerDied"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work: `key` names it for good, `payload` is all it needs beside the data."""
+
+    key: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a task.
+
+    `status` is "finished" (`value` is what the function returned), "failed" (`reason` holds the
+    error and its traceback) or "timeout". `epochs` are those reported before the end, `log` is
+    what was said meanwhile.
+    """
+
+    status: Literal["finished", "failed", "timeout"]
+    value: Any = None
+    reason: str | None = None
+    seconds: float = 0.0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    log: str = ""
+
+
+class OverTime(Exception):
+    """The task used up its time; raised where it reports an epoch."""
+
+
+class CannotWork(Exception):
+    """The engine cannot run any task at all, so that none of them is to blame."""
+
+
+@dataclass
+class Context:
+    """What a work function is given beside its task and the data.
+
+    Attributes
+    ----------
+    device : str
+        Where to compute, "cpu" or "cuda".
+    limit : float
+        Seconds the task may take; looked at whenever an epoch is reported.
+    send : callable
+        Takes the row of a finished epoch to the driver, perhaps a few seconds later.
+    flush : callable
+        Takes all such rows to the driver now.
+    tell : callable
+        Takes a note for the user to the driver.
+    log : Log
+        Keeps what is said.
+    """
+
+    device: str = "cpu"
+    limit: float = float("inf")
+    send: Callable[[dict[str, Any]], None] | None = None
+    flush: Callable[[], None] | None = None
+    tell: Callable[[str], None] | None = None
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+    log: Log = field(default_factory=Log)
+
+    def report(self, epoch: dict[str, Any], flush: bool = False) -> None:
+        """Keep the row of a finished epoch, tell the driver, and stop a task that is over time."""
+        self.epochs.append(epoch)
+        if self.send is not None:
+            self.send(epoch)
+        if flush and self.flush is not None:
+            self.flush()
+        if time.monotonic() - self.begun > self.limit:
+            raise OverTime
+
+    def note(self, text: str) -> None:
+        """Tell the user something about the task."""
+        self.log.add(text)
+        if self.tell is not None:
+            self.tell(text)
+
+
+WorkFunction = Callable[[Task, Mapping[str, Any], Context], Any]
+
+
+class WorkSource(Protocol):
+    """Hands out tasks and is told their results; the same task may come back only once."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every task has been handed out and its result taken."""
+
+    def next(self) -> Task | None:
+        """Hand out the next task; None when there is none now (or none any more)."""
+
+    def epoch(self, task: Task, row: dict[str, Any]) -> None:
+        """Take note of a finished epoch of a running task."""
+
+    def finish(self, task: Task, result: Result) -> None:
+        """Commit the result of a task for good."""
+
+    def note(self, text: str) -> None:
+        """Tell the user something about the work."""
+
+    def machines(self, text: str) -> None:
+        """Say what the work runs on now, and how much of it is taken."""
+
+
+def perform(
+    function: WorkFunction, task: Task, data: Mapping[str, Any], context: Context
+) -> Result:
+    """Run one task to a result; an error of the function is a result, not an exception."""
+    status: Literal["finished", "failed", "timeout"] = "finished"
+    value, reason = None, None
+    try:
+        with context.log.listening(context.device):
+            value = function(task, data, context)
+    except OverTime:
+        status, reason = "timeout", timeout_reason(context.limit)
+    except (Exception, SystemExit) as error:
+        # The same code on the same input fails the same way: a row, never a retry.
+        status, reason = "failed", describe(error)
+    seconds = time.monotonic() - context.begun
+    context.log.add(f"{status} after {seconds:.1f} s")
+    return Result(status, value, reason, seconds, context.epochs, str(context.log))
+
+
+def timeout_reason(limit: float) -> str:
+    """Say why a task was stopped, in the words of its row."""
+    return f"stopped at resources.trial_timeout_seconds = {limit:g}"

@@ -1,0 +1,1 @@
+"""Stage 1: raw sources to fixed, disjoint, stratified splits with a card."""

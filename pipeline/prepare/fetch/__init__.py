@@ -1,0 +1,1 @@
+"""Published files: found or downloaded, checked, and read from archives without unpacking."""

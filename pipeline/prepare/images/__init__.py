@@ -1,0 +1,1 @@
+"""From an image file to a square array: formats, depth, value range, size, turning."""

@@ -1,0 +1,1 @@
+"""From labels of any kind to class numbers."""

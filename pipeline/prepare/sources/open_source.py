@@ -1,0 +1,168 @@
+"""Open a data set: one the project knows, or one of the user's own."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from pipeline.common.errors import UserError
+from pipeline.prepare.images.decode import Target
+from pipeline.prepare.labels.numbers import Labelled
+from pipeline.prepare.parts import Looked, Parts
+from pipeline.prepare.sources import arrays, folder, parquet
+from pipeline.prepare.sources.image_files import plain_name
+from pipeline.prepare.survey import Survey
+from pipeline.study.datasets import SOURCES, Source, sized
+
+if TYPE_CHECKING:
+    from pipeline.study.schema import OwnSource, Prepare
+
+__all__ = ["Opened", "open_source"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set, ready to be read.
+
+    Attributes
+    ----------
+    source
+        What is known of it.
+    parts
+        Its images and labels.
+    facts
+        What else the card says of it.
+    survey
+        Makes the choices that need a look at all images; None of a known data set.
+    outside
+        Where it lies, if that is not within the project.
+    frame
+        What is around images that are framed, from 0 to 1, or ``edge``.
+    """
+
+    source: Source
+    parts: Parts
+    facts: dict[str, Any] = field(default_factory=dict)
+    survey: Survey | None = None
+    outside: Path | None = None
+    frame: float | str | None = None
+
+    @property
+    def ground(self) -> float | str:
+        """What lies outside of an image, from 0 to 1, or ``edge``; known once all were read."""
+        if self.frame is not None:
+            return self.frame
+        declared = self.facts.get("stored_values", {}).get("background")
+        chosen = self.survey.facts().get("background", {}) if self.survey else {}
+        return int("white" in (declared, chosen.get("chosen")))
+
+
+def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
+    """Open a data set by its name.
+
+    Parameters
+    ----------
+    name
+        Of `SOURCES`, or of ``prepare.sources``, perhaps with a size (`registry.sized`).
+    settings
+        The section of params.yaml.
+    scratch
+        A folder for what has to be unpacked; it outlives an attempt that was killed.
+    """
+    known, _ = sized(name, settings.sources)
+    if known in SOURCES:
+        source = replace(SOURCES[known], name=name)
+        read = importlib.import_module(source.module).read
+        return Opened(source, read(scratch) if source.unpacks else read())
+    own = settings.sources[known]
+    path = _place(own.path)
+    survey = Survey(scratch / "survey.json", name, own.value_range)
+    labelled = _labelled(own, path, survey)
+    if "auto" in (own.value_range, own.background):
+        survey.bind(cast(Looked, part.images) for part in labelled.parts.values())
+    source = Source(
+        name=name,
+        title=own.title or name,
+        module="",
+        image_size=own.side,
+        channels=own.channels,
+        classes=len(labelled.class_names),
+        address=Path(own.path).name,
+        licence=own.licence or "not stated",
+        citation=own.citation or "not stated",
+        remarks=own.remarks or "",
+        class_names=labelled.class_names,
+    )
+    notes = list(labelled.notes)
+    if not isinstance(own.size, int) and len(set(own.size)) > 1:
+        rows, columns = own.size
+        notes.append(
+            f"images of {rows}x{columns} pixels are in the middle of squares of {own.side}x"
+            f"{own.side}, so that quarter turns keep all of them"
+        )
+    facts = {
+        "kind": own.kind,
+        "fit": own.fit,
+        "pad_value": own.pad_value if own.framed else None,
+        "stored_values": {"value_range": own.value_range, "background": own.background},
+        "splits": own.splits,
+        "classes_left_out": labelled.left_out,
+        "files_left_out": labelled.ignored,
+        **({"notes": notes} if notes else {}),
+    }
+    inside = path.resolve().is_relative_to(Path.cwd().resolve())
+    outside = None if inside else path.resolve()
+    return Opened(source, labelled.parts, facts, survey, outside, _frame(own))
+
+
+def _frame(own: OwnSource) -> float | str | None:
+    if not own.framed:
+        return None
+    whole = own.dtype == "uint8" and not isinstance(own.pad_value, str)
+    return float(own.pad_value) / 255 if whole else own.pad_value
+
+
+def _place(text: str) -> Path:
+    """Return the place that a parameter file names; variables are not replaced."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{plain_name(text)}: cannot be read ({getattr(error, 'strerror', None) or error}): "
+            "fix the path in prepare.sources"
+        ) from None
+    return path
+
+
+def _labelled(own: OwnSource, path: Path, survey: Survey) -> Labelled:
+    target = Target(
+        own.side,
+        own.fit,
+        own.channels,
+        own.dtype,
+        value_range=own.value_range,
+        background=own.background,
+        pad_value=own.pad_value,
+        rectangle=None if isinstance(own.size, int) else own.size,
+        survey=survey,
+    )
+    common: dict[str, Any] = {
+        "splits": own.splits if "splits" in own.model_fields_set else None,
+        "min_count": own.min_count,
+        "skip": own.on_bad_image == "skip",
+    }
+    if own.kind == "folder":
+        return folder.read(path, target, group_pattern=own.group_pattern, **common)
+    if own.kind == "arrays":
+        return arrays.read(path, target, **common)
+    return parquet.read(
+        path,
+        target,
+        image_column=own.image_column,
+        label_column=own.label_column,
+        group_column=own.group_column,
+        **common,
+    )

@@ -1,0 +1,1 @@
+"""Disjoint, stratified splits: groups kept whole, near duplicates counted."""

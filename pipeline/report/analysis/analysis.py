@@ -1,0 +1,79 @@
+"""Everything the figures, tables and sentences are made from, computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.report.analysis import comparisons, effects, overall
+from pipeline.report.analysis.cells import finished, summarise, with_ids
+from pipeline.report.analysis.checks import Check, run_checks
+from pipeline.report.analysis.importance import importances
+from pipeline.report.figures.style import Look
+from pipeline.report.load import Settings, Study
+
+# Resampling in the report always starts here: same rows, same report.
+RANDOM_SEED = 20_240_601
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The tables of a study with cell ids attached, its comparisons and checks."""
+
+    study: Study
+    cells: pd.DataFrame
+    runs: pd.DataFrame
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    angles: pd.DataFrame
+    layers: pd.DataFrame
+    comparisons: pd.DataFrame
+    effects: pd.DataFrame
+    improvements: pd.DataFrame
+    overall: pd.DataFrame
+    importances: pd.DataFrame
+    checks: list[Check]
+    look: Look
+
+    @property
+    def settings(self) -> Settings:
+        """What the report was asked for."""
+        return self.study.settings
+
+    @property
+    def hierarchy(self) -> pd.DataFrame:
+        """The measured errors of untrained networks."""
+        return self.study.hierarchy
+
+    @property
+    def drawn(self) -> pd.DataFrame:
+        """The cells with at least one finished run."""
+        return self.cells[self.cells["runs_finished"] > 0]
+
+
+def analyse(study: Study) -> Analysis:
+    """Compute all that the report says."""
+    generator = np.random.default_rng(RANDOM_SEED)
+    cells = summarise(study)
+    runs = with_ids(study.runs, cells)
+    runs.insert(0, "run", np.arange(len(runs)))
+    done = finished(runs)
+    compared = comparisons.against_baseline(done, cells, study.settings, generator)
+    return Analysis(
+        study=study,
+        cells=cells,
+        runs=runs,
+        trials=with_ids(study.trials, cells),
+        curves=with_ids(study.curves, cells),
+        angles=with_ids(study.angles, cells),
+        layers=with_ids(study.layers, cells),
+        comparisons=compared,
+        effects=effects.axis_effects(done, study.settings),
+        improvements=overall.improvements(done, study.settings, generator),
+        overall=overall.interquartile_means(done, study.settings, generator),
+        importances=importances(study.trials, generator),
+        checks=run_checks(cells, done, compared, study),
+        look=Look.of(cells["group"], cells["positional"]),
+    )

@@ -1,0 +1,127 @@
+"""One row a cell: means with intervals over seeds, statuses, what theory expects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.statistics import Interval, log_interval, mean_interval
+from pipeline.report.load import Study
+from pipeline.report.text.names import AXES, KEYS, ROUNDING, encoding_order, group_order, is_exact
+
+
+def summarise(study: Study) -> pd.DataFrame:
+    """Return one row for every cell that was tried, in the order figures and tables use.
+
+    Each measure `m` gives the columns `m`, `m_low`, `m_high` and `m_n`; runs that did not
+    complete, and values that are not finite, are in no mean but are counted.
+    """
+    keys = KEYS[1:]
+    known = pd.concat([study.runs[keys], study.trials[keys]]).drop_duplicates(["dataset", "cell"])
+    rows = []
+    for _, key in known.iterrows():
+        runs = _of_cell(study.runs, key)
+        trials = _of_cell(study.trials, key)
+        rows.append({**key.to_dict(), **_counts(runs, trials), **_measures(study, runs)})
+    cells = pd.DataFrame(rows)
+    cells["exact"] = _expected(cells, "quarter_turn")
+    cells["exact_mirror"] = _expected(cells, "mirror")
+    cells["broken"] = cells["exact"] & (cells[measures.ERROR.column + "_max"] > ROUNDING)
+    cells["baseline"] = _is_baseline(cells, study)
+    cells = cells.iloc[sorted(range(len(cells)), key=lambda i: _order(cells.iloc[i]))]
+    cells = cells.reset_index(drop=True)
+    cells.insert(0, "id", np.arange(len(cells)))
+    cells.insert(1, "label", short_labels(cells))
+    return cells
+
+
+def finished(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that completed."""
+    return runs[runs["status"] == "completed"]
+
+
+def with_ids(frame: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Attach the id and label of each row's cell; rows of unknown cells are left out."""
+    columns = ["dataset", "cell", "id", "label"]
+    return frame.merge(cells[columns], on=["dataset", "cell"], how="inner")
+
+
+def short_labels(cells: pd.DataFrame) -> list[str]:
+    """Name each cell by the axes that vary in this study: `C4 relative d2`."""
+    varying = [axis for axis in AXES if cells[axis].nunique() > 1 or axis == "group"]
+    if "positional" not in varying and "none" not in set(cells["positional"]):
+        varying.append("positional")
+    order = [a for a in ("group", "positional", "depth", "tokens", "model", "dataset")
+             if a in varying]  # fmt: skip
+    return [
+        " ".join(f"d{row[axis]}" if axis == "depth" else str(row[axis]) for axis in order)
+        for _, row in cells.iterrows()
+    ]
+
+
+def _of_cell(frame: pd.DataFrame, key: pd.Series) -> pd.DataFrame:
+    return frame[(frame["dataset"] == key["dataset"]) & (frame["cell"] == key["cell"])]
+
+
+def _counts(runs: pd.DataFrame, trials: pd.DataFrame) -> dict[str, object]:
+    done = finished(runs)
+    return {
+        "runs": len(runs),
+        "runs_finished": len(done),
+        "seeds": " ".join(str(seed) for seed in sorted(done["seed"].dropna().astype(int))),
+        "trials": len(trials),
+        "trials_finished": len(finished(trials)),
+    }
+
+
+def _measures(study: Study, runs: pd.DataFrame) -> dict[str, float]:
+    done, row = finished(runs), {}
+    confidence = study.settings.confidence
+    for measure in measures.ALL:
+        values = done[measure.column].to_numpy(dtype=np.float64, na_value=np.nan)
+        if measure.kind == "fraction":
+            interval = mean_interval(values, confidence, bounds=(0.0, 1.0))
+        elif measure.kind == "error":
+            interval = log_interval(values, confidence)
+            usable = values[np.isfinite(values)]
+            row[measure.column + "_max"] = usable.max() if usable.size else np.nan
+        else:
+            interval = _median_and_range(values)
+        row |= {
+            measure.column: interval.centre,
+            measure.column + "_low": interval.low,
+            measure.column + "_high": interval.high,
+            measure.column + "_n": interval.n,
+        }
+    return row
+
+
+def _median_and_range(values: np.ndarray) -> Interval:
+    """Seconds have a long tail when machines are shared: median and range, not mean."""
+    usable = values[np.isfinite(values)]
+    if not usable.size:
+        return Interval(np.nan, np.nan, np.nan, 0, "no value")
+    centre = float(np.median(usable))
+    return Interval(centre, float(usable.min()), float(usable.max()), usable.size, "range")
+
+
+def _expected(cells: pd.DataFrame, transformation: str) -> list[bool]:
+    return [
+        is_exact(row["group"], row["positional"], row["tokens"], transformation)
+        for _, row in cells.iterrows()
+    ]
+
+
+def _is_baseline(cells: pd.DataFrame, study: Study) -> pd.Series:
+    matches = pd.Series(True, index=cells.index)
+    for axis, value in study.settings.baseline.items():
+        matches &= cells[axis].astype(str) == str(value)
+    return matches
+
+
+def _order(row: pd.Series) -> tuple:
+    return (
+        row["dataset"], row["model"], row["tokens"], int(row["depth"]),
+        group_order(row["group"]), encoding_order(row["positional"]),
+    )  # fmt: skip

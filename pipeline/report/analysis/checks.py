@@ -1,0 +1,185 @@
+"""Does the study find what theory promises? Each promise, what was found, and whether it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.statistics import least_pairs
+from pipeline.report.load import Study
+from pipeline.report.text.formatting import counted, listed, percent, plain, signed_points, small
+from pipeline.report.text.names import DOUBLE_MOVED, DOUBLE_ROUNDING, ROUNDING
+
+HOLDS, FAILS, UNTOLD, NO_DATA = "holds", "fails", "cannot be told", "no data"
+
+# An asymmetric network moves its logits by far more than this; one that does not is suspicious.
+CLEARLY_MOVED = 1e-3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation, what was measured, and the outcome in one of four words."""
+
+    expected: str
+    found: str
+    outcome: str
+
+
+def run_checks(
+    cells: pd.DataFrame, runs: pd.DataFrame, compared: pd.DataFrame, study: Study
+) -> list[Check]:
+    """Return every check of the study, the most important first."""
+    drawn, alpha = cells[cells["runs_finished"] > 0], 1 - study.settings.confidence
+    return [
+        exact_cells(drawn, "exact", measures.ERROR.column, "quarter turns"),
+        exact_cells(drawn, "exact_mirror", measures.ERROR_MIRROR.column, "mirrors"),
+        other_cells(drawn),
+        same_answers(drawn, runs),
+        hierarchy(study.hierarchy),
+        turned_gain(drawn, compared, alpha),
+        upright_price(drawn, compared, alpha),
+    ]
+
+
+def exact_cells(cells: pd.DataFrame, flag: str, column: str, transformation: str) -> Check:
+    """Cells symmetric by construction have errors at rounding, every run of them."""
+    expected = (
+        f"Cells invariant under {transformation} by construction measure invariance errors of "
+        f"at most {small(ROUNDING)} (float32 rounding)"
+    )
+    exact = cells[cells[flag] & cells[column].notna()]
+    if exact.empty:
+        return Check(expected, "no such cell has a finished run", NO_DATA)
+    largest = exact[column + "_max"]
+    broken = exact[~(largest <= ROUNDING)]
+    if broken.empty:
+        runs = int(exact[column + "_n"].sum())
+        found = (
+            f"largest of {counted(len(exact), 'cell')}, {counted(runs, 'run')}: "
+            f"{small(largest.max())}"
+        )
+        return Check(expected, found, HOLDS)
+    names = [
+        f"{plain(row['label'], 30)} ({small(row[column + '_max'])})" for _, row in broken.iterrows()
+    ]
+    return Check(expected, f"{len(broken)} of {len(exact)} are larger: {listed(names)}", FAILS)
+
+
+def other_cells(cells: pd.DataFrame) -> Check:
+    """The measure can fail: cells without the symmetry must show an error."""
+    column = measures.ERROR.column
+    expected = (
+        f"Cells without that symmetry show an error well above rounding (> {small(CLEARLY_MOVED)})"
+    )
+    others = cells[~cells["exact"] & cells[column].notna()]
+    if cells.empty:
+        return Check(expected, "no run finished", NO_DATA)
+    if others.empty:
+        return Check(expected, "every finished cell is invariant by construction", NO_DATA)
+    still = others[~(others[column + "_low"].fillna(others[column]) > CLEARLY_MOVED)]
+    if still.empty:
+        found = f"smallest mean of {counted(len(others), 'cell')}: {small(others[column].min())}"
+        return Check(expected, found, HOLDS)
+    names = [f"{plain(r['label'], 30)} ({small(r[column])})" for _, r in still.iterrows()]
+    return Check(expected, f"not so for {listed(names)}", FAILS)
+
+
+def same_answers(cells: pd.DataFrame, runs: pd.DataFrame) -> Check:
+    """An invariant network answers alike; only near-ties may flip by rounding."""
+    expected = "Invariant cells predict the same on quarter-turned images as on upright ones"
+    mine = runs[runs["id"].isin(cells.loc[cells["exact"], "id"])]
+    moved = (mine[measures.QUARTER.column] - mine[measures.UPRIGHT.column]).abs().dropna()
+    consistency = mine[measures.CONSISTENCY.column].dropna()
+    if moved.empty or consistency.empty:
+        return Check(expected, "no such cell has a finished run", NO_DATA)
+    found = (
+        f"consistency at least {percent(consistency.min(), 2)}, accuracy moved by at most "
+        f"{signed_points(moved.max()).lstrip('+')} points over {counted(len(mine), 'run')}"
+    )
+    return Check(expected, found, HOLDS if consistency.min() >= 0.999 else FAILS)
+
+
+def hierarchy(table: pd.DataFrame) -> Check:
+    """Untrained networks on pixel tokens have exactly the symmetries theory gives them."""
+    expected = (
+        "Random-weight networks on pixel tokens have the symmetries theory gives their encoding "
+        "and group, and no others"
+    )
+    rows = table[np.isfinite(table["error"].astype(float))]
+    if rows.empty:
+        return Check(expected, "the hierarchy was not measured", NO_DATA)
+    worst = rows.groupby(["group", "positional", "transformation", "expected_symmetric"])["error"]
+    largest, smallest = worst.max().reset_index(), worst.min().reset_index()
+    leaks = largest[largest["expected_symmetric"] & (largest["error"] > DOUBLE_ROUNDING)]
+    extra = smallest[~smallest["expected_symmetric"] & (smallest["error"] < DOUBLE_MOVED)]
+    wrong = pd.concat([leaks, extra])
+    if wrong.empty:
+        return Check(expected, f"all {len(largest)} entries agree", HOLDS)
+    names = [
+        f"{plain(r['group'], 12)} {plain(r['positional'], 12)} under "
+        f"{r['transformation'].replace('_', ' ')} ({small(r['error'])})"
+        for _, r in wrong.iterrows()
+    ]
+    return Check(expected, f"{len(wrong)} of {len(largest)} disagree: {listed(names)}", FAILS)
+
+
+def turned_gain(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> Check:
+    """Trained upright, an invariant cell should beat the baseline on quarter-turned images.
+
+    Images of one's own may lie in any orientation, so only what the test tells apart fails.
+    """
+    expected = (
+        "Invariant cells beat the baseline on quarter-turned images, where training images are "
+        "upright"
+    )
+    rows = _exact_comparisons(cells, compared, measures.QUARTER.column)
+    if rows.empty:
+        return Check(expected, "nothing to compare", NO_DATA)
+    found = _range(rows)
+    losers = rows.loc[rows["distinguishable"] & (rows["difference"] < 0), "label"]
+    if len(losers):
+        losers = [plain(label, 30) for label in losers]
+        return Check(expected, f"{found}; not so for {listed(losers)}", FAILS)
+    if rows["distinguishable"].all():
+        return Check(expected, found, HOLDS)
+    return Check(expected, f"{found}; {_too_few(rows, alpha)}", UNTOLD)
+
+
+def upright_price(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> Check:
+    """What invariance costs where it is not needed. Theory promises nothing here."""
+    expected = "What invariance costs or gains on upright images (theory promises nothing)"
+    rows = _exact_comparisons(cells, compared, measures.UPRIGHT.column)
+    if rows.empty:
+        return Check(expected, "nothing to compare", NO_DATA)
+    told = rows[rows["distinguishable"]]
+    if told.empty:
+        return Check(expected, f"{_range(rows)}; {_too_few(rows, alpha)}", UNTOLD)
+    better, worse = int((told["difference"] > 0).sum()), int((told["difference"] < 0).sum())
+    found = f"{_range(rows)}; of {len(rows)} cells {better} are better and {worse} worse"
+    return Check(expected, found, HOLDS)
+
+
+def _exact_comparisons(cells: pd.DataFrame, compared: pd.DataFrame, column: str) -> pd.DataFrame:
+    exact = set(cells.loc[cells["exact"], "id"])
+    chosen = compared["id"].isin(exact) & (compared["measure"] == column)
+    return compared[chosen & (compared["pairs"] > 0)]
+
+
+def _range(rows: pd.DataFrame) -> str:
+    low, high = rows["difference"].min(), rows["difference"].max()
+    span = signed_points(low) if low == high else f"{signed_points(low)} to {signed_points(high)}"
+    return f"{span} points against the baseline ({counted(len(rows), 'cell')})"
+
+
+def _too_few(rows: pd.DataFrame, alpha: float) -> str:
+    fewest, comparisons = int(rows["pairs"].min()), int(rows["comparisons"].max())
+    least = least_pairs(alpha, comparisons)
+    if fewest >= least:
+        return "the test does not tell them apart"
+    return (
+        f"the paired test cannot tell with {counted(fewest, 'seed')}: {least_pairs(alpha)} is the "
+        f"least, {least} among {counted(comparisons, 'comparison')}"
+    )

@@ -1,0 +1,1 @@
+"""Files of the report: Markdown, LaTeX, metrics, tables, pictures."""

@@ -1,0 +1,97 @@
+"""The report's tables, and writing any of them as CSV without surprises."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.text import published
+from pipeline.report.text.formatting import amount, percent_interval, plain, small
+from pipeline.report.text.names import KEYS
+from pipeline.report.text.summary import interval_of
+
+# A spreadsheet runs a cell that begins with one of these as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """Return CSV; text that a spreadsheet would run is quoted with an apostrophe."""
+    safe = table.copy()
+    for column in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[column].dtype):
+            safe[column] = [_harmless(value) for value in safe[column]]
+    safe.columns = [_harmless(name) for name in safe.columns]
+    return safe.to_csv(index=False, lineterminator="\n", float_format="%.8g")
+
+
+def _harmless(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return "'" + value if value.lstrip(" ").startswith(_FORMULA) else value
+
+
+def results(analysis: Analysis) -> pd.DataFrame:
+    """Return the readable table of cells: one column a measure, mean and interval as text."""
+    rows = []
+    for _, cell in analysis.cells.iterrows():
+        row = {
+            "id": cell["id"], "cell": plain(cell["label"], 40), "seeds": int(cell["runs_finished"]),
+        }  # fmt: skip
+        for name, measure in (
+            ("upright", measures.UPRIGHT),
+            ("quarter-turned", measures.QUARTER),
+            ("any angle", measures.ANY_ANGLE),
+        ):
+            row[name] = percent_interval(interval_of(cell, measure.column))
+        row["invariance error"] = small(cell[measures.ERROR.column])
+        row["mirror error"] = small(cell[measures.ERROR_MIRROR.column])
+        row["parameters"] = amount(cell[measures.PARAMS.column])
+        row["FLOPs"] = amount(cell[measures.FLOPS.column])
+        row["seconds"] = amount(cell[measures.SECONDS.column])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def checks(analysis: Analysis) -> pd.DataFrame:
+    """Return what was expected, what was found, and whether it holds."""
+    rows = [(check.expected, check.found, check.outcome) for check in analysis.checks]
+    return pd.DataFrame(rows, columns=["expected", "found", "outcome"])
+
+
+def failures(analysis: Analysis) -> pd.DataFrame:
+    """Return counts of what went wrong, by cell, stage, status and reason.
+
+    A trial that was stopped early is no failure.
+    """
+    parts = []
+    for stage, frame in (("sweep", analysis.trials), ("confirm", analysis.runs)):
+        lost = frame[~frame["status"].isin(["completed", "stopped"])]
+        parts.append(lost.assign(stage=stage)[["id", "label", "stage", "status", "reason"]])
+    lost = pd.concat(parts).fillna({"reason": "no reason recorded", "status": "unknown"})
+    keys = ["id", "label", "stage", "status", "reason"]
+    counts = lost.groupby(keys, sort=False).size().rename("count").reset_index()
+    counts = counts.sort_values(["id", "stage", "status"], kind="stable")
+    return counts.rename(columns={"label": "cell"})
+
+
+def status_counts(analysis: Analysis) -> pd.DataFrame:
+    """Return how many trials and runs of each cell ended in which status."""
+    parts = []
+    for stage, frame in (("trials", analysis.trials), ("runs", analysis.runs)):
+        counts = frame.groupby(["id", "status"]).size().unstack(fill_value=0)
+        parts.append(counts.add_prefix(f"{stage} "))
+    table = pd.concat(parts, axis=1).fillna(0).astype(int).reset_index()
+    return analysis.cells[["id", *KEYS[1:]]].merge(table, on="id", how="left").fillna(0)
+
+
+def all_tables(analysis: Analysis) -> dict[str, pd.DataFrame]:
+    """Return the tables that are not the data of a figure, by file name."""
+    return {
+        "published": published.table(),
+        "cells": analysis.cells,
+        "comparisons": analysis.comparisons,
+        "failures": failures(analysis),
+        "status": status_counts(analysis),
+        "checks": checks(analysis),
+    }

@@ -1,0 +1,1 @@
+"""The page `index.html`: templates, escaped HTML, SVG."""

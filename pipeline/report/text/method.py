@@ -1,0 +1,85 @@
+"""How the numbers were made and what they cannot tell: the same words for page and Markdown."""
+
+from __future__ import annotations
+
+import math
+
+from pipeline.common.documents import configuration
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.comparisons import baseline_alike, baseline_name
+from pipeline.report.analysis.statistics import least_pairs
+from pipeline.report.page import html
+from pipeline.report.text.formatting import PLUS_MINUS, counted, listed, plain, small
+from pipeline.report.text.names import ROUNDING
+
+
+def entries(analysis: Analysis) -> list[tuple[str, str]]:
+    """Return pairs of a heading and a paragraph."""
+    settings = analysis.settings
+    percent = f"{100 * settings.confidence:g} %"
+    least = least_pairs(1 - settings.confidence)
+    seeds = listed([str(int(s)) for s in sorted(analysis.runs["seed"].dropna().unique())], 20)
+    trials = analysis.cells["trials"]
+    budget = (
+        counted(int(trials.min()), "trial") if trials.nunique() == 1
+        else f"{trials.min()} to {trials.max()} trials"
+    )  # fmt: skip
+    return [
+        ("Protocol", f"{budget} a cell, chosen on validation images; the winner of each cell is "
+         f"trained again with the seeds {seeds or 'none'}; test images are read once a run. Models "
+         f"are trained on {_trained_on(analysis)} and tested on images as the data set has them, "
+         "turned by quarter turns, and turned each by its own random angle."),
+        ("Invariance error", "Mean distance of the logits of a turned and the upright image, over "
+         "the mean distance of the logits of two different images; mean of the three quarter "
+         "turns. Quarter turns and mirrors move pixels without interpolation. Errors up to "
+         f"{small(ROUNDING)} are float32 rounding."),
+        ("Other angles", "Turning by other angles resamples the image. On small images (8 x 8 "
+         "pixels) this alone changes the digit, so those columns also measure interpolation."),
+        ("Intervals", f"{percent} Student t intervals of the mean over seeds, cut off at 0 and 1; "
+         "for errors of the logarithm, or the range where a value is exactly zero. They hold the "
+         "chance of initialisation and order, not that of another split or other test images"
+         f"{_over_images(analysis)}. Over data sets, and for probabilities of improvement: "
+         "percentile intervals of a bootstrap stratified by data set."),
+        ("Comparisons", f"Against {baseline_name(settings)} of the same "
+         f"{baseline_alike(settings)}, paired by seed; exact two-sided sign-flip test, "
+         "Holm's correction within each kind of test images. "
+         f"With n pairs its p-value cannot fall below 2 / 2^n: {least} seeds are the least for "
+         f"{percent} confidence, before any correction."),
+        ("Failures", "A run that failed, diverged or ran out of time is in no mean and is counted "
+         "below its cell; values that are not finite are left out likewise."),
+    ]  # fmt: skip
+
+
+AUGMENTED = {
+    "none": "images as the data set has them",
+    "quarter": "images turned anew at every step by a random multiple of 90 degrees",
+    "turn": "images turned anew at every step by a random angle",
+}
+
+
+def _trained_on(analysis: Analysis) -> str:
+    """What the training images were, as the runs' configurations say."""
+    texts = analysis.runs["configuration"].dropna().drop_duplicates()
+    found = {str(configuration(text).get("augment", "none")) for text in texts} or {"none"}
+    return listed([AUGMENTED.get(name, plain(name, 20)) for name in sorted(found)])
+
+
+def _over_images(analysis: Analysis) -> str:
+    """How far an accuracy of 95 % would move with other test images, as the binomial has it."""
+    images = analysis.runs["test_images"].dropna().astype(int)
+    if images.empty:
+        return ""
+    half = 1.96 * math.sqrt(0.95 * 0.05 / images.min())
+    return (
+        f" ({images.min()} test images alone leave an accuracy of 95 % uncertain by "
+        f"{PLUS_MINUS} {100 * half:.1f} points)"
+    )
+
+
+def as_html(analysis: Analysis) -> str:
+    """Return the section for the page."""
+    items = "".join(
+        f"<dt>{html.text(heading)}</dt><dd>{html.text(paragraph)}</dd>"
+        for heading, paragraph in entries(analysis)
+    )
+    return f'<dl class="method">{items}</dl>'

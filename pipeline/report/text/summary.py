@@ -1,0 +1,154 @@
+"""What the study found, in one line and a few key numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.common.units import duration
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.checks import FAILS
+from pipeline.report.analysis.comparisons import baseline_of
+from pipeline.report.analysis.statistics import Interval, least_pairs
+from pipeline.report.load import Settings
+from pipeline.report.text.formatting import counted, listed, percent, percent_interval, plain, small
+
+QUARTER, UPRIGHT, ERROR = measures.QUARTER, measures.UPRIGHT, measures.ERROR
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """One large number of the page's head."""
+
+    value: str
+    label: str
+
+
+def interval_of(cell: pd.Series, column: str) -> Interval:
+    """Return a cell's interval of one measure."""
+    ends = cell[column + "_low"], cell[column + "_high"]
+    return Interval(cell[column], *ends, int(cell[column + "_n"]), "")
+
+
+def representative(cells: pd.DataFrame) -> pd.Series | None:
+    """Return the cell with the best confirmed *validation* accuracy.
+
+    Choosing by test accuracy would report the luckiest cell.
+    """
+    known = cells[cells[measures.VALIDATION.column].notna() & cells[QUARTER.column].notna()]
+    return None if known.empty else known.loc[known[measures.VALIDATION.column].idxmax()]
+
+
+def sentence(analysis: Analysis) -> str:
+    """Return the whole finding in one line."""
+    drawn, cells = analysis.drawn, analysis.cells
+    if drawn.empty:
+        reasons = _main_reason(analysis)
+        return (
+            f"{plain(analysis.settings.study)}: no run finished ({counted(len(cells), 'cell')} "
+            f"tried{reasons}); there is nothing to report but the failures."
+        )
+    parts = [
+        _of_dataset(rows, analysis.settings) for _, rows in drawn.groupby("dataset", sort=False)
+    ]
+    text = f"{plain(analysis.settings.study)}: {'; '.join(parts)}; {_certainty(analysis)}."
+    failed = [check for check in analysis.checks if check.outcome == FAILS]
+    if failed:
+        text += f" Attention: {counted(len(failed), 'expectation')} not met."
+    unfinished = len(cells) - len(drawn)
+    if unfinished:
+        text += f" {counted(unfinished, 'cell')} of {len(cells)} without a finished run."
+    return text
+
+
+def _of_dataset(cells: pd.DataFrame, settings: Settings) -> str:
+    exact = representative(cells[cells["exact"]])
+    plain_cell = _baseline(cells, exact, settings)
+    if exact is None and plain_cell is None:
+        best = representative(cells)
+        if best is None:
+            return f"nothing was measured on {plain(cells['dataset'].iloc[0], 30)}"
+        return f"{_keeps(best)}, and no cell is invariant by construction"
+    if exact is None:
+        return f"{_keeps(plain_cell)}, and no invariant cell finished"
+    text = f"{_keeps(exact)}"
+    if plain_cell is not None:
+        text += (
+            f", {plain(plain_cell['label'], 30)} {percent(plain_cell[UPRIGHT.column])} and "
+            f"{percent(plain_cell[QUARTER.column])}"
+        )
+    errors = cells.loc[cells["exact"], ERROR.column + "_max"]
+    return f"{text}; invariant cells measure errors of at most {small(errors.max())}"
+
+
+def _baseline(
+    cells: pd.DataFrame, beside: pd.Series | None, settings: Settings
+) -> pd.Series | None:
+    """Return the baseline that another cell is compared with, else the best one there is."""
+    if beside is None:
+        return representative(cells[cells["baseline"]])
+    found = baseline_of(beside, cells, settings)
+    return None if found is None else representative(cells[cells["id"] == found["id"]])
+
+
+def _keeps(cell: pd.Series) -> str:
+    return (
+        f"{plain(cell['label'], 30)} classifies {percent(cell[UPRIGHT.column])} of upright and "
+        f"{percent(cell[QUARTER.column])} of quarter-turned test images"
+    )
+
+
+def _certainty(analysis: Analysis) -> str:
+    compared = analysis.comparisons[analysis.comparisons["pairs"] > 0]
+    seeds = int(analysis.drawn["runs_finished"].min())
+    if compared.empty:
+        return f"{counted(seeds, 'seed')} a cell, no baseline to compare with"
+    told, pairs = int(compared["distinguishable"].sum()), int(compared["pairs"].max())
+    if told:
+        return f"{told} of {len(compared)} comparisons with the baseline are told apart"
+    alpha, comparisons = 1 - analysis.settings.confidence, int(compared["comparisons"].max())
+    least = least_pairs(alpha)
+    if pairs < least:
+        return (
+            f"with {counted(pairs, 'seed')} a cell the paired test cannot tell any two cells "
+            f"apart: {least} is the least"
+        )
+    return (
+        f"with {counted(pairs, 'seed')} a cell none of {comparisons} cells is told apart from its "
+        f"baseline after correction ({least_pairs(alpha, comparisons)} seeds are the least)"
+    )
+
+
+def _main_reason(analysis: Analysis) -> str:
+    rows = pd.concat([analysis.runs["reason"], analysis.trials["reason"]]).dropna()
+    return f", mostly: {plain(rows.mode().iloc[0], 80)}" if len(rows) else ""
+
+
+def key_numbers(analysis: Analysis) -> list[KeyNumber]:
+    """Return the numbers a reader looks for first."""
+    drawn = analysis.drawn
+    numbers = []
+    exact = representative(drawn[drawn["exact"]])
+    baseline = _baseline(drawn, exact, analysis.settings)
+    for cell, what in ((exact, "invariant cell"), (baseline, "baseline")):
+        if cell is not None:
+            value = percent_interval(interval_of(cell, QUARTER.column))
+            numbers.append(
+                KeyNumber(value, f"{plain(cell['label'], 30)} ({what}), quarter-turned images")
+            )
+    if drawn["exact"].any():
+        worst = drawn.loc[drawn["exact"], ERROR.column + "_max"].max()
+        numbers.append(KeyNumber(small(worst), "largest invariance error of invariant cells"))
+    finished, runs = int(analysis.cells["runs_finished"].sum()), int(analysis.cells["runs"].sum())
+    trials = counted(int(analysis.cells["trials"].sum()), "trial")
+    numbers.append(KeyNumber(f"{finished} / {runs}", f"confirmed runs finished, after {trials}"))
+    seconds = analysis.study.trials["seconds"].sum() + analysis.study.runs["seconds"].sum()
+    numbers.append(KeyNumber(duration(float(seconds)), "of training, trials and runs together"))
+    return numbers
+
+
+def broken_cells(cells: pd.DataFrame) -> str:
+    """Name the cells whose promise of invariance is broken."""
+    return listed([plain(label, 30) for label in cells.loc[cells["broken"], "label"]])

@@ -1,0 +1,161 @@
+"""Say which code, parameters, data and packages a result came from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.common.errors import UserError
+from pipeline.common.files import json_text
+from pipeline.results.schemas import SCHEMA_VERSION
+
+__all__ = [
+    "COMMIT",
+    "ENVIRONMENT",
+    "LIBRARIES",
+    "digest",
+    "given_commit",
+    "own_repository",
+    "provenance",
+]
+
+# They decide what a configuration trains to and which configurations are proposed.
+LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
+_PACKAGES = (*LIBRARIES, "ray", "pyarrow")
+# Keys of a provenance that say what it ran with, beside code, parameters and data.
+ENVIRONMENT = ("python", "system", "machine", *_PACKAGES)
+# Names the commit where there is no git, as on a machine that was sent the files alone.
+COMMIT = "GSA_COMMIT"
+_ROOT = Path(__file__).resolve().parents[2]
+# What a run itself rewrites says nothing of the code and parameters it ran with.
+_WRITTEN_BY_RUNS = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude)data")
+
+
+def provenance(
+    params: BaseModel | Mapping[str, Any], data_card: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what is written into the file of every table.
+
+    Parameters
+    ----------
+    params
+        The study's parameters. ``resources`` is left out of the hash: it says where and how fast
+        a study runs, never what comes out.
+    data_card
+        The card of the prepared data set, or None for what needs no data.
+
+    Returns
+    -------
+    dict
+        ``schema_version git_commit git_dirty params_sha256 data_sha256 python system machine``
+        and the versions of the packages that shape a result. Where something cannot be told
+        (no git, no repository, no GSA_COMMIT), the value is None. ``data_notes`` where the card has
+        some.
+    """
+    values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
+    values.pop("resources", None)
+    commit, dirty = _commit()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "params_sha256": digest(values),
+        "data_sha256": None if data_card is None else digest(data_card),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        **{name: _version(name) for name in _PACKAGES},
+        **({"data_notes": notes} if (notes := _notes(data_card or {})) else {}),
+    }
+
+
+def given_commit(environment: Mapping[str, str] = os.environ) -> tuple[str | None, bool | None]:
+    """Return the commit that GSA_COMMIT names, and whether files were changed since.
+
+    Raises
+    ------
+    UserError
+        It is no commit's hash with or without ``-dirty`` after it.
+
+    Examples
+    --------
+    >>> given_commit({"GSA_COMMIT": 10 * "0a1b" + "-dirty"})
+    ('0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b0a1b', True)
+    >>> given_commit({})
+    (None, None)
+    """
+    given = environment.get(COMMIT)
+    if not given:
+        return None, None
+    found = re.fullmatch(r"([0-9a-f]{40}|[0-9a-f]{64})(-dirty)?", given)
+    if found is None:
+        raise UserError(
+            f"{COMMIT}: got {given[:80]!r}; accepts the 40 hexadecimal digits that "
+            "`git rev-parse HEAD` prints, with -dirty after them if files were changed"
+        )
+    return found[1], found[2] is not None
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """Return commit and dirtiness, of git where it knows these files, else as given."""
+    # A repository around this folder that does not hold it says nothing of it.
+    if _git("ls-files", "--error-unmatch", "--", __file__) is None:
+        return given_commit()
+    status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_BY_RUNS)
+    return _git("rev-parse", "HEAD"), None if status is None else bool(status)
+
+
+def _notes(card: Mapping[str, Any]) -> list[str]:
+    """Return what a reader should know of how the data were understood, and what was left out."""
+    small = [
+        f"the class {name} ({count:,} images) is left out, being below min_count"
+        for name, count in card.get("classes_left_out", {}).items()
+        if count
+    ]
+    bad = int(card.get("skipped", {}).get("count", 0))
+    return [*card.get("notes", []), *small, *([f"bad images left out: {bad:,}"] if bad else [])]
+
+
+def _git(*arguments: str) -> str | None:
+    # Optional locks would make a commit in another terminal fail while a study runs.
+    command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
+    try:
+        answer = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=20,
+            check=True,
+            env=own_repository(),
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def own_repository() -> dict[str, str]:
+    """Return the environment without what points git to another repository than the folder's."""
+    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+    return {name: value for name, value in os.environ.items() if name not in elsewhere}
+
+
+def digest(value: Any) -> str:
+    """Hash a JSON value."""
+    return hashlib.sha256(json_text(value).encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

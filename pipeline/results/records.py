@@ -1,0 +1,279 @@
+"""Write and read the tables of a study as Parquet, with their provenance: the only place to."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.common.documents import mapping, parse_json
+from pipeline.common.errors import UserError
+from pipeline.common.files import json_text, write_bytes
+from pipeline.results.provenance import provenance
+from pipeline.results.schemas import (
+    ANGLES,
+    CALIBRATION,
+    CONFUSION,
+    ENCODINGS,
+    EPOCHS,
+    FEATURES,
+    HIERARCHY,
+    LAYERS,
+    LOGS,
+    MOVES,
+    RUNS,
+    SCHEMA_VERSION,
+    STATUSES,
+    TRIALS,
+    key_columns,
+    table_name,
+)
+
+__all__ = [
+    "ANGLES",
+    "CALIBRATION",
+    "CONFUSION",
+    "ENCODINGS",
+    "EPOCHS",
+    "FEATURES",
+    "HIERARCHY",
+    "LAYERS",
+    "LOGS",
+    "MOVES",
+    "RUNS",
+    "SCHEMA_VERSION",
+    "STATUSES",
+    "TRIALS",
+    "key_columns",
+    "provenance",
+    "read",
+    "read_provenance",
+    "table_name",
+    "write",
+]
+
+_AGAIN = "move it away and run `dvc repro` to make it again"
+_VERSION, _TABLE, _PROVENANCE, _SHA256 = (
+    b"gsa.schema_version",
+    b"gsa.table",
+    b"gsa.provenance",
+    b"gsa.sha256",
+)
+
+
+def write(
+    path: Path | str,
+    rows: Sequence[Mapping[str, Any]],
+    schema: pa.Schema,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write a table, whole or not at all; the same rows in any order give the same file.
+
+    A key that a row lacks becomes null, and so do NaN and infinities: a number in a file is a
+    number, and ``status`` tells why there is none.
+
+    Raises
+    ------
+    ValueError
+        For a column the schema does not know, a value of the wrong type, a null in a key column,
+        or two rows with one key: these are defects of the caller.
+    UserError
+        When the disk refuses; an old file is then untouched.
+    """
+    table = _table(rows, schema)
+    text = json_text(dict(provenance)).encode()
+    metadata = {
+        _VERSION: str(SCHEMA_VERSION).encode(),
+        _TABLE: table_name(schema).encode(),
+        _PROVENANCE: text,
+        _SHA256: _content_sha256(table, text).encode(),
+    }
+    buffer = io.BytesIO()
+    # Without Arrow's own schema and without statistics the footer holds nothing but names, types
+    # and our text, so that a reader can refuse a foreign schema before any of it is interpreted.
+    with pq.ParquetWriter(
+        buffer,
+        table.schema,
+        compression="zstd",
+        store_schema=False,
+        write_statistics=False,
+        write_page_checksum=True,
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(metadata)
+    write_bytes(path, buffer.getvalue())
+
+
+def read(path: Path | str, schema: pa.Schema) -> pd.DataFrame:
+    """Read a table that `write` wrote, with the columns of the schema in their order.
+
+    Raises
+    ------
+    UserError
+        For a file that is missing, damaged, of another schema version, of another table, or that
+        was not written by this project. Nothing in a file is ever executed or unpickled.
+    """
+    return _read_table(Path(path), schema).to_pandas()
+
+
+def read_provenance(path: Path | str) -> dict[str, Any]:
+    """Return the provenance written into a file, or raise a `UserError` as `read` does."""
+    content = _metadata(_open(Path(path)), Path(path))[_PROVENANCE]
+    found = mapping(parse_json(content, f"{path}, its provenance", _AGAIN), str(path), _AGAIN)
+    ended = found.get("ended", {})
+    if not isinstance(ended, dict) or not all(isinstance(why, str) for why in ended.values()):
+        raise _damaged(Path(path), "its provenance does not say why cells ended")
+    return found
+
+
+def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    name, key = table_name(schema), key_columns(schema)
+    unknown = sorted({column for row in rows for column in row} - set(schema.names))
+    if unknown:
+        raise ValueError(f"{name}: no column {unknown[0]!r}; columns are {', '.join(schema.names)}")
+    columns = [_column(rows, field, name) for field in schema]
+    table = pa.table(columns, schema=pa.schema(list(schema)))
+    for column in key:
+        if table[column].null_count:
+            raise ValueError(f"{name}: {column} is part of the key and may not be null")
+    if table.select(key).group_by(key).aggregate([]).num_rows != len(rows):
+        raise ValueError(f"{name}: two rows have the same {', '.join(key)}")
+    if "status" in schema.names:
+        wrong = sorted(set(table["status"].to_pylist()) - set(STATUSES), key=str)
+        if wrong:
+            raise ValueError(f"{name}: status {wrong[0]!r} is none of {', '.join(STATUSES)}")
+    return table.sort_by([(column, "ascending") for column in key])
+
+
+def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field, table: str) -> pa.Array:
+    whole = pa.types.is_integer(field.type)
+    try:
+        values = [_value(row.get(field.name), whole) for row in rows]
+        return pa.array(values, type=field.type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{table}: {field.name} must be {field.type}: {error}") from error
+
+
+def _value(value: Any, whole: bool) -> Any:
+    """Return a plain Python value, None for what is not finite."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        if whole and not value.is_integer():  # Arrow would cut it off without a word
+            raise ValueError(f"got {value!r}")
+    return value
+
+
+def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    file = _open(path)
+    metadata = _metadata(file, path)
+    found = metadata[_TABLE].decode("utf-8", "replace")
+    if found != table_name(schema):
+        raise UserError(
+            f"{path}: holds the table {found!r}, but {table_name(schema)!r} belongs here"
+        )
+    stored = file.schema_arrow
+    missing = [name for name in schema.names if name not in stored.names]
+    if missing:
+        raise _damaged(path, f"it lacks the column {missing[0]!r}")
+    if not stored.equals(schema, check_metadata=False):
+        raise _damaged(path, "its columns are not those of its schema version")
+    try:
+        table = file.read(use_threads=False)
+        table.validate(full=True)
+        whole = _content_sha256(table, metadata[_PROVENANCE]).encode() == metadata[_SHA256]
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise _damaged(path, "its pages cannot be read") from error
+    if not whole:
+        raise _damaged(path, "its content does not match its checksum")
+    return table
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file: run `dvc repro` to make it") from None
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}): allow it, or move it away and run "
+            "`dvc repro`"
+        ) from error
+    if len(data) < 12 or data[:4] != b"PAR1" or data[-4:] != b"PAR1":
+        raise _damaged(path, "it is cut short or no Parquet file")
+    footer = data[-8 - int.from_bytes(data[-8:-4], "little") : -8]
+    # An Arrow schema can name extension types, whose code would run while it is opened.
+    if b"ARROW:schema" in footer:
+        raise UserError(
+            f"{path}: carries an Arrow schema, which this project never writes and does not open, "
+            "because it may name types that run code: run `dvc repro` to make the file anew"
+        )
+    try:
+        return pq.ParquetFile(
+            pa.BufferReader(data), page_checksum_verification=True, arrow_extensions_enabled=False
+        )
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise _damaged(path, "its footer cannot be read") from error
+
+
+def _metadata(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
+    metadata = file.metadata.metadata or {}
+    if _VERSION not in metadata:
+        raise _damaged(path, "it carries no schema version")
+    version = metadata[_VERSION].decode("utf-8", "replace")
+    if version != str(SCHEMA_VERSION):
+        raise UserError(
+            f"{path}: has schema version {version!r}, but this code reads {str(SCHEMA_VERSION)!r}: "
+            "run `dvc repro` to make it anew, or read it with the commit that wrote it"
+        )
+    for key in (_TABLE, _PROVENANCE, _SHA256):
+        if key not in metadata:
+            raise _damaged(path, f"it carries no {key.decode()}")
+    return metadata
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"{path}: is damaged or was not written by this project ({why}): "
+                     "move it away and run `dvc repro` to make it anew")  # fmt: skip
+
+
+def _joined(texts: pa.StringArray) -> memoryview:
+    """Return all texts one after the other in UTF-8, as they lie in memory."""
+    if not len(texts):
+        return memoryview(b"")
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(data or b"")[ends[0] : ends[-1]]
+
+
+def _content_sha256(table: pa.Table, provenance: bytes) -> str:
+    """Hash the names, types, values and provenance of a table.
+
+    Page checksums protect the pages but not the footer, where names, types and provenance stand.
+    """
+    digest = hashlib.sha256(provenance)
+    for field in table.schema:
+        column = table[field.name].combine_chunks()
+        digest.update(f"\n{field.name} {field.type} {len(column)}\n".encode())
+        digest.update(np.packbits(pc.is_valid(column).to_numpy(zero_copy_only=False)).tobytes())
+        if pa.types.is_string(field.type):
+            texts = pc.fill_null(column, "")
+            lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
+            digest.update(lengths.astype("<i8").tobytes())
+            digest.update(_joined(texts))
+        else:
+            zero = pa.scalar(0).cast(field.type)
+            values = pc.fill_null(column, zero).to_numpy(zero_copy_only=False)
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What a study is: `params.yaml` read, checked, and refused in one sentence where it is wrong."""

@@ -1,0 +1,195 @@
+"""Rules of a study's models: cells that make sense, sizes that fit, one source for each width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.study.cells import distinct_cells
+from pipeline.study.datasets import SOURCES, sized
+from pipeline.study.messages import Problem
+from pipeline.study.models import ENCODED, MODEL_KINDS, PATCHED
+from pipeline.study.schema import Params
+
+__all__ = ["MODEL_RULES", "image_size", "token_grid"]
+
+# Groups that map a square pixel grid's axes onto one another, so that a table of offsets exists.
+KEEPS_AXES = ("C1", "C2", "C4", "D1", "D2", "D4")
+STEMS = (2, 4, 8, 16)  # pixels to a token of a stem
+
+
+def image_size(params: Params, dataset: str) -> int | None:
+    """Height and width of a data set's images; None for a name that is not known."""
+    dataset = sized(dataset, params.prepare.sources)[0]
+    found = params.prepare.sources.get(dataset)
+    if found is not None:
+        return found.side
+    return SOURCES[dataset].image_size // params.prepare.shrink if dataset in SOURCES else None
+
+
+def token_grid(image_size: int, tokens: str, patch_size: int | None = None) -> int:
+    """Tokens along one side of an image, rounded up."""
+    pixels = {"pixel": 1, "stem": patch_size or 2, "trunk": 4, "patch": patch_size or 4}
+    return -(-image_size // pixels[tokens])
+
+
+def _tokens(params: Params) -> set[str]:
+    return {tokens for *_, tokens in distinct_cells(params)}
+
+
+def _sizes(params: Params) -> dict[str, int]:
+    found = {dataset: image_size(params, dataset) for dataset in params.prepare.datasets}
+    return {dataset: size for dataset, size in found.items() if size is not None}
+
+
+def _models(params: Params) -> Iterator[Problem]:
+    """Cells that would be one network under two names, or none at all."""
+    cells = distinct_cells(params)
+    for index, model in enumerate(params.sweep.model):
+        path = ("sweep", "model", index)
+        if MODEL_KINDS[model].keeps_axes:
+            for group in params.sweep.group:
+                if group not in KEEPS_AXES:
+                    fault = f"got {model!r} with sweep.group {group}, whose turns leave the grid"
+                    yield Problem(path, fault, f"{', '.join(KEEPS_AXES)} with {model!r}")
+        if model == "vit" and any(
+            ("gsa", *cell[1:]) in cells for cell in cells if cell[0] == "vit"
+        ):
+            yield Problem(
+                path,
+                "got 'vit' beside 'gsa' with group C1 and tokens patch, which are the same network",
+                "one of the two",
+            )
+
+
+def _width_and_heads(params: Params) -> Iterator[Problem]:
+    """Width and heads each come from one place."""
+    sweep = params.sweep
+    settings = {
+        "channels": (("sweep", "match_parameters"), sweep.match_parameters),
+        "heads": (("sweep", "architecture", "heads"), sweep.architecture.heads),
+    }
+    for name, (path, value) in settings.items():
+        searched = name in sweep.search_space
+        if value is not None and searched:
+            yield Problem(
+                path,
+                f"got {value}, but sweep.search_space.{name} searches what it would fix",
+                f"null beside sweep.search_space.{name}, or a number without it",
+                "null",
+            )
+        elif value is None and not searched and not _all_lack(params, name):
+            yield Problem(
+                path,
+                f"got null, but sweep.search_space has no {name!r}",
+                f"a number, or null beside sweep.search_space.{name}",
+            )
+
+
+def _all_lack(params: Params, name: str) -> bool:
+    return all(name in MODEL_KINDS[model].lacks for model in params.sweep.model)
+
+
+def _fixed_width(params: Params) -> Iterator[Problem]:
+    budget = params.sweep.match_parameters
+    for model in params.sweep.model:
+        if budget is not None and MODEL_KINDS[model].width_is_fixed:
+            yield Problem(
+                ("sweep", "match_parameters"),
+                f"got {budget} with sweep.model {model}, whose width is that of the publication",
+                f"null with {model}",
+                "null",
+            )
+
+
+def _nothing_searched(params: Params) -> Iterator[Problem]:
+    space = params.sweep.search_space
+    for index, model in enumerate(params.sweep.model):
+        if space and not set(space) - MODEL_KINDS[model].lacks:
+            fault = f"got {model!r}, which has nothing of sweep.search_space ({', '.join(space)})"
+            yield Problem(("sweep", "model", index), fault, "learning_rate or more to search")
+
+
+def _window(params: Params) -> Iterator[Problem]:
+    architecture = params.sweep.architecture
+    window, shape = architecture.window, architecture.window_shape
+    if window is None:
+        if shape != "auto":
+            place = ("sweep", "architecture", "window_shape")
+            yield Problem(place, f"got {shape!r} with window null", "auto with global attention")
+        return
+    path = ("sweep", "architecture", "window")
+    grids = {
+        (dataset, tokens): token_grid(size, tokens, architecture.patch_size)
+        for dataset, size in _sizes(params).items()
+        for tokens in _tokens(params)
+    }
+    if not grids:
+        return
+    (dataset, tokens), grid = min(grids.items(), key=lambda item: (item[1], item[0]))
+    largest = grid - 1 + grid % 2
+    accepts = f"null (global attention) or an odd number from 1 to {largest}"
+    if window > grid:
+        fault = f"got {window}, but {dataset} has {grid}x{grid} {tokens} tokens"
+        yield Problem(path, fault, accepts, str(largest))
+    elif window % 2 == 0:
+        yield Problem(path, f"got {window}, which has no middle", accepts, str(window - 1))
+
+
+def _patches(params: Params) -> Iterator[Problem]:
+    """Patches tile an image with as many zeros on either side, stems halve its grid."""
+    path, got = ("sweep", "architecture", "patch_size"), params.sweep.architecture.patch_size
+    tokens = _tokens(params)
+    if "stem" in tokens and got not in (None, *STEMS):
+        yield Problem(path, f"got {got} with stem tokens", f"null or {', '.join(map(str, STEMS))}")
+    patch = got or 4
+    for dataset, size in _sizes(params).items() if "patch" in tokens else ():
+        if patch > size or -size % patch % 2:
+            fits = ", ".join(str(p) for p in range(1, min(size, 32) + 1) if not -size % p % 2)
+            fault = f"got {patch}, which does not tile {dataset} ({size}x{size}) symmetrically"
+            yield Problem(path, fault, fits)
+
+
+def _without_a_use(params: Params) -> Iterator[Problem]:
+    """What is asked of the architecture and no cell of the study has a use for."""
+    architecture, cells = params.sweep.architecture, distinct_cells(params)
+    attention = [cell for cell in cells if "encoding" not in MODEL_KINDS[cell[0]].lacks]
+    got, users = architecture.encoding, ENCODED.get(architecture.encoding)
+    if users and not any(positional in users for _, _, positional, _, _ in attention):
+        fault = f"got {got!r}, which no cell of sweep.positional and sweep.model has a use for"
+        accepts = f"auto, or {got} with positional {' or '.join(users)}"
+        yield Problem(("sweep", "architecture", "encoding"), fault, accepts, "auto")
+    patch = architecture.patch_size
+    if patch is not None and not any(cell[4] in PATCHED for cell in attention):
+        fault = f"got {patch}, which no cell of sweep.tokens and sweep.model has a use for"
+        accepts = f"null, or a number with tokens {' or '.join(PATCHED)}"
+        yield Problem(("sweep", "architecture", "patch_size"), fault, accepts, "null")
+    window = architecture.window
+    windowless = all("window" in MODEL_KINDS[cell[0]].lacks for cell in cells)
+    if window is not None and windowless:
+        fault = f"got {window}, which no model of the study has a use for"
+        yield Problem(("sweep", "architecture", "window"), fault, "null with these models", "null")
+
+
+def _table(params: Params) -> Iterator[Problem]:
+    if params.sweep.architecture.encoding != "table":
+        return
+    for index, group in enumerate(params.sweep.group):
+        if group not in KEEPS_AXES:
+            yield Problem(
+                ("sweep", "group", index),
+                f"got {group!r} with sweep.architecture.encoding 'table', "
+                "but its turns leave the pixel grid",
+                f"{', '.join(KEEPS_AXES)} with a table, or any group with encoding 'auto'",
+            )
+
+
+MODEL_RULES = (
+    _models,
+    _window,
+    _patches,
+    _table,
+    _without_a_use,
+    _width_and_heads,
+    _fixed_width,
+    _nothing_searched,
+)

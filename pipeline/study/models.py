@@ -1,0 +1,109 @@
+"""What the models of a study are: which axes and hyperparameters they have, and which they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "AXES",
+    "ENCODED",
+    "MODEL_KINDS",
+    "PATCHED",
+    "ModelKind",
+    "own_form",
+    "unused",
+]
+
+AXES = ("model", "group", "positional", "depth", "tokens")
+
+PATCHED = ("patch", "stem")  # tokens that have a patch size
+# Positional encodings that a kind of encoding is for.
+ENCODED = {"table": ("absolute", "relative"), "continuous": ("absolute", "relative", "radial")}
+_ATTENTION = frozenset(
+    {"form", "heads", "window", "window_shape", "encoding", "dropout", "attention_dropout",
+     "feedforward_ratio", "patch_size"}
+)  # fmt: skip
+# Of the published networks, whose sizes are those of the publications.
+_OF_PUBLICATION = frozenset(
+    {"heads", "channels", "window_shape", "encoding", "dropout", "feedforward_ratio", "patch_size"}
+)
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """One model of `gsa_core.build_model`, as a study sees it.
+
+    Attributes
+    ----------
+    fixed
+        Axes on which all its cells are the same, and what they are there.
+    lacks
+        Keys of a configuration that mean nothing to it.
+    implies
+        Axes that are part of what it is: no arguments of its network.
+    keeps_axes
+        Whether its group must map the pixel grid onto itself.
+    form
+        Its form of attention, where the study does not choose.
+    """
+
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    lacks: frozenset[str] = frozenset()
+    implies: frozenset[str] = frozenset()
+    keeps_axes: bool = False
+    form: str | None = None
+
+    @property
+    def width_is_fixed(self) -> bool:
+        """Whether it has as many parameters as it has."""
+        return "channels" in self.lacks
+
+
+def _published(depth: int) -> ModelKind:
+    fixed = {"positional": "relative", "depth": depth, "tokens": "pixel"}
+    return ModelKind(fixed, _OF_PUBLICATION, frozenset(fixed), form="published")
+
+
+def _without_attention(fixed: dict[str, Any]) -> ModelKind:
+    return ModelKind(fixed, _ATTENTION, frozenset(fixed))
+
+
+MODEL_KINDS = {
+    "gsa": ModelKind(),
+    "hybrid": ModelKind({"tokens": "trunk"}),
+    "gcnn": _without_attention({"positional": "none", "tokens": "trunk"}),
+    "staged": ModelKind({"tokens": "trunk"}, frozenset({"patch_size"}), frozenset({"tokens"})),
+    "staged_gcnn": _without_attention({"positional": "none", "depth": 3, "tokens": "trunk"}),
+    "vit": ModelKind({"group": "C1", "tokens": "patch"}),
+    "symmetrized": ModelKind({"tokens": "patch"}, keeps_axes=True),
+    "published_rotmnist": _published(6),
+    "published_cifar10": _published(7),
+    "published_pcam": _published(5),
+}
+
+
+def own_form(model: str, form: str) -> str:
+    """Form of attention of a model in a study of that form."""
+    return MODEL_KINDS[model].form or form
+
+
+def unused(config: Mapping[str, Any]) -> frozenset[str]:
+    """Keys of a configuration that its network has no use for, and does not take.
+
+    >>> config = {"model": "gsa", "tokens": "trunk", "positional": "rotary", "depth": 1}
+    >>> sorted(unused({**config, "encoding": "table", "window": 3}))
+    ['encoding', 'patch_size']
+    """
+    kind = MODEL_KINDS[config["model"]]
+    without = set(kind.lacks | kind.implies)
+    if config["tokens"] not in PATCHED:
+        without.add("patch_size")
+    if config["window"] is None:
+        without.add("window_shape")
+    if config["positional"] not in ENCODED.get(config["encoding"], ENCODED["continuous"]):
+        without.add("encoding")
+    if config["tokens"] == "pixel" and config["depth"] == 1 and config["positional"] != "absolute":
+        without.add("form")  # the one block lifts
+    return frozenset(without)

@@ -1,0 +1,131 @@
+"""Optuna's journal on a file that may be cut or damaged anywhere and is never read wrongly.
+
+Each record carries a checksum; when the file is opened, everything from the first damaged
+record on is set aside and the records before it, a true older state, go on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend
+
+from pipeline.common.checksummed import decode, encode
+from pipeline.common.errors import UserError
+from pipeline.common.locks import lock
+from pipeline.common.signals import undisturbed
+
+
+def open_journal(path: Path) -> JournalStorage:
+    """Open a journal as an Optuna storage; damage is set aside first."""
+    repair(path)
+    return JournalStorage(CheckedJournal(path))
+
+
+class CheckedJournal(BaseJournalBackend):
+    """One JSON record a line, each with its CRC-32; readable by Optuna's own journal backend.
+
+    Optuna's locks are files, which a killed process leaves behind; here the lock is the
+    kernel's (`flock`) and ends with its holder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.path.touch()
+        self.read_records, self.read_bytes = 0, 0
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Yield the records from a number on; a last line still being written is left."""
+        if log_number_from < self.read_records:
+            self.read_records, self.read_bytes = 0, 0
+        with self.path.open("rb") as file:
+            file.seek(self.read_bytes)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                record = decode(line)
+                if record is None:
+                    raise UserError(
+                        f"{self.path}: record {self.read_records + 1} is damaged; "
+                        "run the same command again to set the damage aside"
+                    )
+                number, self.read_records = self.read_records, self.read_records + 1
+                self.read_bytes += len(line)
+                if number >= log_number_from:
+                    yield record
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append records, all of them or none; a result is flushed to the disk."""
+        content = b"".join(encode(log) for log in logs)
+        with undisturbed(), locked(self.path) as file:
+            end = os.fstat(file).st_size
+            try:
+                written = os.write(file, content)
+                if written != len(content):
+                    raise OSError(28, f"only {written} bytes could be written")
+                # A result is worth the wait; that a trial has started, or how Optuna calls its
+                # end, is written again should the machine lose it.
+                if any("user_attr" in log for log in logs):
+                    os.fsync(file)
+            except OSError as error:
+                os.ftruncate(file, end)
+                raise UserError(
+                    f"{self.path}: could not append {len(content)} bytes ({error.strerror}); "
+                    "fix this and run the same command again: what is finished is kept"
+                ) from error
+
+
+class Glimpse(BaseJournalBackend):
+    """The whole records of a journal as they are now, for whoever only looks at it."""
+
+    def __init__(self, path: Path) -> None:
+        self.records = []
+        for line in path.read_bytes().splitlines(keepends=True):
+            if (record := decode(line)) is None:
+                break
+            self.records.append(record)
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        """Return the records from a number on."""
+        return self.records[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refuse: another process may be writing the journal."""
+        raise PermissionError("this view of the journal is for reading")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """Open a file for appending, under the kernel's lock."""
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        lock(file, path)
+        yield file
+    finally:
+        os.close(file)
+
+
+def repair(path: Path) -> None:
+    """Cut a journal before its first damaged record, keeping the cut-off part beside it."""
+    if not path.exists():
+        return
+    with locked(path) as file:
+        content, good = path.read_bytes(), 0
+        for line in content.splitlines(keepends=True):
+            if decode(line) is None:
+                break
+            good += len(line)
+        if good == len(content):
+            return
+        number = 1
+        while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+            number += 1
+        aside.write_bytes(content[good:])
+        os.ftruncate(file, good)
+        os.fsync(file)
+    print(f"{path}: {len(content) - good} damaged bytes set aside as {aside.name}", flush=True)

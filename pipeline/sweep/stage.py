@@ -1,0 +1,180 @@
+"""Stage 2: search each cell of the study on train and validation; test is never opened here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import optuna
+
+from pipeline.common.reasons import brief
+from pipeline.dataset import load_dataset
+from pipeline.execution.checkpoints import Checkpoints, checkpoints_of, storage_named
+from pipeline.execution.engine import Engine
+from pipeline.execution.inputs import PREPARED, SWEPT, read_cards, search_digest
+from pipeline.execution.progress import Progress
+from pipeline.execution.run_stage import StageFailed, run_stage
+from pipeline.execution.source_code import code_of
+from pipeline.execution.state import ROOT, state_folder, superseded, versions
+from pipeline.execution.tasks import WorkFunction
+from pipeline.results import records
+from pipeline.search.objectives import directions, score
+from pipeline.search.space import Cell, cells, configuration, distributions
+from pipeline.study.schema import Params
+from pipeline.sweep import tables
+from pipeline.sweep.budget import Spending
+from pipeline.sweep.cell_search import CellLedger, Rules
+from pipeline.sweep.early_stopping import Halving
+from pipeline.sweep.journal import open_journal
+from pipeline.sweep.proposals import Proposer
+from pipeline.sweep.source import SweepSource
+from pipeline.sweep.trial import run_trial
+
+Canary = Callable[[Sequence[CellLedger], Mapping[str, Any]], Iterable[tuple[str, str]]]
+SPLITS = ("train", "validation")
+# What a study may change and keep its trials: those of a cell depend on neither the other cells
+# nor on how many are still to come.
+GROWS = ("model", "group", "positional", "depth", "tokens", "trials_per_cell", "budget")
+
+
+def definition(params: Params, card: bytes) -> dict[str, Any]:
+    """Return everything that decides the trials of one data set, for the state's hash."""
+    section = params.sweep.model_dump(mode="json")
+    return {
+        "sweep": {name: value for name, value in section.items() if name not in GROWS},
+        "data": hashlib.sha256(card).hexdigest(),
+        "code": code_of("sweep"),
+        "versions": versions(),
+    }
+
+
+def open_ledgers(params: Params, name: str, dataset: Any, card: bytes) -> list[CellLedger]:
+    """Open the journal of one data set: a ledger for each cell."""
+    storage = open_journal(state_folder("sweep", definition(params, card)) / "journal.log")
+    common = rules(params)
+    return [
+        CellLedger(
+            name,
+            cell,
+            storage,
+            common,
+            proposer(params, cell),
+            partial(configuration, cell, params=params, dataset=dataset),
+        )
+        for cell in cells(params)
+    ]
+
+
+def rules(params: Params) -> Rules:
+    """Return what all cells of a study have in common."""
+    sweep = params.sweep
+    stopping = sweep.stopping
+    return Rules(
+        trials=sweep.trials_per_cell,
+        objectives=sweep.objectives,
+        constraints=sweep.constraints,
+        halving=None
+        if stopping.reduction is None
+        else Halving(stopping.reduction, stopping.min_epochs, sweep.epochs),
+        patience=sweep.budget.patience,
+    )
+
+
+def proposer(params: Params, cell: Cell) -> Proposer:
+    """Return what proposes the hyperparameters of a cell."""
+    sweep, common = params.sweep, rules(params)
+    return Proposer(
+        sweep.sampler,
+        sweep.seed,
+        cell.name,
+        distributions(sweep.search_space, cell),
+        directions(sweep.objectives),
+        common.in_generations,
+    )
+
+
+def checkpoints(params: Params, card: bytes) -> Checkpoints:
+    """Return where the unfinished trials of one data set keep their state."""
+    folder = state_folder("sweep", definition(params, card))
+    return checkpoints_of(storage_named(params.resources.storage), folder)
+
+
+def sweep(
+    params: Params,
+    engine: Engine,
+    function: WorkFunction = run_trial,
+    canary: Canary | None = None,
+) -> None:
+    """Run what is missing of a study's trials and write its tables.
+
+    What `canary` finds broken is said before the first trial; its trials become failed rows.
+
+    Raises
+    ------
+    StageFailed
+        No trial completed; the tables are written all the same.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    names = params.prepare.datasets
+    cards = read_cards(params.prepare)
+    data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
+    restarts = [superseded("sweep", definition(params, card)) for card in cards.values()]
+    ledgers = {name: open_ledgers(params, name, data[name], cards[name]) for name in names}
+    every = [ledger for name in names for ledger in ledgers[name]]
+    trials, slots = params.sweep.trials_per_cell, params.resources.workers
+    progress = Progress("sweep", {ledger.name: trials for ledger in every}, slots)
+    places = {name: checkpoints(params, cards[name]) for name in names}
+    budget, gpus = params.sweep.budget, float(params.resources.gpus_per_trial)
+    spending = Spending(budget.hours, budget.gpu_hours, gpus)
+    source = SweepSource(every, progress, places, spending, measures(params))
+    progress.say(
+        f"{len(every)} cells x {trials} trials, {progress.parallel}; "
+        f"{progress.done} of {progress.total} done before"
+    )
+    for restart in filter(None, restarts):
+        progress.say(restart)
+    for broken, reason in canary(every, data) if canary is not None else ():
+        progress.say(f"{broken} cannot work, its trials will fail: {reason}")
+    with progress:
+        engine.run(function, source, data, progress.tick)
+    progress.summarise(source.failures(), "trials")
+    for name in names:
+        provenance = records.provenance(params, json.loads(cards[name]))
+        provenance["sweep_sha256"] = search_digest(params)
+        if endings := source.endings(name):
+            provenance["ended"] = endings
+        tables.write_sweep(SWEPT / name, params.study, params.sweep.seed, ledgers[name], provenance)
+    check_any_completed(every)
+
+
+def measures(params: Params) -> list[str]:
+    """List what trials measure beside their accuracy: what the objectives ask for."""
+    return [name for name in params.sweep.objectives if name == "invariance_error"]
+
+
+def check_any_completed(ledgers: Sequence[CellLedger]) -> None:
+    """Raise `StageFailed` when no trial of the study completed."""
+    rows = [result["row"] for ledger in ledgers for _, result in ledger.results()]
+    if any(score(row) is not None for row in rows):
+        return
+    first = brief(rows[0].get("reason") or rows[0]["status"])
+    raise StageFailed(
+        f"none of the {len(rows)} trials completed (the first: {first}); all reasons are in "
+        f"{SWEPT}/*/trials.parquet; to try the same again, remove {ROOT / 'sweep'}"
+    )
+
+
+def main() -> None:
+    """Run the stage as `params.yaml` states it."""
+
+    def searched(params: Params, engine: Engine) -> None:
+        from pipeline.sweep.smoke_test import (
+            broken_cells,  # imports torch, after what is quick to refuse
+        )
+
+        sweep(params, engine, canary=broken_cells)
+
+    run_stage("sweep", searched, lambda params: read_cards(params.prepare))

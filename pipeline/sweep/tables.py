@@ -1,0 +1,42 @@
+"""Derive the Parquet files of the sweep from its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.results import records
+from pipeline.results.rows import Row, configured, log_of
+from pipeline.search.objectives import front
+from pipeline.sweep.cell_search import CellLedger
+
+__all__ = ["write_sweep"]
+
+
+def write_sweep(
+    folder: Path,
+    study: str,
+    seed: int,
+    ledgers: Iterable[CellLedger],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write `trials.parquet`, `epochs.parquet` and `logs.parquet` of one data set."""
+    trials: list[Row] = []
+    epochs: list[Row] = []
+    logs: list[Row] = []
+    for ledger in ledgers:
+        cell = {"study": study, "dataset": ledger.dataset, **ledger.cell.columns()}
+        results = ledger.results()
+        best = front([result["row"] for _, result in results], ledger.rules.objectives)
+        for (trial, result), pareto in zip(results, best, strict=True):
+            keys = {**cell, "trial": trial.number, "seed": seed}
+            # A proposal that makes no model has parameters but no whole configuration.
+            config = result["row"].get("configuration") or trial.params
+            row = {**result["row"], "pareto": pareto}
+            trials.append(configured(records.TRIALS, keys, config, row))
+            epochs += [{**epoch, **keys, "stage": "sweep"} for epoch in result["epochs"]]
+            logs += log_of(result, {**keys, "stage": "sweep"})
+    records.write(folder / "trials.parquet", trials, records.TRIALS, provenance)
+    records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)
+    records.write(folder / "logs.parquet", logs, records.LOGS, provenance)

@@ -1,0 +1,143 @@
+"""`python -m pipeline status`: how far the study is, running or not; changes nothing."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # before imports that take seconds, or fail
+    from pipeline.common.arguments import run_as
+
+    run_as("status")
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.common.errors import UserError
+from pipeline.common.reasons import GOOD, Failure, command, failure_of, tally
+from pipeline.confirm import stage as confirm
+from pipeline.confirm.result_store import peek
+from pipeline.execution.dispatcher import DASHBOARD
+from pipeline.execution.inputs import read_cards
+from pipeline.execution.progress import Standing, aligned
+from pipeline.execution.state import ROOT, holder, state_path
+from pipeline.search.space import cells
+from pipeline.study.params import load_params
+from pipeline.study.schema import Params
+from pipeline.sweep import stage as sweep
+from pipeline.sweep.cell_search import result_of, score
+from pipeline.sweep.journal import Glimpse
+
+__all__ = ["main", "status"]
+
+HEAD = ("cell", "done", "running", "failed", "best", "since")
+
+
+def main(arguments: list[str]) -> None:
+    """Print how far sweep and confirm are."""
+    if arguments:
+        raise UserError(f"got {arguments[0]!r}; status takes no arguments")
+    print("\n".join(status(load_params())))
+
+
+def status(params: Params) -> list[str]:
+    """Write how far each data set of the study is, as of this moment.
+
+    Raises
+    ------
+    UserError
+        The data are not prepared, so that nothing can have been done with them.
+    """
+    lines: list[str] = []
+    cards = read_cards(params.prepare)
+    for name in cards:
+        lines += _sweep(params, name, cards[name])
+    return [*lines, *_confirm(params, cards)]
+
+
+def _sweep(params: Params, name: str, card: bytes) -> list[str]:
+    """Write the table of one data set, and how to look closer."""
+    running = holder("sweep")
+    head = f"sweep of {name}: {f'running ({running})' if running else 'not running'}"
+    path = state_path("sweep", sweep.definition(params, card)) / "journal.log"
+    if not path.exists():
+        others = len(list((ROOT / "sweep").glob("*/journal.log")))
+        rest = f" ({others} of other studies, data or code in {ROOT / 'sweep'})" if others else ""
+        return [head, f"  no trial of this study yet{rest}"]
+    journal = Glimpse(path)
+    storage, budget = JournalStorage(journal), params.sweep.trials_per_cell
+    studies = {
+        study.study_name: storage.get_all_trials(study._study_id, deepcopy=False)[:budget]
+        for study in storage.get_all_studies()
+    }
+    # A trial without an end is running only while somebody runs the sweep.
+    open_word = HEAD[2] if running else "interrupted"
+    rows: list[tuple[str, ...]] = [(*HEAD[:2], open_word, *HEAD[3:])]
+    lost: list[Failure] = []
+    for cell in cells(params):
+        trials = studies.get(cell.name, [])
+        # By number, since clocks may step back.
+        ended = {trial.number: result for trial in trials
+                 if (result := result_of(trial)) is not None}  # fmt: skip
+        rows.append(_line(cell.name, trials, dict(sorted(ended.items())), budget))
+        lost += _failures(name, cell.name, ended)
+    return [
+        head,
+        *aligned(rows),
+        *(f"  {line}" for line in tally(lost)),
+        f"  {len(journal.records)} whole records in {path}",
+        # The dashboard may write, in records without a checksum: so it is given a copy.
+        f"  to look closer: cp {path} look.log && optuna-dashboard look.log",
+        f"  or start with {DASHBOARD}=1 for Ray's own dashboard, which says where it is",
+    ]
+
+
+def _line(
+    name: str, trials: list[FrozenTrial], ended: Mapping[int, Any], budget: int
+) -> tuple[str, ...]:
+    """Count the trials of one cell."""
+    standing, bad = Standing(name, budget), Counter[str]()
+    for result in ended.values():
+        row = result["row"]
+        standing.add(row["status"] in GOOD, score(row))
+        if row["status"] != "completed":
+            bad[row["status"]] += 1
+    for trial in trials:
+        if trial.state == TrialState.RUNNING and trial.number not in ended:
+            standing.running[str(trial.number)] = ""
+    cell, done, running, _, best, since, _ = standing.columns()
+    told = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))
+    return cell, done, running, told, best, since
+
+
+def _failures(dataset: str, cell: str, ended: Mapping[int, Any]) -> Iterator[Failure]:
+    """Yield the trials of a cell that have failed."""
+    for number, result in ended.items():
+        where = command(dataset, cell, f"--number {number}")
+        if (failure := failure_of(result["row"], where)) is not None:
+            yield failure
+
+
+def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
+    """Write how many runs are kept."""
+    running = holder("confirm")
+    head = f"confirm: {f'running ({running})' if running else 'not running'}"
+    tables = [sweep.SWEPT / name / "trials.parquet" for name in params.prepare.datasets]
+    if not all(table.exists() for table in tables):
+        return [head, "  waits for the sweep"]
+    kept: Path = state_path("confirm", confirm.definition()) / "runs"
+    try:
+        planned = confirm.plan(params, cards)
+    except UserError as error:  # the sweep is under way, or its section was changed
+        return [head, f"  waits for the sweep: {error}"]
+    missing = confirm.not_made(planned)
+    runs = [run for run in planned if run.configuration is not None]
+    tasks = [confirm.run_task(params, run, cards[run.dataset]) for run in runs]
+    found = [(task, value) for task in tasks if (value := peek(kept, task.key)) is not None]
+    failures = [failure_of(value["row"], task.payload["whole"]) for task, value in found]
+    lost = [failure for failure in failures if failure is not None]
+    done = f"  {len(found)} of {len(runs)} runs done" + (f", {len(lost)} failed" if lost else "")
+    done += f", {len(missing)} cannot be made" if missing else ""
+    return [head, done, *(f"  {line}" for line in tally([*lost, *missing]))]

@@ -1,0 +1,187 @@
+"""Make a ready-made study the study: check it against this machine, write params.yaml."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # before imports that take seconds, or fail
+    from pipeline.common.arguments import run_as
+
+    run_as("use")
+
+import importlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_bytes
+from pipeline.common.units import duration, size
+from pipeline.prepare.sources.image_files import plain_name
+from pipeline.study.datasets import SOURCES, sized
+from pipeline.study.params import load_params
+from pipeline.study.rules import count_cells
+from pipeline.study.schema import Params
+from pipeline.study.values import nearest
+from pipeline.study.yaml_reader import read_text, read_yaml
+
+if TYPE_CHECKING:
+    from pipeline.tools.estimate import Sizes
+
+__all__ = ["FOLDER", "use"]
+
+FOLDER, PARAMS, BEFORE = Path("studies"), Path("params.yaml"), Path("params.before.yaml")
+
+
+def use(name: str | None) -> None:
+    """Check a study and write params.yaml; without a name, list the studies.
+
+    Parameters
+    ----------
+    name
+        Of a file in ``studies/``.
+    """
+    known = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    if name is None:
+        width = max(map(len, known), default=0)
+        for study, path in known.items():
+            print(f"{study:<{width}}  {_title(path)}")
+        return
+    if name not in known:
+        meant = nearest(name, list(known))
+        guess = f"; did you mean {meant!r}?" if meant else ""
+        raise UserError(f"got {name!r}; accepts {', '.join(known) or 'nothing'}{guess}")
+    params = load_params(known[name])
+    print(f"{name}: {_title(known[name])}", flush=True)
+    for line in _findings(params):
+        print(f"{name}: {line}", flush=True)
+    content = known[name].read_bytes()
+    if PARAMS.exists() and _values(PARAMS) not in map(_values, known.values()):
+        write_bytes(BEFORE, PARAMS.read_bytes())
+        print(f"{name}: what {PARAMS} said before is kept in {BEFORE}")
+    write_bytes(PARAMS, content)
+    print(f"{name}: {PARAMS} is written; `make study` runs it")
+
+
+def _title(path: Path) -> str:
+    """What the first line of a study says."""
+    return plain_name(read_text(path).partition("\n")[0].lstrip("# "))
+
+
+def _values(path: Path) -> Any:
+    """What a parameter file says, its comments aside; of a damaged file, its bytes."""
+    try:
+        return read_yaml(path).values
+    except UserError:
+        return path.read_bytes()
+
+
+def _findings(params: Params) -> Iterator[str]:
+    """Say what this machine has and what the study will take."""
+    import torch  # seconds to import: not for the list of studies
+
+    from pipeline.tools.estimate import estimate_seconds, space
+    from pipeline.tools.plan import at_once
+
+    sizes: dict[str, Sizes] = {}
+    for dataset in params.prepare.datasets:
+        found, sentence = _data(params, dataset)
+        yield f"data: {sentence}"
+        if found:
+            sizes[dataset] = found
+    wanted, gpus = params.resources.gpus_per_trial, torch.cuda.device_count()
+    if gpus:
+        yield f"GPU: {gpus} here" + ("" if wanted else ", not used; set resources.gpus_per_trial")
+    elif wanted:
+        yield "GPU: none here, but each trial asks for one: set resources.gpus_per_trial: 0"
+    else:
+        yield "GPU: none here, none needed"
+    if not sizes:
+        return
+    disk, memory = map(sum, zip(*map(space, sizes.values()), strict=True))
+    free = shutil.disk_usage(".").free
+    yield f"disk: {size(disk)} while preparing, {size(free)} free" + _short(disk, free)
+    workers, here = at_once(params), _memory()
+    yield (
+        f"memory: {size(memory)} of images, which {workers} workers share, {size(here)} here"
+        + _short(memory, here)
+    )
+    cells = count_cells(params) * len(params.prepare.datasets)
+    device = "cuda" if gpus and wanted else "cpu"
+    seconds = estimate_seconds(params, sizes, device)
+    yield (
+        f"time: about {duration(seconds)} for {cells * params.sweep.trials_per_cell} trials and "
+        f"{cells * len(params.confirm.seeds)} runs, by a few steps on this {device}, as in `plan`"
+    )
+
+
+def _short(wanted: float, here: float) -> str:
+    return "" if wanted < here else ": NOT ENOUGH"
+
+
+def _memory() -> float:
+    pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else 0.0
+
+
+def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
+    """Look for a data set without preparing it; its sizes if they are known, and a sentence."""
+    from pipeline.prepare.fetch.raw_files import absent_files
+    from pipeline.tools.estimate import Sizes
+
+    known, per_class = sized(name, params.prepare.sources)
+    if per_class is not None:
+        prepare = params.prepare.model_copy(update={"images_per_class": per_class})
+        params = params.model_copy(update={"prepare": prepare})
+    if known not in SOURCES:
+        return _own_data(params, name)
+    source = SOURCES[known]
+    read = (1 + source.unpacks) * source.channels * source.image_size**2
+    side = source.image_size // params.prepare.shrink
+    sizes = _counted(params, Sizes(source.channels, source.classes, side, read), dict(source.given))
+    if not source.raw:
+        return sizes, f"{name} comes with the environment"
+    absent = absent_files(source.raw, importlib.import_module(SOURCES[source.raw].module).FILES)
+    if not absent:
+        return sizes, f"{name} is here"
+    more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+    return sizes, (
+        f"{name} is not here; prepare will fetch {absent[0].name}{more}, or put them into "
+        f"{absent[0].parent}"
+    )
+
+
+def _own_data(params: Params, name: str) -> tuple[Sizes | None, str]:
+    from pipeline.prepare.sources.location import check_places
+    from pipeline.prepare.sources.open_source import open_source
+    from pipeline.tools.estimate import Sizes
+
+    try:
+        check_places(params.prepare)
+        opened = open_source(name, params.prepare, Path())
+    except UserError as error:
+        return None, f"{name} cannot be used yet: {error.problems[0]}"
+    source = opened.source
+    read = source.channels * source.image_size**2
+    sizes = Sizes(source.channels, source.classes, source.image_size, read)
+    counts = {part: len(images) for part, images in opened.parts.items()}
+    return _counted(params, sizes, counts), (
+        f"{name} is here: {sum(counts.values()):,} images in {source.classes} classes"
+    )
+
+
+def _counted(params: Params, sizes: Sizes, given: dict[str, int]) -> Sizes:
+    """Say how many images each split will have; `sizes` are of one image."""
+    prepare = params.prepare
+    whole = given.get("all", 0)
+    train = given.get("train", 0)
+    test = given.get("test", round(whole * prepare.test_fraction))
+    validation = given.get("validation", round((whole or train) * prepare.validation_fraction))
+    train = (whole - test if whole else train) - (0 if "validation" in given else validation)
+    train = round(train * prepare.train_fraction)
+    if prepare.images_per_class is not None:
+        train = min(train, prepare.images_per_class * sizes.num_classes)
+    test = min(test, prepare.test_images or test)
+    read = sizes.read_bytes * sum(given.values())
+    return replace(sizes, read_bytes=read, train=train, validation=validation, test=test)

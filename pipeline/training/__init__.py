@@ -1,0 +1,1 @@
+"""Train one configuration: the loop, augmentation, training state, devices."""

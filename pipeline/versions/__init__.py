@@ -1,1 +1,0 @@
-"""Versions of a study: pinned, traced, compared, without being checked out."""

@@ -1,0 +1,150 @@
+"""The driver's side of an engine with workers, without any: deaths, limits, second tellings."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import pytest
+
+from pipeline.execution.dispatcher import RESTARTS, Dispatcher
+from pipeline.execution.tasks import (
+    CannotWork,
+    Context,
+    OverTime,
+    Result,
+    Task,
+    describe,
+    perform,
+)
+
+
+class Source:
+    """Three tasks."""
+
+    def __init__(self) -> None:
+        self.waiting = deque(Task(str(number), {}) for number in range(3))
+        self.results: list[tuple[str, Result]] = []
+        self.notes: list[str] = []
+
+    @property
+    def exhausted(self) -> bool:
+        return len(self.results) == 3
+
+    def next(self) -> Task | None:
+        return self.waiting.popleft() if self.waiting else None
+
+    def epoch(self, task: Task, row: dict[str, Any]) -> None:
+        pass
+
+    def finish(self, task: Task, result: Result) -> None:
+        self.results.append((task.key, result))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def desk() -> Dispatcher:
+    return Dispatcher(Source(), slots=2, limit=60)
+
+
+def test_no_more_tasks_are_out_than_there_are_slots(desk: Dispatcher) -> None:
+    assert [desk.take(worker) is not None for worker in "abc"] == [True, True, False]
+    desk.finish("a", Result("finished"))
+    assert desk.take("c") == Task("2", {})
+
+
+def test_a_second_telling_changes_nothing(desk: Dispatcher) -> None:
+    desk.take("a")
+    desk.finish("a", Result("finished"))
+    desk.finish("a", Result("failed"))
+    desk.lost("a", "")
+    assert [(key, result.status) for key, result in desk.source.results] == [("0", "finished")]
+
+
+def test_a_task_that_outlives_no_worker_fails_in_the_end(desk: Dispatcher) -> None:
+    for death in range(RESTARTS + 1):
+        task = desk.take(f"worker {death}")
+        assert task is not None
+        assert task.key == "0"
+        assert not desk.finished
+        desk.lost(f"worker {death}", "Ray's logs: somewhere")
+    [(key, result)] = desk.source.results
+    assert (key, result.status) == ("0", "failed")
+    assert result.reason.endswith("Ray's logs: somewhere")
+    assert len(desk.source.notes) == RESTARTS
+
+
+def test_a_task_that_gets_further_may_lose_any_number_of_workers(desk: Dispatcher) -> None:
+    for epoch in range(1, 10):
+        for _ in range(RESTARTS):
+            desk.take("a")
+            desk.epoch("a", {"epoch": epoch})
+            desk.lost("a", "")
+        assert not desk.source.results
+    desk.take("a")
+    desk.lost("a", "")
+    [(_, result)] = desk.source.results
+    assert f"ended {RESTARTS + 1} times" in result.reason
+    assert "no further than epoch 9" in result.reason
+    assert not desk.deaths
+
+
+def test_a_worker_ended_over_the_limit_is_a_timeout_with_its_epochs(desk: Dispatcher) -> None:
+    desk.limit = -1
+    desk.take("a")
+    desk.begin("a")
+    desk.epoch("a", {"epoch": 1})
+    desk.lost("a", "")
+    [(_, result)] = desk.source.results
+    assert result.status == "timeout"
+    assert result.epochs == [{"epoch": 1}]
+
+
+def test_an_error_is_a_result_that_names_its_place() -> None:
+    def function(task: Task, data: Any, context: Context) -> None:
+        context.report({"epoch": 1})
+        raise KeyError("missing")
+
+    result = perform(function, Task("0", {}), {}, Context())
+    assert result.status == "failed"
+    assert result.epochs == [{"epoch": 1}]
+    first, *frames = result.reason.splitlines()
+    assert first == "KeyError: 'missing'"
+    assert frames[-1].strip().startswith("tests/execution/test_engine.py:")
+
+
+def test_the_limit_is_looked_at_with_each_epoch() -> None:
+    with pytest.raises(OverTime):
+        Context(limit=-1).report({})
+    assert describe(OverTime()) == "OverTime"
+
+
+def test_workers_that_cannot_load_the_work_end_the_stage(desk: Dispatcher) -> None:
+    from pipeline.execution.ray_engine import MESSAGE, DeskSearcher
+
+    searcher = DeskSearcher(desk)
+    searcher.suggest("a")
+    searcher.on_trial_result("a", {MESSAGE: ("broken", "ImportError: no")})
+    searcher.on_trial_complete("a")
+    with pytest.raises(CannotWork, match="ImportError: no"):
+        searcher.raise_error()
+    assert not desk.source.results, "a task was blamed"
+
+
+def test_a_worker_with_other_code_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.execution import code_version as same_code
+
+    driver = same_code.code_for(test_a_worker_with_other_code_is_refused_by_name)
+    assert same_code.difference(driver) is None
+    driver["pipeline/training/loop.py"] = "other"
+    monkeypatch.setattr(same_code.socket, "gethostname", lambda: "node-7")
+    told = same_code.difference(driver)
+    assert told is not None
+    assert told.startswith(
+        "node-7 has another version of pipeline/training/loop.py than the driver"
+    )
+    driver["torch"] = "1.0"
+    driver["gsa_core/gone.py"] = "a file that is not here"
+    assert "gsa_core/gone.py, pipeline/training/loop.py, torch" in str(same_code.difference(driver))

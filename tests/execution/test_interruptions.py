@@ -1,0 +1,106 @@
+"""Real processes: dead callers, drivers and workers. Signals and locks: chaos/test_drivers.py."""
+
+from __future__ import annotations
+
+import time
+
+import pandas as pd
+import psutil
+import pytest
+from stages import KEYS, Stage, is_running, listening
+
+from pipeline.execution.orphan_cleanup import started_by
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The trials of a sweep that nothing happened to."""
+    stage = Stage(tmp_path_factory.mktemp("whole"))
+    assert stage.start().wait(60) == 0, stage.output()
+    return stage.trials()
+
+
+def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -> None:
+    shell = stage.start(seconds=0.3, shell=True)
+    stage.wait_for(1)
+    pid = int((stage.folder / "pid").read_text())
+    shell.kill()
+    shell.wait()
+    end = time.monotonic() + 10
+    while is_running(pid):
+        assert time.monotonic() < end, "the sweep is an orphan"
+        time.sleep(0.1)
+    assert "ended by SIGTERM" in stage.output()
+
+
+@pytest.mark.ray
+def test_faults_of_workers_are_rows_or_retries(stage: Stage, whole: pd.DataFrame) -> None:
+    process = stage.start("sweep", "faulty_trial", "3", ray=True)
+    assert process.wait(120) == 0, stage.output()
+    trials = stage.trials().set_index("group")
+    assert trials.groupby("group")["status"].value_counts().to_dict() == {
+        ("C1", "failed"): 4,
+        ("C4", "diverged"): 4,
+        ("D4", "completed"): 3,
+        ("D4", "timeout"): 1,
+    }
+    reasons = trials.loc["C1", "reason"]
+    assert reasons.str.contains("ValueError: this cell always fails\n", regex=False).all()
+    executed, spared = stage.starts(), reasons.str.startswith("not run: ").sum()
+    assert spared <= 1, "the cell was given up before its third error"
+    only = (12 - spared, 13 - spared)
+    assert (len(executed), executed.total()) == only, "only the killed trial is retried"
+    assert "a worker process died in digits gsa-D4" in stage.output()
+    heard = [
+        x
+        for x in stage.output().splitlines()
+        if not x.startswith(("sweep: ", "sweep  ", "sweep 1"))
+    ]
+    assert heard == [], "Ray was heard"
+
+
+@pytest.mark.ray
+def test_a_killed_driver_leaves_no_process_and_loses_nothing(
+    stage: Stage, whole: pd.DataFrame
+) -> None:
+    driver = stage.start(ray=True, seconds=0.5)
+    stage.wait_for(5)
+    family = psutil.Process(driver.pid).children(recursive=True)
+    raylet = next(child.pid for child in family if child.name() == "raylet")
+    assert started_by(raylet)
+    assert listening({driver.pid, *(child.pid for child in family)}) <= {"127.0.0.1"}
+    driver.kill()
+    driver.wait()
+    end = time.monotonic() + 10
+    while left := [pid for pid in started_by(raylet) if is_running(pid)]:
+        assert time.monotonic() < end, f"still there: {left}"
+        time.sleep(0.1)
+    before = stage.starts().total()
+    assert stage.start(ray=True).wait(120) == 0, stage.output()
+    pd.testing.assert_frame_equal(stage.trials()[KEYS], whole[KEYS])
+    assert stage.starts().total() <= 12 + 2, "more than what was in flight ran again"
+    assert stage.starts().total() > before
+
+
+def test_a_command_that_is_gone_before_the_stage_begins_is_missed(stage: Stage) -> None:
+    shell = stage.start(seconds=0.3, shell=True)
+    end = time.monotonic() + 60
+    while not (stage.folder / "pid").exists() or not (stage.folder / "pid").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    pid = int((stage.folder / "pid").read_text())
+    # It has begun to import: our first module is there, the stage is not.
+    while "fake_study" not in " ".join(psutil.Process(pid).cmdline()) or not imported(pid):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    shell.kill()
+    shell.wait()
+    while is_running(pid):
+        assert time.monotonic() < end, "the sweep is an orphan"
+        time.sleep(0.1)
+    assert "the command that started this is gone" in stage.output()
+
+
+def imported(pid: int) -> bool:
+    """Whether a process has mapped pyarrow, which comes after the first line of `pipeline`."""
+    return any("libarrow" in one.path for one in psutil.Process(pid).memory_maps())

@@ -1,0 +1,297 @@
+"""Whatever decides results is part of what names their state; workers run the driver's code."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fake_study
+import pytest
+
+from pipeline.common.errors import UserError
+from pipeline.confirm import stage as confirm
+from pipeline.execution import code_version as same_code
+from pipeline.execution import source_code, state
+from pipeline.execution.engine import InProcess
+from pipeline.execution.source_code import DATA, PACKAGES, PROJECT, Source, code_of, files_of, read
+from pipeline.results.provenance import LIBRARIES
+from pipeline.sweep import stage as sweep
+from pipeline.sweep.trial import run_trial
+
+# These carry, check or write values that are decided elsewhere.
+CARRIERS = {"jaxtyping", "pandas", "pyarrow", "pydantic", "pydantic_core", "safetensors", "yaml"}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the two packages, in which files may be edited."""
+    root = tmp_path_factory.mktemp("copy")
+    for package in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / package, root / package, ignore=ignored)
+    return root
+
+
+Edited = Callable[[str, str], dict[str, str]]
+
+
+@pytest.fixture
+def edited(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Edited:
+    """Return the code of a stage while one file has another text; others are not read again."""
+
+    def code(stage: str, name: str, text: str) -> dict[str, str]:
+        file = copy / name
+        before = file.read_text()
+        file.write_text(text)
+
+        def read_edited(other: Path) -> Source:
+            return read.__wrapped__(other) if other == file else read(other)
+
+        monkeypatch.setattr(source_code, "read", read_edited)
+        try:
+            return code_of(stage, copy)
+        finally:
+            file.write_text(before)
+            monkeypatch.undo()
+
+    return code
+
+
+@pytest.mark.parametrize("stage", ["sweep", "confirm"])
+def test_an_edit_of_any_file_changes_the_code_of_a_stage(
+    stage: str, copy: Path, edited: Any
+) -> None:
+    before = code_of(stage, copy)
+    assert before == code_of(stage), "a copy elsewhere is the same code"
+    unseen = []
+    for name in before:
+        text = (copy / name).read_text()
+        edit = "\nEDITED = 1\n" if name.endswith(".py") else "\nint edited;\n"
+        if edited(stage, name, text + edit).items() - before.items() == set():
+            unseen.append(name)
+    assert len(before) > 60 and not unseen
+    assert any(name.endswith(".cpp") for name in before), "the kernel decides results too"
+
+
+@pytest.mark.parametrize(
+    "name, old, new",
+    [
+        ("pipeline/study/schema.py", "GENERATION = 10", "GENERATION = 5"),
+        ("pipeline/study/models.py", "_ATTENTION = ", "_ATTENTION = _DEPTH = "),
+        ("pipeline/sweep/cell_search.py", "return", "return None or"),
+        ("pipeline/dataset/store.py", "import numpy as np", "import numpy as np, bisect"),
+        ("gsa_core/attention/backends/kernel/window.h", "for (", "for  ("),
+    ],
+)
+def test_what_decides_trials_renames_their_state(
+    name: str, old: str, new: str, copy: Path, edited: Any
+) -> None:
+    text = (copy / name).read_text()
+    assert old in text
+    changed = edited("sweep", name, text.replace(old, new, 1))
+    assert {file for file in changed if changed[file] != code_of("sweep", copy)[file]} == {name}
+    definition = sweep.definition(fake_study.study(), b"card")
+    assert definition["code"] == code_of("sweep")
+    path = state.state_path("sweep", definition)
+    assert path != state.state_path("sweep", {**definition, "code": changed})
+
+
+@pytest.mark.parametrize("new", ["# why\n", '"""Another docstring."""\n', "\n\n", "\r\n"])
+def test_comments_docstrings_and_layout_decide_nothing(new: str, edited: Any) -> None:
+    name = "pipeline/sweep/__init__.py"
+    text = new + (PROJECT / name).read_text().split('"""')[-1]
+    assert edited("sweep", name, text) == code_of("sweep")
+
+
+@pytest.mark.parametrize("new", ["// why\n", "/* why\nnot */\n", "\n\n"])
+def test_comments_of_the_kernel_decide_nothing(new: str, edited: Any) -> None:
+    name = "gsa_core/attention/backends/kernel/window.h"
+    text = (PROJECT / name).read_text()
+    assert edited("sweep", name, new + text) == code_of("sweep")
+    assert edited("sweep", name, 'const char *a = "//";\n' + text) != code_of("sweep")
+
+
+@pytest.mark.parametrize("package", ["report", "tools", "prepare"])
+def test_what_a_stage_does_not_import_is_not_its_code(package: str) -> None:
+    for stage in ("sweep", "confirm"):
+        assert not [name for name in code_of(stage) if name.startswith(f"pipeline/{package}/")]
+        assert not [name for name in code_of(stage) if name.split("/")[0] not in PACKAGES]
+
+
+def test_a_new_module_and_a_new_table_become_part_of_it(copy: Path, edited: Any) -> None:
+    module, table = copy / "pipeline/search/fresh.py", copy / "pipeline/search/table.json"
+    module.write_text("")
+    table.write_text("[]")
+    try:
+        text = (copy / "pipeline/sweep/stage.py").read_text()
+        inside = text.replace(
+            "def main() -> None:", "def main() -> None:\n    import pipeline.search.fresh"
+        )
+        code = edited("sweep", "pipeline/sweep/stage.py", inside)
+        assert {"pipeline/search/fresh.py", "pipeline/search/table.json"} <= code.keys()
+    finally:
+        module.unlink()
+        table.unlink()
+
+
+def test_no_module_is_imported_by_a_name_that_is_made_up_at_run_time() -> None:
+    """Imports that no analysis sees would be missing from the code; the check imports that code."""
+    for stage in ("sweep", "confirm"):
+        dynamic = {
+            name
+            for name, file in files_of([f"pipeline.{stage}"]).items()
+            if any(word in file.read_text() for word in ("import_module(", "__import__("))
+        }
+        # The command line, which runs a module of a command, decides no result.
+        assert dynamic == {"pipeline/execution/code_version.py", "pipeline/common/arguments.py"}
+
+
+def test_the_libraries_that_decide_results_are_those_imported() -> None:
+    packages = ("gsa_core", "dataset", "search", "training", "sweep", "confirm")
+    code = files_of(["pipeline.sweep", "pipeline.confirm"])
+    files = [file for name, file in code.items() if set(packages) & set(name.split("/")[:2])]
+    files = [file for file in files if file.suffix == ".py"]
+    imported = {name.split(".")[0] for file in files for name in read(file).imports}
+    others = imported - set(sys.stdlib_module_names) - set(PACKAGES)
+    assert others - CARRIERS == set(LIBRARIES) == set(state.versions())
+
+
+def test_data_that_are_shipped_are_data_that_are_seen() -> None:
+    shipped = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    for package, patterns in shipped["package-data"].items():
+        for file in (file for pattern in patterns for file in (PROJECT / package).glob(pattern)):
+            assert file.suffix in DATA or file.name == "py.typed"
+
+
+def test_a_module_without_source_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"pipeline\.sweep"):
+        code_of("sweep", tmp_path)
+
+
+def test_a_half_saved_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text("def f(:\n")
+    with pytest.raises(UserError, match=r"half\.py:1: not valid Python"):
+        read(tmp_path / "half.py")
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A process that has done no task yet; lists what it imports, to which Ray need not belong."""
+    imported: list[str] = []
+    monkeypatch.setattr(same_code.importlib, "import_module", imported.append)
+    same_code._loaded.cache_clear()
+    yield imported
+    same_code._loaded.cache_clear()
+
+
+def test_an_edit_after_the_driver_read_its_code_is_refused_by_workers(
+    worker: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = same_code.code_for(run_trial)
+    assert {
+        "pipeline/training/loop.py",
+        "gsa_core/attention/backends/kernel/kernel.cpp",
+        "torch",
+    } <= driver.keys()
+    assert same_code.difference(driver) is None
+    assert {"pipeline.execution.resumable_training", "pipeline.training.loop", "gsa_core"} <= set(
+        worker
+    )
+    # What is on the disk now matters no more: the worker has imported what it was.
+    monkeypatch.setattr(same_code, "raw_digest", lambda file: "other")
+    assert same_code.difference(driver) is None
+    same_code._loaded.cache_clear()
+    assert "and" in str(same_code.difference(driver))
+
+
+def test_an_edit_while_a_worker_imports_is_refused(
+    worker: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = same_code.code_for(fake_study.fake_trial)
+    original, count = same_code.raw_digest, {"count": 0}
+
+    def digest(file: Path) -> str | None:
+        count["count"] += file.name == "tasks.py"
+        return "new" if file.name == "tasks.py" and count["count"] > 1 else original(file)
+
+    monkeypatch.setattr(same_code, "raw_digest", digest)
+    assert "another version of pipeline/execution/tasks.py than" in str(
+        same_code.difference(driver)
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder whose data set is a fake."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAKE_STARTS", str(tmp_path / "starts.txt"))
+    for module in (sweep, confirm):
+        monkeypatch.setattr(module, "load_dataset", fake_study.fake_load)
+    fake_study.prepare_folder()
+    return tmp_path
+
+
+def run_both(**section: Any) -> None:
+    """Sweep and confirm a study of one cell."""
+    params = fake_study.study(group=["C1"], trials_per_cell=1, **section)
+    sweep.sweep(params, InProcess(), fake_study.fake_trial)
+    confirm.confirm(params, InProcess(), fake_study.fake_confirmation)
+
+
+@pytest.mark.parametrize("what", ["code", "torch", "epochs"])
+def test_a_start_at_nothing_says_why_and_where_the_earlier_work_is(
+    what: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_both()
+    assert "not continued" not in capsys.readouterr().out
+    run_both()
+    assert "not continued" not in capsys.readouterr().out
+    kept = {stage: next(Path(".state", stage).glob("*/")) for stage in ("sweep", "confirm")}
+    if what == "code":
+        changed = {**code_of("sweep"), "pipeline/training/loop.py": "other"}
+        monkeypatch.setattr(sweep, "code_of", lambda stage: changed)
+        monkeypatch.setattr(confirm, "code_of", lambda stage: changed)
+    if what == "torch":
+        monkeypatch.setattr(sweep, "versions", lambda: {**state.versions(), "torch": "9"})
+        monkeypatch.setattr(confirm, "versions", lambda: {**state.versions(), "torch": "9"})
+    run_both(**({"epochs": 1} if what == "epochs" else {}))
+    told = [line for line in capsys.readouterr().out.splitlines() if "not continued" in line]
+    named = {"code": "pipeline/training/loop.py", "torch": "torch", "epochs": "sweep.epochs"}[what]
+    assert named in told[0] and str(kept["sweep"]) in told[0] and "count again" in told[0]
+    assert len(told) == (1 if what == "epochs" else 2), "one line a stage"
+    assert (kept["sweep"] / "journal.log").exists()
+
+
+def test_a_second_data_set_is_not_a_change(folder: Path) -> None:
+    definition = sweep.definition(fake_study.study(), b"one")
+    state.state_folder("sweep", definition)
+    assert state.superseded("sweep", sweep.definition(fake_study.study(), b"two")) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"data": 3}', '"x"'])
+def test_a_damaged_definition_stops_nobody(content: str, folder: Path) -> None:
+    other = folder / ".state/sweep/0123"
+    other.mkdir(parents=True)
+    (other / "definition.json").write_text(content)
+    definition = sweep.definition(fake_study.study(), b"one")
+    assert state.superseded("sweep", definition) is None
+
+
+def test_sources_hold_what_they_import(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text(
+        "from typing import TYPE_CHECKING\nimport os.path\nif TYPE_CHECKING:\n    import no\n"
+        "try:\n    import tried\nexcept ImportError:\n    import other\n"
+        "class A:\n    import inner\n    def f(self):\n        from x import y\n"
+    )
+    source = read(file)
+    assert source.at_import == {
+        "typing", "typing.TYPE_CHECKING", "os.path", "tried", "other", "inner",
+    }  # fmt: skip
+    assert source.imports - source.at_import == {"x", "x.y"}
+    assert replace(source, raw="") != source

@@ -1,0 +1,63 @@
+"""The README's example runs, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+# A study makes these; before the first one they are not there.
+MADE = ("reports/",)
+
+
+def blocks(language: str) -> list[str]:
+    """Code blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_library_example_runs() -> None:
+    example = blocks("python")[0]
+    assert len([line for line in example.splitlines() if line]) <= 12
+    exec(compile(example, "README.md", "exec"), {})
+
+
+def test_a_network_is_brought_back_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a file written as `confirm` writes it, under the name that the README gives."""
+    import gsa_core
+    from gsa_core.models.network import to_bytes
+    from pipeline.confirm.result_store import RunStore
+    from pipeline.confirm.tables import write_weights
+
+    example = next(block for block in blocks("python") if "gsa_core.load" in block)
+    path = Path(re.search(r'"(.*)"', example)[1])  # type: ignore[index]
+    saved = gsa_core.build_model(image_size=8, channels=8)
+    monkeypatch.chdir(tmp_path)
+    store = RunStore(tmp_path / "store")
+    store.put("key", {"weights": to_bytes(saved)})
+    name = write_weights(path.parent, path.stem, store.get("key") or {})
+    assert name == path.as_posix()
+    found: dict[str, Any] = {"gsa_core": gsa_core}
+    exec(compile(example, "README.md", "exec"), found)
+    assert found["model"].config == saved.config
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_link_leads_to_a_file(root: Path, target: str) -> None:
+    if not target.startswith(MADE):
+        assert (root / target).is_file()
+
+
+def test_tree_names_what_is_there(root: Path) -> None:
+    tree = next(block for block in blocks("") if block.startswith("params.yaml"))
+    folder = ""
+    for line in tree.splitlines():
+        name = line.split()[0]
+        folder = "" if not line.startswith(" ") else folder
+        if not (folder + name).startswith((*MADE, "data/")):
+            assert (root / folder / name).exists(), folder + name
+        folder = name if not line.startswith(" ") and name.endswith("/") else folder

@@ -1,0 +1,329 @@
+"""The report as a whole: what it writes, what it says, and what it does with damaged studies."""
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import Row, Shape, write_study
+
+from pipeline.common.errors import UserError
+from pipeline.report.analysis.analysis import analyse
+from pipeline.report.figures import hierarchy, panels, turn
+from pipeline.report.files import markdown, metrics, tables
+from pipeline.report.load import Settings, load_study
+from pipeline.report.page import page
+from pipeline.report.stage import build
+from pipeline.report.text import provenance as origin
+from pipeline.report.text import summary
+from pipeline.results.provenance import provenance
+
+SMALL = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), epochs=4)
+SETTINGS = Settings("digits")
+Tables = dict[str, list[Row]]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished report of a study of two cells."""
+    root = tmp_path_factory.mktemp("small")
+    build(SETTINGS, write_study(root, SMALL), root / "reports")
+    return root
+
+
+def page_of(root: Path) -> str:
+    return (root / "reports" / "index.html").read_text()
+
+
+def test_everything_promised_is_there(small: Path) -> None:
+    reports = small / "reports"
+    names = {str(path.relative_to(reports)) for path in reports.rglob("*") if path.is_file()}
+    assert {"index.html", "report.md", "metrics.json", "tables/cells.csv"} <= names
+    figures = {Path(name).stem for name in names if name.startswith("figures/")}
+    # One depth and one encoding: nothing to draw against depth.
+    assert figures == {
+        "tradeoff", "heatmap", "differences", "effects", "turn", "polar", "hierarchy", "layers",
+        "cost", "curves", "search", "winner", "confusion", "improvement", "moves", "calibration",
+        "features", "encodings", "lie", "effort",
+    }  # fmt: skip
+    for figure in figures:
+        assert {f"figures/{figure}.svg", f"figures/{figure}.png", f"tables/{figure}.csv"} <= names
+    assert not [name for name in names if ".tmp" in name]
+
+
+def test_metrics_are_the_means_of_the_rows(small: Path) -> None:
+    metrics = json.loads((small / "reports" / "metrics.json").read_text())
+    runs = pd.read_parquet(small / "data" / "confirm" / "digits" / "runs.parquet")
+    for group in ("C1", "C4"):
+        mine = runs[runs["group"] == group]
+        cell = metrics["cells"][group]["absolute"]
+        assert cell["accuracy_upright"] == pytest.approx(mine["test_accuracy"].mean(), rel=1e-5)
+        errors = mine["invariance_error"]
+        geometric = math.exp(sum(math.log(e) for e in errors) / len(errors))
+        assert cell["invariance_error"] == pytest.approx(geometric, rel=1e-5)
+        assert cell["runs"] == 3
+    assert "\n" not in metrics["summary"]
+    assert "6 is the least" in metrics["summary"]
+
+
+def test_page_fetches_nothing_and_styles_nothing_inline(small: Path) -> None:
+    page = page_of(small)
+    assert "default-src 'none'" in page
+    assert ' style="' not in page
+    assert 'src="' not in page.replace("default-src", "")
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "https://" not in page
+    assert len(page) < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "name", ["confusion", "hierarchy", "effects", "improvement", "turn", "polar"]
+)
+def test_marks_of_several_cells_say_which(small: Path, name: str) -> None:
+    document = (small / "reports" / "figures" / f"{name}.svg").read_text()
+    found = {tuple(ids.split()) for ids in re.findall(r'data-cells="([\d ]+)"', document)}
+    cells = pd.read_csv(small / "reports" / "tables" / "cells.csv")
+    known = {str(number) for number in range(len(cells))}
+    assert found and all(set(ids) < known for ids in found), f"{found} of {known}"
+
+
+def test_same_rows_give_the_same_bytes_in_another_process(small: Path) -> None:
+    program = (
+        "import sys, pathlib\n"
+        "from pipeline.report.stage import build\n"
+        "from pipeline.report.load import Settings\n"
+        "build(Settings('digits'), pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
+    )
+    # Another hash seed: the order of a set must not reach the report.
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(small / "data"), str(small / "again")]
+    subprocess.run(command, env=environment, check=True)
+    first = [path for path in sorted((small / "reports").rglob("*")) if path.is_file()]
+    assert len(first) > 30
+    for path in first:
+        again = small / "again" / path.relative_to(small / "reports")
+        assert again.read_bytes() == path.read_bytes(), path.name
+
+
+def test_an_older_report_leaves_nothing_behind(small: Path, tmp_path: Path) -> None:
+    stale = tmp_path / "reports" / "figures" / "stale.svg"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("old")
+    everything_fails = Shape(groups=("C1",), encodings=("none",), depths=(1,),
+                             failing=("gsa-C1-none-d1-stem",))  # fmt: skip
+    build(SETTINGS, write_study(tmp_path, everything_fails), tmp_path / "reports")
+    assert not stale.exists()
+
+
+def test_all_failed_is_a_page_that_says_so(tmp_path: Path) -> None:
+    shape = Shape(groups=("C1",), encodings=("none",), depths=(1,), reason="OSError: <b>boom</b>",
+                  failing=("gsa-C1-none-d1-stem",))  # fmt: skip
+    build(SETTINGS, write_study(tmp_path, shape), tmp_path / "reports")
+    page = page_of(tmp_path)
+    assert "no run finished" in page
+    assert "OSError: &lt;b&gt;boom&lt;/b&gt;" in page
+    # The hierarchy needs no run; nothing else may be drawn.
+    figures = tmp_path / "reports" / "figures"
+    assert {path.stem for path in figures.iterdir()} == {"hierarchy", "effort"}
+
+
+def analysis_of(root: Path, shape: Shape, change: object = None, **settings: object):
+    data = write_study(root, shape, change)  # type: ignore[arg-type]
+    return analyse(load_study(Settings("digits", **settings), data))  # type: ignore[arg-type]
+
+
+def test_one_seed_has_no_interval_and_the_report_says_so(tmp_path: Path) -> None:
+    shape = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), seeds=(101,))
+    analysis = analysis_of(tmp_path, shape)
+    assert analysis.cells["test_accuracy_low"].isna().all()
+    assert "with one seed: nothing can be told" in markdown.report(analysis, [])
+    assert "One seed a cell" in " ".join(panels.seed_notes(analysis.cells, 0.95))
+
+
+def test_a_broken_promise_is_loud(tmp_path: Path) -> None:
+    def break_one(tables: Tables) -> None:
+        run = next(row for row in tables["runs"] if row["group"] == "C4")
+        run["invariance_error"] = 1e-3
+
+    analysis = analysis_of(tmp_path, SMALL, break_one)
+    first = analysis.checks[0]
+    assert first.outcome == "fails"
+    assert "1 of 1 are larger: C4 absolute (1e-3)" in first.found
+    assert "Attention" in summary.sentence(analysis)
+
+
+def test_failed_and_diverged_runs_are_in_no_mean(tmp_path: Path) -> None:
+    def spoil(tables: Tables) -> None:
+        first, second = (
+            row for row in tables["runs"] if row["group"] == "C4" and row["seed"] < 103
+        )
+        first |= {"status": "diverged", "reason": "loss is not finite", "test_accuracy": 0.0}
+        second["test_accuracy"] = math.nan
+
+    analysis = analysis_of(tmp_path, SMALL, spoil)
+    cell = analysis.cells[analysis.cells["group"] == "C4"].iloc[0]
+    assert (cell["runs"], cell["runs_finished"], cell["test_accuracy_n"]) == (3, 2, 1)
+    assert cell["test_accuracy"] > 0.9
+    failures = tables.failures(analysis)
+    assert failures[["cell", "stage", "status", "count"]].to_numpy().tolist() == [
+        ["C4 absolute", "confirm", "diverged", 1]
+    ]
+
+
+def test_enough_seeds_tell_cells_apart(tmp_path: Path) -> None:
+    shape = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), seeds=range(101, 109))
+    rows = analysis_of(tmp_path, shape).comparisons.set_index("measure")
+    quarter = rows.loc["test_accuracy_quarter_turned"]
+    assert quarter["p"] == pytest.approx(2 / 2**8)
+    assert quarter["distinguishable"]
+    assert quarter["verdict"].startswith("better by 8")
+    assert "8 seeds" in quarter["verdict"]
+
+
+def test_without_the_baseline_nothing_is_compared(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, SMALL, baseline={"group": "C2", "positional": "none"})
+    assert analysis.comparisons.empty
+    assert "No comparison" in markdown.report(analysis, [])
+    assert "No comparison" in page.page(analysis, [])
+
+
+def test_absent_tables_are_named_on_the_page(tmp_path: Path) -> None:
+    data = write_study(tmp_path, SMALL)
+    (data / "confirm" / "hierarchy.parquet").unlink()
+    (data / "confirm" / "digits" / "angles.parquet").unlink()
+    analysis = analyse(load_study(SETTINGS, data))
+    assert analysis.study.absent == ["confirm/digits/angles.parquet", "confirm/hierarchy.parquet"]
+    assert "confirm/hierarchy.parquet" in page.page(analysis, [])
+    assert hierarchy.table(analysis).empty
+    assert turn.table(analysis).empty
+
+
+def test_uncommitted_changes_are_marked(tmp_path: Path) -> None:
+    shape = Shape(groups=("C1",), encodings=("none",), depths=(1,))
+    shape.provenance["git_dirty"] = True
+    analysis = analysis_of(tmp_path, shape)
+    assert "uncommitted changes" in origin.warnings(analysis)[0]
+    assert "uncommitted" in origin.commit(analysis)
+
+
+ONE_CELL = Shape(groups=("C4",), encodings=("none",), depths=(1,), seeds=(101,), trials=1, epochs=1)
+
+
+def no_number(tables: Tables) -> None:
+    """Every run completed, and nothing that it measured is a number."""
+    for row in tables["runs"]:
+        row |= {name: None for name in row if "test_" in name or "error" in name}
+    for name in ("angles", "layers", "confusion"):
+        tables[name].clear()
+
+
+OF_RUNS = {"confusion", "cost", "curves", "heatmap", "layers", "polar", "tradeoff", "turn"}
+
+
+@pytest.mark.parametrize(
+    ("lost", "drawn", "not_drawn", "said"),
+    [
+        ((), OF_RUNS | {"hierarchy", "winner"}, {"differences", "search"}, "1 trial"),
+        (("sweep",), OF_RUNS | {"hierarchy"}, {"search"}, "sweep/digits/trials.parquet"),
+        (("confirm",), {"effort"}, OF_RUNS | {"hierarchy"}, "confirm/digits/runs.parquet"),
+        (("confirm/digits",), {"hierarchy"}, OF_RUNS, "no run finished"),
+    ],
+)
+def test_one_cell_with_one_seed_and_missing_stages(
+    tmp_path: Path, lost: tuple[str, ...], drawn: set[str], not_drawn: set[str], said: str
+) -> None:
+    data = write_study(tmp_path, ONE_CELL)
+    for folder in lost:
+        shutil.rmtree(data / folder)
+    build(SETTINGS, data, tmp_path / "reports")
+    assert said in page_of(tmp_path)
+    figures = {path.stem for path in (tmp_path / "reports" / "figures").iterdir()}
+    assert drawn <= figures
+    assert not figures & not_drawn
+
+
+def test_runs_without_a_number_are_no_figure(tmp_path: Path) -> None:
+    build(SETTINGS, write_study(tmp_path, SMALL, no_number), tmp_path / "reports")
+    figures = {path.stem for path in (tmp_path / "reports" / "figures").iterdir()}
+    assert not figures & {"tradeoff", "cost", "turn", "polar", "layers", "differences", "heatmap"}
+    assert "Not drawn" in page_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spoil", ["nothing", "cut", "other study", "no rows", "older schema", "not Parquet", "flipped"]
+)
+def test_what_cannot_be_reported_is_one_sentence(
+    tmp_path: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, old = tmp_path / "data", tmp_path / "reports" / "index.html"
+    old.parent.mkdir()
+    old.write_text("the older report")
+    if spoil != "nothing":
+        shape = Shape(groups=("C1",), encodings=("none",), depths=(1,))
+        empty = spoil == "no rows"
+        write_study(tmp_path, shape, (lambda t: [r.clear() for r in t.values()]) if empty else None)
+    path = data / "confirm" / "digits" / "runs.parquet"
+    if spoil == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    if spoil == "not Parquet":
+        path.write_bytes(b"seed,accuracy\n101,0.9\n")
+    if spoil == "flipped":
+        content = bytearray(path.read_bytes())
+        content[200] ^= 1
+        path.write_bytes(content)
+    if spoil == "older schema":
+        monkeypatch.setattr("pipeline.results.records.SCHEMA_VERSION", 99)
+    settings = Settings("another" if spoil == "other study" else "digits")
+    with pytest.raises(UserError) as caught:
+        build(settings, data, tmp_path / "reports")
+    assert len(caught.value.problems) == 1
+    assert "dvc repro" in caught.value.problems[0]
+    if spoil == "older schema":
+        assert "'99'" in caught.value.problems[0]
+    assert [path.name for path in old.parent.iterdir()] == ["index.html"]
+    assert old.read_text() == "the older report"
+
+
+def test_what_was_left_out_of_the_data_is_warned_of_once(tmp_path: Path) -> None:
+    card = {
+        "notes": ["the class fish has no image that can be read (it is empty)"],
+        "classes_left_out": {"fish": 0, "cow": 3},
+        "skipped": {"count": 2},
+    }
+    notes = provenance({}, card)["data_notes"]
+    assert "data_notes" not in provenance({}, {"classes_left_out": {}, "skipped": {"count": 0}})
+    shape = replace(SMALL, provenance={**SMALL.provenance, "data_notes": notes})
+    analysis = analyse(load_study(SETTINGS, write_study(tmp_path, shape)))
+    told = [line for line in origin.warnings(analysis) if line.startswith("digits: ")]
+    assert told == [
+        "digits: the class fish has no image that can be read (it is empty).",
+        "digits: the class cow (3 images) is left out, being below min_count.",
+        "digits: bad images left out: 2.",
+    ]
+    assert told[0] in page.page(analysis, []) and "data_notes" not in set(
+        origin.table(analysis).what
+    )
+
+
+def test_a_search_that_ended_early_says_why_and_stopped_trials_are_no_failures(
+    tmp_path: Path,
+) -> None:
+    def stop_one(rows: Tables) -> None:
+        rows["trials"][1].update(status="stopped", reason="below the best of earlier trials")
+
+    why = "no improvement in 12 trials"
+    provenance = {**SMALL.provenance, "ended": {"gsa-C4-absolute-d1-stem": why}}
+    data = write_study(tmp_path, replace(SMALL, provenance=provenance), stop_one)
+    analysis = analyse(load_study(SETTINGS, data))
+    told = [line for line in origin.warnings(analysis) if why in line]
+    assert told and told[0].startswith("The search of ")
+    assert list(metrics.metrics(analysis)["study"]["search_ended"]) == [why]
+    assert tables.failures(analysis).empty
+    assert tables.status_counts(analysis)["trials stopped"].sum() == 1

@@ -1,0 +1,198 @@
+"""Single figures: honest axes, room for every label, the right marks."""
+
+import itertools
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from synthetic import Shape, write_study
+
+from pipeline.report.analysis.analysis import Analysis, analyse
+from pipeline.report.figures import (
+    calibration,
+    cost,
+    differences,
+    efficiency,
+    effort,
+    encodings,
+    heatmap,
+    hierarchy,
+    improvement,
+    lie,
+    moves,
+    search,
+    style,
+    tradeoff,
+    turn,
+    winner,
+)
+from pipeline.report.figures import (
+    published_comparison as beside,
+)
+from pipeline.report.figures.axes import ErrorScale, round_ticks
+from pipeline.report.load import Settings, load_study
+from pipeline.report.text import formatting as words
+from pipeline.report.text import names
+
+SIXTY = Shape(
+    groups=("C1", "C2", "C4", "C8", "D4"), encodings=("none", "absolute", "relative", "rotary"),
+    depths=(1, 2, 4), seeds=(101,), epochs=2, trials=2,
+    failing=("gsa-C8-none-d1-stem", "gsa-D4-rotary-d4-stem"),
+)  # fmt: skip
+
+
+def analysed(root: Path, shape: Shape) -> Analysis:
+    return analyse(load_study(Settings("digits"), write_study(root, shape)))
+
+
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    return analysed(tmp_path_factory.mktemp("sixty"), SIXTY)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    shape = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), epochs=2)
+    return analysed(tmp_path_factory.mktemp("two"), shape)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    shape = Shape(datasets=("digits", "mnist"), tokens=("pixel", "stem"), groups=("C1", "C4"),
+                  encodings=("absolute", "relative"), seeds=(101,), epochs=2)  # fmt: skip
+    return analysed(tmp_path_factory.mktemp("several"), shape)
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    shape = Shape(datasets=("mnist", "mnist-100"), groups=("C1", "C4"), encodings=("absolute",),
+                  seeds=(101,), epochs=2, train_images={"mnist-100": 100})  # fmt: skip
+    return analysed(tmp_path_factory.mktemp("sizes"), shape)
+
+
+def drawn(module: ModuleType, analysis: Analysis) -> Figure:
+    with style.report_style():
+        figure = module.draw(module.table(analysis), analysis)
+        figure.draw_without_rendering()
+    return figure
+
+
+def overlaps(figure: Figure) -> list[tuple[str, str]]:
+    """Return the pairs of titles, axis labels, tick labels and legend texts that overlap."""
+    texts = [text for legend in figure.legends for text in legend.get_texts()]
+    for axes in figure.axes:
+        if not axes.get_visible():
+            continue
+        texts += [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label]
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            texts += [
+                tick.label1 for tick in axis.get_major_ticks()
+                if tick.label1.get_visible() and low <= tick.get_loc() <= high
+            ]  # fmt: skip
+    boxes = [(t.get_text(), t.get_window_extent()) for t in texts
+             if t.get_text().strip() and t.get_visible() and not t.get_rotation()]  # fmt: skip
+    return [
+        (a, b)
+        for (a, first), (b, second) in itertools.combinations(boxes, 2)
+        if first.shrunk(0.98, 0.8).overlaps(second.shrunk(0.98, 0.8))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        *itertools.product([tradeoff, heatmap, differences, hierarchy, search], ["two", "sixty"]),
+        *itertools.product([calibration, cost, effort, lie, moves], ["sixty"]),
+        *itertools.product([calibration, effort, encodings, improvement, lie, moves], ["two"]),
+        *itertools.product([tradeoff, heatmap, winner], ["several"]),
+        *itertools.product([beside, efficiency], ["sizes"]),
+    ],
+)
+def test_no_labels_overlap(module: ModuleType, size: str, request: pytest.FixtureRequest) -> None:
+    figure = drawn(module, request.getfixturevalue(size))
+    assert overlaps(figure) == []
+    edge = figure.bbox
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert box.y0 >= edge.y0 - 1 and box.x1 <= edge.x1 + 1
+
+
+def test_zero_has_its_own_place_on_the_log_axis() -> None:
+    scale = ErrorScale([0.0, 2e-7, 0.9])
+    places = scale.place([0.0, 2e-7])
+    assert scale.has_zero
+    assert places[0] < places[1] / 10
+    figure = Figure()
+    axes = figure.subplots()
+    scale.apply(axes, "x")
+    figure.draw_without_rendering()
+    labels = dict(
+        zip(axes.get_xticks(), (t.get_text() for t in axes.get_xticklabels()), strict=True)
+    )
+    assert labels[places[0]] == "0"
+    assert "10⁰" in labels.values()
+
+
+def test_without_zeros_there_is_no_place_for_them() -> None:
+    scale = ErrorScale([2e-7, 0.9])
+    assert not scale.has_zero
+    assert scale.start < 1e-7 < 1 < scale.end
+
+
+@pytest.mark.parametrize("ends", [(1.0, 1.3), (29_000.0, 31_000.0), (3e5, 2e8)])
+def test_round_ticks_are_few_and_inside(ends: tuple[float, float]) -> None:
+    ticks = round_ticks(*ends)
+    assert len(ticks) <= 5
+    assert all(ends[0] <= tick <= ends[1] for tick in ticks)
+
+
+def test_the_crowd_of_accurate_cells_is_found() -> None:
+    assert 0.12 < tradeoff.zoom_threshold(np.array([0.1, 0.12, 0.95, 0.96, 0.97])) < 0.95
+    assert tradeoff.zoom_threshold(np.array([0.2, 0.4, 0.6, 0.8])) is None
+    assert tradeoff.zoom_threshold(np.array([0.1, 0.9])) is None
+
+
+def test_the_front_is_the_most_accurate_exact_cell(two: Analysis) -> None:
+    table = tradeoff.table(two)
+    assert table.loc[table["pareto"], "group"].tolist() == ["C4"]
+
+
+def test_a_full_turn_closes(two: Analysis) -> None:
+    rows = turn.table(two)
+    angle, value, low, high = turn.closed(rows[rows["group"] == "C4"], "accuracy")
+    assert (angle[0], angle[-1]) == (0, 360)
+    assert value[0] == value[-1]
+    assert np.all(low <= value) and np.all(value <= high)
+
+
+def test_hierarchy_marks_a_disagreement(two: Analysis) -> None:
+    rows = hierarchy.table(two)
+    assert rows["agrees"].all()
+    wrong = rows.assign(agrees=False).iloc[:1]
+    assert "disagree for C1" in hierarchy.caption(wrong, two)
+
+
+@pytest.mark.parametrize(
+    ("group", "positional", "tokens", "quarter", "mirror"),
+    [
+        ("C4", "relative", "stem", True, False), ("D4", "relative", "stem", True, True),
+        ("C8", "absolute", "stem", True, False), ("D2", "absolute", "stem", False, False),
+        ("C1", "none", "stem", False, False), ("C1", "none", "pixel", True, True),
+        ("E4", "relative", "stem", False, False), ("C6", "relative", "stem", False, False),
+    ],
+)  # fmt: skip
+def test_what_is_exact_by_construction(
+    group: str, positional: str, tokens: str, quarter: bool, mirror: bool
+) -> None:
+    assert names.is_exact(group, positional, tokens, "quarter_turn") is quarter
+    assert names.is_exact(group, positional, tokens, "mirror") is mirror
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (2.34e-7, "2.3e-7"), (1e-5, "1e-5"), (0.98, "0.98"), (12, "12")]
+)
+def test_small_numbers_in_words(value: float, text: str) -> None:
+    assert words.small(value) == text

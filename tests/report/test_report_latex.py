@@ -1,0 +1,82 @@
+"""The LaTeX table: whole rows, bold by verdict alone, and a document that compiles."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from payloads import PAYLOADS
+from synthetic import Row, Shape, write_study
+
+from pipeline.report.analysis.analysis import Analysis, analyse
+from pipeline.report.files import latex
+from pipeline.report.load import Settings, load_study
+
+LATEX = shutil.which("pdflatex")
+SHAPE = Shape(
+    datasets=("digits", "m_b & 50 %"), groups=("C1", "C4", "*[2ex]"), encodings=("absolute",),
+    depths=(1,), seeds=range(101, 109), trials=1, epochs=1,
+    failing=("gsa-*[2ex]-absolute-d1-stem",),
+)  # fmt: skip
+
+
+def worse(tables: dict[str, list[Row]]) -> None:
+    """Make C4 worse than the baseline on turned images of the second data set."""
+    for row in tables["runs"]:
+        if row["group"] == "C4" and row["dataset"] != "digits" and row["status"] == "completed":
+            row["test_accuracy_turned"] = 0.1
+
+
+@pytest.fixture(scope="module")
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    data = write_study(tmp_path_factory.mktemp("latex"), SHAPE, worse)
+    return analyse(load_study(Settings("digits"), data))
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """Return the entries of every row between the rules."""
+    body = text.split("\\midrule\n")[1].split("\\bottomrule")[0]
+    return [re.split(r"(?<!\\) & ", line.removesuffix(r" \\")) for line in body.splitlines()]
+
+
+def test_a_row_a_model_and_columns_by_data_set(analysis: Analysis) -> None:
+    text = latex.results(analysis)
+    assert r"\multicolumn{4}{c}{digits} & \multicolumn{4}{c}{m\_b \& 50 \%}" in text
+    assert r"\cmidrule(lr){2-5} \cmidrule(lr){6-9}" in text
+    rows = rows_of(text)
+    assert [row[0] for row in rows] == ["{C1 absolute}", "{C4 absolute}", "{*{[}2ex{]} absolute}"]
+    assert {len(row) for row in rows} == {9}
+    assert rows[2][1:] == ["--"] * 8, "no run finished"
+    cell = analysis.cells.iloc[0]
+    ends = [f"{100 * cell['test_accuracy' + end]:.1f}" for end in ("", "_low", "_high")]
+    assert rows[0][1] == f"{ends[0]} {{\\scriptsize [{ends[1]}, {ends[2]}]}}"
+
+
+def test_bold_where_the_verdict_says_better(analysis: Analysis) -> None:
+    text = latex.results(analysis)
+    bold = ["textbf" in entry for entry in rows_of(text)[1]]
+    cells, verdicts = analysis.cells, analysis.comparisons.set_index(["id", "measure"])["verdict"]
+    expected = [False]
+    for name in SHAPE.datasets:
+        (cell,) = cells["id"][(cells["dataset"] == name) & (cells["group"] == "C4")]
+        measures = ("test_accuracy", "test_accuracy_quarter_turned", "test_accuracy_turned")
+        expected += [verdicts[cell, measure].startswith("better") for measure in measures]
+        expected.append(False)
+    assert bold == expected
+    assert expected.count(True) == 3, "turned by quarters twice, by any angle once"
+
+
+@pytest.mark.skipif(LATEX is None, reason="needs pdflatex")
+def test_it_compiles_with_every_payload(analysis: Analysis, tmp_path: Path) -> None:
+    lines = "\n\n".join(f"{{{latex.escape(payload)}}}" for payload in PAYLOADS)
+    document = (
+        "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\\tiny\n"
+        f"{latex.results(analysis)}\n\n{lines}\n\\end{{document}}\n"
+    )
+    (tmp_path / "table.tex").write_text(document)
+    command = [str(LATEX), "-draftmode", "-no-shell-escape", "-halt-on-error",
+               "-interaction=nonstopmode", "table.tex"]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "passwd" not in re.sub(r"\s", "", done.stdout), "nothing was read"

@@ -1,0 +1,69 @@
+"""Formats of the past: what this code wrote once is read for good, or refused by its version."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.common.errors import UserError
+from pipeline.confirm.result_store import RunStore
+from pipeline.results import records
+from pipeline.results.schemas import SCHEMA_VERSION
+from pipeline.sweep.cell_search import result_of
+from pipeline.sweep.journal import open_journal
+
+CAPTURED = Path(__file__).parents[1] / "captured"
+CURRENT = CAPTURED / f"v{SCHEMA_VERSION}"
+OLDER = [path for path in sorted(CAPTURED.glob("v*")) if path != CURRENT]
+TABLES = {
+    "sweep-trials": (records.TRIALS, 6),
+    "sweep-epochs": (records.EPOCHS, 12),
+    "confirm-runs": (records.RUNS, 4),
+    "confirm-hierarchy": (records.HIERARCHY, 1),
+}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A copy of what was captured, since damage would be set aside beside it."""
+    assert CURRENT.is_dir(), (
+        "the schema has changed: run `python tests/helpers/capture.py` and commit"
+    )
+    return Path(shutil.copytree(CURRENT, tmp_path / "kept"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_captured_table_is_read(kept: Path, name: str) -> None:
+    schema, count = TABLES[name]
+    assert len(records.read(kept / f"{name}.parquet", schema)) == count
+
+
+@pytest.mark.parametrize("folder", [*OLDER, CURRENT], ids=lambda path: path.name)
+def test_a_captured_journal_is_read(folder: Path, tmp_path: Path) -> None:
+    kept = Path(shutil.copytree(folder, tmp_path / "kept"))
+    storage = open_journal(kept / "journal.log")
+    results = [
+        result_of(trial)["row"]["status"]
+        for study in storage.get_all_studies()
+        for trial in storage.get_all_trials(study._study_id)
+    ]
+    assert results == ["completed"] * 6
+    assert not list(kept.glob("*.damaged*"))
+
+
+def test_captured_runs_are_read(kept: Path) -> None:
+    keys = [path.stem for path in kept.glob("digits-*.json")]
+    assert len(keys) == 4
+    for key in keys:
+        value = RunStore(kept).get(key)
+        assert value is not None and value["row"]["status"] == "completed" and value["weights"]
+
+
+@pytest.mark.parametrize("folder", OLDER, ids=lambda path: path.name)
+def test_older_tables_are_refused_by_version(folder: Path) -> None:
+    for name, (schema, _) in TABLES.items():
+        version = folder.name.removeprefix("v")
+        with pytest.raises(UserError, match=f"has schema version '{version}'"):
+            records.read(folder / f"{name}.parquet", schema)

@@ -1,0 +1,405 @@
+"""Which trials run, which are stopped, which counts as best: equal whoever finishes first."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fake_study
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from fake_study import small_data
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from pipeline.common.errors import UserError
+from pipeline.confirm import stage as confirm
+from pipeline.confirm.plan import plan_runs
+from pipeline.execution.dispatcher import Dispatcher
+from pipeline.execution.engine import InProcess
+from pipeline.execution.outcomes import outcome
+from pipeline.execution.tasks import Context, perform
+from pipeline.results import records
+from pipeline.search import objectives
+from pipeline.search.objectives import front
+from pipeline.search.space import cells, configuration
+from pipeline.study.params import load_params
+from pipeline.study.schema import OBJECTIVES
+from pipeline.sweep import stage as sweep
+from pipeline.sweep.budget import Spending
+from pipeline.sweep.early_stopping import Halving
+from pipeline.sweep.evolution import Evolution
+from pipeline.sweep.proposals import BEST, LATEST, Proposer
+from pipeline.training.loop import train
+
+TABLE = Path("data/sweep/digits/trials.parquet")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty project folder whose data set is a fake."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GSA_QUIET", "1")
+    monkeypatch.setattr(records, "provenance", lambda params, card: {})
+    for module in (sweep, confirm):
+        monkeypatch.setattr(module, "load_dataset", fake_study.fake_load)
+    fake_study.prepare_folder()
+
+
+class Shuffled:
+    """Workers that finish in an order drawn at random."""
+
+    def __init__(self, slots: int, seed: int) -> None:
+        self.slots, self.draw = slots, random.Random(seed)
+
+    def run(self, function: Any, source: Any, data: Any, tick: Any) -> None:
+        desk, started = Dispatcher(source, self.slots, limit=60), 0
+        while not desk.finished:
+            while desk.take(str(started)) is not None:
+                started += 1
+            worker = self.draw.choice(list(desk.out))
+            context = Context(send=lambda row, worker=worker: desk.epoch(worker, row))
+            desk.finish(worker, perform(function, desk.out[worker][0], data, context))
+
+
+def learning(task: Any, data: Any, context: Context) -> dict[str, Any]:
+    """Learn towards what the learning rate allows, and stop where told to."""
+    fake_study.note_start(task)
+    config = task.payload["configuration"]
+    row, stop = fake_study.fake_row(config), dict(config.get("stop_below", []))
+    for epoch in range(1, config["epochs"] + 1):
+        accuracy = row["validation_accuracy"] * (1 - 0.5**epoch)
+        context.report({"epoch": epoch, "validation_accuracy": accuracy})
+        if accuracy < stop.get(epoch, 0.0):
+            row.update(status="stopped", reason="told to", epochs=epoch)
+            break
+    return {"row": row, "epochs": context.epochs}
+
+
+def run(engine: Any = None, function: Any = learning, **section: Any) -> pd.DataFrame:
+    """Run a sweep and return its trials."""
+    section = {"group": ["C1"], "trials_per_cell": 30, "epochs": 9, **section}
+    sweep.sweep(fake_study.study(**section), engine or InProcess(), function)
+    return records.read(TABLE, records.TRIALS)
+
+
+def trial_of(accuracies: dict[int, float]) -> FrozenTrial:
+    return create_trial(state=TrialState.PRUNED, intermediate_values=accuracies)
+
+
+def test_a_cutoff_is_what_the_best_third_reached() -> None:
+    halving = Halving(reduction=3, min_epochs=1, epochs=9)
+    assert halving.rungs == [1, 3]
+    earlier = [trial_of({1: i / 10, 3: 0.5} if i > 3 else {1: i / 10}) for i in range(10)]
+    assert halving.cutoffs(earlier) == [[1, 0.7], [3, 0.5]]
+    assert halving.cutoffs(earlier[:4]) == [[1, 0.3]], "three of a rung are the least"
+    assert halving.cutoffs([]) == []
+
+
+def test_a_training_stops_where_it_is_told_to() -> None:
+    params = fake_study.study(epochs=3)
+    sampled = {"learning_rate": 0.003, "channels": 8}
+    config = configuration(cells(params)[0], sampled, params, small_data())
+    whole = train(config, small_data())
+    reached = whole.epochs[1]["validation_accuracy"]
+    stopped = train({**config, "stop_below": [[2, reached + 0.01]]}, small_data())
+    assert (stopped.row["status"], stopped.row["epochs"]) == ("stopped", 2)
+    assert stopped.row["reason"].startswith(f"validation accuracy {reached:.4g} after epoch 2")
+    same = train({**config, "stop_below": [[2, reached]]}, small_data())
+    assert same.row["status"] == "completed"
+    assert [{**e, "seconds": 0} for e in same.epochs] == [{**e, "seconds": 0} for e in whole.epochs]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"stopping": {"reduction": 3}},
+        {"stopping": {"reduction": 3}, "sampler": "random", "budget": {"patience": 7}},
+        {"objectives": ["accuracy", "params"], "constraints": {"params": 1000}},
+        {"sampler": "cmaes", "budget": {"patience": 15}},
+    ],
+    ids=["stopping", "stopping and patience", "objectives", "cmaes"],
+)
+def test_rows_are_equal_whoever_finishes_first(
+    section: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_by_one = run(**section)
+    for slots, seed in [(2, 1), (7, 2)]:
+        (folder := tmp_path / f"{slots}").mkdir()
+        monkeypatch.chdir(folder)
+        fake_study.prepare_folder()
+        pd.testing.assert_frame_equal(run(Shuffled(slots, seed), **section), one_by_one)
+
+
+def test_stopped_trials_are_rows_but_never_the_best() -> None:
+    table = run(stopping={"reduction": 3})
+    assert (table["status"][:10] == "completed").all(), "one of the first generation was stopped"
+    stopped = table[table["status"] == "stopped"]
+    assert 0 < len(stopped) < 20
+    assert set(stopped["epochs"]) <= {1, 3}
+    assert not stopped["pareto"].any()
+    assert len(table) == 30
+    best = table.loc[table["pareto"], "validation_accuracy"].item()
+    assert best == table.loc[table["status"] == "completed", "validation_accuracy"].max()
+    [planned, *_] = plan_runs("digits", cells(fake_study.study()), [101], table)
+    assert "stop_below" not in planned.configuration
+
+
+def test_a_cell_ends_when_it_does_not_improve(monkeypatch: pytest.MonkeyPatch) -> None:
+    def worse(task: Any, data: Any, context: Context) -> dict[str, Any]:
+        value = learning(task, data, context)
+        number = int(task.key.split()[-1])
+        flat = task.payload["configuration"]["group"] == "C1"
+        value["row"]["validation_accuracy"] = 0.5 - (0.01 if flat else -0.01) * number
+        return value
+
+    table = run(function=worse, group=["C1", "C4"], budget={"patience": 12})
+    assert table.groupby("group").size().to_dict() == {"C1": 20, "C4": 30}
+    ended = records.read_provenance(TABLE)["ended"]
+    assert ended == {"gsa-C1-relative-d1-stem": "no improvement in 12 trials"}
+
+
+def test_a_sweep_ends_when_its_hours_are_over_and_goes_on_with_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spent = iter(range(100))
+    monkeypatch.setattr(Spending, "elapsed", property(lambda self: 900.0 * next(spent)))
+    table = run(budget={"hours": 1})
+    assert 0 < len(table) < 30
+    assert (table["status"] == "completed").all()
+    ended = records.read_provenance(TABLE)["ended"]
+    assert ended == {"gsa-C1-relative-d1-stem": "the 1 hours of sweep.budget are over"}
+    monkeypatch.undo()
+    monkeypatch.setenv("GSA_QUIET", "1")
+
+
+def test_spending_counts_earlier_starts() -> None:
+    spending = Spending(hours=1, gpu_hours=2, gpus=0.5)
+    spending.restore(elapsed=3599.9, seconds=3600 * 3)
+    assert spending.over is None or "1 hours" in spending.over
+    spending.restore(elapsed=3600, seconds=0)
+    assert spending.over == "the 1 hours of sweep.budget are over"
+    spending.hours = None
+    spending.restore(elapsed=0, seconds=3600)
+    assert spending.over == "the 2 GPU hours of sweep.budget are spent"
+
+
+def row_of(accuracy: float, params: float, **more: Any) -> dict[str, Any]:
+    return {"status": "completed", "validation_accuracy": accuracy, "params": params, **more}
+
+
+def test_the_front_is_what_nothing_beats() -> None:
+    rows = [
+        row_of(0.9, 100),
+        row_of(0.8, 50),
+        row_of(0.8, 60),  # beaten by the one before
+        row_of(0.95, 200, feasible=False),
+        row_of(0.9, 100),  # equal to the first
+        row_of(0.7, 60),
+        row_of(0.99, 10, status="diverged"),
+        row_of(float("nan"), 1),
+    ]
+    assert front(rows, ["accuracy", "params"]) == [True, True, *[False] * 2, True, *[False] * 3]
+    assert front(rows, ["accuracy"]) == [True, *[False] * 3, True, *[False] * 3]
+    assert front([], ["accuracy"]) == []
+
+
+def test_an_infeasible_trial_is_never_the_best() -> None:
+    table = run(constraints={"params": 1000})
+    assert (table["feasible"] == (table["channels"] == 8)).all()
+    assert table["feasible"].nunique() == 2
+    assert table.loc[table["pareto"], "feasible"].all()
+    best = table.loc[table["feasible"], "validation_accuracy"].max()
+    [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
+    assert planned.tuned_validation_accuracy == best
+
+
+def test_a_cell_without_a_feasible_trial_says_so() -> None:
+    from pipeline.execution.run_stage import StageFailed
+
+    with pytest.raises(StageFailed):
+        run(constraints={"params": 10})
+    table = records.read(TABLE, records.TRIALS)
+    [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
+    assert planned.reason == "each of the 30 completed trials breaks one of sweep.constraints"
+
+
+def test_a_hyperparameter_is_searched_where_its_condition_holds() -> None:
+    space = {
+        "learning_rate": {"low": 0.001, "high": 0.01},
+        "channels": {"choices": [8, 12]},
+        "dropout": {"low": 0.1, "high": 0.2, "when": {"group": ["C4", "D4"]}},
+    }
+    table = run(search_space=space, group=["C1", "C4", "D4"], trials_per_cell=3)
+    searched = table.groupby("group")["dropout"].agg(lambda column: (column > 0).all())
+    assert searched.to_dict() == {"C1": False, "C4": True, "D4": True}
+    assert (table.loc[table["group"] == "C1", "dropout"] == 0).all(), "the default is lost"
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_an_evolution_strategy_finds_a_better_place_than_chance(dimensions: int) -> None:
+    space = {f"x{i}": FloatDistribution(0, 1) for i in range(dimensions)}
+    strategy, trials = Evolution(space, seed=1, generation=10), []
+    for number in range(100):
+        point = strategy.propose(number, trials)
+        value = -sum((x - 0.8) ** 2 for x in point.values())
+        trials.append(create_trial(value=value, params=point, distributions=space))
+    first, last = (sum(t.value for t in trials[at : at + 10]) for at in (0, 90))
+    assert last > first / 10
+    again = Evolution(space, seed=1, generation=10)
+    assert again.propose(99, trials) == trials[99].params, "a restart proposes otherwise"
+
+
+def test_a_long_search_is_fitted_to_its_best_and_latest_trials() -> None:
+    space = {"x": FloatDistribution(0, 1)}
+    trials = [
+        create_trial(value=-abs(i - 40), params={"x": i / 1000}, distributions=space)
+        for i in range(650)
+    ]
+    step_by_step = Proposer("tpe", 0, "cell", space)
+    for number in range(0, 650, 10):
+        proposed = step_by_step.propose(number, trials)
+    anew = Proposer("tpe", 0, "cell", space)
+    assert anew.propose(640, trials) == proposed, "a restart proposes otherwise"
+    known = [t for t in anew.study.trials if t.state == TrialState.COMPLETE]
+    places = [round(trial.params["x"] * 1000) for trial in known]
+    assert len(places) == BEST + 240 and LATEST <= 240
+    assert 40 in places and places[-240:] == list(range(400, 640))
+
+
+@pytest.mark.parametrize("name", ["validation_accuracy", "validation_invariance_error"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_a_diverged_row(name: str, value: float) -> None:
+    from pipeline.execution.tasks import Result
+
+    row = {**row_of(0.9, 1), "validation_invariance_error": 0.1, name: value}
+    found = outcome(Result("finished", {"row": row, "epochs": []}))["row"]
+    assert found["status"] == "diverged"
+    assert found["reason"] == f"the {name.replace('_', ' ')} is not a number"
+    assert objectives.score(found) is None
+    assert front([found], ["accuracy", "invariance_error"]) == [False]
+
+
+def test_a_run_whose_measure_is_no_number_has_diverged() -> None:
+    from pipeline.execution.tasks import Result
+
+    measures = {"run": {"test_accuracy": 0.5, "invariance_error": float("nan")}}
+    value = {"row": row_of(0.9, 1), "epochs": [], "measures": measures}
+    assert outcome(Result("finished", value))["row"]["status"] == "diverged"
+
+
+def test_objectives_have_columns() -> None:
+    assert tuple(objectives.OBJECTIVES) == OBJECTIVES
+    assert {column for column, _ in objectives.OBJECTIVES.values()} <= set(records.TRIALS.names)
+
+
+def test_the_invariance_error_of_a_trial_is_that_of_its_model() -> None:
+    from pipeline.execution.tasks import Task
+    from pipeline.sweep.trial import run_trial
+
+    params, errors = fake_study.study(group=["C1", "C4"], epochs=1), []
+    for cell in cells(params):
+        config = configuration(cell, {"channels": 8}, params, small_data())
+        payload = {"dataset": "digits", "configuration": config, "measures": ["invariance_error"]}
+        value = run_trial(Task("key", payload), {"digits": small_data()}, Context())
+        errors.append(value["row"]["validation_invariance_error"])
+    assert errors[0] > 0.1 > 1e-5 > errors[1]
+
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stopping": {"reduction": 3}}, "the first 10 trials of a cell are never stopped"),
+        (
+            {"stopping": {"reduction": 3, "min_epochs": 8}, "trials_per_cell": 20},
+            "sweep.stopping.min_epochs: got 8, but a trial has 8 epochs",
+        ),
+        ({"stopping": {"reduce": 3}}, "unknown key; accepts reduction, min_epochs"),
+        ({"objectives": ["flops"]}, "got 'flops' first; accepts accuracy first"),
+        ({"objectives": ["accuracy", "speed"]}, "got 'speed'; accepts accuracy, invariance_error"),
+        (
+            {"objectives": ["accuracy", "flops"], "sampler": "cmaes"},
+            "got 2 objectives with sampler: cmaes",
+        ),
+        ({"constraints": {"param": 5}}, "unknown name; accepts params, flops"),
+        ({"constraints": {"params": -5}}, "sweep.constraints.params: got -5; accepts a number"),
+        ({"constraints": 5}, "a mapping of names to values, each a number above 0"),
+        ({"budget": {"hour": 5}}, "unknown key; accepts hours, gpu_hours, patience"),
+    ],
+)
+def test_schedules_that_make_no_sense_are_refused(
+    root: Path, change: dict[str, Any], message: str
+) -> None:
+    refuse(root, change, message)
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ({"group": ["C3"]}, "when.group[0]: got 'C3', which no cell of the study has"),
+        ({"group": "C4"}, "got 'C4'; accepts a list of 1 to 64 values"),
+        ({"groups": ["C4"]}, "unknown name; accepts model, group, positional, depth, tokens"),
+        ({"depth": [1.5]}, "got 1.5; accepts a name or a whole number"),
+    ],
+)
+def test_conditions_name_what_the_study_has(root: Path, when: dict[str, Any], message: str) -> None:
+    rate = {"low": 0.001, "high": 0.01, "when": when}
+    refuse(root, {"search_space": {"learning_rate": rate}}, message)
+
+
+def refuse(root: Path, change: dict[str, Any], message: str) -> None:
+    """Expect a study with a changed sweep section to be refused."""
+    text = yaml.safe_load((root / "params.yaml").read_text())
+    text["sweep"].update(change)
+    Path("params.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(UserError) as refused:
+        load_params("params.yaml")
+    assert message in str(refused.value), refused.value
+
+
+def test_confirm_takes_the_best_accuracy_of_the_front() -> None:
+    def wide_is_better(task: Any, data: Any, context: Context) -> dict[str, Any]:
+        value = learning(task, data, context)
+        value["row"]["validation_accuracy"] += value["row"]["params"] / 1e4
+        return value
+
+    run(function=wide_is_better, objectives=["accuracy", "params"], trials_per_cell=12)
+    table = records.read(TABLE, records.TRIALS)
+    assert table["pareto"].sum() > 1, "the front has one trial"
+    [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
+    assert planned.tuned_validation_accuracy == table["validation_accuracy"].max()
+    assert json.loads(table.set_index("trial").loc[planned.trial, "configuration"])["channels"]
+
+
+def test_a_broken_cell_is_named_before_the_first_trial(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.sweep import smoke_test as canary
+
+    monkeypatch.delenv("GSA_QUIET")
+    monkeypatch.setattr(sweep, "load_dataset", lambda *a, **k: small_data())
+    build = canary.build_model
+
+    def broken(**arguments: Any) -> Any:
+        if arguments["group"] == "C4":
+            raise ValueError("no such model")
+        return build(**arguments)
+
+    monkeypatch.setattr(canary, "build_model", broken)
+    params = fake_study.study(trials_per_cell=1)
+    sweep.sweep(params, InProcess(), learning, canary.broken_cells)
+    told = capsys.readouterr().out.splitlines()
+    named = "sweep: digits gsa-C4-relative-d1-stem cannot work, its trials will fail: ValueError"
+    assert [line.startswith(named) for line in told[:3]] == [False, True, False]
+    assert not any("cannot work" in line for line in told[2:])
+
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)

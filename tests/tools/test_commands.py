@@ -1,0 +1,216 @@
+"""Commands beside the stages: how far a study is, what it will take, and a trial done again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+import fake_study
+import pytest
+from fake_study import small_data
+
+from pipeline.common.errors import UserError
+from pipeline.dataset import Dataset
+from pipeline.execution import state
+from pipeline.execution.engine import InProcess
+from pipeline.execution.state import stage_lock
+from pipeline.results.provenance import ENVIRONMENT, provenance
+from pipeline.study.schema import Params
+from pipeline.sweep import stage as sweep
+from pipeline.sweep.trial import run_trial
+from pipeline.tools import plan as forecast
+from pipeline.tools import status
+from pipeline.tools import trial as reproduce
+
+ASKED = ["--cell", "gsa-C4-relative-d1-stem", "--number", "2"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder whose data set is a fake."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAKE_STARTS", str(tmp_path / "starts.txt"))
+    monkeypatch.setenv("GSA_QUIET", "1")
+    monkeypatch.setattr(sweep, "load_dataset", fake_study.fake_load)
+    for module in (reproduce, forecast):
+        monkeypatch.setattr(module, "load_dataset", fake_study.fake_load)
+        monkeypatch.setattr(module, "load_params", fake_study.study)
+    fake_study.prepare_folder()
+    return tmp_path
+
+
+class Crash(BaseException):
+    """The end of the process."""
+
+
+def crash_at(key: str) -> Any:
+    def function(task: Any, data: Any, context: Any) -> dict[str, Any]:
+        if task.key == key:
+            raise Crash
+        if task.payload["configuration"]["group"] == "C1":
+            raise ValueError("this cell always fails")
+        return fake_study.fake_trial(task, data, context)
+
+    return function
+
+
+def files() -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in Path().rglob("*") if p.is_file()}
+
+
+def test_status_says_what_is_done_failed_and_open_and_changes_nothing() -> None:
+    params = fake_study.study()
+    assert "no trial of this study yet" in "\n".join(status.status(params))
+    with pytest.raises(Crash):
+        sweep.sweep(params, InProcess(), crash_at("digits gsa-C4-relative-d1-stem 1"))
+    journal = next(Path(".state").rglob("journal.log"))
+    journal.write_bytes(journal.read_bytes() + b'{"torn')
+    before = files()
+    lines = status.status(params)
+    assert files() == before
+    assert lines[0] == "sweep of digits: not running"
+    cells = {line.split()[0]: line.split()[1:] for line in lines[1:5]}
+    assert cells["cell"] == ["done", "interrupted", "failed", "best", "since"]
+    assert cells["gsa-C1-relative-d1-stem"] == ["2/4", "2", "failed"]
+    whole = "python -m pipeline log --dataset digits --cell gsa-C1-relative-d1-stem --number 0"
+    assert lines[5] == (
+        f"  2 failed: ValueError: this cell always fails; the first, whole: {whole}"
+    )
+    assert cells["gsa-C4-relative-d1-stem"][:2] == ["1/4", "1"]
+    assert cells["gsa-D4-relative-d1-stem"][0] == "1/4"
+    assert f"cp {journal} look.log && optuna-dashboard look.log" in lines[7]
+    assert lines[-1] == "  waits for the sweep"
+
+
+def test_status_names_who_runs_the_stage() -> None:
+    with stage_lock("sweep"):
+        assert status.status(fake_study.study())[0] == (
+            f"sweep of digits: running (pid {os.getpid()} on {os.uname().nodename})"
+        )
+    assert state.holder("sweep") is None
+
+
+def test_a_glance_at_the_lock_refuses_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage_lock("sweep"):
+        pass
+    glance = Path(".state/sweep/lock").open()  # noqa: SIM115
+    fcntl.flock(glance, fcntl.LOCK_SH)
+    monkeypatch.setattr(state.time, "sleep", lambda seconds: glance.close())
+    with stage_lock("sweep"):
+        assert glance.closed
+
+
+def test_status_counts_runs_after_the_sweep() -> None:
+    sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
+    assert status.status(fake_study.study())[-1] == "  0 of 6 runs done"
+
+
+def test_a_trial_comes_again_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
+    with pytest.raises(SystemExit) as ending:
+        reproduce.main(ASKED, fake_study.fake_trial)
+    told = capsys.readouterr().out
+    assert ending.value.code == 0, told
+    assert "16 of 16 metrics equal" in told
+
+
+def test_trials_of_a_conditional_space_come_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {
+        "learning_rate": {"low": 0.001, "high": 0.01},
+        "channels": {"choices": [8, 12]},
+        "dropout": {"low": 0.1, "high": 0.2, "when": {"group": ["C4"]}},
+    }
+    params = fake_study.study(search_space=space)
+    monkeypatch.setattr(reproduce, "load_params", lambda: params)
+    sweep.sweep(params, InProcess(), fake_study.fake_trial)
+    for group, dropout in (("C4", "dropout 0.1"), ("C1", "dropout 0.0")):
+        with pytest.raises(SystemExit) as ending:
+            reproduce.main(
+                ["--cell", f"gsa-{group}-relative-d1-stem", "--number", "1"], fake_study.fake_trial
+            )
+        told = capsys.readouterr().out
+        assert ending.value.code == 0 and dropout in told, told
+
+
+def test_a_trial_that_comes_otherwise_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
+
+    def other(task: Any, data: Any, context: Any) -> dict[str, Any]:
+        value = fake_study.fake_trial(task, data, context)
+        value["row"]["validation_accuracy"] += 1e-15
+        return value
+
+    with pytest.raises(SystemExit) as ending:
+        reproduce.main(ASKED, other)
+    told = capsys.readouterr().out
+    assert ending.value.code == 1
+    assert "DIFFERS" in told
+    assert "recorded at commit" in told
+    assert "packages, machine, parameters and data are the same" in told
+
+
+def test_what_differs_since_a_trial_was_recorded_is_named() -> None:
+    params = fake_study.study()
+    now = provenance(params, {"name": "digits"})
+    assert set(ENVIRONMENT) <= now.keys(), "looked up where it is written"
+    for key, then in [
+        ("torch", "2.1"),
+        ("cmaes", None),
+        ("machine", "other"),
+        ("data_sha256", "x"),
+    ]:
+        told = reproduce._explain({**now, key: then}, now)
+        assert f"{key} {then} then, {now[key]} now" in told
+        assert "are the same" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cell", "gsa-C4-relativ-d1-stem", "--number", "2"], "did you mean 'gsa-C4-relative"),
+        ([*ASKED[:3], "9"], "--number: got 9; gsa-C4-relative-d1-stem has 0, 1, 2, 3"),
+        ([*ASKED, "--dataset", "mnist"], "--dataset: got 'mnist'; accepts digits"),
+    ],
+)
+def test_what_is_not_there_is_named(arguments: list[str], message: str) -> None:
+    sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
+    with pytest.raises(UserError, match=message):
+        reproduce.main(arguments, fake_study.fake_trial)
+
+
+def test_a_real_trial_has_equal_metrics_in_another_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(*arguments: Any, **options: Any) -> Dataset:
+        return small_data()
+
+    monkeypatch.setattr(sweep, "load_dataset", load)
+    monkeypatch.setattr(reproduce, "load_dataset", load)
+    params = fake_study.study(group=["C1"], trials_per_cell=1)
+    sweep.sweep(params, InProcess(), run_trial)
+    with pytest.raises(SystemExit) as ending:
+        reproduce.main(["--cell", "gsa-C1-relative-d1-stem", "--number", "0"])
+    assert ending.value.code == 0, capsys.readouterr().out
+
+
+def test_a_plan_counts_every_cell_and_more_work_is_longer() -> None:
+    def seconds(params: Params) -> float:
+        cells = sweep.cells(params)
+        return sum(forecast.forecast(params, small_data(), cell).seconds for cell in cells)
+
+    once = fake_study.study(group=["C4"], trials_per_cell=1, epochs=1)
+    often = fake_study.study(group=["C4"], trials_per_cell=40, epochs=10)
+    assert 0 < 5 * seconds(once) < seconds(often)
+
+
+def test_memory_of_a_plan_is_what_backward_keeps() -> None:
+    small, large = (
+        forecast.forecast(params, small_data(), sweep.cells(params)[0]).memory_bytes
+        for params in (fake_study.study(batch_size=2), fake_study.study(batch_size=16))
+    )
+    assert 4 * small < 8 * large < 64 * small + 1
+    assert large > 2 * small, "it does not grow with the batch"

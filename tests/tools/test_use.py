@@ -1,0 +1,169 @@
+"""Ready-made studies: each is valid, and using one checks the machine and writes params.yaml."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+from pathlib import Path
+
+import fake_study
+import pytest
+import yaml
+from images import fill
+
+from pipeline.common.errors import UserError
+from pipeline.search.space import cells
+from pipeline.study.datasets import SOURCES
+from pipeline.study.params import load_params
+from pipeline.tools import estimate
+from pipeline.tools import plan as forecast
+from pipeline.tools.estimate import Sizes, estimate_seconds
+from pipeline.tools.use import _counted, use
+
+STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yaml"))
+
+
+@pytest.fixture
+def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the studies, where estimates take no time."""
+    shutil.copytree(root / "studies", tmp_path / "studies")
+    shutil.copy(root / "tests/study.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GSA_DATA", raising=False)
+    monkeypatch.setattr(estimate, "estimate_seconds", lambda *_: 5400.0)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_is_valid_and_named_after_its_file(path: Path) -> None:
+    assert load_params(path).study == path.stem
+    first, second = path.read_text().splitlines()[:2]
+    assert first.startswith("# ") and second.startswith(f"# `python -m pipeline use {path.stem}`")
+
+
+def test_the_studies_that_are_promised_are_there() -> None:
+    assert {path.stem for path in STUDIES} >= {
+        "digits", "rotated-mnist-quick", "rotated-mnist", "cifar10", "patch-camelyon", "own-folder",
+    }  # fmt: skip
+
+
+def test_using_a_study_writes_it_and_keeps_what_was_there(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (project / "params.yaml").read_text() + "# mine\n"
+    before = before.replace("study: ", "study: my-", 1)
+    (project / "params.yaml").write_text(before)
+    use("digits")
+    written = (project / "params.yaml").read_bytes()
+    assert written == (project / "studies/digits.yaml").read_bytes()
+    assert (project / "params.before.yaml").read_text() == before
+    said = capsys.readouterr().out
+    for words in (
+        "data: digits comes with",
+        "GPU: ",
+        "disk: ",
+        "memory: ",
+        "time: about 1 h 30 min",
+    ):
+        assert words in said
+    (project / "params.before.yaml").unlink()
+    use("rotated-mnist-quick")  # what is a study of the project needs no copy
+    assert not (project / "params.before.yaml").exists()
+    assert "data/raw/mnist" in capsys.readouterr().out
+
+
+def test_own_images_are_looked_at(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    use("own-folder")
+    assert "my-images cannot be used yet: data/raw/my-images: there is no such folder" in (
+        capsys.readouterr().out
+    )
+    fill(project / "data/raw/my-images", 20)
+    use("own-folder")
+    assert "data: my-images is here: 40 images in 2 classes" in capsys.readouterr().out
+
+
+def test_studies_are_listed_and_unknown_ones_refused(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(None)
+    assert len(capsys.readouterr().out.splitlines()) == len(STUDIES)
+    with pytest.raises(UserError, match=r"got 'cifar'; accepts cifar10, .*did you mean 'cifar10'"):
+        use("cifar")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("digits", {}, (1078, 270, 449)),
+        ("mnist", {}, (51_000, 9_000, 10_000)),
+        ("rotated-mnist", {}, (10_000, 2_000, 50_000)),
+        ("rotated-mnist", {"images_per_class": 5, "test_images": 7}, (50, 2_000, 7)),
+        ("cifar10", {"train_fraction": 0.1}, (4_250, 7_500, 10_000)),
+    ],
+)
+def test_images_are_counted_before_they_are_there(
+    name: str, change: dict[str, float], expected: tuple[int, int, int], tmp_path: Path, root: Path
+) -> None:
+    values = yaml.safe_load((root / "studies/digits.yaml").read_text())
+    values["prepare"] |= {"validation_fraction": 0.15, "test_fraction": 0.25, **change}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    params = load_params(tmp_path / "params.yaml")
+    sizes = _counted(params, Sizes(1, 10, 28, 0), dict(SOURCES[name].given))
+    assert (sizes.train, sizes.validation, sizes.test) == expected
+
+
+def test_more_work_is_estimated_to_take_longer(tmp_path: Path, root: Path) -> None:
+    values = yaml.safe_load((root / "studies/digits.yaml").read_text())
+    values["sweep"] |= {"group": ["C1"], "positional": ["absolute"], "depth": [1]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    params = load_params(tmp_path / "params.yaml")
+    few, many = (
+        estimate_seconds(params, {"digits": Sizes(1, 10, 8, 0, n, n, n)}, "cpu")
+        for n in (100, 10_000)
+    )
+    assert 0 < few < many
+
+
+def test_an_estimate_is_what_a_plan_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clock that counts steps instead of seconds: both commands count the same work."""
+    ticks = itertools.count()
+    monkeypatch.setattr(forecast.time, "process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr(estimate, "use_threads", lambda count: None)
+    params = fake_study.study()
+    sizes = Sizes(1, 10, 8, 0, train=16, validation=16, test=40)
+    planned = sum(
+        forecast.forecast(params, fake_study.small_data(), cell).seconds for cell in cells(params)
+    )
+    told = estimate_seconds(params, {"digits": sizes}, "cpu") * forecast.at_once(params)
+    assert told == pytest.approx(planned)
+
+
+def test_cells_that_are_not_measured_are_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(forecast.time, "process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr(estimate, "_SECONDS", -1.0)
+    monkeypatch.setattr(estimate, "_flops", lambda *_: 7.0)
+    params = fake_study.study()
+    sizes = Sizes(1, 10, 8, 0, train=16, validation=16, test=40)
+    one = estimate_seconds(fake_study.study(group=["C1"]), {"digits": sizes}, "cpu")
+    assert estimate_seconds(params, {"digits": sizes}, "cpu") == pytest.approx(3 * one)
+
+
+def test_small_and_large_are_written_for_people(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use("digits")
+    said = capsys.readouterr().out
+    assert re.search(r"memory: \d+\.\d kB of images", said) and "e-0" not in said
+    assert re.search(r"disk: [\d.]+ (kB|MB) while preparing, [\d.,]+ [GT]B free", said)
+
+
+def test_one_module_writes_bytes_and_seconds(root: Path) -> None:
+    by_hand = re.compile(r"\}? ?\b[kMG]B\b[^-]*\"|/ 1e[69]|def duration|def size\(")
+    found = {
+        file.name
+        for file in (root / "pipeline").rglob("*.py")
+        if "report/figures" not in str(file) and by_hand.search(file.read_text())
+    }
+    assert found == {"units.py"}
