@@ -42,12 +42,24 @@ def digits(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
         return
     sizes = QUICK if asked.quick else (TRAIN, VALIDATION, TEST)
     splits = _splits(asked.data, sizes, asked.device)
-    for precision in ("float32", "tf32") if asked.tf32 else ("float32",):
-        try:
-            yield from _training(splits, 1 if asked.quick else EPOCHS, precision)
-        except Exception as error:
-            traceback.print_exc()
-            yield {"dtype": precision, "error": first_line(error)}
+    searched = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True  # all batches have one size
+    try:
+        for precision in ("float32", "tf32") if asked.tf32 else ("float32",):
+            yield from _attempted(splits, 1 if asked.quick else EPOCHS, precision)
+    finally:
+        torch.backends.cudnn.benchmark = searched
+
+
+def _attempted(
+    splits: list[tuple[Tensor, Tensor]], epochs: int, precision: str
+) -> Iterator[dict[str, Any]]:
+    """A training, whose error is a row."""
+    try:
+        yield from _training(splits, epochs, precision)
+    except Exception as error:
+        traceback.print_exc()
+        yield {"dtype": precision, "error": first_line(error)}
 
 
 def _training(

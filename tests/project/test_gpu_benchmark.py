@@ -115,6 +115,22 @@ def test_digits_are_trained_on_by_tf32_as_well(gpu, mnist, tmp_path):
     assert {row["way"] for row in rows} == {"eager"}
 
 
+def test_training_that_fails_is_a_row_and_the_next_goes_on(modules, mnist, tmp_path, monkeypatch):
+    real = modules.gpu_digits.TrainingStep
+
+    def fail(*arguments, precision):
+        if precision == "float32":
+            raise RuntimeError("CUDA error: misaligned address\nmore")
+        return real(*arguments, precision=precision)
+
+    monkeypatch.setattr(modules.gpu_digits, "TrainingStep", fail)
+    arguments = ["--only", "digits", "--data", str(mnist), "--tf32"]
+    status, found = run(modules.gpu, tmp_path, *arguments)
+    first, *others = found["digits"]["rows"]
+    assert (status, first["error"]) == (1, "RuntimeError: CUDA error: misaligned address")
+    assert "test" in others[-1]
+
+
 def section(gpu, *rows, error=None, seconds=60):
     """A section of these rows that ends with an error or, with none, waits."""
 
