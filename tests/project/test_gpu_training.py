@@ -163,9 +163,10 @@ def test_a_network_that_fails_is_a_row_and_the_next_goes_on(error, found, module
     def fail(case, device, way):
         raise error
 
-    monkeypatch.setattr(modules.gpu_models, "_together", lambda *x: iter(()))
+    monkeypatch.setattr(modules.gpu_models, "together", lambda *x: iter(()))
+    monkeypatch.setitem(modules.gpu_networks.PASSES, "training", fail)
     networks = {name: {"depth": 1} for name in ("gsa", "gcnn")}
-    first, second, *_ = rows(modules, monkeypatch, _training=fail, NETWORKS=networks)
+    first, second, *_ = rows(modules, monkeypatch, NETWORKS=networks)
     assert found.items() <= first.items()
     assert second["images_s"] > 0
 
@@ -173,13 +174,14 @@ def test_a_network_that_fails_is_a_row_and_the_next_goes_on(error, found, module
 @pytest.mark.parametrize("way", ["eager", "compiled", "graph"])
 def test_ways_of_a_network(way, modules, monkeypatch):
     """Without a GPU or a compiler: what each way runs is the network."""
-    models, calls = modules.gpu_models, []
+    networks, calls = modules.gpu_networks, []
     monkeypatch.setattr(torch, "compile", lambda model: calls.append("compiled") or model)
-    monkeypatch.setattr(models, "captured", as_graph)
+    monkeypatch.setattr(networks, "captured", as_graph)
     monkeypatch.setattr(modules.gpu_training, "captured", as_graph)
-    monkeypatch.setattr(models.TrainingStep, "capture", models.TrainingStep._capture)
+    step = modules.gpu_training.TrainingStep
+    monkeypatch.setattr(step, "capture", step._capture)
     asked = argparse.Namespace(device=CPU, quick=True)
-    found = list(models._alone(models.Case("gcnn", 5000, 2, side=8), asked, [way]))
+    found = list(modules.gpu_models._alone(networks.Case("gcnn", 5000, 2, side=8), asked, [way]))
     assert [(row["pass"], row["way"], row["images_s"] > 0) for row in found] == [
         ("training", way, True), ("evaluation", way, True),
     ]  # fmt: skip
@@ -188,7 +190,7 @@ def test_ways_of_a_network(way, modules, monkeypatch):
 
 def test_graph_that_cannot_be_is_a_row(modules, monkeypatch):
     asked = argparse.Namespace(device=CPU, quick=True)
-    case = modules.gpu_models.Case("gcnn", 5000, 2, side=8)
+    case = modules.gpu_networks.Case("gcnn", 5000, 2, side=8)
     row, _ = modules.gpu_models._alone(case, asked, ["graph"])
     assert row["error"] == "RuntimeError: no CUDA graph on cpu"
 
@@ -218,13 +220,13 @@ class FakeWorker:
 
 
 def together(modules, monkeypatch, answers):
-    models = modules.gpu_models
+    sharing = modules.gpu_sharing
     monkeypatch.setattr(FakeWorker, "made", [], raising=False)
     monkeypatch.setattr(FakeWorker, "answers", answers, raising=False)
-    monkeypatch.setattr(models, "Worker", FakeWorker)
-    monkeypatch.setattr(models, "PROCESSES", (1, 2))
+    monkeypatch.setattr(sharing, "Worker", FakeWorker)
+    monkeypatch.setattr(sharing, "PROCESSES", (1, 2))
     asked = argparse.Namespace(device=CPU, quick=False)
-    return list(models._together(models.Case("gsa"), asked, ["eager", "graph"]))
+    return list(sharing.together(sharing.Case("gsa"), asked, ["eager", "graph"]))
 
 
 def test_processes_are_added_up_by_way_and_number(modules, monkeypatch):
@@ -238,9 +240,9 @@ def test_processes_are_added_up_by_way_and_number(modules, monkeypatch):
 
 
 def test_process_that_dies_is_a_row_and_all_are_ended(modules, monkeypatch):
-    error = modules.gpu_models.WorkerError("a process ended with -9: no word")
+    error = modules.gpu_sharing.WorkerError("a process ended with -9: no word")
     found = together(modules, monkeypatch, {0: [{"images_s": 1.0}] * 2, 1: [error]})
-    assert found[-1]["error"] == "a process ended with -9: no word"
+    assert found[-1]["error"] == "WorkerError: a process ended with -9: no word"
     assert [worker.ended for worker in FakeWorker.made] == [True, True]
 
 
@@ -255,9 +257,9 @@ def test_process_that_dies_is_a_row_and_all_are_ended(modules, monkeypatch):
 def test_last_words_of_a_process(code, said, modules, monkeypatch, tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(code)
-    monkeypatch.setattr(modules.gpu_models, "__file__", str(script))
-    worker = modules.gpu_models.Worker(modules.gpu_models.Case("gsa"), CPU)
-    with pytest.raises(modules.gpu_models.WorkerError) as ended:
+    monkeypatch.setattr(modules.gpu_sharing, "__file__", str(script))
+    worker = modules.gpu_sharing.Worker(modules.gpu_networks.Case("gsa"), CPU)
+    with pytest.raises(modules.gpu_sharing.WorkerError) as ended:
         worker.answer()
     assert str(ended.value) == said
     worker.end()
@@ -267,8 +269,8 @@ def test_last_words_of_a_process(code, said, modules, monkeypatch, tmp_path):
 
 def test_a_worker_answers_every_line(modules, monkeypatch, capsys):
     lines = iter(["eager 0.001\n", "eager 0.001\n"])
-    monkeypatch.setattr(modules.gpu_models.sys, "stdin", lines)
-    modules.gpu_models.work(["cpu", "gcnn", "5000", "2", "8"])
+    monkeypatch.setattr(modules.gpu_sharing.sys, "stdin", lines)
+    modules.gpu_sharing.work(["cpu", "gcnn", "5000", "2", "8"])
     ready, *answers = map(json.loads, capsys.readouterr().out.splitlines())
     assert ready == {"ready": True}
     assert all(answer["images_s"] > 0 for answer in answers)
