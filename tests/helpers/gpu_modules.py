@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
     "gpu", "gpu_correctness", "gpu_digits", "gpu_layers", "gpu_models", "gpu_networks",
     "gpu_sharing", "gpu_training",

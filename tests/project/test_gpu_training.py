@@ -267,6 +267,16 @@ def test_last_words_of_a_process(code, said, modules, monkeypatch, tmp_path):
         os.kill(worker.process.pid, 0)
 
 
+def test_processes_that_hang_are_a_row(modules, monkeypatch, tmp_path):
+    script = tmp_path / "worker.py"
+    script.write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(modules.gpu_sharing, "__file__", str(script))
+    monkeypatch.setattr(modules.gpu_sharing, "LIMIT", 0.2)
+    asked = argparse.Namespace(device=CPU, quick=True)
+    (row,) = modules.gpu_sharing.together(modules.gpu_networks.Case("gsa"), asked, ["eager"])
+    assert row["error"] == "WorkerError: a process ended with -9: no word"
+
+
 def test_a_worker_answers_every_line(modules, monkeypatch, capsys):
     lines = iter(["eager 0.001\n", "eager 0.001\n"])
     monkeypatch.setattr(modules.gpu_sharing.sys, "stdin", lines)
