@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.attention.backends.cpu import kernel_problem
+from gsa_core.attention.backends.flex import attend_by_flex, flex_problem
 from gsa_core.attention.backends.operators import fused_attention, fused_rotation
 from gsa_core.attention.backends.sdpa import METHODS, attend_in_tiles, faster_method
 from gsa_core.attention.dropout import OrbitDropout
@@ -204,32 +205,39 @@ class _SelfAttention(Identified):
         key, value = (x.unsqueeze(3 if shared else 4) for x in (key, value))
         value = self.dropout(value)
         tables = OffsetTables() if self.relative is None else self.relative(tiling.reaches)
-        takes_kernel = self._takes_kernel(query, tiling, tables)
-        by = self._attend_by_kernel if takes_kernel else self._attend_by_torch
-        attended = by(tiling, query, key, value, tables)
+        method = self._chosen(query, tiling, tables)
+        by = self._attend_by_kernel if method == "kernel" else self._attend_by_torch
+        attended = by(tiling, query, key, value, tables, method)
         return attended.sum(4).flatten(-2) if attended.shape[4] > 1 else attended.flatten(-3)
 
-    def _takes_kernel(self, query: Tensor, tiling: Tiling, tables: OffsetTables) -> bool:
-        """Whether our own operator computes this; says why not, if it was asked to."""
+    def _chosen(self, query: Tensor, tiling: Tiling, tables: OffsetTables) -> str:
+        """The method that computes this; says why not, if the one asked for cannot."""
         if self.method in ("torch", "written_out"):
-            return False
+            return self.method
         width = self.head_dim + (self.group.order if self._beside_frames() else 0)
-        on = query.device.type, query.dtype
-        rotary = self.rotary is not None
-        faster = faster_method(*on, local=tiling.local, tables=tables, width=width, rotary=rotary)
-        if self.method == "auto" and faster == "torch":
-            return False
-        problem = kernel_problem(*on, width)
-        if problem and self.method == "kernel":
-            raise ValueError(f"method: got 'kernel'; {problem}")
-        return not problem
+        on, chosen = (query.device.type, query.dtype), self.method
+        if self.method == "auto":
+            kind: dict[str, Any] = {"local": tiling.local, "rotary": self.rotary is not None}
+            chosen = faster_method(*on, tables=tables, width=width, **kind)
+        if chosen == "torch":
+            return chosen
+        problem = kernel_problem(*on, width) if chosen == "kernel" else flex_problem(*on)
+        if problem and self.method != "auto":
+            raise ValueError(f"method: got {chosen!r}; {problem}")
+        return "torch" if problem else chosen
 
     def _beside_frames(self) -> bool:
         """Whether rotary positions stand beside a table of group offsets."""
         return self.rotary is not None and self.form in ("joint", "published")
 
     def _attend_by_kernel(
-        self, tiling: Tiling, query: Tensor, key: Tensor, value: Tensor, tables: OffsetTables
+        self,
+        tiling: Tiling,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        tables: OffsetTables,
+        method: str,
     ) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
         dtype = query.dtype
         if self.rotary is not None:
@@ -245,14 +253,21 @@ class _SelfAttention(Identified):
         return attended.to(dtype)[..., : self.head_dim]
 
     def _attend_by_torch(
-        self, tiling: Tiling, query: Tensor, key: Tensor, value: Tensor, tables: OffsetTables
+        self,
+        tiling: Tiling,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        tables: OffsetTables,
+        method: str,
     ) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
         query = asking = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
         if self.rotary is not None:
             query, key = self.rotary(query), self.rotary(key)
-        return attend_in_tiles(
-            tiling, query, key, value, tables, asking=asking, scale=self.scale, method=self.method
-        )
+        options: dict[str, Any] = {"asking": asking, "scale": self.scale}
+        if method == "flex":
+            return attend_by_flex(tiling, query, key, value, tables, **options)
+        return attend_in_tiles(tiling, query, key, value, tables, method=method, **options)
 
 
 def _check_used(
@@ -332,9 +347,10 @@ class LiftingSelfAttention(_SelfAttention):
     head_dim
         Channels a head, if not ``ceil(out_channels / num_heads)``.
     method
-        ``"kernel"`` (our own operator, for the CPU), ``"torch"`` (torch's fused attention),
-        ``"written_out"`` (all scores in memory), or ``"auto"``: the faster of kernel and torch
-        (`faster_method`), torch where no kernel can be had. All are equal to rounding.
+        ``"kernel"`` (our own operator, for the CPU), ``"flex"`` (torch's FlexAttention, for GPUs),
+        ``"torch"`` (torch's fused attention), ``"written_out"`` (all scores in memory), or
+        ``"auto"``: the fastest (`faster_method`), torch where that cannot be had. All are equal to
+        rounding.
     device, dtype
         Of parameters and buffers, as in torch's own layers.
 

@@ -24,10 +24,11 @@ from gsa_core.common.derivatives import (
 
 __all__ = ["METHODS", "attend", "attend_in_tiles", "attend_over_group", "faster_method"]
 
-METHODS = ("auto", "kernel", "torch", "written_out")
+METHODS = ("auto", "kernel", "flex", "torch", "written_out")
 
 _TORCH_FROM = 16  # channels a head
 _TORCH_FROM_ON_SEVERAL_THREADS = {"rotary": 10, "others": 14}
+_ON_GPU = "torch"
 
 
 def faster_method(
@@ -39,7 +40,7 @@ def faster_method(
     width: int,
     rotary: bool = False,
 ) -> str:
-    """The faster of ``kernel`` and ``torch``, as measured by ``benchmarks/attention.py --widths``.
+    """The fastest of ``kernel``, ``flex`` and ``torch``, as far as they were measured.
 
     Torch's fused attention gains on the kernel as heads become wider, where it sees every key, and
     sooner on several threads.
@@ -61,7 +62,7 @@ def faster_method(
         Whether queries and keys are turned by their positions.
     """
     if device not in ("cpu", "meta"):
-        return "torch"
+        return _ON_GPU
     if local or tables.pairs is not None or dtype != torch.float32:
         return "kernel"
     spatial = [x for x in (tables.rows, tables.cols) if x is not None]

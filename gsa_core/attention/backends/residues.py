@@ -1,0 +1,157 @@
+"""Which residue a key has, what a query's encoding is worth there, and which keys it sees.
+
+A window of ``2R + 1`` rows holds every residue of rows modulo ``2R + 1`` once, so that the scores
+of a query with an encoding are ``2R + 1`` numbers for the rows, as many for the columns, and one
+for a frame. Tokens are the pixels in raster order, padded to blocks; keys of several frames lie one
+after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from gsa_core.attention.encodings.relative import OffsetTables, PositionalScores, positional_scores
+from gsa_core.attention.neighbourhood import Offsets, Tiling
+
+__all__ = [
+    "BLOCK", "Mask", "ScoreChange", "mask_of", "ones_at_residues", "padded", "padded_length",
+    "score_change", "scores_at_residues",
+]  # fmt: skip
+
+BLOCK = 128  # queries, and keys, that are computed or skipped together
+ScoreChange = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+Mask = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def padded_length(pixels: int) -> int:
+    """Tokens of a frame with those that fill its last block."""
+    return -(-pixels // BLOCK) * BLOCK
+
+
+def padded(x: Tensor, length: int, width: int) -> Tensor:
+    """With zeros beyond its tokens and its channels."""
+    beyond = (0, width - x.shape[-1], 0, length - x.shape[-2])
+    return functional.pad(x, beyond) if any(beyond) else x
+
+
+def _moduli(tiling: Tiling) -> tuple[int, int]:
+    """Distinct residues of rows and of columns: a window's sides, or all where it covers them."""
+    rows, cols = (min(2 * r + 1, n) for r, n in zip(tiling.reaches, tiling.size, strict=True))
+    return rows, cols
+
+
+def _offsets_of_residues(tiling: Tiling, device: torch.device) -> Offsets:
+    """Offset of the key that has a residue from every query, as of a key in its own place."""
+    parts = []
+    for size, reach, modulus in zip(tiling.size, tiling.reaches, _moduli(tiling), strict=True):
+        residue = torch.arange(modulus, device=device)[None, :]
+        offset = residue - torch.arange(size, device=device)[:, None]
+        if modulus < size:
+            offset = (offset + reach) % modulus - reach
+        parts.append(offset.clamp(-reach, reach))
+    return Offsets(parts[0], parts[1], tiling.reaches)
+
+
+def scores_at_residues(tiling: Tiling, asking: Tensor, tables: OffsetTables) -> PositionalScores:
+    """Scores of queries with the tables, ``(batch, heads, group, own, pixels, residues)``."""
+    batch, own = asking.shape[0], asking.shape[4]
+    image = asking.permute(0, 4, 3, 5, 1, 2, 6).flatten(0, 1)  # (b m, g, n, i, j, d)
+    offsets = _offsets_of_residues(tiling, asking.device)
+    found = positional_scores(image.unsqueeze(0), tables, offsets)
+
+    def laid(x: Tensor | None) -> Tensor | None:
+        if x is None:
+            return None
+        x = x.flatten(6).squeeze(0).unflatten(0, (batch, own))
+        return x.permute(0, 3, 2, 1, 4, 5, 6).flatten(4, 5)
+
+    return PositionalScores(
+        laid(found.rows), laid(found.cols), laid(found.frames), laid(found.pairs)
+    )
+
+
+def ones_at_residues(
+    tiling: Tiling, scores: PositionalScores, members: int, like: Tensor
+) -> Float[Tensor, "members pixels residues"]:
+    """A one among zeros at the row, the column and the frame of every key."""
+    (rows, cols), moduli, device = tiling.size, _moduli(tiling), like.device
+    row, col = (torch.arange(n, device=device) for n in (rows, cols))
+    index = (
+        (scores.rows, moduli[0], (row % moduli[0])[None, :, None]),
+        (scores.cols, moduli[1], (col % moduli[1])[None, None, :]),
+        (scores.frames, members, torch.arange(members, device=device)[:, None, None]),
+    )
+    parts = []
+    for term, count, of_key in index:
+        if term is not None:
+            one = (of_key[..., None] == torch.arange(count, device=device)).to(like.dtype)
+            parts.append(one.expand(members, rows, cols, count).flatten(1, 2))
+    return torch.cat(parts, -1)
+
+
+def score_change(
+    tiling: Tiling, scores: PositionalScores, length: int, scale: float, like: Tensor
+) -> ScoreChange | None:
+    """What is looked up and added to the scaled score of a pair of tokens; ``None`` if nothing is.
+
+    The scores of an encoding are kept in 32 bits: their gradients are sums over keys.
+    """
+    (_, cols), moduli = tiling.size, _moduli(tiling)
+    last, (reach, col_reach) = tiling.size[0] * cols - 1, tiling.reaches
+    wide = torch.promote_types(like.dtype, torch.float32)
+    fading = tiling.neighbourhood(like.new_empty(0, dtype=wide))[1]
+
+    def kept(x: Tensor | None) -> Tensor | None:
+        if x is None:
+            return None
+        return (scale * padded(x.to(wide), length, x.shape[-1])).flatten(1, 3).contiguous()
+
+    rows_of, cols_of = kept(scores.rows), kept(scores.cols)
+    frames_of, pairs_of = kept(scores.frames), kept(scores.pairs)
+    if all(x is None for x in (rows_of, cols_of, frames_of, pairs_of, fading)):
+        return None
+
+    def change(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        pixel = key % length
+        row, col = pixel // cols, pixel % cols
+        if rows_of is not None:
+            score = score + rows_of[batch, head, query, row % moduli[0]]
+        if cols_of is not None:
+            score = score + cols_of[batch, head, query, col % moduli[1]]
+        if pairs_of is not None:
+            pair = row % moduli[0] * moduli[1] + col % moduli[1]
+            score = score + pairs_of[batch, head, query, pair]
+        if frames_of is not None:
+            score = score + frames_of[batch, head, query, key // length]
+        if fading is not None:
+            asking = query.clamp(max=last)
+            down = (row - asking // cols).clamp(-reach, reach) + reach
+            right = (col - asking % cols).clamp(-col_reach, col_reach) + col_reach
+            score = score + fading[down, right]
+        return score
+
+    return change
+
+
+def mask_of(rows: int, cols: int, window: int | None, shape: str) -> Mask:
+    """Whether a token sees another; tokens that fill a block see what the last pixel sees."""
+    tiling, pixels = Tiling(rows, cols, window, shape), rows * cols
+    length, local, square = padded_length(pixels), tiling.local, shape == "square"
+    radius, diameter = tiling.radius, (window or 0) ** 2
+
+    def seen(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        asking, pixel = query.clamp(max=pixels - 1), key % length
+        inside = pixel < pixels
+        if not local:
+            return inside
+        down, right = pixel // cols - asking // cols, pixel % cols - asking % cols
+        if square:
+            return inside & (down.abs() <= radius) & (right.abs() <= radius)
+        return inside & (4 * (down * down + right * right) <= diameter)
+
+    return seen
