@@ -29,7 +29,7 @@ MODULES = [
     "pipeline.tools.use",
     "pipeline.execution.orphan_cleanup",
 ]
-SCRIPTS = ["scripts/stage_code.py", "scripts/make_environment.py"]
+SCRIPTS = ["scripts/make_environment.py"]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -45,7 +45,7 @@ def test_what_is_said_in_every_task_is_heard_in_every_task() -> None:
         logs = [said(perform(talk, Task("0", {}), {}, Context()).log) for _ in range(2)]
     for lines in logs:
         assert lines[0].startswith("begun on ") and lines[0].endswith(", cpu")
-        assert lines[1].startswith("UserWarning: the same in every task (tests/tools/test_log.py:")
+        assert lines[1].startswith("UserWarning: the same in every task (tools/test_log.py:")
         assert lines[2:4] == ["WARNING library: also this", "a note in two lines"]
         assert lines[4].startswith("finished after ") and len(lines) == 5
     assert not any(isinstance(handler, Log) for handler in logging.getLogger().handlers)
