@@ -1,25 +1,25 @@
-"""What a sweep may take: hours of the clock and of GPUs."""
+"""The budget of a whole sweep: hours of wall-clock time and of GPUs."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 
-__all__ = ["Spending"]
+__all__ = ["Budget"]
 
 
 @dataclass
-class Spending:
-    """What a whole sweep may take, earlier starts included; None is without end.
+class Budget:
+    """Hours a whole sweep may take, earlier starts included; None is unlimited.
 
     Attributes
     ----------
     hours, gpu_hours
-        Of the wall clock while the sweep runs; of the GPUs that trials held.
+        Wall-clock hours while the sweep runs; hours of the GPUs that trials held.
     gpus
-        What a trial holds.
+        GPUs a trial holds.
     seconds, gpu_seconds
-        Spent by earlier starts, and by trials.
+        Used by earlier starts, and by trials.
     """
 
     hours: float | None = None
@@ -40,7 +40,7 @@ class Spending:
         self.gpu_seconds += seconds * self.gpus
 
     @property
-    def over(self) -> str | None:
+    def used_up(self) -> str | None:
         """Why no further trial may start, if none may."""
         if self.hours is not None and self.elapsed >= 3600 * self.hours:
             return f"the {self.hours:g} hours of sweep.budget are over"

@@ -1,4 +1,4 @@
-"""The trials of one cell, kept in Optuna's journal: proposed, handed out, finished, told once."""
+"""The search of one cell: its trials are proposed, started and finished in Optuna's journal."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.execution.tasks import DIED
 from pipeline.search.objectives import directions, score, values_of, violations
 from pipeline.search.space import Cell
-from pipeline.sweep.early_stopping import Halving
+from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.sweep.proposals import GENERATION, Proposer
 
-__all__ = ["CellLedger", "Rules", "result_of", "score"]
+__all__ = ["CellSearch", "Rules", "result_of", "score"]
 
 RESULT = "result"
-# A cell of which nothing completed and so many trials failed with one error is not tried further.
+# After so many trials with the same error and none completed, the rest of a cell is not run.
 SAME_ERRORS = 3
 NOT_RUN = f"not run: {SAME_ERRORS} trials of this cell failed before with "
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What all cells of a study have in common.
+    """Settings of the search that all cells of a study share.
 
     Parameters
     ----------
@@ -37,15 +37,15 @@ class Rules:
     objectives, constraints
         Names of `pipeline.search.objectives.OBJECTIVES`; columns of a row and their bounds.
     halving
-        How trials are stopped early, if they are.
+        Early stopping of trials, or None.
     patience
-        Trials without an improvement after which a cell has ended.
+        Trials without an improvement after which the search of a cell ends.
     """
 
     trials: int
     objectives: tuple[str, ...] = ("accuracy",)
     constraints: Mapping[str, float] = field(default_factory=dict)
-    halving: Halving | None = None
+    halving: SuccessiveHalving | None = None
     patience: int | None = None
 
     @property
@@ -54,19 +54,19 @@ class Rules:
         return self.halving is not None or self.patience is not None
 
 
-class CellLedger:
+class CellSearch:
     """One Optuna study; a trial is proposed in one journal record and finished in two.
 
     A trial that was running when the driver died is simply handed out again, under its own
     number and with its own parameters; if its result had been written and only the closing
-    record was missing, that record is added. So nothing is lost, and nothing is counted twice.
+    record was missing, that record is added: nothing is lost or counted twice.
 
     In memory a trial is what samplers look at; rows and epochs stay in the journal.
 
     Parameters
     ----------
     dataset, cell
-        Whose trials.
+        The cell that is searched.
     storage : BaseStorage
         The journal.
     rules : Rules
@@ -74,7 +74,7 @@ class CellLedger:
     proposer : Proposer
         Proposes hyperparameters by number.
     configure : callable
-        Turns hyperparameters into a whole configuration, for whoever runs the trial.
+        Turns hyperparameters into the configuration that a worker trains.
     """
 
     def __init__(
@@ -104,12 +104,12 @@ class CellLedger:
 
     @property
     def name(self) -> str:
-        """Name of the cell within all data sets of the study."""
+        """Data set and name of the cell, unique in the study."""
         return f"{self.dataset} {self.cell.name}"
 
     @property
     def upcoming(self) -> int | None:
-        """Number of the trial that is to start next; None when none can start now."""
+        """Number of the trial to start next; None while it has to wait for others."""
         if self.waiting:
             return self.waiting[0]
         number = len(self.trials)
@@ -118,12 +118,12 @@ class CellLedger:
 
     @property
     def complete(self) -> bool:
-        """Whether the whole budget is spent."""
+        """Whether all trials of the cell have finished."""
         return self.leading >= self.end
 
     @property
-    def impatient(self) -> str | None:
-        """Why the cell has ended before its budget was spent, if it has."""
+    def ended_by_patience(self) -> str | None:
+        """Why the search ended before its budget was used up, or None."""
         if self.end == self.rules.trials:
             return None
         return f"no improvement in {self.rules.patience} trials"
@@ -163,10 +163,10 @@ class CellLedger:
         self.storage.set_trial_user_attr(self.ids[number], RESULT, text)
         self._close(number, result, False)
 
-    def _close(self, number: int, result: dict[str, Any], told: bool) -> None:
-        """Take an outcome in; tell Optuna how the trial ended unless it has been `told`."""
-        trial = self._seen(number, result)
-        if not told:
+    def _close(self, number: int, result: dict[str, Any], recorded: bool) -> None:
+        """Count an outcome; record in Optuna how the trial ended unless that is `recorded`."""
+        trial = self._for_samplers(number, result)
+        if not recorded:
             self.storage.set_trial_state_values(self.ids[number], trial.state, trial.values)
         self.trials[number] = trial
         row = result["row"]
@@ -177,8 +177,8 @@ class CellLedger:
             self.errors[row["reason"]] += 1
         self._advance()
 
-    def _seen(self, number: int, result: Mapping[str, Any]) -> FrozenTrial:
-        """Keep of a finished trial what samplers and rules look at."""
+    def _for_samplers(self, number: int, result: Mapping[str, Any]) -> FrozenTrial:
+        """Return a finished trial with what samplers and early stopping need of it."""
         row, known = result["row"], self.trials[number]
         values = values_of(row, self.rules.objectives)
         state = TrialState.FAIL if values is None else TrialState.COMPLETE
@@ -196,9 +196,9 @@ class CellLedger:
         return trial
 
     def _advance(self) -> None:
-        """Count the leading trials that have finished; end a cell that has not improved for long.
+        """Count the leading trials that have finished; end the search after `patience` trials.
 
-        Looked at where a generation ends, so that it does not matter who finished first.
+        Decided where a generation ends, so that the order of finishing does not matter.
         """
         best = self.trials[self.last_better] if self.last_better >= 0 else None
         while self.leading < len(self.trials) and self.trials[self.leading].state.is_finished():
@@ -212,10 +212,10 @@ class CellLedger:
                 self.end = min(self.end, self.leading)
 
     @property
-    def hopeless(self) -> str | None:
-        """Why the rest of the cell need not run; None while there is hope.
+    def repeated_error(self) -> str | None:
+        """Why the remaining trials are not run: the error of all trials so far; else None.
 
-        A dead worker is no such reason: that may be the machine's fault.
+        Deaths of workers do not count: they may be the machine's fault.
         """
         if self.completed or not self.errors:
             return None
@@ -232,11 +232,11 @@ class CellLedger:
 
 
 def result_of(trial: FrozenTrial) -> dict[str, Any] | None:
-    """Return what a trial of the journal came to: its row, epochs and log; None before its end."""
+    """Return the row, epochs and log of a trial of the journal; None while it is running."""
     kept = trial.user_attrs.get(RESULT)
     if kept is None:
         return None
-    # Journals of schema version 3 and before hold it as it is.
+    # Journals up to schema version 3 hold a dictionary.
     return dict(json.loads(kept) if isinstance(kept, str) else kept)
 
 
@@ -248,7 +248,7 @@ def is_better(trial: FrozenTrial, best: FrozenTrial | None) -> bool:
 
 
 def _study_id(storage: BaseStorage, name: str, wanted: list[str]) -> int:
-    """Find a cell's study in the journal, or begin it."""
+    """Find or create a cell's Optuna study in the journal."""
     try:
         return storage.get_study_id_from_name(name)
     except KeyError:

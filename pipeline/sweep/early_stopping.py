@@ -1,9 +1,9 @@
-"""Successive halving within a cell, by decisions that come again.
+"""Reproducible early stopping: successive halving within a cell.
 
-Asynchronous halving compares a trial with whatever trials happen to have got as far, so its
-decisions depend on who was faster. Here a trial is compared with the generations before its own,
-all of which have finished when it starts: its cut-offs are known then, are part of its
-configuration, and a worker stops by itself. Trials of the first generation are never stopped.
+Asynchronous halving compares a trial with the trials that have reached the same epoch by then, so
+its decisions depend on timing. Here a trial is compared with the generations before its own,
+all of which have finished when it starts: its cut-offs are known then and are part of its
+configuration, so that the worker stops it. Trials of the first generation are never stopped.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-__all__ = ["Halving"]
+__all__ = ["SuccessiveHalving"]
 
 
 @dataclass(frozen=True)
-class Halving:
-    """When a trial stops: where it is not among the best 1 / `reduction` of those before it.
+class SuccessiveHalving:
+    """Stop a trial that is not among the best 1 / `reduction` of the trials before it.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Halving:
     def rungs(self) -> list[int]:
         """Epochs after which a trial may be stopped.
 
-        >>> Halving(3, 1, 20).rungs
+        >>> SuccessiveHalving(3, 1, 20).rungs
         [1, 3, 9]
         """
         rungs, epoch = [], self.min_epochs

@@ -1,4 +1,4 @@
-"""CMA-ES whose proposals follow from seed, cell, number and the generations before, alone."""
+"""Reproducible CMA-ES: a proposal depends on seed, cell, number and earlier generations alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Evolution"]
 
 
 class Evolution:
-    """An evolution strategy over quantiles of the space, from the middle of it.
+    """CMA-ES over the quantiles of the search space, started in its centre.
 
-    Optuna's own keeps its state as pickles in the attributes of trials. Here nothing is kept:
-    the generations are replayed, a fraction of a millisecond each, from what the journal knows.
+    Optuna's `CmaEsSampler` keeps its state as pickles in the attributes of trials. Here nothing is
+    kept: generations are replayed from the journal, a fraction of a millisecond each.
 
     Parameters
     ----------
     space
-        Distributions by name; of choices the order counts, as that of numbers.
+        Distributions by name; choices are ordered, as numbers are.
     seed
-        Of all its draws.
+        Of all random draws.
     generation
         Trials of a generation.
     """
@@ -34,8 +34,8 @@ class Evolution:
     def __init__(self, space: Mapping[str, BaseDistribution], seed: int, generation: int) -> None:
         from cmaes import CMA
 
-        self.space, self.told = dict(space), 0
-        size = max(2, len(self.space))  # it knows no single dimension; a second one is ignored
+        self.space, self.replayed = dict(space), 0
+        size = max(2, len(self.space))  # CMA needs two dimensions; a second one is ignored
         bounds = np.array([[0.0, 1.0]] * size)
         self.strategy = CMA(np.full(size, 0.5), 0.3, bounds, seed=seed, population_size=generation)
         self.generation = generation
@@ -43,13 +43,13 @@ class Evolution:
 
     def propose(self, number: int, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         """Propose trial `number` from all trials of the generations before its own."""
-        while self.told < number - number % self.generation:
-            mine = trials[self.told : self.told + self.generation]
+        while self.replayed < number - number % self.generation:
+            mine = trials[self.replayed : self.replayed + self.generation]
             losses = [_loss(trial) for trial in mine]
             self.strategy.tell(list(zip(self.points, losses, strict=True)))
             self.points = [self.strategy.ask() for _ in range(self.generation)]
-            self.told += self.generation
-        point = self.points[number - self.told]
+            self.replayed += self.generation
+        point = self.points[number - self.replayed]
         return {
             name: at(one, min(float(u), math.nextafter(1, 0)))
             for (name, one), u in zip(self.space.items(), point, strict=False)

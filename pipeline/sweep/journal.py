@@ -1,7 +1,7 @@
-"""Optuna's journal on a file that may be cut or damaged anywhere and is never read wrongly.
+"""Optuna's journal in a file with a checksum for each record, so that damage is always noticed.
 
-Each record carries a checksum; when the file is opened, everything from the first damaged
-record on is set aside and the records before it, a true older state, go on.
+When the file is opened, everything from the first damaged record on is set aside, and the search
+continues from the records before it.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class CheckedJournal(BaseJournalBackend):
                 ) from error
 
 
-class Glimpse(BaseJournalBackend):
-    """The whole records of a journal as they are now, for whoever only looks at it."""
+class ReadOnlyJournal(BaseJournalBackend):
+    """The undamaged records of a journal as they are now, for commands that only read."""
 
     def __init__(self, path: Path) -> None:
         self.records = []

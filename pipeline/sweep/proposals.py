@@ -1,4 +1,4 @@
-"""Proposals of one cell that depend on seed, cell and number, never on who finished first.
+"""Reproducible proposals of one cell: they depend on seed, cell and number, never on timing.
 
 Proposals come in generations of `GENERATION` trials. A random one is a function of (seed, cell,
 number) alone. A model-based sampler looks at earlier trials; so that this too is reproducible on
@@ -25,7 +25,7 @@ from pipeline.sweep.evolution import Evolution
 
 # TPE fits its model to the best and the latest trials, so that a proposal of a long search costs
 # no more than one of a short search; it takes no more than 25 trials for good ones anyway. Where
-# the latest begin moves in strides, because to put the model's trials together anew takes time.
+# the latest begin moves in strides, because collecting the trials of the model again takes time.
 BEST, LATEST, STRIDE = 50, 200, 100
 
 DESIGNS: dict[str, Callable[[Mapping[str, BaseDistribution], int, int], dict[str, Any]]] = {
@@ -33,7 +33,7 @@ DESIGNS: dict[str, Callable[[Mapping[str, BaseDistribution], int, int], dict[str
     "grid": grid_point,
 }
 # Samplers whose proposals depend on results.
-LOOKS_BACK = ("tpe", "cmaes")
+MODEL_BASED = ("tpe", "cmaes")
 
 
 def derived_seed(*parts: object) -> int:
@@ -49,8 +49,8 @@ def derived_seed(*parts: object) -> int:
 class Proposer:
     """Proposes the hyperparameters of trial `number` of one cell.
 
-    The sampler sees a study in memory that holds finished generations only; what is true of the
-    real trials stays in the journal.
+    The sampler sees a study in memory that holds finished generations only; the journal holds
+    the trials themselves.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Proposer:
     ) -> None:
         self.sampler, self.seed, self.cell, self.space = sampler, seed, cell, dict(space)
         self.directions = [StudyDirection[word.upper()] for word in directions]
-        self.in_generations = in_generations or sampler in LOOKS_BACK
+        self.in_generations = in_generations or sampler in MODEL_BASED
         self.evolution: Evolution | None = None
         self.study = optuna.create_study(directions=self.directions)
         # The trials that the study holds: the best before `late`, and all from there to `known`.
@@ -106,7 +106,7 @@ class Proposer:
         if self.sampler in DESIGNS:
             return DESIGNS[self.sampler](self.space, cell_seed, number)
         if self.sampler == "cmaes":
-            if self.evolution is None or self.evolution.told > number:
+            if self.evolution is None or self.evolution.replayed > number:
                 self.evolution = Evolution(self.space, cell_seed, GENERATION)
             return self.evolution.propose(number, trials)
         generation = number - number % GENERATION
@@ -120,20 +120,20 @@ class Proposer:
         seed = derived_seed(self.seed, self.cell, generation)
         if self.sampler == "tpe":
             sampler: BaseSampler = TPESampler(seed=seed, n_startup_trials=GENERATION)
-            self._look_back(generation, trials)
+            self._update_study(generation, trials)
         else:
             sampler = RandomSampler(seed=seed)
             self.study = optuna.create_study()
         self.study.sampler = sampler
         asked = [self.study.ask(self.space) for _ in range(GENERATION)]
-        # TPE takes running trials for bad ones, which keeps a generation from crowding; those of
-        # earlier generations are known by their results.
+        # TPE treats running trials as bad ones, which spreads the points of a generation; those of
+        # earlier generations count by their results.
         for trial in asked:
             self.study.tell(trial, state=TrialState.FAIL)
         return [dict(trial.params) for trial in asked]
 
-    def _look_back(self, generation: int, trials: Sequence[FrozenTrial]) -> None:
-        """Have the study hold the trials that a model is fitted to: the best and the latest."""
+    def _update_study(self, generation: int, trials: Sequence[FrozenTrial]) -> None:
+        """Fill the study with the trials that a model is fitted to: the best and the latest."""
         open_ones = [t.number for t in trials[self.known : generation] if not t.state.is_finished()]
         if open_ones:
             raise ValueError(f"trial {open_ones[0]} has not finished")

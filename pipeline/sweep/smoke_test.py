@@ -1,4 +1,4 @@
-"""One step of every cell before the engine starts, so that a broken cell is known at once."""
+"""Smoke test: one training step of every cell before the engine starts, to find broken cells."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from torch.nn import functional
 from gsa_core import build_model
 from pipeline.common.reasons import brief, describe
 from pipeline.dataset import Dataset
-from pipeline.sweep.cell_search import CellLedger
+from pipeline.sweep.cell_search import CellSearch
 from pipeline.training.loop import model_arguments
 
 __all__ = ["broken_cells"]
 
-# Cells beyond so many seconds are left to their first trials.
+# Cells that are not reached within so many seconds are tested by their first trials.
 SECONDS = 30.0
 
 
 def broken_cells(
-    ledgers: Sequence[CellLedger], data: Mapping[str, Dataset]
+    searches: Sequence[CellSearch], data: Mapping[str, Dataset]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the name of each cell whose first configuration takes no step, with the error.
+    """Yield the name and the error of each cell whose first configuration fails in one step.
 
     On the CPU, with two images of zeros; cells that have finished a trial are not tried.
     """
     begun = time.monotonic()
-    for ledger in ledgers:
+    for search in searches:
         if time.monotonic() - begun > SECONDS:
             return
-        if ledger.finished:
+        if search.finished:
             continue
         try:
-            take_step(ledger, data[ledger.dataset])
+            take_step(search, data[search.dataset])
         except Exception as error:
-            yield ledger.name, brief(describe(error))
+            yield search.name, brief(describe(error))
 
 
-def take_step(ledger: CellLedger, data: Dataset) -> None:
+def take_step(search: CellSearch, data: Dataset) -> None:
     """Build the model of a cell's first configuration; go forward and back once."""
-    config = ledger.configure(ledger.proposer.propose(0, []))
+    config = search.configure(search.proposer.propose(0, []))
     with torch.random.fork_rng(devices=[]):
         model = build_model(**model_arguments(config, data))
         images = torch.zeros(2, data.in_channels, data.image_size, data.image_size)

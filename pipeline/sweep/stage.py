@@ -25,38 +25,38 @@ from pipeline.search.objectives import directions, score
 from pipeline.search.space import Cell, cells, configuration, distributions
 from pipeline.study.schema import Params
 from pipeline.sweep import tables
-from pipeline.sweep.budget import Spending
-from pipeline.sweep.cell_search import CellLedger, Rules
-from pipeline.sweep.early_stopping import Halving
+from pipeline.sweep.budget import Budget
+from pipeline.sweep.cell_search import CellSearch, Rules
+from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.sweep.journal import open_journal
 from pipeline.sweep.proposals import Proposer
 from pipeline.sweep.source import SweepSource
 from pipeline.sweep.trial import run_trial
 
-Canary = Callable[[Sequence[CellLedger], Mapping[str, Any]], Iterable[tuple[str, str]]]
+SmokeTest = Callable[[Sequence[CellSearch], Mapping[str, Any]], Iterable[tuple[str, str]]]
 SPLITS = ("train", "validation")
-# What a study may change and keep its trials: those of a cell depend on neither the other cells
-# nor on how many are still to come.
-GROWS = ("model", "group", "positional", "depth", "tokens", "trials_per_cell", "budget")
+# A study may change these and keep its trials: those of a cell depend neither on other cells nor on
+# how many are still to come.
+EXTENSIBLE = ("model", "group", "positional", "depth", "tokens", "trials_per_cell", "budget")
 
 
 def definition(params: Params, card: bytes) -> dict[str, Any]:
     """Return everything that decides the trials of one data set, for the state's hash."""
     section = params.sweep.model_dump(mode="json")
     return {
-        "sweep": {name: value for name, value in section.items() if name not in GROWS},
+        "sweep": {name: value for name, value in section.items() if name not in EXTENSIBLE},
         "data": hashlib.sha256(card).hexdigest(),
         "code": code_of("sweep"),
         "versions": versions(),
     }
 
 
-def open_ledgers(params: Params, name: str, dataset: Any, card: bytes) -> list[CellLedger]:
-    """Open the journal of one data set: a ledger for each cell."""
+def open_searches(params: Params, name: str, dataset: Any, card: bytes) -> list[CellSearch]:
+    """Open the journal of one data set and the search of each cell in it."""
     storage = open_journal(state_folder("sweep", definition(params, card)) / "journal.log")
     common = rules(params)
     return [
-        CellLedger(
+        CellSearch(
             name,
             cell,
             storage,
@@ -69,7 +69,7 @@ def open_ledgers(params: Params, name: str, dataset: Any, card: bytes) -> list[C
 
 
 def rules(params: Params) -> Rules:
-    """Return what all cells of a study have in common."""
+    """Return the settings that all cells of a study share."""
     sweep = params.sweep
     stopping = sweep.stopping
     return Rules(
@@ -78,13 +78,13 @@ def rules(params: Params) -> Rules:
         constraints=sweep.constraints,
         halving=None
         if stopping.reduction is None
-        else Halving(stopping.reduction, stopping.min_epochs, sweep.epochs),
+        else SuccessiveHalving(stopping.reduction, stopping.min_epochs, sweep.epochs),
         patience=sweep.budget.patience,
     )
 
 
 def proposer(params: Params, cell: Cell) -> Proposer:
-    """Return what proposes the hyperparameters of a cell."""
+    """Return the proposer of a cell's hyperparameters."""
     sweep, common = params.sweep, rules(params)
     return Proposer(
         sweep.sampler,
@@ -106,11 +106,12 @@ def sweep(
     params: Params,
     engine: Engine,
     function: WorkFunction = run_trial,
-    canary: Canary | None = None,
+    smoke_test: SmokeTest | None = None,
 ) -> None:
     """Run what is missing of a study's trials and write its tables.
 
-    What `canary` finds broken is said before the first trial; its trials become failed rows.
+    Cells that the `smoke_test` finds broken are named before the first trial; their trials become
+    failed rows.
 
     Raises
     ------
@@ -122,21 +123,21 @@ def sweep(
     cards = read_cards(params.prepare)
     data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
     restarts = [superseded("sweep", definition(params, card)) for card in cards.values()]
-    ledgers = {name: open_ledgers(params, name, data[name], cards[name]) for name in names}
-    every = [ledger for name in names for ledger in ledgers[name]]
+    searches = {name: open_searches(params, name, data[name], cards[name]) for name in names}
+    every = [search for name in names for search in searches[name]]
     trials, slots = params.sweep.trials_per_cell, params.resources.workers
-    progress = Progress("sweep", {ledger.name: trials for ledger in every}, slots)
+    progress = Progress("sweep", {search.name: trials for search in every}, slots)
     places = {name: checkpoints(params, cards[name]) for name in names}
-    budget, gpus = params.sweep.budget, float(params.resources.gpus_per_trial)
-    spending = Spending(budget.hours, budget.gpu_hours, gpus)
-    source = SweepSource(every, progress, places, spending, measures(params))
+    limits, gpus = params.sweep.budget, float(params.resources.gpus_per_trial)
+    budget = Budget(limits.hours, limits.gpu_hours, gpus)
+    source = SweepSource(every, progress, places, budget, measures(params))
     progress.say(
         f"{len(every)} cells x {trials} trials, {progress.parallel}; "
         f"{progress.done} of {progress.total} done before"
     )
     for restart in filter(None, restarts):
         progress.say(restart)
-    for broken, reason in canary(every, data) if canary is not None else ():
+    for broken, reason in smoke_test(every, data) if smoke_test is not None else ():
         progress.say(f"{broken} cannot work, its trials will fail: {reason}")
     with progress:
         engine.run(function, source, data, progress.tick)
@@ -144,20 +145,22 @@ def sweep(
     for name in names:
         provenance = records.provenance(params, json.loads(cards[name]))
         provenance["sweep_sha256"] = search_digest(params)
-        if endings := source.endings(name):
-            provenance["ended"] = endings
-        tables.write_sweep(SWEPT / name, params.study, params.sweep.seed, ledgers[name], provenance)
+        if ended := source.end_reasons(name):
+            provenance["ended"] = ended
+        tables.write_sweep(
+            SWEPT / name, params.study, params.sweep.seed, searches[name], provenance
+        )
     check_any_completed(every)
 
 
 def measures(params: Params) -> list[str]:
-    """List what trials measure beside their accuracy: what the objectives ask for."""
+    """List what trials measure besides their accuracy, as the objectives need it."""
     return [name for name in params.sweep.objectives if name == "invariance_error"]
 
 
-def check_any_completed(ledgers: Sequence[CellLedger]) -> None:
+def check_any_completed(searches: Sequence[CellSearch]) -> None:
     """Raise `StageFailed` when no trial of the study completed."""
-    rows = [result["row"] for ledger in ledgers for _, result in ledger.results()]
+    rows = [result["row"] for search in searches for _, result in search.results()]
     if any(score(row) is not None for row in rows):
         return
     first = brief(rows[0].get("reason") or rows[0]["status"])
@@ -171,10 +174,9 @@ def main() -> None:
     """Run the stage as `params.yaml` states it."""
 
     def searched(params: Params, engine: Engine) -> None:
-        from pipeline.sweep.smoke_test import (
-            broken_cells,  # imports torch, after what is quick to refuse
-        )
+        # Imports torch, after what is quick to refuse.
+        from pipeline.sweep.smoke_test import broken_cells
 
-        sweep(params, engine, canary=broken_cells)
+        sweep(params, engine, smoke_test=broken_cells)
 
     run_stage("sweep", searched, lambda params: read_cards(params.prepare))

@@ -1,4 +1,4 @@
-"""Derive the Parquet files of the sweep from its journal."""
+"""Write the Parquet files of the sweep from its journal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.results import records
 from pipeline.results.rows import Row, configured, log_of
 from pipeline.search.objectives import front
-from pipeline.sweep.cell_search import CellLedger
+from pipeline.sweep.cell_search import CellSearch
 
 __all__ = ["write_sweep"]
 
@@ -18,17 +18,17 @@ def write_sweep(
     folder: Path,
     study: str,
     seed: int,
-    ledgers: Iterable[CellLedger],
+    searches: Iterable[CellSearch],
     provenance: Mapping[str, Any],
 ) -> None:
     """Write `trials.parquet`, `epochs.parquet` and `logs.parquet` of one data set."""
     trials: list[Row] = []
     epochs: list[Row] = []
     logs: list[Row] = []
-    for ledger in ledgers:
-        cell = {"study": study, "dataset": ledger.dataset, **ledger.cell.columns()}
-        results = ledger.results()
-        best = front([result["row"] for _, result in results], ledger.rules.objectives)
+    for search in searches:
+        cell = {"study": study, "dataset": search.dataset, **search.cell.columns()}
+        results = search.results()
+        best = front([result["row"] for _, result in results], search.rules.objectives)
         for (trial, result), pareto in zip(results, best, strict=True):
             keys = {**cell, "trial": trial.number, "seed": seed}
             # A proposal that makes no model has parameters but no whole configuration.

@@ -1,4 +1,4 @@
-"""What a worker does for the sweep: train one configuration on train and validation."""
+"""A trial on a worker: train one configuration, with the train and validation splits."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.cell_search import result_of
-from pipeline.sweep.journal import Glimpse
+from pipeline.sweep.journal import ReadOnlyJournal
 from pipeline.tools.rows import dataset_named, row_of
 
 __all__ = ["log", "main"]
@@ -100,7 +100,7 @@ def _table(folder: Path) -> pd.DataFrame:
 
 def _trials(journal: Path) -> Iterator[dict[str, Any]]:
     """Read what all trials have come to that have ended by now."""
-    storage = JournalStorage(Glimpse(journal))
+    storage = JournalStorage(ReadOnlyJournal(journal))
     for study in storage.get_all_studies():
         for trial in storage.get_all_trials(study._study_id, deepcopy=False):
             if (result := result_of(trial)) is not None:

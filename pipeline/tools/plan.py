@@ -28,7 +28,7 @@ from pipeline.search.space import Cell, cells, configuration
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
-from pipeline.sweep.early_stopping import Halving
+from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.training.devices import use_threads
 from pipeline.training.loop import model_arguments, to_pixels
 
@@ -194,7 +194,9 @@ def _endings(params: Params) -> Iterator[str]:
     if budget.patience is not None:
         yield f"a cell ends after {budget.patience} trials without an improvement"
     if stopping.reduction is not None:
-        rungs = Halving(stopping.reduction, stopping.min_epochs, sweep_section.epochs).rungs
+        rungs = SuccessiveHalving(
+            stopping.reduction, stopping.min_epochs, sweep_section.epochs
+        ).rungs
         yield f"one in {stopping.reduction} goes on after epochs {', '.join(map(str, rungs))}"
 
 

@@ -28,7 +28,7 @@ from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.cell_search import result_of, score
-from pipeline.sweep.journal import Glimpse
+from pipeline.sweep.journal import ReadOnlyJournal
 
 __all__ = ["main", "status"]
 
@@ -66,7 +66,7 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
         others = len(list((ROOT / "sweep").glob("*/journal.log")))
         rest = f" ({others} of other studies, data or code in {ROOT / 'sweep'})" if others else ""
         return [head, f"  no trial of this study yet{rest}"]
-    journal = Glimpse(path)
+    journal = ReadOnlyJournal(path)
     storage, budget = JournalStorage(journal), params.sweep.trials_per_cell
     studies = {
         study.study_name: storage.get_all_trials(study._study_id, deepcopy=False)[:budget]

@@ -31,8 +31,8 @@ from pipeline.search.space import cells, configuration
 from pipeline.study.params import load_params
 from pipeline.study.schema import OBJECTIVES
 from pipeline.sweep import stage as sweep
-from pipeline.sweep.budget import Spending
-from pipeline.sweep.early_stopping import Halving
+from pipeline.sweep.budget import Budget
+from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.sweep.evolution import Evolution
 from pipeline.sweep.proposals import BEST, LATEST, Proposer
 from pipeline.training.loop import train
@@ -93,7 +93,7 @@ def trial_of(accuracies: dict[int, float]) -> FrozenTrial:
 
 
 def test_a_cutoff_is_what_the_best_third_reached() -> None:
-    halving = Halving(reduction=3, min_epochs=1, epochs=9)
+    halving = SuccessiveHalving(reduction=3, min_epochs=1, epochs=9)
     assert halving.rungs == [1, 3]
     earlier = [trial_of({1: i / 10, 3: 0.5} if i > 3 else {1: i / 10}) for i in range(10)]
     assert halving.cutoffs(earlier) == [[1, 0.7], [3, 0.5]]
@@ -168,7 +168,7 @@ def test_a_sweep_ends_when_its_hours_are_over_and_goes_on_with_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spent = iter(range(100))
-    monkeypatch.setattr(Spending, "elapsed", property(lambda self: 900.0 * next(spent)))
+    monkeypatch.setattr(Budget, "elapsed", property(lambda self: 900.0 * next(spent)))
     table = run(budget={"hours": 1})
     assert 0 < len(table) < 30
     assert (table["status"] == "completed").all()
@@ -179,14 +179,14 @@ def test_a_sweep_ends_when_its_hours_are_over_and_goes_on_with_more(
 
 
 def test_spending_counts_earlier_starts() -> None:
-    spending = Spending(hours=1, gpu_hours=2, gpus=0.5)
-    spending.restore(elapsed=3599.9, seconds=3600 * 3)
-    assert spending.over is None or "1 hours" in spending.over
-    spending.restore(elapsed=3600, seconds=0)
-    assert spending.over == "the 1 hours of sweep.budget are over"
-    spending.hours = None
-    spending.restore(elapsed=0, seconds=3600)
-    assert spending.over == "the 2 GPU hours of sweep.budget are spent"
+    budget = Budget(hours=1, gpu_hours=2, gpus=0.5)
+    budget.restore(elapsed=3599.9, seconds=3600 * 3)
+    assert budget.used_up is None or "1 hours" in budget.used_up
+    budget.restore(elapsed=3600, seconds=0)
+    assert budget.used_up == "the 1 hours of sweep.budget are over"
+    budget.hours = None
+    budget.restore(elapsed=0, seconds=3600)
+    assert budget.used_up == "the 2 GPU hours of sweep.budget are spent"
 
 
 def row_of(accuracy: float, params: float, **more: Any) -> dict[str, Any]:
@@ -382,20 +382,20 @@ def test_confirm_takes_the_best_accuracy_of_the_front() -> None:
 def test_a_broken_cell_is_named_before_the_first_trial(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline.sweep import smoke_test as canary
+    from pipeline.sweep import smoke_test
 
     monkeypatch.delenv("GSA_QUIET")
     monkeypatch.setattr(sweep, "load_dataset", lambda *a, **k: small_data())
-    build = canary.build_model
+    build = smoke_test.build_model
 
     def broken(**arguments: Any) -> Any:
         if arguments["group"] == "C4":
             raise ValueError("no such model")
         return build(**arguments)
 
-    monkeypatch.setattr(canary, "build_model", broken)
+    monkeypatch.setattr(smoke_test, "build_model", broken)
     params = fake_study.study(trials_per_cell=1)
-    sweep.sweep(params, InProcess(), learning, canary.broken_cells)
+    sweep.sweep(params, InProcess(), learning, smoke_test.broken_cells)
     told = capsys.readouterr().out.splitlines()
     named = "sweep: digits gsa-C4-relative-d1-stem cannot work, its trials will fail: ValueError"
     assert [line.startswith(named) for line in told[:3]] == [False, True, False]
