@@ -8,12 +8,14 @@ Errors of narrower numbers are stated, not judged.
 from __future__ import annotations
 
 import argparse
+import traceback
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from itertools import product
 from typing import Any
 
 import torch
+from gpu_flex import FLEX_CHECKS, check_layer, check_results, flex_tolerance
 from gpu_layers import device_methods
 from torch import Tensor, nn
 
@@ -48,6 +50,9 @@ Row = dict[str, Any]
 def correctness(asked: argparse.Namespace) -> Iterator[Row]:
     """Rows, each of one kind of check: what was checked, the largest error, and what is wrong."""
     device = asked.device
+    types = (torch.float32, torch.bfloat16)
+    for dtype, name in product(types[: 1 if asked.quick else 2], FLEX_CHECKS):
+        yield {"check": f"flex, {name}"} | _attempted(_flex_errors, device, name, dtype)
     for name, check in CHECKS.items():
         yield {"check": name} | _attempted(check, device)
     for form in FORMS:
@@ -65,6 +70,7 @@ def _attempted(check: Callable[..., Row], *arguments: Any) -> Row:
     try:
         found = check(*arguments)
     except Exception as error:
+        traceback.print_exc()
         return {"ok": False, "where": f"{type(error).__name__}: {error}".partition("\n")[0]}
     return {"dtype": "float64", **found}
 
@@ -113,12 +119,12 @@ def randomised(module: nn.Module) -> nn.Module:
     return module
 
 
-def features(module: nn.Module, batch: int = BATCH) -> Tensor:
+def features(module: nn.Module, batch: int = BATCH, side: int = SIDE) -> Tensor:
     """Random input of a layer."""
     frames = () if isinstance(module, LiftingSelfAttention) else (module.group.order,)
     generator = torch.Generator().manual_seed(1)
     return torch.randn(
-        batch, CHANNELS, *frames, SIDE, SIDE, generator=generator, device="cpu"
+        batch, CHANNELS, *frames, side, side, generator=generator, device="cpu"
     ).double()
 
 
@@ -197,6 +203,18 @@ def _narrow_errors(device: torch.device, form: str) -> Row:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         row[f"{name} values"], row[f"{name} gradients"] = wrong
     return row
+
+
+def _flex_errors(device: torch.device, name: str, dtype: torch.dtype) -> Row:
+    """FlexAttention in 32 or 16 bits against the CPU in float64, of an image of several blocks."""
+    reference = randomised(check_layer(name))
+    reference.method = "written_out"
+    x = features(reference, side=12)
+    expected = results(reference, x)
+    found = check_results(name, reference, x, dtype, device, results)
+    values, gradients = errors(found, expected)
+    row = {"dtype": str(dtype).removeprefix("torch."), "values": values, "gradients": gradients}
+    return {"ok": max(values, gradients) <= flex_tolerance(dtype), **row}
 
 
 def _no_images(device: torch.device) -> Row:

@@ -12,12 +12,14 @@ import gc
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
 from attention import CASES, CHANNELS, HEAD_DIM, HEADS, REFERENCE, Step, contestants, peak_bytes
+from gpu_flex import flex_rows
 from torch.nn import functional
 
 from gsa_core import point_group
@@ -49,19 +51,26 @@ def bandwidth(device: torch.device) -> int | None:
 
 
 def device_methods(device: torch.device) -> list[str]:
-    """Ways of computing attention that a device has."""
-    return [x for x in METHODS if x != "auto" and (x != "kernel" or device.type == "cpu")]
+    """Ways of computing attention that a device has in every type of number."""
+    elsewhere = {"auto", "flex"} if device.type == "cpu" else {"auto", "flex", "kernel"}
+    return [x for x in METHODS if x not in elsewhere]
 
 
 def layers(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Rows, the six cases at every width in 32 bits before those in 16."""
+    """Rows, FlexAttention before the six cases at every width, in 32 bits and then in 16."""
     cases = QUICK if asked.quick else CASES
     methods = device_methods(asked.device)
     if asked.quick:  # it would be built for every width of a head, seconds each
         methods = [method for method in methods if method != "kernel"]
     dtypes = [torch.float32] if asked.device.type == "cpu" else [torch.float32, torch.bfloat16]
     batch = 32 if asked.device.type == "cuda" and not asked.quick else 1
+    fewest = 1 if asked.quick else 3
+    for row, make, (*sizes_of, itemsize) in flex_rows(asked, batch):
+        least = _least_bytes(*sizes_of, batch, itemsize)
+        yield row | _cost(make, asked.device, least, fewest)
     for dtype in dtypes:
+        if dtype == torch.bfloat16:  # nobody writes every score out in 16 bits
+            methods = [method for method in methods if method != "written_out"]
         for width, (channels, heads, head_dim) in WIDTHS.items():
             if asked.quick and width != next(iter(WIDTHS)):
                 cases = {"C4 global": QUICK["C4 global"]}
@@ -80,7 +89,7 @@ def layers(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 for way, make in steps.items():
                     row = {"case": case, "width": width, "way": way, "batch": batch}
                     row["dtype"] = str(dtype).removeprefix("torch.")
-                    yield row | _cost(make, asked.device, least, 1 if asked.quick else 3)
+                    yield row | _cost(make, asked.device, least, fewest)
 
 
 def _cost(
@@ -96,6 +105,7 @@ def _cost(
         milliseconds = _milliseconds(step, device, fewest)
     except Exception as error:
         if not _is_out_of_memory(error):
+            traceback.print_exc()
             return {"error": f"{type(error).__name__}: {error}".partition("\n")[0]}
         return {"ms": None, "out_of_memory": True}
     rate = bandwidth(device)

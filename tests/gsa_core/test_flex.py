@@ -290,7 +290,7 @@ def test_gradient_of_a_gradient_is_refused():
     ("channels", "padded"), [(1, 16), (10, 16), (16, 16), (17, 32), (33, 64), (64, 64), (86, 128)]
 )
 def test_width_is_a_power_of_two_of_16_at_least(channels, padded):
-    assert flex._padded_width(channels) == padded
+    assert flex.padded_width(channels) == padded
 
 
 def test_code_of_every_shape_is_compiled_for_itself(monkeypatch):

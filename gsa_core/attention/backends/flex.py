@@ -34,7 +34,7 @@ from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common.cached import constant
 from gsa_core.common.derivatives import gradients_are_differentiated, is_transformed
 
-__all__ = ["attend_by_flex", "attended", "flex_problem", "kernel_options"]
+__all__ = ["attend_by_flex", "attended", "flex_problem", "kernel_options", "padded_width"]
 
 WIDEST_FACTORS = 128  # channels of a query and its scores with an encoding, padded
 _NARROWEST = 16  # channels that the kernel takes
@@ -82,15 +82,15 @@ def attend_by_flex(
         _laid(x).to(dtype) for x in (query, key, value.expand(*key.shape[:4], *value.shape[4:]))
     )
     known = [x for x in (scores.rows, scores.cols, scores.frames) if x is not None]
-    width = _padded_width(query.shape[-1] + sum(x.shape[-1] for x in known))
+    width = padded_width(query.shape[-1] + sum(x.shape[-1] for x in known))
     if known and scores.pairs is None and width <= WIDEST_FACTORS:
         query = torch.cat([query, *(x.to(dtype) for x in known)], -1)
         ones = ones_at_residues(tiling, scores, members, key)
         key = torch.cat([key, ones.expand(*key.shape[:3], -1, -1, -1)], -1)
         scores = PositionalScores()
     length = padded_length(query.shape[4])
-    query, key = (padded(x, length, _padded_width(x.shape[-1])) for x in (query, key))
-    value = padded(value, length, _padded_width(head_dim))
+    query, key = (padded(x, length, padded_width(x.shape[-1])) for x in (query, key))
+    value = padded(value, length, padded_width(head_dim))
     out = attended(
         query.flatten(1, 3),
         key.flatten(3, 4).flatten(1, 2),
@@ -118,7 +118,7 @@ def _laid(
     return x.permute(0, 5, 3, 4, 1, 2, 6).flatten(4, 5)
 
 
-def _padded_width(channels: int) -> int:
+def padded_width(channels: int) -> int:
     """The power of two that the kernel would round up to."""
     return max(_NARROWEST, 1 << (channels - 1).bit_length())
 
