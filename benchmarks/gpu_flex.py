@@ -34,7 +34,7 @@ FLEX_CHECKS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "lifting, rotary, global": ("lifting", {"positional": "rotary", "image_size": 12}, False),
     "published, relative, disc": ("published", {"window": 3, "window_shape": "disc"}, False),
 }  # fmt: skip
-_TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
+_TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 1e-1}
 
 
 def flex_tolerance(dtype: torch.dtype) -> float:

@@ -14,8 +14,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
-    "gpu", "gpu_correctness", "gpu_digits", "gpu_layers", "gpu_models", "gpu_networks",
-    "gpu_sharing", "gpu_training",
+    "gpu", "gpu_correctness", "gpu_digits", "gpu_flex", "gpu_layers", "gpu_models",
+    "gpu_networks", "gpu_sharing", "gpu_training",
 )  # fmt: skip
 
 __all__ = ["NAMES", "ROOT", "benchmark_modules", "idx"]

@@ -206,7 +206,7 @@ def test_packages_that_a_bare_machine_has_are_enough(name):
     tree = ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text())
     found = {x.module for x in ast.walk(tree) if isinstance(x, ast.ImportFrom)}
     found |= {y.name for x in ast.walk(tree) if isinstance(x, ast.Import) for y in x.names}
-    ours = {"gsa_core", "gpu_flex", "attention", "origin", "gpu_correctness", "gpu_layers", "gpu_digits"}
-    ours |= {"gpu_models", "gpu_networks", "gpu_sharing", "gpu_training"}
+    ours = {"gsa_core", "attention", "origin", "gpu_correctness", "gpu_layers", "gpu_digits"}
+    ours |= {"gpu_flex", "gpu_models", "gpu_networks", "gpu_sharing", "gpu_training"}
     allowed = {"torch", "numpy", "g_selfatt"} | ours | set(sys.stdlib_module_names)
     assert {x.split(".")[0] for x in found} <= allowed
