@@ -10,6 +10,7 @@ import pytest
 import torch
 from gpu_modules import benchmark_modules
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gsa_core import build_model
 from gsa_core.common.constants import constants_of
@@ -121,6 +122,53 @@ def test_capture_leaves_a_training_where_it_was(capture, way, before, modules, m
     assert (step.way, step.reason) == (way, said if way == "eager" else "")
     assert torch.equal(step.total, whole.total)
     assert losses_of(step, rates) == losses_of(whole, rates)
+
+
+class Waits(TorchDispatchMode):
+    """Operators whose answer decides what the processor does next: no graph can hold them."""
+
+    words = ("nonzero", "masked_select", "local_scalar_dense", "unique", "aten.equal.")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        masks = args[1] if str(function) == "aten.index.Tensor" else ()
+        masked = any(x is not None and x.dtype == torch.bool for x in masks)
+        if masked or any(word in str(function) for word in self.words):
+            self.found.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def waits(modules, name, change=None):
+    step = modules.gpu_networks.Case(name, 3000, 2, side=8).step(CPU)
+    for module in step.model.modules():
+        if hasattr(module, "method"):
+            module.method = "torch"
+    if change is not None:
+        step.model.register_forward_hook(change)
+    step()
+    with Waits() as mode:
+        step()
+    return mode.found
+
+
+@pytest.mark.parametrize("name", ["staged", "gsa", "hybrid", "gcnn", "vit"])
+def test_no_step_waits_for_a_value(name, modules):
+    assert waits(modules, name) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda model, x, y: y * y[y > 0].mean(), "aten.index.Tensor"),
+        (lambda model, x, y: y * y.masked_select(y > 0).mean(), "aten.masked_select.default"),
+        (lambda model, x, y: y * y.sum().item(), "aten._local_scalar_dense.default"),
+    ],
+)
+def test_control_a_step_that_waits_is_found(change, found, modules):
+    assert found in waits(modules, "gcnn", change)
 
 
 def test_a_cpu_has_no_graph(modules):
