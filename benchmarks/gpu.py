@@ -87,11 +87,11 @@ def environment(asked: argparse.Namespace) -> Iterator[Row]:
 
 
 SECTIONS = (
-    Section(1, environment, 5),
+    Section(1, environment, 10),
     Section(2, correctness, 75),
     Section(3, layers, 130),
     Section(4, models, 90),
-    Section(5, digits, 180),
+    Section(5, digits, 175),
 )
 
 
