@@ -19,7 +19,8 @@ from torch import nn
 from gsa_core import build_model
 from pipeline.confirm.measures.measure import Measures, TestSplits, measure
 from pipeline.dataset import load_dataset
-from pipeline.search.space import Cell, cells, configuration
+from pipeline.search.space import configuration
+from pipeline.study.cells import Cell, cells
 from pipeline.study.params import load_params
 from pipeline.training.devices import peak_memory, reset_peak_memory
 from pipeline.training.loop import model_arguments, train

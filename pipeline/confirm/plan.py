@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.common.documents import configuration
-from pipeline.search.space import Cell
+from pipeline.study.cells import Cell
 
 
 @dataclass(frozen=True)

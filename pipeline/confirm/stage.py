@@ -24,7 +24,7 @@ from pipeline.execution.source_code import code_of
 from pipeline.execution.state import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import Task, WorkFunction
 from pipeline.results import records
-from pipeline.search.space import cells
+from pipeline.study.cells import cells
 from pipeline.study.schema import Params
 
 CONFIRMED = Path("data/confirm")

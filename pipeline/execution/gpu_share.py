@@ -13,7 +13,8 @@ from pipeline.common.units import size
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.execution.address import named_address
 from pipeline.search.designs import at, levels
-from pipeline.search.space import cells, configuration, distributions
+from pipeline.search.space import configuration, distributions
+from pipeline.study.cells import cells
 from pipeline.study.schema import Params
 
 __all__ = ["device_bytes", "share_of", "shared", "trial_bytes"]

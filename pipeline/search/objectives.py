@@ -6,16 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["OBJECTIVES", "directions", "front", "score", "values_of", "violations"]
+from pipeline.study.objectives import OBJECTIVES
 
-# By its name in params.yaml: the column of an objective, and whether more of it is better.
-OBJECTIVES: dict[str, tuple[str, bool]] = {
-    "accuracy": ("validation_accuracy", True),
-    "invariance_error": ("validation_invariance_error", False),
-    "params": ("params", False),
-    "flops": ("flops", False),
-    "seconds": ("seconds", False),
-}
+__all__ = ["directions", "front", "score", "values_of", "violations"]
 
 
 def directions(objectives: Sequence[str]) -> list[str]:

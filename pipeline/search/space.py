@@ -1,9 +1,9 @@
-"""What a study searches: its cells, the distributions of its space, whole configurations."""
+"""The search space of a cell as Optuna's distributions, and the configuration of a trial."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -14,81 +14,41 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from pipeline.study.cells import distinct_cells
-from pipeline.study.models import MODEL_KINDS, own_form, unused
-
-# Hyperparameters that count something.
-INTEGERS = frozenset({"channels", "heads"})
-# What a hyperparameter is when the study does not search it.
-DEFAULTS: dict[str, Any] = {
-    "learning_rate": 0.003,
-    "weight_decay": 0.01,
-    "dropout": 0.0,
-    "attention_dropout": 0.0,
-    "feedforward_ratio": 2,
-    "label_smoothing": 0.0,
-}
+from pipeline.study.cells import Cell
+from pipeline.study.hyperparameters import DEFAULTS, HYPERPARAMETERS
+from pipeline.study.models import MODEL_KINDS, network_arguments, own_form
+from pipeline.study.schema import Choices, Interval, Params
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One combination of the study's axes; every cell gets the same budget."""
-
-    model: str
-    group: str
-    positional: str
-    depth: int
-    tokens: str
-
-    @property
-    def name(self) -> str:
-        """Name of the cell in tables and files.
-
-        >>> Cell("gsa", "C4", "relative", 2, "stem").name
-        'gsa-C4-relative-d2-stem'
-        """
-        return f"{self.model}-{self.group}-{self.positional}-d{self.depth}-{self.tokens}"
-
-    def columns(self) -> dict[str, Any]:
-        """Return the key columns of the cell's rows."""
-        return {"cell": self.name, **asdict(self)}
-
-
-def cells(params: Any) -> list[Cell]:
-    """List the cells of a study, the last axis of `params.yaml` varying fastest."""
-    return [Cell(*values) for values in distinct_cells(params)]
-
-
-def distributions(space: Mapping[str, Any], cell: Cell) -> dict[str, BaseDistribution]:
+def distributions(
+    space: Mapping[str, Interval | Choices], cell: Cell
+) -> dict[str, BaseDistribution]:
     """Turn what the study searches in a cell into Optuna's distributions, in order of name.
 
     The order decides which random draw goes to which hyperparameter, so it does not follow the
     order of lines in a file. What a model does not have is not searched.
     """
-    own = sorted(set(space) - MODEL_KINDS[cell.model].lacks)
-    return {name: _distribution(name, space[name]) for name in own if holds(space[name], cell)}
+    return {
+        name: _distribution(name, space[name])
+        for name in sorted(set(space) - MODEL_KINDS[cell.model].lacks)
+        if all(getattr(cell, axis) in values for axis, values in space[name].when.items())
+    }
 
 
-def holds(domain: Any, cell: Cell) -> bool:
-    """Whether a hyperparameter is one of a cell: whether its `when` names the cell's values."""
-    return all(getattr(cell, axis) in values for axis, values in domain.when.items())
-
-
-def _distribution(name: str, values: Any) -> BaseDistribution:
-    """Turn an `Interval` or `Choices` into a distribution."""
-    if hasattr(values, "choices"):
-        whole = name in INTEGERS
-        return CategoricalDistribution([int(v) if whole else float(v) for v in values.choices])
-    if name in INTEGERS:
-        low, high, step = int(values.low), int(values.high), int(values.step or 1)
-        return IntDistribution(low, high, log=values.log, step=step)
-    return FloatDistribution(values.low, values.high, log=values.log, step=values.step)
+def _distribution(name: str, domain: Interval | Choices) -> BaseDistribution:
+    counts = HYPERPARAMETERS[name].counts
+    if isinstance(domain, Choices):
+        return CategoricalDistribution([int(v) if counts else float(v) for v in domain.choices])
+    if counts:
+        low, high, step = int(domain.low), int(domain.high), int(domain.step or 1)
+        return IntDistribution(low, high, log=domain.log, step=step)
+    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
 
 
 def configuration(
-    cell: Cell, sampled: Mapping[str, Any], params: Any, dataset: Any
+    cell: Cell, sampled: Mapping[str, Any], params: Params, dataset: Any
 ) -> dict[str, Any]:
-    """Return all that `training.train` needs beside the data, as one flat dictionary.
+    """Return all that `training.train` needs besides the data, as one flat dictionary.
 
     Parameters
     ----------
@@ -98,7 +58,7 @@ def configuration(
         The proposed hyperparameters.
     params : pipeline.study.params.Params
         The study.
-    dataset : pipeline.datasets.Dataset
+    dataset : pipeline.dataset.Dataset
         Its channels, classes and image size decide the shape of the model.
 
     Raises
@@ -133,19 +93,9 @@ def configuration(
     return config
 
 
-# The keys of a configuration that decide a model's shape, by their name in `build_model`.
-_SHAPE = {
-    **{name: name for name in ("model", "group", "positional", "depth", "tokens", "form")},
-    **{name: name for name in ("window", "window_shape", "encoding", "patch_size")},
-    **{name: name for name in ("feedforward_ratio", "in_channels", "num_classes", "image_size")},
-    "heads": "num_heads",
-}
-
-
 def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `build_model`, other than ``channels``, that decide a shape."""
-    names = sorted(_SHAPE.keys() - unused(config))
-    return {_SHAPE[name]: config[name] for name in names if config[name] is not None}
+    return network_arguments(config, "channels", "dropout", "attention_dropout")
 
 
 def matched_channels(config: Mapping[str, Any], parameters: int) -> int:

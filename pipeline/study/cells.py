@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import product
+from typing import Any
 
 from pipeline.study.models import AXES, MODEL_KINDS
 from pipeline.study.schema import Params
 
-__all__ = ["combinations", "distinct_cells"]
+__all__ = ["Cell", "cells", "combinations"]
 
-Cell = tuple[str, str, str, int, str]
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the study's axes; every cell gets the same budget."""
+
+    model: str
+    group: str
+    positional: str
+    depth: int
+    tokens: str
+
+    @property
+    def name(self) -> str:
+        """Name of the cell in tables and files.
+
+        >>> Cell("gsa", "C4", "relative", 2, "stem").name
+        'gsa-C4-relative-d2-stem'
+        """
+        return f"{self.model}-{self.group}-{self.positional}-d{self.depth}-{self.tokens}"
+
+    def columns(self) -> dict[str, Any]:
+        """Return the key columns of the cell's rows."""
+        return {"cell": self.name, **asdict(self)}
+
+    def matches(self, named: Mapping[str, Any]) -> bool:
+        """Whether the cell has these values of its axes."""
+        return all(getattr(self, axis) == value for axis, value in named.items())
 
 
 def combinations(params: Params) -> list[Cell]:
     """Every combination of the axes of a study, the last varying fastest."""
-    return list(product(*(getattr(params.sweep, axis) for axis in AXES)))
+    return [Cell(*values) for values in product(*(getattr(params.sweep, axis) for axis in AXES))]
 
 
-def distinct_cells(params: Params) -> list[Cell]:
+def cells(params: Params) -> list[Cell]:
     """The cells of a study: its combinations, those that are the same network once.
 
     A plain transformer has no group, a convolutional network no encoding, a transformer averaged
     over the trivial group is a plain one, and group attention on a trunk is the hybrid.
     """
-    return list(dict.fromkeys(_canonical(cell) for cell in combinations(params)))
+    return list(dict.fromkeys(map(_canonical, combinations(params))))
 
 
 def _canonical(cell: Cell) -> Cell:
-    axes = dict(zip(AXES, cell, strict=True))
-    if axes["model"] == "gsa" and axes["tokens"] == "trunk":
-        axes["model"] = "hybrid"
-    if axes["model"] == "symmetrized" and axes["group"] == "C1":
-        axes["model"] = "vit"
-    axes |= MODEL_KINDS[str(axes["model"])].fixed
-    return tuple(axes.values())  # type: ignore[return-value]
+    if cell.model == "gsa" and cell.tokens == "trunk":
+        cell = replace(cell, model="hybrid")
+    if cell.model == "symmetrized" and cell.group == "C1":
+        cell = replace(cell, model="vit")
+    return replace(cell, **MODEL_KINDS[cell.model].fixed)

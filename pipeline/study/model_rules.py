@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from pipeline.study.cells import distinct_cells
+from pipeline.study.cells import cells
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.messages import Problem
 from pipeline.study.models import ENCODED, MODEL_KINDS, PATCHED
@@ -33,7 +34,7 @@ def token_grid(image_size: int, tokens: str, patch_size: int | None = None) -> i
 
 
 def _tokens(params: Params) -> set[str]:
-    return {tokens for *_, tokens in distinct_cells(params)}
+    return {cell.tokens for cell in cells(params)}
 
 
 def _sizes(params: Params) -> dict[str, int]:
@@ -43,7 +44,7 @@ def _sizes(params: Params) -> dict[str, int]:
 
 def _models(params: Params) -> Iterator[Problem]:
     """Cells that would be one network under two names, or none at all."""
-    cells = distinct_cells(params)
+    found = cells(params)
     for index, model in enumerate(params.sweep.model):
         path = ("sweep", "model", index)
         if MODEL_KINDS[model].keeps_axes:
@@ -52,7 +53,7 @@ def _models(params: Params) -> Iterator[Problem]:
                     fault = f"got {model!r} with sweep.group {group}, whose turns leave the grid"
                     yield Problem(path, fault, f"{', '.join(KEEPS_AXES)} with {model!r}")
         if model == "vit" and any(
-            ("gsa", *cell[1:]) in cells for cell in cells if cell[0] == "vit"
+            replace(cell, model="gsa") in found for cell in found if cell.model == "vit"
         ):
             yield Problem(
                 path,
@@ -151,20 +152,20 @@ def _patches(params: Params) -> Iterator[Problem]:
 
 def _without_a_use(params: Params) -> Iterator[Problem]:
     """What is asked of the architecture and no cell of the study has a use for."""
-    architecture, cells = params.sweep.architecture, distinct_cells(params)
-    attention = [cell for cell in cells if "encoding" not in MODEL_KINDS[cell[0]].lacks]
+    architecture, found = params.sweep.architecture, cells(params)
+    attention = [cell for cell in found if "encoding" not in MODEL_KINDS[cell.model].lacks]
     got, users = architecture.encoding, ENCODED.get(architecture.encoding)
-    if users and not any(positional in users for _, _, positional, _, _ in attention):
+    if users and not any(cell.positional in users for cell in attention):
         fault = f"got {got!r}, which no cell of sweep.positional and sweep.model has a use for"
         accepts = f"auto, or {got} with positional {' or '.join(users)}"
         yield Problem(("sweep", "architecture", "encoding"), fault, accepts, "auto")
     patch = architecture.patch_size
-    if patch is not None and not any(cell[4] in PATCHED for cell in attention):
+    if patch is not None and not any(cell.tokens in PATCHED for cell in attention):
         fault = f"got {patch}, which no cell of sweep.tokens and sweep.model has a use for"
         accepts = f"null, or a number with tokens {' or '.join(PATCHED)}"
         yield Problem(("sweep", "architecture", "patch_size"), fault, accepts, "null")
     window = architecture.window
-    windowless = all("window" in MODEL_KINDS[cell[0]].lacks for cell in cells)
+    windowless = all("window" in MODEL_KINDS[cell.model].lacks for cell in found)
     if window is not None and windowless:
         fault = f"got {window}, which no model of the study has a use for"
         yield Problem(("sweep", "architecture", "window"), fault, "null with these models", "null")

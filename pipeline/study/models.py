@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.study.hyperparameters import HYPERPARAMETERS
+
 __all__ = [
     "AXES",
     "ENCODED",
     "MODEL_KINDS",
     "PATCHED",
     "ModelKind",
+    "network_arguments",
     "own_form",
     "unused",
 ]
@@ -19,6 +22,11 @@ __all__ = [
 AXES = ("model", "group", "positional", "depth", "tokens")
 
 PATCHED = ("patch", "stem")  # tokens that have a patch size
+# Keys of a configuration that `gsa_core.build_model` takes, most of them by the same name.
+_ARGUMENTS = (
+    *AXES, "form", "window", "window_shape", "encoding", "patch_size", "in_channels",
+    "num_classes", "image_size", *(n for n, one in HYPERPARAMETERS.items() if one.of_network),
+)  # fmt: skip
 # Positional encodings that a kind of encoding is for.
 ENCODED = {"table": ("absolute", "relative"), "continuous": ("absolute", "relative", "radial")}
 _ATTENTION = frozenset(
@@ -57,7 +65,7 @@ class ModelKind:
 
     @property
     def width_is_fixed(self) -> bool:
-        """Whether it has as many parameters as it has."""
+        """Whether its number of channels is part of what it is."""
         return "channels" in self.lacks
 
 
@@ -107,3 +115,13 @@ def unused(config: Mapping[str, Any]) -> frozenset[str]:
     if config["tokens"] == "pixel" and config["depth"] == 1 and config["positional"] != "absolute":
         without.add("form")  # the one block lifts
     return frozenset(without)
+
+
+def network_arguments(config: Mapping[str, Any], *without: str) -> dict[str, Any]:
+    """Return the arguments of `gsa_core.build_model` for a configuration, but for some keys."""
+    names = sorted(set(_ARGUMENTS) - unused(config) - set(without))
+    return {
+        {"heads": "num_heads"}.get(name, name): config[name]
+        for name in names
+        if config[name] is not None
+    }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pipeline.study.cells import distinct_cells
+from pipeline.study.cells import cells as cells_of
 from pipeline.study.datasets import SOURCES, sized
+from pipeline.study.hyperparameters import HYPERPARAMETERS
 from pipeline.study.messages import Problem
 from pipeline.study.model_rules import MODEL_RULES
-from pipeline.study.models import AXES, MODEL_KINDS
+from pipeline.study.models import MODEL_KINDS
 from pipeline.study.schema import (
     GENERATION,
-    SEARCHABLE,
     Interval,
     OwnSource,
     Params,
@@ -37,7 +37,7 @@ MIN_SIZE = 4  # pixels of height and width
 
 def count_cells(params: Params) -> int:
     """Number of cells of a study, of one data set."""
-    return len(distinct_cells(params))
+    return len(cells_of(params))
 
 
 def broken_rules(params: Params) -> Iterator[Problem]:
@@ -150,9 +150,9 @@ def _splits(params: Params) -> Iterator[Problem]:
 def _search_space(params: Params) -> Iterator[Problem]:
     base: KeyPath = ("sweep", "search_space")
     if not params.sweep.search_space:
-        yield Problem(base, "got no name", f"one or more of {', '.join(SEARCHABLE)}")
+        yield Problem(base, "got no name", f"one or more of {', '.join(HYPERPARAMETERS)}")
     for name, domain in params.sweep.search_space.items():
-        kind = SEARCHABLE[name]
+        kind = HYPERPARAMETERS[name].kind
         path = (*base, name)
         if hasattr(domain, "choices"):
             named: dict[KeyPath, float] = {
@@ -175,7 +175,7 @@ def _grid(params: Params) -> Iterator[Problem]:
     for name, domain in sweep.search_space.items():
         if any(name in MODEL_KINDS[model].lacks for model in sweep.model):
             continue  # the model that lacks it has the smallest grid
-        whole = isinstance(SEARCHABLE[name], Whole)
+        whole = isinstance(HYPERPARAMETERS[name].kind, Whole)
         if hasattr(domain, "choices"):
             size *= len(domain.choices)
         elif domain.step is not None or whole:
@@ -288,8 +288,7 @@ def _baseline(params: Params) -> Iterator[Problem]:
     named = params.report.baseline.model_dump(exclude_none=True)
     if named.keys() <= {"group", "positional"}:
         return
-    cells = [dict(zip(AXES, cell, strict=True)) for cell in distinct_cells(params)]
-    if not any(named.items() <= cell.items() for cell in cells):
+    if not any(cell.matches(named) for cell in cells_of(params)):
         yield Problem(
             ("report", "baseline"),
             f"got {', '.join(f'{axis} {value}' for axis, value in named.items())}, "

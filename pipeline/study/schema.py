@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Tag
 
+from pipeline.study.hyperparameters import HYPERPARAMETERS
 from pipeline.study.models import AXES, MODEL_KINDS
+from pipeline.study.objectives import CONSTRAINED, OBJECTIVES
 from pipeline.study.values import (
     Ascending,
     Asked,
@@ -14,7 +16,6 @@ from pipeline.study.values import (
     Flag,
     GroupName,
     InsideFolder,
-    Kind,
     Number,
     OneOf,
     OrNull,
@@ -27,10 +28,7 @@ from pipeline.study.values import (
 )
 
 __all__ = [
-    "CONSTRAINED",
     "GENERATION",
-    "OBJECTIVES",
-    "SEARCHABLE",
     "Architecture",
     "Baseline",
     "Budget",
@@ -46,21 +44,6 @@ __all__ = [
     "Sweep",
 ]
 
-# What a trial may sample, and which values make sense.
-SEARCHABLE: dict[str, Kind] = {
-    "learning_rate": Number(0, 10, above=True),
-    "weight_decay": Number(0, 10),
-    "dropout": Number(0, 1, below=True),
-    "attention_dropout": Number(0, 1, below=True),
-    "feedforward_ratio": Number(0, 16, above=True),
-    "channels": Whole(1, 4096),
-    "heads": Whole(1, 64),
-    "label_smoothing": Number(0, 1, below=True),
-}
-
-# What a trial may be judged by, and what may be bounded.
-OBJECTIVES = ("accuracy", "invariance_error", "params", "flops", "seconds")
-CONSTRAINED = ("params", "flops", "seconds", "peak_memory_bytes")
 # No decision looks at the trials of its own generation; `pipeline.sweep.proposals` has them.
 GENERATION = 10
 
@@ -227,10 +210,10 @@ class Sweep(Section):
     # 90 degrees, which is exact, or any angle, bilinear.
     augment: Annotated[str, OneOf(("none", "quarter", "turn"))] = "none"
     sampler: Annotated[str, OneOf(("tpe", "random", "qmc", "grid", "cmaes"))]
-    search_space: dict[Annotated[str, OneOf(tuple(SEARCHABLE))], Domain]
+    search_space: dict[Annotated[str, OneOf(tuple(HYPERPARAMETERS))], Domain]
     stopping: Stopping = Stopping()
     # Accuracy is that on the validation split; so is the invariance error.
-    objectives: Annotated[tuple[str, ...], Several(OneOf(OBJECTIVES))] = ("accuracy",)
+    objectives: Annotated[tuple[str, ...], Several(OneOf(tuple(OBJECTIVES)))] = ("accuracy",)
     # A trial above one of these bounds is never the best.
     constraints: dict[Annotated[str, OneOf(CONSTRAINED)], Bound] = {}
     budget: Budget = Budget()

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.execution.tasks import DIED
 from pipeline.search.objectives import directions, score, values_of, violations
-from pipeline.search.space import Cell
+from pipeline.study.cells import Cell
 from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.sweep.proposals import GENERATION, Proposer
 
@@ -35,7 +35,7 @@ class Rules:
     trials
         The budget of a cell.
     objectives, constraints
-        Names of `pipeline.search.objectives.OBJECTIVES`; columns of a row and their bounds.
+        Names of `pipeline.study.objectives.OBJECTIVES`; columns of a row and their bounds.
     halving
         Early stopping of trials, or None.
     patience

@@ -22,7 +22,8 @@ from pipeline.execution.state import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import WorkFunction
 from pipeline.results import records
 from pipeline.search.objectives import directions, score
-from pipeline.search.space import Cell, cells, configuration, distributions
+from pipeline.search.space import configuration, distributions
+from pipeline.study.cells import Cell, cells
 from pipeline.study.schema import Params
 from pipeline.sweep import tables
 from pipeline.sweep.budget import Budget

@@ -11,7 +11,8 @@ import numpy as np
 
 from gsa_core import build_model, count_flops
 from pipeline.dataset import Dataset, Split
-from pipeline.search.space import Cell, cells, configuration
+from pipeline.search.space import configuration
+from pipeline.study.cells import Cell, cells
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.tools.plan import at_once, forecast

@@ -24,7 +24,8 @@ from pipeline.common.units import duration, size
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.execution.inputs import read_cards
 from pipeline.execution.parallel_trials import room_here
-from pipeline.search.space import Cell, cells, configuration
+from pipeline.search.space import configuration
+from pipeline.study.cells import Cell, cells
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep

@@ -23,7 +23,7 @@ from pipeline.execution.dispatcher import DASHBOARD
 from pipeline.execution.inputs import read_cards
 from pipeline.execution.progress import Standing, aligned
 from pipeline.execution.state import ROOT, holder, state_path
-from pipeline.search.space import cells
+from pipeline.study.cells import cells
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep

@@ -25,7 +25,7 @@ from pipeline.execution.outcomes import outcome
 from pipeline.execution.tasks import Context, Task, WorkFunction, perform
 from pipeline.results import records
 from pipeline.results.provenance import ENVIRONMENT
-from pipeline.search.space import DEFAULTS
+from pipeline.study.hyperparameters import DEFAULTS
 from pipeline.study.params import load_params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial

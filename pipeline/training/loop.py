@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from gsa_core import build_model, count_flops, count_parameters
 from pipeline.dataset import Dataset, Split
-from pipeline.study.models import unused
+from pipeline.study.models import network_arguments
 from pipeline.training.augment import turned_at_random
 from pipeline.training.devices import device_name, peak_memory, reset_peak_memory
 from pipeline.training.training_state import Snapshot, capture, restore, tensors_of
@@ -48,18 +48,8 @@ class Outcome:
 
 def model_arguments(config: Row, data: Dataset) -> Row:
     """Return the arguments of `gsa_core.build_model` for a configuration and a data set."""
-    same = (
-        "model group positional depth tokens form window window_shape encoding patch_size channels "
-        "feedforward_ratio dropout attention_dropout in_channels num_classes image_size heads"
-    )
-    names = [name for name in same.split() if name not in unused(config)]
-    arguments = {
-        "num_heads" if name == "heads" else name: config[name]
-        for name in names
-        if config[name] is not None
-    }
     return {
-        **arguments,
+        **network_arguments(config),
         "mean": [float(x) for x in np.ravel(data.mean)],
         "std": [float(x) for x in np.ravel(data.std)],
     }

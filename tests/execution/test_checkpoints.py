@@ -19,7 +19,8 @@ from pipeline.execution.engine import InProcess
 from pipeline.execution.resumable_training import attempt
 from pipeline.execution.tasks import Context
 from pipeline.results import records
-from pipeline.search.space import Cell, configuration
+from pipeline.search.space import configuration
+from pipeline.study.cells import Cell
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial
 from pipeline.training.loop import Outcome, Snapshot, train

@@ -17,7 +17,8 @@ from pipeline.dataset import Dataset
 from pipeline.dataset.store import Split
 from pipeline.execution.resumable_training import attempt
 from pipeline.execution.tasks import Context
-from pipeline.search.space import Cell, configuration
+from pipeline.search.space import configuration
+from pipeline.study.cells import Cell
 from pipeline.training.devices import use_threads
 
 BATCH, SIDE = 256, 20

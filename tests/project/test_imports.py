@@ -19,6 +19,7 @@ import yaml
 
 from pipeline.execution.source_code import PROJECT as ROOT
 from pipeline.execution.source_code import files_of, parts_of, read
+from pipeline.study.models import AXES
 
 STAGES = ("prepare", "sweep", "confirm", "report")
 # A package imports those on the lines above it, none beside or below it.
@@ -248,7 +249,7 @@ def test_every_parameter_is_consumed() -> None:
     }
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     searched = set(values["sweep"]["search_space"])  # names of hyperparameters, not attributes
-    assert set(keys(values)) - searched <= used
+    assert set(keys(values)) - searched <= used | set(AXES)  # cells are combinations of the axes
 
 
 def test_text_is_utf8_whatever_the_locale() -> None:

@@ -13,7 +13,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from pipeline.common.errors import UserError
 from pipeline.search.designs import at, grid_point, levels, sobol_point
-from pipeline.search.space import cells, distributions
+from pipeline.search.space import distributions
+from pipeline.study.cells import cells
 from pipeline.study.params import load_params
 from pipeline.sweep.proposals import Proposer
 

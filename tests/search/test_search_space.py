@@ -13,7 +13,8 @@ from fake_study import FakeData, study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from pipeline.search.space import Cell, cells, configuration, distributions, shape_of
+from pipeline.search.space import configuration, distributions, shape_of
+from pipeline.study.cells import Cell, cells
 from pipeline.study.models import MODEL_KINDS, unused
 from pipeline.study.schema import Params
 from pipeline.sweep.proposals import GENERATION, Proposer

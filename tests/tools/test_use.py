@@ -13,7 +13,7 @@ import yaml
 from images import fill
 
 from pipeline.common.errors import UserError
-from pipeline.search.space import cells
+from pipeline.study.cells import cells
 from pipeline.study.datasets import SOURCES
 from pipeline.study.params import load_params
 from pipeline.tools import estimate

@@ -21,7 +21,8 @@ from pipeline.confirm.measures.measure import measure
 from pipeline.dataset import Split, load_dataset
 from pipeline.dataset.store import SPLITS
 from pipeline.prepare.stage import prepare_all
-from pipeline.search.space import Cell, configuration
+from pipeline.search.space import configuration
+from pipeline.study.cells import Cell
 from pipeline.training import loop as training
 from pipeline.training.augment import turned_at_random
 

@@ -20,7 +20,8 @@ from pipeline.execution import gpu_share
 from pipeline.execution.engine import InProcess
 from pipeline.execution.resumable_training import is_out_of_memory
 from pipeline.results import records
-from pipeline.search.space import Cell, configuration
+from pipeline.search.space import configuration
+from pipeline.study.cells import Cell
 from pipeline.sweep import stage as sweep
 from pipeline.tools import trial as reproduce
 from pipeline.training import loop as training

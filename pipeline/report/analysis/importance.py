@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-# What a search may have varied, as the trials have it.
-SEARCHED = ("learning_rate", "weight_decay", "dropout", "attention_dropout", "feedforward_ratio",
-            "channels", "heads", "label_smoothing")  # fmt: skip
+from pipeline.study.hyperparameters import HYPERPARAMETERS
+
 LEAST_TRIALS = 20  # with fewer a forest predicts nothing worth dividing
 MOST_TRIALS = 3000  # of a data set; more are sampled, since the forest's time grows with them
 RESAMPLES, TREES, GRID, BACKGROUND = 10, 64, 12, 64
@@ -48,7 +47,9 @@ def _of_dataset(trials: pd.DataFrame, generator: np.random.Generator) -> list[di
     every = len(trials)
     if every > MOST_TRIALS:
         trials = trials.iloc[np.sort(generator.choice(every, MOST_TRIALS, replace=False))]
-    varied = [name for name in SEARCHED if _varies(trials, name) and not _follows(trials, name)]
+    varied = [
+        name for name in HYPERPARAMETERS if _varies(trials, name) and not _follows(trials, name)
+    ]
     scores = trials["validation_accuracy"].astype(float)
     within = (scores - scores.groupby(trials["cell"]).transform("mean")).to_numpy()
     if len(varied) < 2 or not np.ptp(within):
