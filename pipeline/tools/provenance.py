@@ -17,7 +17,7 @@ import pandas as pd
 
 from pipeline.common.errors import UserError
 from pipeline.common.reasons import GOOD, brief, command, harmless
-from pipeline.report.text.names import FIGURE_ROWS
+from pipeline.report import figures
 from pipeline.results import records
 from pipeline.study.values import nearest
 
@@ -45,13 +45,13 @@ def trace(what: str) -> Iterator[str]:
         For a name that is no figure and no row.
     """
     name = re.sub(r"\.(svg|png|csv|safetensors)$", "", Path(what).name)
-    if name in FIGURE_ROWS:
+    if name in figures.names():
         yield from _figure(name)
         return
     dataset = Path(what).parent.name if what.count("/") == 1 else ""
     match = ROW.fullmatch(f"{dataset}/{name}" if dataset else name)
     if match is None:
-        meant = nearest(name, list(FIGURE_ROWS))
+        meant = nearest(name, figures.names())
         guess = f"; did you mean {meant!r}?" if meant else ""
         raise UserError(f"{what!r} is neither a figure nor a row{guess}: give {HOW}")
     yield from _row(match["dataset"], match["cell"], match["kind"], int(match["number"]))
@@ -60,7 +60,7 @@ def trace(what: str) -> Iterator[str]:
 def _figure(name: str) -> Iterator[str]:
     yield f"reports/figures/{name}.svg, drawn by pipeline/report/figures/{name}.py"
     yield f"its numbers: reports/tables/{name}.csv; its rows:"
-    files = [path for pattern in FIGURE_ROWS[name] for path in sorted(DATA.glob(pattern))]
+    files = [path for pattern in figures.load(name).SOURCES for path in sorted(DATA.glob(pattern))]
     if not files:
         raise UserError(f"{DATA} holds no rows of {name}: run `dvc repro`, or `dvc pull`")
     for path in files:

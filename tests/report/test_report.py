@@ -16,10 +16,11 @@ from synthetic import Row, Shape, write_study
 
 from pipeline.common.errors import UserError
 from pipeline.report.analysis.analysis import analyse
-from pipeline.report.figures import hierarchy, panels, turn
+from pipeline.report.figures import hierarchy, turn
 from pipeline.report.files import markdown, metrics, tables
 from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
+from pipeline.report.plotting import panels
 from pipeline.report.stage import build
 from pipeline.report.text import provenance as origin
 from pipeline.report.text import summary

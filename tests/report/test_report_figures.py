@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic import Shape, write_study
 
+from pipeline.report import figures
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.figures import (
     calibration,
@@ -22,17 +23,18 @@ from pipeline.report.figures import (
     improvement,
     lie,
     moves,
+    published_comparison,
     search,
-    style,
     tradeoff,
     turn,
     winner,
 )
-from pipeline.report.figures import (
-    published_comparison as beside,
-)
-from pipeline.report.figures.axes import ErrorScale, round_ticks
+from pipeline.report.files.pictures import draw_picture
 from pipeline.report.load import Settings, load_study
+from pipeline.report.page import page
+from pipeline.report.page.tooltips import Explainer
+from pipeline.report.plotting import style
+from pipeline.report.plotting.axes import ErrorScale, round_ticks
 from pipeline.report.text import formatting as words
 from pipeline.report.text import names
 
@@ -108,7 +110,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
         *itertools.product([calibration, cost, effort, lie, moves], ["sixty"]),
         *itertools.product([calibration, effort, encodings, improvement, lie, moves], ["two"]),
         *itertools.product([tradeoff, heatmap, winner], ["several"]),
-        *itertools.product([beside, efficiency], ["sizes"]),
+        *itertools.product([published_comparison, efficiency], ["sizes"]),
     ],
 )
 def test_no_labels_overlap(module: ModuleType, size: str, request: pytest.FixtureRequest) -> None:
@@ -118,6 +120,55 @@ def test_no_labels_overlap(module: ModuleType, size: str, request: pytest.Fixtur
     for legend in figure.legends:
         box = legend.get_window_extent()
         assert box.y0 >= edge.y0 - 1 and box.x1 <= edge.x1 + 1
+
+
+FIGURE = """
+import pandas as pd
+from matplotlib.figure import Figure
+
+ORDER, TITLE, ALT, SOURCES, ABSENT = 15, "Seeds", "Nothing.", ("confirm/*/runs.parquet",), "none"
+
+
+def table(analysis):
+    return analysis.cells[["id", "runs"]]
+
+
+def draw(rows, analysis):
+    return Figure()
+
+
+def caption(rows, analysis):
+    return "Runs a cell."
+"""
+
+
+def test_a_figure_is_one_file(
+    two: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "seeds.py").write_text(FIGURE)
+    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
+    order = figures.in_order()
+    assert order[:3] == ["tradeoff", "seeds", "heatmap"]
+    picture = draw_picture("seeds", two, Explainer(two))
+    assert (picture.title, picture.caption) == ("Seeds", "Runs a cell.")
+    assert picture.numbers.startswith("id,runs\n0,3") and picture.document and picture.pixels
+    assert 'id="seeds"' in page.page(two, [picture])
+    assert '../data/confirm/digits/runs.parquet">' in page.page(two, [picture])
+
+
+@pytest.mark.parametrize("name", figures.names())
+def test_a_figure_follows_the_contract(name: str) -> None:
+    module = figures.load(name)
+    assert module.TITLE and module.ALT.endswith(".") and not module.ABSENT.endswith(".")
+    tables = {"trials.parquet", "runs.parquet", "epochs.parquet", "hierarchy.parquet"}
+    tables |= {f"{table}.parquet" for table in ("angles", "layers", "moves", "confusion", "features",
+                                              "calibration", "encodings")}  # fmt: skip
+    assert {Path(source).name for source in module.SOURCES} <= tables and module.SOURCES
+
+
+def test_orders_are_distinct() -> None:
+    orders = [figures.load(name).ORDER for name in figures.names()]
+    assert len(set(orders)) == len(orders)
 
 
 def test_zero_has_its_own_place_on_the_log_axis() -> None:

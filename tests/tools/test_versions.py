@@ -224,10 +224,3 @@ def test_provenance_of_figures_and_rows(tmp_path: Path, monkeypatch: pytest.Monk
         list(trace.trace("tradeof"))
     with pytest.raises(UserError, match="no run 7 of the cell"):
         list(trace.trace("gsa-C1-none-d1-stem-seed7"))
-
-
-def test_every_figure_can_be_traced() -> None:
-    from pipeline.report.figures.gallery import MODULES
-    from pipeline.report.text.names import FIGURE_ROWS
-
-    assert [module.NAME for module in MODULES if module.NAME not in FIGURE_ROWS] == []

@@ -11,8 +11,8 @@ from pipeline.report.analysis import comparisons, effects, overall
 from pipeline.report.analysis.cells import finished, summarise, with_ids
 from pipeline.report.analysis.checks import Check, run_checks
 from pipeline.report.analysis.importance import importances
-from pipeline.report.figures.style import Look
 from pipeline.report.load import Settings, Study
+from pipeline.report.plotting.style import Look
 
 # Resampling in the report always starts here: same rows, same report.
 RANDOM_SEED = 20_240_601

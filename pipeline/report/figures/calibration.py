@@ -8,17 +8,19 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import percent_axis
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import listed, percent, plain
 from pipeline.report.text.names import SETTING, encoding_order, group_order
 
-NAME = "calibration"
+ORDER = 110
 TITLE = "Is confidence accuracy?"
 ALT = (
     "Reliability diagrams, one column a positional encoding, upright images above and turned ones "
     "below: accuracy against confidence, one line a group. The diagonal is honest confidence."
 )
+SOURCES = ("confirm/*/calibration.parquet",)
+ABSENT = "no confidences were counted"
 IMAGES = ("upright", "turned")
 KEYS = [*SETTING, "positional", "images", "group"]
 LEAST = 0.01  # of the images of a line: a smaller bin is a handful of images, and is not drawn
@@ -63,7 +65,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         line[0].set_ylabel(f"Accuracy, {IMAGES[row % len(IMAGES)]}")
     for axis in axes[-1]:
         axis.set_xlabel("Confidence")
-    style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
+    style.legend(figure, *analysis.look.sections(lines=True))
     style.note(figure, [
         *panels.lost_notes(analysis.cells),
         "15 bins of equal width, all depths and seeds together; dots are larger from 5 and from "

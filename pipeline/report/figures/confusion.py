@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.heatmap import colour_map
+from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import listed, percent, plain
 
-NAME = "confusion"
+ORDER = 100
 TITLE = "What is mistaken for what"
 ALT = (
     "Confusion matrices of the group with symmetry and of the baseline, upright and turned: rows "
     "are true classes, columns predictions, the number is the share of the row in per cent."
 )
+SOURCES = ("confirm/*/confusion.parquet",)
+ABSENT = "no predictions were counted, or there are too many classes"
 IMAGES = ("upright", "turned")
 MOST_CLASSES = 16  # more make no legible matrix
 KEYS = ["dataset", "group", "images"]
@@ -64,16 +64,13 @@ def _matrix(axes: Axes, rows: pd.DataFrame, cells: str) -> None:
     axes.set_xticks(np.arange(len(classes)) + 0.5, [str(name) for name in classes])
     axes.set_yticks(np.arange(len(classes)) + 0.5, [str(name) for name in classes])
     axes.tick_params(length=0)
-    place, colours = {name: i for i, name in enumerate(classes)}, colour_map()
+    place = {name: i for i, name in enumerate(classes)}
     for _, row in rows.iterrows():
         if row["share"] < 0.005:
             continue
         x, y = place[row["predicted"]], place[row["label"]]
-        colour = colours(float(row["share"]))
-        square = Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER)
-        share = axes.text(x + 0.5, y + 0.5, f"{100 * row['share']:.0f}", ha="center", va="center",
-                          fontsize=5.5, color=style.ink_on(colour))  # fmt: skip
-        for artist in (axes.add_patch(square), share):
+        percentage = f"{100 * row['share']:.0f}"
+        for artist in maps.square(axes, x, y, row["share"], percentage, fontsize=5.5):
             style.tag_mean(artist, cells)
 
 

@@ -12,17 +12,19 @@ from matplotlib.figure import Figure
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.statistics import pareto_front
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import amount_axis, fit_percent
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import amount_axis, fit_percent
 from pipeline.report.text.formatting import amount, listed, percent, plain
 from pipeline.report.text.names import SETTING
 
-NAME = "cost"
+ORDER = 190
 TITLE = "What accuracy costs"
 ALT = (
     "Scatter plots of test accuracy, upright above and quarter-turned below, against parameters, "
     "floating-point operations an image and training seconds, on log axes; one mark a cell."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "no run finished"
 ACCURACIES = (measures.UPRIGHT.column, measures.QUARTER.column)
 SHOWN = (
     (measures.PARAMS.column, "Parameters"),
@@ -58,11 +60,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         fit_percent(row[0], low, part[accuracy + "_high"].fillna(part[accuracy]).max())
         row[0].set_ylabel(f"Accuracy, {measures.SHORT[accuracy]}")
         style.name_row(row[0], title)
-    style.legend(
-        figure,
-        ("Group", analysis.look.group_handles()),
-        ("Encoding", analysis.look.encoding_handles()),
-    )
+    style.legend(figure, *analysis.look.sections())
     devices = sorted({plain(name, 24) for name in analysis.runs["device"].dropna()})
     style.note(
         figure,

@@ -9,17 +9,19 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.vectorised import mean_intervals
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import fit_percent, whole_axis
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import fit_percent, whole_axis
 from pipeline.report.text.formatting import counted, listed, percent, plain
 from pipeline.report.text.names import SETTING
 
-NAME = "curves"
+ORDER = 210
 TITLE = "Learning curves"
 ALT = (
     "Validation accuracy against epoch, one panel a group and encoding, one line a depth with a "
     "band over seeds."
 )
+SOURCES = ("confirm/*/epochs.parquet",)
+ABSENT = "no run finished"
 KEYS = ["id", "label", *SETTING, "depth", "group", "positional"]
 
 

@@ -7,17 +7,19 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import MEASURED
-from pipeline.report.figures import forest, style
-from pipeline.report.figures.axes import percent_axis
-from pipeline.report.figures.forest import TITLES
+from pipeline.report.plotting import forest, style
+from pipeline.report.plotting.axes import percent_axis
+from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import listed, percent, plain
 
-NAME = "datasets"
+ORDER = 50
 TITLE = "Over all data sets"
 ALT = (
     "One row a cell: the interquartile mean of its test accuracy over the seeds of all data sets, "
     "with a bootstrap interval, for upright, quarter-turned and freely turned images."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "the study has one data set"
 
 
 def table(analysis: Analysis) -> pd.DataFrame:

@@ -9,17 +9,19 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import fit_percent
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import fit_percent
 from pipeline.report.text.formatting import plain, signed_points
 from pipeline.report.text.names import SETTING
 
-NAME = "depth"
+ORDER = 170
 TITLE = "Depth"
 ALT = (
     "Accuracy against the number of blocks, a panel a test, one line a group and encoding with "
     "intervals."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "the study has one depth, or no finished run"
 MOST_LINES = 9  # in one panel; beyond that every encoding gets a row of its own
 SHOWN = tuple(measures.SHORT.items())
 
@@ -55,11 +57,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
                 style.panel_title(axis, name, len(SHOWN))
         row[0].set_ylabel("Test accuracy")
         style.name_row(row[0], title)
-    style.legend(
-        figure,
-        ("Group", analysis.look.group_handles()),
-        ("Encoding", analysis.look.encoding_handles()),
-    )
+    style.legend(figure, *analysis.look.sections())
     style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
     return figure
 

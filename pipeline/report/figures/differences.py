@@ -5,21 +5,23 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import MEASURED, baseline_alike, baseline_name, paired
-from pipeline.report.figures import forest, panels, style
-from pipeline.report.figures.forest import TITLES
-from pipeline.report.text.formatting import MINUS, plain
+from pipeline.report.plotting import forest, panels, style
+from pipeline.report.plotting.axes import points_axis
+from pipeline.report.plotting.forest import TITLES
+from pipeline.report.text.formatting import plain
 from pipeline.report.text.names import KEYS
 
-NAME = "differences"
+ORDER = 30
 TITLE = "Paired differences to the baseline"
 ALT = (
     "One row a cell: its accuracy minus that of the baseline on the same seeds, with an interval "
     "and the single seeds, for upright, quarter-turned and freely turned test images."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "no cell shares a finished seed with its baseline"
 MOST_SEEDS = 20  # dots a cell; the interval holds all of them
 
 
@@ -35,7 +37,7 @@ def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
     places = {cell: y for y, cell in enumerate(cells["id"])}
     figure, axes = forest.sheet(cells["label"].tolist(), len(MEASURED))
     for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
-        axis.axvline(0, color=style.MUTED, linewidth=0.8)
+        points_axis(axis)
         for _, row in compared[compared["measure"] == measure.column].iterrows():
             y, colour = places[row["id"]], analysis.look.colours[row["group"]]
             dots = paired(analysis.runs, row["id"], row["baseline_id"], measure.column)[:MOST_SEEDS]
@@ -46,17 +48,9 @@ def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
             forest.interval(axis, y, row, ("difference", "low", "high"), color=colour,
                             marker=analysis.look.markers[row["positional"]],
                             markerfacecolor=fill)  # fmt: skip
-        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axis.xaxis.set_major_formatter(FuncFormatter(_points))
-        axis.set_xlabel("Points")
         style.panel_title(axis, title, len(MEASURED))
     marks = [_handle(style.INK, "yes"), _handle(style.PAPER, "no")]
-    style.legend(
-        figure,
-        ("Group", analysis.look.group_handles()),
-        ("Encoding", analysis.look.encoding_handles()),
-        ("Told apart", marks),
-    )
+    style.legend(figure, *analysis.look.sections(), ("Told apart", marks))
     style.note(figure, _notes(compared, analysis))
     return figure
 
@@ -64,10 +58,6 @@ def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
 def _handle(fill: str, label: str) -> Line2D:
     return Line2D([], [], linestyle="", marker="o", markerfacecolor=fill, label=label,
                   markeredgecolor=style.INK, markeredgewidth=0.6)  # fmt: skip
-
-
-def _points(value: float, _: object) -> str:
-    return f"{100 * value:+g}".replace("-", MINUS) if abs(value) > 1e-9 else "0"
 
 
 def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import MEASURED
-from pipeline.report.figures import forest, panels, style
-from pipeline.report.figures.differences import _points
-from pipeline.report.figures.forest import TITLES
+from pipeline.report.plotting import forest, panels, style
+from pipeline.report.plotting.axes import points_axis
+from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import PLUS_MINUS, counted, plain, signed_points
 
-NAME = "effects"
+ORDER = 60
 TITLE = "What each choice does"
 ALT = (
     "One row a level of group, encoding or depth: the change of accuracy against a reference "
     "level, averaged over all other choices, with its interval over seeds."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "no two finished cells differ in one choice alone"
 WORDS = {"group": "group", "positional": "encoding", "depth": "depth"}
 
 
@@ -35,14 +36,11 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
     labels = list(effects["label"].drop_duplicates())
     figure, axes = forest.sheet(labels, len(MEASURED))
     for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
-        axis.axvline(0, color=style.MUTED, linewidth=0.8)
+        points_axis(axis)
         for _, row in effects[effects["measure"] == measure.column].iterrows():
             colour = analysis.look.colours.get(row["level"], style.INK)
             forest.interval(axis, labels.index(row["label"]), row, ("difference", "low", "high"),
                             color=colour, marker="o")  # fmt: skip
-        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axis.xaxis.set_major_formatter(FuncFormatter(_points))
-        axis.set_xlabel("Points")
         style.panel_title(axis, title, len(MEASURED))
     seeds = int(effects["pairs"].max())
     bars = f"{100 * analysis.settings.confidence:g} % Student t intervals over"

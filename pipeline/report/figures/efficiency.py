@@ -16,17 +16,19 @@ from matplotlib.figure import Figure
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.cells import finished
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import amount_axis, fit_percent
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import amount_axis, fit_percent
 from pipeline.report.text.formatting import amount, counted, percent, plain, signed_points
 from pipeline.report.text.names import encoding_order
 
-NAME = "efficiency"
+ORDER = 180
 TITLE = "Data efficiency"
 ALT = (
     "Accuracy against the number of training images on a log axis, one column a test, one line a "
     "group and encoding with intervals."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "no data set is there in two sizes (`datasets: [digits-20, digits]` is)"
 SHOWN = tuple(measures.SHORT.items())
 LINE = ["family", "model", "tokens", "depth", "group", "positional"]
 _SIZE = re.compile(r"(.+?)[-_]\d+")
@@ -75,7 +77,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         style.name_row(row[0], title)
     for axis in axes[-1]:
         axis.set_xlabel("Training images")
-    style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
+    style.legend(figure, *analysis.look.sections(lines=True))
     style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
     return figure
 

@@ -13,16 +13,18 @@ from matplotlib.patches import Patch
 
 from pipeline.common.units import duration
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import forest, style
-from pipeline.report.figures.axes import whole_axis
+from pipeline.report.plotting import forest, style
+from pipeline.report.plotting.axes import whole_axis
 from pipeline.report.text.formatting import listed, percent, plain
 
-NAME = "effort"
+ORDER = 200
 TITLE = "What the study cost, and what failed"
 ALT = (
     "One row a cell: training time of its search and of its confirming runs, and how many trials "
     "and runs completed, failed, diverged or ran out of time."
 )
+SOURCES = ("confirm/*/runs.parquet", "sweep/*/trials.parquet")
+ABSENT = "nothing was tried"
 STAGES = (("search", "trials"), ("confirm", "runs"))
 LOST = ("failed", "diverged", "timeout")
 ENDED = ("completed", "stopped", *LOST)

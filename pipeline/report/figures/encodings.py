@@ -7,16 +7,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import panels, style
+from pipeline.report.plotting import panels, style
 from pipeline.report.text.formatting import listed, plain, small
 from pipeline.report.text.names import encoding_order, group_order, parse_group
 
-NAME = "encodings"
+ORDER = 130
 TITLE = "How the group acts on learned positions"
 ALT = (
     "One row a positional encoding of a trained network, one column a frame: the encoding turned "
     "and mirrored by the element of the frame."
 )
+SOURCES = ("confirm/*/encodings.parquet",)
+ABSENT = "no group with several frames has a learned map of positions"
 MOST_FRAMES = 8  # more make no legible row
 
 

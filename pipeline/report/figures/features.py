@@ -7,15 +7,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import panels, style
+from pipeline.report.plotting import panels, style
 from pipeline.report.text.formatting import plain, small
 
-NAME = "features"
+ORDER = 120
 TITLE = "How a turned input moves the features"
 ALT = (
     "One test image at four quarter turns, and below each the feature maps of the lifting layer "
     "and of the last group layer, one column a frame: turned and moved on cyclically."
 )
+SOURCES = ("confirm/*/features.parquet",)
+ABSENT = "no C4 run kept its feature maps"
 GROUP = "C4"
 
 

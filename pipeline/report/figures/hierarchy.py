@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import heatmap, panels, style
+from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import counted, listed, plain, small
 from pipeline.report.text.names import (
     DOUBLE_MOVED,
@@ -21,12 +21,14 @@ from pipeline.report.text.names import (
     group_order,
 )
 
-NAME = "hierarchy"
+ORDER = 140
 TITLE = "Encoding decides translations, group decides rotations"
 ALT = (
     "Heat maps, one a group: encodings as rows, transformations as columns. The number is the "
     "measured error of random-weight networks; a frame marks what theory calls symmetric."
 )
+SOURCES = ("confirm/hierarchy.parquet",)
+ABSENT = "the hierarchy was not measured"
 NAMES = {"quarter_turn": "quarter turn", "turn_45": "45° turn"}
 
 
@@ -61,7 +63,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     for axis in flat[len(parts) :]:
         axis.set_visible(False)
     for axis, (title, part) in zip(flat, parts, strict=False):
-        heatmap.frame(axis, encodings, [NAMES.get(move, move) for move in moves])
+        maps.frame(axis, encodings, [NAMES.get(move, move) for move in moves])
         axis.tick_params(axis="x", labelrotation=40)
         for label in axis.get_xticklabels():
             label.set_horizontalalignment("right")
@@ -81,22 +83,18 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _square(axes: Axes, row: pd.Series, x: int, y: int) -> list[Artist]:
+def _square(axes: Axes, row: pd.Series, x: int, y: int) -> list[Any]:
     shown = row["largest"] if row["expected_symmetric"] else row["smallest"]
     # Dark means symmetric: from 1e-9 (dark) to 1 (light), the same scale in every study.
-    place = np.clip((np.log10(max(shown, 1e-12)) + 9) / 9, 0, 1)
-    colour = sns.color_palette("crest_r", as_cmap=True)(0.1 + 0.9 * place)
-    square = Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER)
-    drawn: list[Artist] = [axes.add_patch(square)]
-    ink = style.ink_on(colour)
+    text = _short(shown) + ("" if row["agrees"] else " !")
+    weight = "normal" if row["agrees"] else "bold"
+    colour = maps.error_colour(shown, 1e-9)
+    drawn = maps.square(axes, x, y, colour, text, "crest_r", fontsize=6, fontweight=weight)
     if row["expected_symmetric"]:
+        ink = drawn[-1].get_color()
         frame = Rectangle((x + 0.07, y + 0.09), 0.86, 0.82, facecolor="none", edgecolor=ink,
                           linewidth=0.9)  # fmt: skip
         drawn.append(axes.add_patch(frame))
-    text = _short(shown) + ("" if row["agrees"] else " !")
-    weight = "normal" if row["agrees"] else "bold"
-    drawn.append(axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=6, color=ink,
-                           fontweight=weight))  # fmt: skip
     return drawn
 
 

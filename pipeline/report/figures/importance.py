@@ -6,16 +6,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import forest, style
-from pipeline.report.figures.axes import percent_axis
+from pipeline.report.plotting import forest, style
+from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import counted, listed, percent, plain
 
-NAME = "importance"
+ORDER = 230
 TITLE = "Which hyperparameters mattered"
 ALT = (
     "One row a hyperparameter: its share of the variance of validation accuracy within a cell, as "
     "a random forest on the trials predicts it, with the range over resampled trials."
 )
+SOURCES = ("sweep/*/trials.parquet",)
+ABSENT = "fewer than 20 completed trials, or fewer than two hyperparameters searched"
 WEAK = 0.25  # below this the forest foresees too little for its shares to mean much
 
 

@@ -8,17 +8,19 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import MEASURED
-from pipeline.report.figures import forest, panels, style
-from pipeline.report.figures.axes import percent_axis
-from pipeline.report.figures.forest import TITLES
+from pipeline.report.plotting import forest, panels, style
+from pipeline.report.plotting.axes import percent_axis
+from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import counted, listed, percent, plain
 
-NAME = "improvement"
+ORDER = 40
 TITLE = "Probability of improvement on the baseline"
 ALT = (
     "One row a cell: the chance that one of its runs beats a run of the baseline, with a bootstrap "
     "interval, for upright, quarter-turned and freely turned test images."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "no cell but the baseline finished"
 
 
 def table(analysis: Analysis) -> pd.DataFrame:

@@ -8,17 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import ErrorScale
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import ErrorScale
 from pipeline.report.text.formatting import plain, small
 from pipeline.report.text.names import ROUNDING, SETTING
 
-NAME = "layers"
+ORDER = 150
 TITLE = "Equivariance error, layer by layer"
 ALT = (
     "Relative equivariance error on a log axis for every layer from input to output, one "
     "panel a depth, one line a cell."
 )
+SOURCES = ("confirm/*/layers.parquet",)
+ABSENT = "no run finished"
 KEYS = ["id", "label", *SETTING, "depth", "group", "positional"]
 COLUMNS = 3
 MOST_NAMES = 9  # on one axis
@@ -62,7 +64,7 @@ def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
         style.panel_title(axis, title, columns)
     for row in axes:
         row[0].set_ylabel("Relative equivariance error")
-    style.legend(figure, ("Group", look.group_handles()), ("Encoding", look.encoding_handles()))
+    style.legend(figure, *look.sections())
     style.note(figure, [
         *panels.lost_notes(analysis.cells),
         "Every layer alone, fed the upright features; largest error over the elements of the "

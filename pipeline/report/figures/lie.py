@@ -10,16 +10,18 @@ from matplotlib.lines import Line2D
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.cells import finished
-from pipeline.report.figures import forest, panels, style
-from pipeline.report.figures.axes import ErrorScale
+from pipeline.report.plotting import forest, panels, style
+from pipeline.report.plotting.axes import ErrorScale
 from pipeline.report.text.formatting import listed, percent, plain, small
 
-NAME = "lie"
+ORDER = 160
 TITLE = "Under infinitesimal turns and shifts"
 ALT = (
     "One row a cell: the normalised Lie derivative of its logits under rotation and under "
     "translation, on a log axis, with its interval and the floor of the resampler."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "it was not measured"
 SHOWN = ((measures.LIE_ROTATION.column, "rotation"), (measures.LIE_TRANSLATION.column, "shift"))
 
 
@@ -51,12 +53,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.set_xlabel("Squared change over variance")
         style.panel_title(axis, title, len(SHOWN))
     floor = Line2D([], [], linestyle="", marker="|", color=style.INK, markersize=8, label="floor")
-    style.legend(
-        figure,
-        ("Group", analysis.look.group_handles()),
-        ("Encoding", analysis.look.encoding_handles()),
-        ("Resampler", [floor]),
-    )
+    style.legend(figure, *analysis.look.sections(), ("Resampler", [floor]))
     notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)
     style.note(figure, [
         *[line.replace("intervals", "intervals of the logarithm") for line in notes],

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import heatmap, panels, style
+from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import percent, plain, small
 from pipeline.report.text.names import ROUNDING, SETTING, encoding_order, group_order
 
-NAME = "moves"
+ORDER = 90
 TITLE = "Under every element of D4, and shifts"
 ALT = (
     "Heat map: one row a group and encoding, one column a transformation of the test images. The "
     "number is the invariance error of the logits of trained networks; dark is invariant."
 )
+SOURCES = ("confirm/*/moves.parquet",)
+ABSENT = "it was not measured"
 KEYS = [*SETTING, "group", "positional", "kind", "transformation"]
 # Rotations, then mirrors, as `PointGroup.element_name` calls them.
 ELEMENTS = ("r90", "r180", "r270", "m", "r90m", "r180m", "r270m")
@@ -61,11 +60,12 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     figure, axes = panels.grid(len(parts), 1, 0.75 + 0.2 * most)
     for (axis,), (title, part) in zip(axes, parts, strict=True):
         names = list(part["name"].drop_duplicates())
-        heatmap.frame(axis, names, [_called(kind, move) for kind, move in columns])
+        maps.frame(axis, names, [_called(kind, move) for kind, move in columns])
         axis.tick_params(axis="x", labelrotation=0, labelsize=6.5)
         for _, row in part.iterrows():
-            place = columns.index((row["kind"], row["transformation"]))
-            _square(axis, row, place, names.index(row["name"]))
+            x, y = columns.index((row["kind"], row["transformation"])), names.index(row["name"])
+            colour = maps.error_colour(row["error"], 1e-7)
+            maps.square(axis, x, y, colour, small(row["error"]), "crest_r", fontsize=5.8)
         shifts = [kind for kind, _ in columns].count("shift")
         axis.axvline(len(columns) - shifts, color=style.PAPER, linewidth=3)
         style.panel_title(axis, title, 1)
@@ -85,14 +85,6 @@ def _called(kind: str, move: str) -> str:
     rows, cols = (int(part) for part in move.split())
     arrow = {(1, 0): "↓", (-1, 0): "↑", (0, 1): "→", (0, -1): "←"}
     return f"{arrow[int(np.sign(rows)), int(np.sign(cols))]} {max(abs(rows), abs(cols))}"
-
-
-def _square(axes: Axes, row: pd.Series, x: int, y: int) -> None:
-    place = np.clip((np.log10(max(row["error"], 1e-9)) + 7) / 7, 0, 1)
-    colour = sns.color_palette("crest_r", as_cmap=True)(0.1 + 0.9 * place)
-    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=style.PAPER))
-    axes.text(x + 0.5, y + 0.5, small(row["error"]), ha="center", va="center", fontsize=5.8,
-              color=style.ink_on(colour))  # fmt: skip
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:

@@ -10,16 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import panels, style, turn
+from pipeline.report.figures import turn
+from pipeline.report.plotting import panels, style
 from pipeline.report.text.formatting import percent, plain
 from pipeline.report.text.names import encoding_order
 
-NAME = "polar"
+ORDER = 80
 TITLE = "Accuracy round the circle"
 ALT = (
     "Polar plots, one a positional encoding: the angle is that of the test image, the radius the "
     "accuracy, one closed line a group. An invariant model draws a circle."
 )
+SOURCES = ("confirm/*/angles.parquet",)
+ABSENT = "no run finished"
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -47,7 +50,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             _circle(axis, part[part["positional"] == encoding], analysis.look)
             name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
             style.panel_title(axis, name, columns)
-    style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
+    style.legend(figure, *analysis.look.sections(lines=True))
     style.note(figure, [
         "Means over depths and seeds. Radius: accuracy, 0 at the centre.",
         "Dots: exact quarter turns.",

@@ -11,18 +11,20 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import percent_axis
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text import published
 from pipeline.report.text.formatting import percent, percent_interval, plain
 from pipeline.report.text.summary import interval_of
 
-NAME = "beside"
+ORDER = 250
 TITLE = "Published numbers beside ours"
 ALT = (
     "One row a published or measured accuracy, sorted; marks of this study have intervals, every "
     "row its protocol in words."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "no published number of these data sets is known"
 # What others call the data sets that a study may name, and the column that asks their question.
 CALLED = {
     "mnist-rot": ("rotMNIST", measures.UPRIGHT),

@@ -11,17 +11,19 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.vectorised import evenly
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import fit_percent, whole_axis
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import fit_percent, whole_axis
 from pipeline.report.text.formatting import counted, percent, plain, signed_points
 from pipeline.report.text.names import SETTING
 
-NAME = "search"
+ORDER = 220
 TITLE = "Best score against search budget"
 ALT = (
     "Step lines of the best validation accuracy so far against the number of the trial, one panel "
     "a group and encoding, one line a depth; dots are single trials."
 )
+SOURCES = ("sweep/*/trials.parquet",)
+ABSENT = "no cell has two completed trials"
 
 
 MOST_TRIALS = 60  # dots a cell

@@ -11,17 +11,19 @@ from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.statistics import pareto_front
 from pipeline.report.analysis.vectorised import evenly
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import ErrorScale, fit_percent
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import ErrorScale, fit_percent
 from pipeline.report.text.formatting import listed, percent, plain, small
 from pipeline.report.text.names import ROUNDING, SETTING
 
-NAME = "tradeoff"
+ORDER = 10
 TITLE = "Accuracy against measured invariance"
 ALT = (
     "Scatter plot. Each mark is a cell; to the left its logits change less under quarter turns, "
     "upwards it classifies quarter-turned test images better."
 )
+SOURCES = ("confirm/*/runs.parquet",)
+ABSENT = "no run finished"
 Y, X = measures.QUARTER.column, measures.ERROR.column
 COLUMNS = 3
 MOST_RUNS = 20  # a cell; the mark and its interval hold all of them
@@ -64,11 +66,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         for row in range(len(bands)):
             axes[(spare // columns) * len(bands) + row][spare % columns].set_visible(False)
     panels.label_outer(axes, "Invariance error", "Accuracy, quarter-turned")
-    style.legend(
-        figure,
-        ("Group", analysis.look.group_handles()),
-        ("Encoding", analysis.look.encoding_handles()),
-    )
+    style.legend(figure, *analysis.look.sections())
     notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)
     if cells["runs_finished"].max() > 1:
         some = f", {MOST_RUNS} a cell evenly chosen" if len(runs) < len(single) else ""

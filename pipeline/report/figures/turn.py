@@ -9,17 +9,19 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.vectorised import mean_intervals
-from pipeline.report.figures import panels, style
-from pipeline.report.figures.axes import percent_axis
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import counted, listed, percent, plain
 from pipeline.report.text.names import SETTING, encoding_order
 
-NAME = "turn"
+ORDER = 70
 TITLE = "Along a full turn"
 ALT = (
     "Line plots over the angle of the test image, one column a positional encoding, one line a "
     "group: test accuracy above, share of unchanged predictions below."
 )
+SOURCES = ("confirm/*/angles.parquet",)
+ABSENT = "no run finished"
 KEYS = [*SETTING, "positional", "group"]
 ROWS = (("accuracy", "Accuracy"), ("consistency", "Consistency"))
 
@@ -67,7 +69,7 @@ def draw(turn: pd.DataFrame, analysis: Analysis) -> Figure:
         line[0].set_ylabel(ROWS[row % len(ROWS)][1])
     for axis in axes[-1]:
         axis.set_xlabel("Turned by (degrees)")
-    style.legend(figure, ("Group", analysis.look.group_handles(lines=True)))
+    style.legend(figure, *analysis.look.sections(lines=True))
     style.note(figure, _notes(turn, analysis))
     return figure
 

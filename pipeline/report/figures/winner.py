@@ -8,16 +8,18 @@ from matplotlib.lines import Line2D
 
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import forest, panels, style
-from pipeline.report.figures.axes import percent_axis
+from pipeline.report.plotting import forest, panels, style
+from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import counted, plain, signed_points
 
-NAME = "winner"
+ORDER = 240
 TITLE = "The winner's curse"
 ALT = (
     "One row a cell: the validation accuracy of the trial that won the search, the mean "
     "validation accuracy of the confirmed runs with its interval, and their mean test accuracy."
 )
+SOURCES = ("confirm/*/runs.parquet", "sweep/*/trials.parquet")
+ABSENT = "no run finished"
 TUNED, VALIDATION, TEST = (
     measures.TUNED.column, measures.VALIDATION.column, measures.UPRIGHT.column,
 )  # fmt: skip

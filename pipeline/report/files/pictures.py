@@ -7,17 +7,17 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from types import ModuleType
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from pipeline.report import figures
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import gallery, style
 from pipeline.report.files import tables
 from pipeline.report.page import svg
 from pipeline.report.page.tooltips import Explainer
+from pipeline.report.plotting import style
 
 __all__ = ["Picture", "make_pictures"]
 
@@ -34,6 +34,7 @@ class Picture:
     alt: str
     caption: str
     code: str  # the file that draws it
+    sources: tuple[str, ...]  # the Parquet files of its rows, as patterns
     reason: str = ""
     document: str = ""  # SVG
     pixels: bytes = b""  # PNG
@@ -41,15 +42,16 @@ class Picture:
 
 
 def make_pictures(analysis: Analysis) -> list[Picture]:
-    """Draw all figures in the order of the gallery."""
+    """Draw all figures in the order of the page."""
+    names = figures.in_order()
     processes = min(_cores(), MOST_PROCESSES)
     if processes == 1:
         _start(analysis)
-        return [_make(place) for place in range(len(gallery.MODULES))]
+        return [_make(name) for name in names]
     # A forked process has the tables and libraries already; nothing is sent but finished files.
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, context, _start, (analysis,)) as pool:
-        return list(pool.map(_make, range(len(gallery.MODULES))))
+        return list(pool.map(_make, names))
 
 
 def _cores() -> int:
@@ -63,22 +65,25 @@ def _start(analysis: Analysis) -> None:
     _here["study"] = analysis, Explainer(analysis)
 
 
-def _make(place: int) -> Picture:
-    analysis, explain = _here["study"]
-    return make_picture(gallery.MODULES[place], analysis, explain)
+def _make(name: str) -> Picture:
+    return draw_picture(name, *_here["study"])
 
 
-def make_picture(module: ModuleType, analysis: Analysis, explain: Explainer) -> Picture:
-    """Draw one figure, with nothing of a user's own matplotlib settings."""
+def draw_picture(name: str, analysis: Analysis, explain: Explainer) -> Picture:
+    """Draw one figure, with nothing of a user's matplotlib settings."""
+    module = figures.load(name)
+    code = f"{figures.__name__.replace('.', '/')}/{name}.py"
+    rows = module.table(analysis)
+    if rows.empty:
+        return Picture(name, module.TITLE, module.ALT, "", code, module.SOURCES, module.ABSENT)
     with style.report_style():
-        drawn = gallery.draw(module, analysis)
-        code = module.__name__.replace(".", "/") + ".py"
-        words = drawn.name, drawn.title, drawn.alt, drawn.caption, code, drawn.reason
-        if drawn.figure is None:
-            return Picture(*words)
-        document, pixels = _files(drawn.figure)
-    numbers = tables.as_csv(drawn.table)
-    return Picture(*words, svg.clean(document, drawn.name, explain), pixels, numbers)
+        figure = module.draw(rows, analysis)
+        style.title(figure, module.TITLE)
+        document, pixels = _files(figure)
+    return Picture(
+        name, module.TITLE, module.ALT, module.caption(rows, analysis), code, module.SOURCES,
+        document=svg.clean(document, name, explain), pixels=pixels, numbers=tables.as_csv(rows),
+    )  # fmt: skip
 
 
 def _files(figure: Figure) -> tuple[str, bytes]:

@@ -7,13 +7,13 @@ from importlib import resources
 from urllib.parse import quote
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.figures import style
 from pipeline.report.files.pictures import Picture
 from pipeline.report.page import html, sections, svg
 from pipeline.report.page.exact_rows import page_data
+from pipeline.report.plotting import style
 from pipeline.report.text import provenance as origin
 from pipeline.report.text import summary
-from pipeline.report.text.names import AXES, FIGURE_ROWS
+from pipeline.report.text.names import AXES
 
 # Inks and dark colours of the figures, lightened for a dark page.
 DARK = {
@@ -169,7 +169,7 @@ def _figure(item: Picture, analysis: Analysis) -> str:
     rows = [
         (path, f"../data/{quote(path)}")
         for path in sorted({source.path for source in analysis.study.sources})
-        if any(fnmatch(path, pattern) for pattern in FIGURE_ROWS.get(item.name, ()))
+        if any(fnmatch(path, pattern) for pattern in item.sources)
     ]
     files = [
         ("SVG", f"figures/{item.name}.svg"), ("PNG", f"figures/{item.name}.png"),

@@ -17,21 +17,6 @@ ROUNDING = 1e-5
 # The hierarchy of untrained networks is measured in float64.
 DOUBLE_ROUNDING, DOUBLE_MOVED = 1e-9, 1e-6
 
-# The tables every figure is drawn from, as patterns below data/.
-_RUNS, _TRIALS = "confirm/*/runs.parquet", "sweep/*/trials.parquet"
-FIGURE_ROWS: dict[str, tuple[str, ...]] = {
-    "tradeoff": (_RUNS,), "heatmap": (_RUNS,), "differences": (_RUNS,), "effects": (_RUNS,),
-    "turn": ("confirm/*/angles.parquet",), "polar": ("confirm/*/angles.parquet",),
-    "hierarchy": ("confirm/hierarchy.parquet",), "layers": ("confirm/*/layers.parquet",),
-    "depth": (_RUNS,), "cost": (_RUNS,), "curves": ("confirm/*/epochs.parquet",),
-    "confusion": ("confirm/*/confusion.parquet",), "features": ("confirm/*/features.parquet",),
-    "search": (_TRIALS,), "winner": (_RUNS, _TRIALS), "importance": (_TRIALS,),
-    "effort": (_RUNS, _TRIALS), "improvement": (_RUNS,), "datasets": (_RUNS,), "lie": (_RUNS,),
-    "efficiency": (_RUNS,), "beside": (_RUNS,), "moves": ("confirm/*/moves.parquet",),
-    "calibration": ("confirm/*/calibration.parquet",),
-    "encodings": ("confirm/*/encodings.parquet",),
-}  # fmt: skip
-
 _GROUP = re.compile(r"([CD])([1-9][0-9]{0,3})")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.figures.style import WIDTH, panel_title
+from pipeline.report.plotting.style import WIDTH, panel_title
 from pipeline.report.text.formatting import counted, listed, plain
 from pipeline.report.text.names import SETTING, encoding_order, group_order
 

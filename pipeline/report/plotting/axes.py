@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
-from pipeline.report.figures.style import MUTED, ZONE
-from pipeline.report.text.formatting import amount, power_of_ten, small
+from pipeline.report.plotting.style import MUTED, ZONE
+from pipeline.report.text.formatting import MINUS, amount, power_of_ten, small
 from pipeline.report.text.names import ROUNDING
 
 
@@ -79,6 +79,18 @@ def _label(value: float, labels: dict[float, str]) -> str:
 def percent_axis(axis: Axis) -> None:
     """Label fractions as percentages."""
     axis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
+
+
+def points_axis(axes: Axes) -> None:
+    """Label differences of fractions as percentage points, with a line at no difference."""
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(_points))
+    axes.set_xlabel("Points")
+
+
+def _points(value: float, _: object) -> str:
+    return f"{100 * value:+g}".replace("-", MINUS) if abs(value) > 1e-9 else "0"
 
 
 def fit_percent(axes: Axes, low: float, high: float) -> None:

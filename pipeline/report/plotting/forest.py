@@ -13,7 +13,7 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import MEASURED
 from pipeline.report.analysis.measures import SHORT
 from pipeline.report.analysis.overall import CONFIGURATION
-from pipeline.report.figures import panels, style
+from pipeline.report.plotting import panels, style
 from pipeline.report.text.formatting import plain
 
 ROW_HEIGHT = 0.17
@@ -71,9 +71,5 @@ def by_configuration(rows: pd.DataFrame, analysis: Analysis) -> tuple[Figure, li
                 marker=analysis.look.markers[row["positional"]],
             )  # fmt: skip
         style.panel_title(axis, title, len(MEASURED))
-    style.legend(
-        figure,
-        ("Group", analysis.look.group_handles()),
-        ("Encoding", analysis.look.encoding_handles()),
-    )
+    style.legend(figure, *analysis.look.sections())
     return figure, axes

@@ -94,6 +94,11 @@ class Look:
             for name, colour in self.colours.items()
         ]  # fmt: skip
 
+    def sections(self, lines: bool = False) -> list[tuple[str, list[Line2D]]]:
+        """Legend sections of groups and encodings; where groups are `lines`, of groups alone."""
+        groups = ("Group", self.group_handles(lines))
+        return [groups] if lines else [groups, ("Encoding", self.encoding_handles())]
+
     def encoding_handles(self) -> list[Line2D]:
         """Legend entries for the encodings: empty shapes."""
         return [

@@ -1,0 +1,1 @@
+"""What the figures share: style, axes, panels, rows with intervals, maps of squares."""
