@@ -201,13 +201,20 @@ def _written_out(
     return weights.to(value.dtype) @ value
 
 
+def _float32_precision() -> str:
+    return "'tf32x3'" if torch.get_float32_matmul_precision() == "highest" else "'tf32'"
+
+
+# A compiler may take the answer for a constant.
+_float32_precision._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def kernel_options(dtype: torch.dtype) -> dict[str, Any]:
     """Options of the kernel: 32 bits kept by three products of TF32, in blocks that suit them."""
     if dtype != torch.float32 or torch.version.hip:
         return {}
-    precision = "'tf32x3'" if torch.get_float32_matmul_precision() == "highest" else "'tf32'"
     blocks = {"bwd_BLOCK_M1": 32, "bwd_BLOCK_N1": 64, "bwd_BLOCK_M2": 64, "bwd_BLOCK_N2": 32}
-    return {"FLOAT32_PRECISION": precision, **blocks}
+    return {"FLOAT32_PRECISION": _float32_precision(), **blocks}
 
 
 def _flex(query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]) -> Tensor:

@@ -109,7 +109,8 @@ def score_change(
     def kept(x: Tensor | None) -> Tensor | None:
         if x is None:
             return None
-        return (scale * padded(x.to(wide), length, x.shape[-1])).flatten(1, 3).contiguous()
+        # No view: a compiler drops the gradient of one that a function captures.
+        return scale * padded(x.to(wide), length, x.shape[-1]).flatten(1, 3).contiguous()
 
     rows_of, cols_of = kept(scores.rows), kept(scores.cols)
     frames_of, pairs_of = kept(scores.frames), kept(scores.pairs)
