@@ -28,7 +28,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gpu_correctness import correctness
-from gpu_digits import digits
+from gpu_digits import NETWORKS, digits
 from gpu_layers import bandwidth, layers
 from gpu_models import models
 from origin import origin
@@ -168,6 +168,10 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder with MNIST's four IDX files")
     parser.add_argument("--peers", type=Path, help="folder with the published code of GE-ViT")
     parser.add_argument("--tf32", action="store_true", help="train on digits by TF32 as well")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training on digits")
+    parser.add_argument(
+        "--networks", nargs="+", choices=NETWORKS, default=NETWORKS[:1], help="trained on digits"
+    )
     parser.add_argument("--commit", help="where there is no repository beside the files")
     asked = parser.parse_args(arguments)
     if asked.device == "cuda" and not torch.cuda.is_available():

@@ -12,6 +12,7 @@ import math
 import time
 import traceback
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,16 @@ QUICK = 8, 4, 8
 EPOCHS, BATCH, RATE, WARM_UP = 20, 64, 0.008, 0.2
 
 
-def network() -> nn.Module:
-    """The network that is trained: attention on group convolutions in stages, C8."""
-    return build_model("staged", group="C8", depth=2)
+NETWORKS = ("staged", "staged_gcnn")
+
+
+def network(name: str) -> nn.Module:
+    """The network that is trained: group convolutions in stages, C8, with attention or without."""
+    return build_model(name, group="C8", **({"depth": 2} if name == "staged" else {}))
 
 
 def digits(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row an epoch, and one of the test; with ``--tf32`` a second training by TF32."""
+    """Of every seed and network: a row an epoch, and one of the test; with ``--tf32`` also by TF32."""
     if asked.data is None:
         yield {"skipped": "no --data"}
         return
@@ -45,30 +49,33 @@ def digits(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     searched = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True  # all batches have one size
     try:
-        for precision in ("float32", "tf32") if asked.tf32 else ("float32",):
-            yield from _attempted(splits, 1 if asked.quick else EPOCHS, precision)
+        epochs = 1 if asked.quick else EPOCHS
+        precisions = ("float32", "tf32") if asked.tf32 else ("float32",)
+        for seed, name, precision in product(asked.seeds, asked.networks, precisions):
+            for row in _attempted(splits, epochs, precision, name, seed):
+                yield {"network": name, "seed": seed, **row}
     finally:
         torch.backends.cudnn.benchmark = searched
 
 
 def _attempted(
-    splits: list[tuple[Tensor, Tensor]], epochs: int, precision: str
+    splits: list[tuple[Tensor, Tensor]], epochs: int, precision: str, name: str, seed: int
 ) -> Iterator[dict[str, Any]]:
     """A training, whose error is a row."""
     try:
-        yield from _training(splits, epochs, precision)
+        yield from _training(splits, epochs, precision, name, seed)
     except Exception as error:
         traceback.print_exc()
         yield {"dtype": precision, "error": first_line(error)}
 
 
 def _training(
-    splits: list[tuple[Tensor, Tensor]], epochs: int, precision: str
+    splits: list[tuple[Tensor, Tensor]], epochs: int, precision: str, name: str, seed: int
 ) -> Iterator[dict[str, Any]]:
     """One training of one seed: a row an epoch, and at its end the test, read once."""
     train, validation, test = splits
-    torch.manual_seed(0)
-    model = network().to(train[0].device)
+    torch.manual_seed(seed)
+    model = network(name).to(train[0].device)
     batch = min(BATCH, len(train[1]))
     rates = one_cycle(RATE, epochs * (len(train[1]) // batch)).to(train[0].device)
     start = time.perf_counter()
