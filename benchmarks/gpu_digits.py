@@ -40,7 +40,7 @@ def network(name: str) -> nn.Module:
 
 
 def digits(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Of every seed and network a row an epoch and one of the test; with ``--tf32`` also by TF32."""
+    """Of every seed and network: a row an epoch and one of the test (``--tf32``: by TF32, too)."""
     if asked.data is None:
         yield {"skipped": "no --data"}
         return
