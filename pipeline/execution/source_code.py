@@ -23,7 +23,7 @@ __all__ = ["PROJECT", "code_of", "files_of", "module_name", "parts_of", "raw_dig
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("gsa_core", "pipeline")
 # Data that code reads: these kinds of files, in the folder of a package or below it.
-DATA = (".cpp", ".css", ".csv", ".cu", ".h", ".html", ".js", ".json", ".toml", ".txt", ".yaml")
+DATA = (".cpp", ".css", ".csv", ".cu", ".h", ".jinja", ".js", ".json", ".toml", ".txt", ".yaml")
 
 
 @dataclass(frozen=True)

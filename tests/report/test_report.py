@@ -22,7 +22,7 @@ from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
 from pipeline.report.plotting import panels
 from pipeline.report.stage import build
-from pipeline.report.text import provenance as origin
+from pipeline.report.text import provenance as traced
 from pipeline.report.text import summary
 from pipeline.results.provenance import provenance
 
@@ -210,8 +210,8 @@ def test_uncommitted_changes_are_marked(tmp_path: Path) -> None:
     shape = Shape(groups=("C1",), encodings=("none",), depths=(1,))
     shape.provenance["git_dirty"] = True
     analysis = analysis_of(tmp_path, shape)
-    assert "uncommitted changes" in origin.warnings(analysis)[0]
-    assert "uncommitted" in origin.commit(analysis)
+    assert "uncommitted changes" in traced.warnings(analysis)[0]
+    assert "uncommitted" in traced.commit(analysis)
 
 
 ONE_CELL = Shape(groups=("C4",), encodings=("none",), depths=(1,), seeds=(101,), trials=1, epochs=1)
@@ -302,14 +302,14 @@ def test_what_was_left_out_of_the_data_is_warned_of_once(tmp_path: Path) -> None
     assert "data_notes" not in provenance({}, {"classes_left_out": {}, "skipped": {"count": 0}})
     shape = replace(SMALL, provenance={**SMALL.provenance, "data_notes": notes})
     analysis = analyse(load_study(SETTINGS, write_study(tmp_path, shape)))
-    told = [line for line in origin.warnings(analysis) if line.startswith("digits: ")]
+    told = [line for line in traced.warnings(analysis) if line.startswith("digits: ")]
     assert told == [
         "digits: the class fish has no image that can be read (it is empty).",
         "digits: the class cow (3 images) is left out, being below min_count.",
         "digits: bad images left out: 2.",
     ]
     assert told[0] in page.page(analysis, []) and "data_notes" not in set(
-        origin.table(analysis).what
+        traced.table(analysis).what
     )
 
 
@@ -323,7 +323,7 @@ def test_a_search_that_ended_early_says_why_and_stopped_trials_are_no_failures(
     provenance = {**SMALL.provenance, "ended": {"gsa-C4-absolute-d1-stem": why}}
     data = write_study(tmp_path, replace(SMALL, provenance=provenance), stop_one)
     analysis = analyse(load_study(SETTINGS, data))
-    told = [line for line in origin.warnings(analysis) if why in line]
+    told = [line for line in traced.warnings(analysis) if why in line]
     assert told and told[0].startswith("The search of ")
     assert list(metrics.metrics(analysis)["study"]["search_ended"]) == [why]
     assert tables.failures(analysis).empty

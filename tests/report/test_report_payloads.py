@@ -13,7 +13,7 @@ from synthetic import write_study
 
 from pipeline.report.files import latex, markdown, tables
 from pipeline.report.load import Settings
-from pipeline.report.page import html
+from pipeline.report.page import templates
 from pipeline.report.stage import build
 
 
@@ -36,12 +36,15 @@ def test_there_are_a_hundred() -> None:
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_a_payload_is_text_everywhere(payload: str) -> None:
     frame = pd.DataFrame({"name": [payload], payload: [1]})
-    table = html.table(frame, payload, long=True)
+    table = templates.table(frame, payload)
     assert {tag for tag, _ in Collector(table).elements} == {
         "div", "table", "caption", "thead", "tr", "th", "tbody", "td"
     }  # fmt: skip
-    assert "<" not in html.data_block({"x": payload})
-    assert json.loads(html.data_block({"x": payload})) == {"x": payload}
+    data = templates.ENVIRONMENT.from_string("{{ x|tojson }}").render(x={"x": payload})
+    assert "<" not in data and json.loads(data) == {"x": payload}
+    inside = templates.ENVIRONMENT.from_string('<p title="{{ x }}">{{ x }}</p>').render(x=payload)
+    assert [tag for tag, attributes in Collector(inside).elements if set(attributes) == {"title"}]
+    assert len(Collector(inside).elements) == 1
     header, row = csv.reader(io.StringIO(tables.as_csv(frame)))
     for value in (header[1], row[0]):
         assert value.lstrip(" ")[:1] not in ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
@@ -66,7 +69,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_payload_reaches_the_page_as_text(hostile: Path) -> None:
     page = (hostile / "index.html").read_text()
     for payload in PAYLOADS:
-        assert html.lines(payload.split("\n")[0]) in page, payload
+        assert templates.lines(payload.split("\n")[0]) in page, payload
 
 
 def test_a_hostile_study_makes_a_tame_page(hostile: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline.report.load import Study
 from pipeline.report.text.formatting import counted, listed, percent, plain, signed_points, small
 from pipeline.report.text.names import DOUBLE_MOVED, DOUBLE_ROUNDING, ROUNDING
 
-HOLDS, FAILS, UNTOLD, NO_DATA = "holds", "fails", "cannot be told", "no data"
+HOLDS, FAILS, INCONCLUSIVE, NO_DATA = "holds", "fails", "inconclusive", "no data"
 
 # An asymmetric network moves its logits by far more than this; one that does not is suspicious.
 CLEARLY_MOVED = 1e-3
@@ -145,7 +145,7 @@ def turned_gain(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> Ch
         return Check(expected, f"{found}; not so for {listed(losers)}", FAILS)
     if rows["distinguishable"].all():
         return Check(expected, found, HOLDS)
-    return Check(expected, f"{found}; {_too_few(rows, alpha)}", UNTOLD)
+    return Check(expected, f"{found}; {_too_few(rows, alpha)}", INCONCLUSIVE)
 
 
 def upright_price(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> Check:
@@ -156,7 +156,7 @@ def upright_price(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> 
         return Check(expected, "nothing to compare", NO_DATA)
     told = rows[rows["distinguishable"]]
     if told.empty:
-        return Check(expected, f"{_range(rows)}; {_too_few(rows, alpha)}", UNTOLD)
+        return Check(expected, f"{_range(rows)}; {_too_few(rows, alpha)}", INCONCLUSIVE)
     better, worse = int((told["difference"] > 0).sum()), int((told["difference"] < 0).sum())
     found = f"{_range(rows)}; of {len(rows)} cells {better} are better and {worse} worse"
     return Check(expected, found, HOLDS)

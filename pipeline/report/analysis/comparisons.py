@@ -100,6 +100,14 @@ def baseline_alike(settings: Settings) -> str:
     return listed(["data set", *settings.matched])
 
 
+def no_comparison(settings: Settings) -> str:
+    """Say that no cell can be compared."""
+    return (
+        f"No comparison: no cell shares {baseline_alike(settings)} with the baseline "
+        f"{baseline_name(settings)}."
+    )
+
+
 def paired(runs: pd.DataFrame, first: int, second: int, column: str) -> np.ndarray:
     """Return `first - second` on every seed both cells finished, in the order of the seeds."""
     a = runs[runs["id"] == first].set_index("seed")[column]

@@ -35,11 +35,8 @@ SECONDS = Measure("seconds", "Training seconds", "cost")
 MEMORY = Measure("peak_memory_bytes", "Peak memory, bytes", "cost")
 
 # What a test accuracy is called where its column is one of three.
-SHORT = {
-    UPRIGHT.column: "upright",
-    QUARTER.column: "quarter-turned",
-    ANY_ANGLE.column: "any angle",
-}
+TEST = {UPRIGHT: "upright", QUARTER: "quarter-turned", ANY_ANGLE: "any angle"}
+SHORT = {measure.column: name for measure, name in TEST.items()}
 
 FRACTIONS = (
     UPRIGHT, QUARTER, ANY_ANGLE, VALIDATION, TUNED, CONSISTENCY, CONSISTENCY_MIRROR,

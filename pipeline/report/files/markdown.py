@@ -1,4 +1,4 @@
-"""`report.md`: the report for a repository, with the same words and the PNG figures."""
+"""`report.md`: the report for a repository, with the same text as the page, and the PNG figures."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import re
 
 import pandas as pd
 
-from pipeline.report.analysis import comparisons, measures
 from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.comparisons import no_comparison
 from pipeline.report.files import tables
 from pipeline.report.files.pictures import Picture
-from pipeline.report.text import method, published, summary
-from pipeline.report.text import provenance as origin
+from pipeline.report.text import method, provenance, published, summary
 from pipeline.report.text.formatting import plain
 
 # Characters with a meaning in Markdown; a name made of them must stay a name.
@@ -30,31 +29,38 @@ def escape(value: object, limit: int = 2000) -> str:
 
 def report(analysis: Analysis, pictures: list[Picture]) -> str:
     """Return the whole document."""
-    parts = [f"# {escape(analysis.settings.study)}: what exact symmetry buys",
-             escape(summary.sentence(analysis))]  # fmt: skip
-    warned = origin.warnings(analysis)
-    if warned:
-        parts.append("\n".join(f"> **Mind:** {escape(line)}" for line in warned))
-    parts.append(f"Commit {escape(origin.commit(analysis))}.")
-    parts += ["## Does it hold?", table(tables.checks(analysis)), "## Results"]
-    parts.append(table(tables.results(analysis).drop(columns="id")))
-    for item in pictures:
-        parts.append(f"## {escape(item.title)}")
-        if not item.document:
-            parts.append(f"No figure: {escape(item.reason)}.")
-        else:
-            parts.append(f"![{escape(item.alt)}](figures/{item.name}.png)")
-            parts.append(escape(item.caption))
-    parts += ["## Verdicts", _verdicts(analysis), "## Failures", _failures(analysis)]
-    parts += ["## Published numbers", escape(published.CAPTION), table(published.table())]
-    parts.append("## How to read this")
-    parts += [f"**{escape(name)}.** {escape(words)}" for name, words in method.entries(analysis)]
-    parts += ["## Provenance", table(origin.table(analysis))]
-    return "\n\n".join(parts) + "\n"
+    verdicts, failures = tables.comparisons(analysis), tables.failures(analysis)
+    parts = [
+        f"# {escape(analysis.settings.study)}: accuracy and cost of exact symmetry",
+        escape(summary.sentence(analysis)),
+        "\n".join(f"> **Warning:** {escape(line)}" for line in provenance.warnings(analysis)),
+        f"Commit {escape(provenance.commit(analysis))}.",
+        "## Checks against theory", table(tables.checks(analysis)),
+        "## Results", table(tables.results(analysis)),
+        *(_figure(picture) for picture in pictures),
+        "## Comparisons with the baseline",
+        escape(no_comparison(analysis.settings)) if verdicts.empty else table(verdicts),
+        "## Failures",
+        escape(summary.no_failure(analysis)) if failures.empty else table(failures),
+        "## Published numbers", escape(published.CAPTION), table(published.table()),
+        "## Methods",
+        *(f"**{escape(name)}.** {escape(text)}" for name, text in method.entries(analysis)),
+        "## Provenance", table(provenance.table(analysis)),
+    ]  # fmt: skip
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _figure(picture: Picture) -> str:
+    heading = f"## {escape(picture.title)}\n\n"
+    if not picture.document:
+        return f"{heading}No figure: {escape(picture.reason)}."
+    image = f"![{escape(picture.alt)}](figures/{picture.name}.png)"
+    return f"{heading}{image}\n\n{escape(picture.caption)}"
 
 
 def table(frame: pd.DataFrame) -> str:
-    """Return a pipe table."""
+    """Return a pipe table; the column `id` is not shown."""
+    frame = frame.drop(columns="id", errors="ignore")
     head = "| " + " | ".join(escape(column) for column in frame.columns) + " |"
     rule = "|" + " --- |" * len(frame.columns)
     rows = [
@@ -62,19 +68,3 @@ def table(frame: pd.DataFrame) -> str:
         for row in frame.itertuples(index=False)
     ]
     return "\n".join([head, rule, *rows])
-
-
-def _verdicts(analysis: Analysis) -> str:
-    rows = analysis.comparisons
-    if rows.empty:
-        alike = comparisons.baseline_alike(analysis.settings)
-        return f"No comparison: no cell shares {alike} with the baseline."
-    columns = {"label": "cell", "measure": "test images", "baseline_label": "against",
-               "verdict": "verdict"}  # fmt: skip
-    named = rows.assign(measure=rows["measure"].map(measures.SHORT))
-    return table(named[list(columns)].rename(columns=columns))
-
-
-def _failures(analysis: Analysis) -> str:
-    frame = tables.failures(analysis)
-    return "None." if frame.empty else table(frame.drop(columns="id"))

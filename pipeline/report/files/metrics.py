@@ -11,8 +11,7 @@ import pandas as pd
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.checks import FAILS, HOLDS
-from pipeline.report.text import provenance as origin
-from pipeline.report.text import summary
+from pipeline.report.text import provenance, summary
 from pipeline.report.text.formatting import plain
 from pipeline.report.text.names import AXES
 
@@ -43,7 +42,7 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
         "cells": {},
         "cost": {},
     }
-    if ended := origin.endings(analysis):
+    if ended := provenance.endings(analysis):
         tree["study"]["search_ended"] = ended
     axes = [axis for axis in AXES if cells[axis].nunique() > 1 or axis in ("group", "positional")]
     for _, cell in analysis.drawn.iterrows():

@@ -31,32 +31,44 @@ def _harmless(value: object) -> object:
     return "'" + value if value.lstrip(" ").startswith(_FORMULA) else value
 
 
+# Columns of the table of cells, in their order.
+RESULTS = {
+    **{name: measure for measure, name in measures.TEST.items()},
+    "invariance error": measures.ERROR,
+    "mirror error": measures.ERROR_MIRROR,
+    "parameters": measures.PARAMS,
+    "FLOPs": measures.FLOPS,
+    "seconds": measures.SECONDS,
+}
+
+
 def results(analysis: Analysis) -> pd.DataFrame:
     """Return the readable table of cells: one column a measure, mean and interval as text."""
-    rows = []
-    for _, cell in analysis.cells.iterrows():
-        row = {
-            "id": cell["id"], "cell": plain(cell["label"], 40), "seeds": int(cell["runs_finished"]),
-        }  # fmt: skip
-        for name, measure in (
-            ("upright", measures.UPRIGHT),
-            ("quarter-turned", measures.QUARTER),
-            ("any angle", measures.ANY_ANGLE),
-        ):
-            row[name] = percent_interval(interval_of(cell, measure.column))
-        row["invariance error"] = small(cell[measures.ERROR.column])
-        row["mirror error"] = small(cell[measures.ERROR_MIRROR.column])
-        row["parameters"] = amount(cell[measures.PARAMS.column])
-        row["FLOPs"] = amount(cell[measures.FLOPS.column])
-        row["seconds"] = amount(cell[measures.SECONDS.column])
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([
+        {"id": cell["id"], "cell": plain(cell["label"], 40), "seeds": int(cell["runs_finished"])}
+        | {name: _as_text(cell, measure) for name, measure in RESULTS.items()}
+        for _, cell in analysis.cells.iterrows()
+    ])  # fmt: skip
+
+
+def _as_text(cell: pd.Series, measure: measures.Measure) -> str:
+    if measure.kind == "fraction":
+        return percent_interval(interval_of(cell, measure.column))
+    return (small if measure.kind == "error" else amount)(cell[measure.column])
+
+
+def comparisons(analysis: Analysis) -> pd.DataFrame:
+    """Return every comparison with the baseline and its verdict."""
+    rows = analysis.comparisons
+    return pd.DataFrame({
+        "id": rows["id"], "cell": rows["label"], "test images": rows["measure"].map(measures.SHORT),
+        "against": rows["baseline_label"], "verdict": rows["verdict"],
+    })  # fmt: skip
 
 
 def checks(analysis: Analysis) -> pd.DataFrame:
     """Return what was expected, what was found, and whether it holds."""
-    rows = [(check.expected, check.found, check.outcome) for check in analysis.checks]
-    return pd.DataFrame(rows, columns=["expected", "found", "outcome"])
+    return pd.DataFrame(analysis.checks)
 
 
 def failures(analysis: Analysis) -> pd.DataFrame:

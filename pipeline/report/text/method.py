@@ -1,4 +1,4 @@
-"""How the numbers were made and what they cannot tell: the same words for page and Markdown."""
+"""How the numbers were made and what they cannot tell: for the page and Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pipeline.common.documents import configuration
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import baseline_alike, baseline_name
 from pipeline.report.analysis.statistics import least_pairs
-from pipeline.report.page import html
 from pipeline.report.text.formatting import PLUS_MINUS, counted, listed, plain, small
 from pipeline.report.text.names import ROUNDING
 
@@ -52,8 +51,8 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
 
 AUGMENTED = {
     "none": "images as the data set has them",
-    "quarter": "images turned anew at every step by a random multiple of 90 degrees",
-    "turn": "images turned anew at every step by a random angle",
+    "quarter": "images turned at every step by a random multiple of 90 degrees",
+    "turn": "images turned at every step by a random angle",
 }
 
 
@@ -74,12 +73,3 @@ def _over_images(analysis: Analysis) -> str:
         f" ({images.min()} test images alone leave an accuracy of 95 % uncertain by "
         f"{PLUS_MINUS} {100 * half:.1f} points)"
     )
-
-
-def as_html(analysis: Analysis) -> str:
-    """Return the section for the page."""
-    items = "".join(
-        f"<dt>{html.text(heading)}</dt><dd>{html.text(paragraph)}</dd>"
-        for heading, paragraph in entries(analysis)
-    )
-    return f'<dl class="method">{items}</dl>'

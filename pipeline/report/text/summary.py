@@ -13,7 +13,7 @@ from pipeline.report.analysis.checks import FAILS
 from pipeline.report.analysis.comparisons import baseline_of
 from pipeline.report.analysis.statistics import Interval, least_pairs
 from pipeline.report.load import Settings
-from pipeline.report.text.formatting import counted, listed, percent, percent_interval, plain, small
+from pipeline.report.text.formatting import counted, percent, percent_interval, plain, small
 
 QUARTER, UPRIGHT, ERROR = measures.QUARTER, measures.UPRIGHT, measures.ERROR
 
@@ -149,6 +149,11 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
     return numbers
 
 
-def broken_cells(cells: pd.DataFrame) -> str:
-    """Name the cells whose promise of invariance is broken."""
-    return listed([plain(label, 30) for label in cells.loc[cells["broken"], "label"]])
+def no_failure(analysis: Analysis) -> str:
+    """Say that all trials and runs completed."""
+    trials, runs = (int(analysis.cells[name].sum()) for name in ("trials", "runs"))
+    return f"None: {_all(trials, 'trial')} and {_all(runs, 'run')} completed."
+
+
+def _all(number: int, noun: str) -> str:
+    return f"all {counted(number, noun)}" if number > 1 else counted(number, noun)
