@@ -8,12 +8,12 @@ from threading import Lock
 
 from pipeline.common.units import duration
 
-__all__ = ["Pace"]
+__all__ = ["StepProgress"]
 
 _SECONDS = 3.0  # between two lines
 
 
-class Pace:
+class StepProgress:
     """Counts what is done and says so every few seconds; short steps say nothing.
 
     Parameters

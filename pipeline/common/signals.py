@@ -67,7 +67,7 @@ def _force(number: int) -> None:
     os._exit(128 + number)
 
 
-def hang_up() -> None:
+def end_unread() -> None:
     """End the stage as by a signal: nobody reads what it says; for a handler of that error."""
     if not _state.active:
         raise
@@ -81,7 +81,7 @@ def rearm() -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """Hold signals back: for a commit that is not to be cut in two, or code that cannot be.
 
     What came in the meantime is raised at the end of the block, or by `raise_pending` within.
@@ -96,7 +96,7 @@ def undisturbed() -> Iterator[None]:
 
 
 @contextmanager
-def lifeline() -> Iterator[None]:
+def ending_on_signals() -> Iterator[None]:
     """Turn SIGINT, SIGTERM and the end of the calling command into `Interrupted`."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     _state.ending, _state.raised, _state.active = None, False, True

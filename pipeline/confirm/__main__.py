@@ -1,5 +1,5 @@
-"""Entry point of `python -m pipeline.confirm`."""
+"""Train the best of each cell with several seeds and open test once a run: data/confirm/."""
 
-from pipeline.common.arguments import run_as
+from pipeline.common.commands import run_as
 
 run_as("confirm")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.common.checksummed import decode, encode
 from pipeline.common.files import file_sha256, json_text, write_bytes
-from pipeline.common.signals import undisturbed
+from pipeline.common.signals import signals_held
 
 
 class RunStore:
@@ -27,7 +27,7 @@ class RunStore:
         """Keep a result; return it as `get` does."""
         record = {name: item for name, item in value.items() if name != "weights"}
         weights = value.get("weights")
-        with undisturbed():
+        with signals_held():
             if weights is not None:
                 write_bytes(self._path(key, "safetensors"), weights)
                 record["weights_sha256"] = hashlib.sha256(weights).hexdigest()

@@ -9,12 +9,12 @@ from typing import Any
 from pipeline.common.reasons import Failure, failure_of
 from pipeline.confirm.result_store import RunStore
 from pipeline.execution.checkpoints import Checkpoints
-from pipeline.execution.outcomes import Told, outcome
+from pipeline.execution.outcomes import EngineNotes, outcome
 from pipeline.execution.progress import Progress
 from pipeline.execution.tasks import Result, Task
 
 
-class ConfirmSource(Told):
+class ConfirmSource(EngineNotes):
     """Hands out the runs that are not in the store yet, and puts their results there.
 
     Parameters

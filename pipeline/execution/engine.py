@@ -1,4 +1,4 @@
-"""The seam between what a stage computes and where it runs: in this process, or on Ray Tune."""
+"""The interface between what a stage computes and where: in this process, or on Ray Tune."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from pipeline.execution.address import check_address
 from pipeline.execution.dispatcher import nothing
 from pipeline.execution.local_ray import check_local_ray
+from pipeline.execution.ray_private import set_environment
 from pipeline.execution.tasks import (
     Context,
     Task,
@@ -61,7 +62,7 @@ class InProcess:
                 tick()
 
             tick()
-            context = Context(self.device, self.limit, send, tell=source.note)
+            context = Context(self.device, self.limit, send, send_note=source.note)
             source.finish(task, perform(function, task, data, context))
             tick()
 
@@ -72,7 +73,7 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
     Parameters
     ----------
     resources : pipeline.study.params.Resources
-        How many trials at once, and what each of them gets.
+        How many trials run in parallel, and what each of them gets.
     scratch : Path
         A folder of this stage alone, for what Ray Tune wants to write.
     """
@@ -80,12 +81,14 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
     if os.environ.get("GSA_ENGINE") == "in-process":
         device = "cuda" if resources.gpus_per_trial else "cpu"
         return InProcess(device, limit, int(resources.cpus_per_trial))
-    os.environ["RAY_ADDRESS"] = check_address()
-    if os.environ["RAY_ADDRESS"] == "local":
+    address = os.environ["RAY_ADDRESS"] = check_address()
+    if address == "local":
         check_local_ray()
+    set_environment(local=address == "local")
     from pipeline.execution.ray_engine import RayTune
 
     return RayTune(
+        address=address,
         slots=None if resources.workers == "auto" else resources.workers,
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,

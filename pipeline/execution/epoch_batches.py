@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Outbox", "interval"]
+__all__ = ["EpochBatches", "interval"]
 
 # Seconds between two messages of a worker, and messages a second of all workers together.
 LEAST, MESSAGES = 3.0, 50.0
@@ -23,7 +23,7 @@ def interval(slots: int) -> float:
 
 
 @dataclass
-class Outbox:
+class EpochBatches:
     """Rows of finished epochs that the driver has not been told.
 
     What is left when the task ends need not be sent: the result holds every row. Of a worker that

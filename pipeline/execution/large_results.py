@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from pipeline.common.units import size
 from pipeline.execution.tasks import Result
 
-__all__ = ["MOST", "PART", "Parts", "split"]
+__all__ = ["MOST", "PART", "PartBuffer", "split"]
 
 # Bytes of a part; what is no larger stays in the result. And bytes that a task may bring at all.
 PART, MOST = 4 << 20, 8 << 30
 
 
 @dataclass(frozen=True)
-class Apart:
+class Placeholder:
     """Stands in a result for bytes that came before it."""
 
     length: int
@@ -39,12 +39,12 @@ def split(result: Result, send: Callable[[bytes], None]) -> Result:
         view = memoryview(content)
         for start in range(0, len(content), PART):
             send(bytes(view[start : start + PART]))
-    light = {name: Apart(len(content)) for name, content in large.items()}
+    light = {name: Placeholder(len(content)) for name, content in large.items()}
     return replace(result, value={**value, **light})
 
 
 @dataclass
-class Parts:
+class PartBuffer:
     """The parts that workers have sent and whose results are still to come."""
 
     kept: defaultdict[str, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
@@ -69,7 +69,7 @@ class Parts:
         value = dict(result.value) if isinstance(result.value, dict) else {}
         start = 0
         for name, apart in value.items():
-            if isinstance(apart, Apart):
+            if isinstance(apart, Placeholder):
                 value[name] = bytes(content[start : start + apart.length])
                 start += apart.length
         if start != len(content):

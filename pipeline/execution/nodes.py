@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.documents import mapping, parse_json
+from pipeline.execution.ray_private import SUBMITTED_JOB
 from pipeline.execution.source_code import PACKAGES, PROJECT
 from pipeline.execution.tasks import CannotWork
 
-__all__ = ["Watch", "luggage", "use"]
+__all__ = ["NodeWatch", "nodes_in_use", "runtime_env"]
 
-# Set by Ray in the driver of a submitted job.
-SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 # Seconds between two looks at a cluster of which nothing is heard.
 LOOK = 5.0
 
 
-def luggage(folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+def runtime_env(folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     """Return Ray's `runtime_env`: the project's two packages, and nothing else of its folder.
 
     Workers import them from where Ray unpacks them, before whatever a node has installed, so no
@@ -37,7 +36,7 @@ def luggage(folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
         Variables that workers are to have.
     """
     sent: dict[str, Any] = {"env_vars": dict(environment)}
-    if has_folder(os.environ.get(SUBMITTED, "{}")):
+    if has_folder(os.environ.get(SUBMITTED_JOB, "{}")):
         return sent
     for name in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
@@ -54,12 +53,13 @@ def has_folder(job: str) -> bool:
     (True, False)
     """
     advice = "unset it, or submit the job with Ray's own tools"
-    described = mapping(parse_json(job, SUBMITTED, advice), SUBMITTED, advice)
-    return bool(mapping(described.get("runtime_env") or {}, SUBMITTED, advice).get("working_dir"))
+    described = mapping(parse_json(job, SUBMITTED_JOB, advice), SUBMITTED_JOB, advice)
+    environment = mapping(described.get("runtime_env") or {}, SUBMITTED_JOB, advice)
+    return bool(environment.get("working_dir"))
 
 
 @dataclass
-class Watch:
+class NodeWatch:
     """Ends a stage when the cluster has had no room for a trial for too long.
 
     Tune would wait for ever. Nodes that are preempted and return in time cost nothing but the
@@ -116,13 +116,13 @@ class Watch:
         return bool(there.get("CPU", 0) >= self.cpus and there.get("GPU", 0) >= self.gpus)
 
 
-def use(nodes: Sequence[Mapping[str, Any]], free: Mapping[str, float]) -> str:
+def nodes_in_use(nodes: Sequence[Mapping[str, Any]], free: Mapping[str, float]) -> str:
     """Say how many nodes there are and how much of them is taken.
 
     Examples
     --------
     >>> two = [{"Resources": {"CPU": 4.0, "GPU": 1.0}}, {"Resources": {"CPU": 4.0}}]
-    >>> use(two, {"CPU": 5.0, "GPU": 0.5})
+    >>> nodes_in_use(two, {"CPU": 5.0, "GPU": 0.5})
     '2 nodes, 3 of 8 CPUs and 0.5 of 1 GPUs taken'
     """
     parts = []

@@ -1,7 +1,7 @@
 """End the processes of a local Ray when the driver ends without having ended them.
 
 A killed driver takes Ray's daemons with it, but two of their helpers live on for a minute, and
-a worker in a long step may too. A guard of a few megabytes waits at a pipe for the driver's end.
+a worker in a long step may too. A process of a few megabytes waits at a pipe for the driver's end.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# Ray sets it in whatever a raylet starts. Here, since this file also runs alone, without pipeline.
+RAYLET_VARIABLE = "RAY_RAYLET_PID"
+
 
 @contextmanager
-def guarded(raylet: int) -> Iterator[None]:
-    """Have a guard end whatever the raylet has started, should this process die in the block.
+def orphan_cleanup(raylet: int) -> Iterator[None]:
+    """End whatever the raylet has started, should this process die in the block.
 
     Parameters
     ----------
@@ -30,18 +33,18 @@ def guarded(raylet: int) -> Iterator[None]:
         return
     command = [sys.executable, "-I", "-S", __file__, str(raylet)]
     # In a session of its own, so that what is sent to the driver's group does not reach it.
-    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield
     finally:
-        # A word on the pipe says that all is well; its end without one, that the driver died.
+        # A message on the pipe says that all is well; its end without one, that the driver died.
         with suppress(BrokenPipeError):
-            guard.communicate(b"done")
+            watcher.communicate(b"done")
 
 
 def started_by(raylet: int) -> list[int]:
     """List the processes that a raylet has started, directly or not."""
-    mark = f"RAY_RAYLET_PID={raylet}".encode()
+    mark = f"{RAYLET_VARIABLE}={raylet}".encode()
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -52,7 +55,7 @@ def started_by(raylet: int) -> list[int]:
 
 
 def main() -> None:
-    """Wait for the driver's last word, and clean up when there is none."""
+    """Wait for the driver's message, and clean up when there is none."""
     parser = argparse.ArgumentParser(description="end what a raylet started, once its driver died")
     parser.add_argument("raylet", type=int, help="its process id")
     raylet = parser.parse_args().raylet

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.execution.progress import Progress
 from pipeline.execution.tasks import Result
 
-__all__ = ["Told", "outcome"]
+__all__ = ["EngineNotes", "outcome"]
 
 # What of a result must be a number: of a trial in its row, of a run in its measures.
 NUMBERS = ("validation_accuracy", "validation_invariance_error")
@@ -30,7 +30,7 @@ def outcome(result: Result) -> dict[str, Any]:
     return value
 
 
-class Told:
+class EngineNotes:
     """What both sources do with a note of the engine."""
 
     progress: Progress

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from pipeline.common.reasons import GOOD, Failure, brief, harmless, tally
-from pipeline.common.signals import hang_up
+from pipeline.common.signals import end_unread
 from pipeline.common.units import duration
 
 # Seconds between two drawings of the table.
@@ -230,7 +230,7 @@ class Progress:
             self.stream.write(text)
             self.stream.flush()
         except BrokenPipeError:
-            hang_up()
+            end_unread()
 
 
 def can_move() -> bool:

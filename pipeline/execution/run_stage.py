@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import explaining
-from pipeline.common.signals import Interrupted, lifeline
+from pipeline.common.signals import Interrupted, ending_on_signals
 from pipeline.common.units import size
 from pipeline.execution.address import check_asked
 from pipeline.execution.engine import Engine, make_engine
@@ -56,7 +56,7 @@ def run_stage(
         check_asked(params.resources.address)
     print(f"{stage}: starting", flush=True)
     try:
-        with explaining(), lifeline(), stage_lock(stage):
+        with explaining(), ending_on_signals(), stage_lock(stage):
             if params.resources.gpus_per_trial == "auto":
                 from pipeline.execution.gpu_share import shared
 

@@ -16,7 +16,7 @@ DIED = "WorkerDied"
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work: `key` names it for good, `payload` is all it needs beside the data."""
+    """One piece of work: `key` names it for good, `payload` is all it needs besides the data."""
 
     key: str
     payload: dict[str, Any]
@@ -49,7 +49,7 @@ class CannotWork(Exception):
 
 @dataclass
 class Context:
-    """What a work function is given beside its task and the data.
+    """What a work function is given besides its task and the data.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Context:
         Takes the row of a finished epoch to the driver, perhaps a few seconds later.
     flush : callable
         Takes all such rows to the driver now.
-    tell : callable
+    send_note : callable
         Takes a note for the user to the driver.
     log : Log
         Keeps what is said.
@@ -71,13 +71,13 @@ class Context:
     limit: float = float("inf")
     send: Callable[[dict[str, Any]], None] | None = None
     flush: Callable[[], None] | None = None
-    tell: Callable[[str], None] | None = None
+    send_note: Callable[[str], None] | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     log: Log = field(default_factory=Log)
 
     def report(self, epoch: dict[str, Any], flush: bool = False) -> None:
-        """Keep the row of a finished epoch, tell the driver, and stop a task that is over time."""
+        """Keep the row of a finished epoch, send it, and stop a task that is over its limit."""
         self.epochs.append(epoch)
         if self.send is not None:
             self.send(epoch)
@@ -89,15 +89,15 @@ class Context:
     def note(self, text: str) -> None:
         """Tell the user something about the task."""
         self.log.add(text)
-        if self.tell is not None:
-            self.tell(text)
+        if self.send_note is not None:
+            self.send_note(text)
 
 
 WorkFunction = Callable[[Task, Mapping[str, Any], Context], Any]
 
 
 class WorkSource(Protocol):
-    """Hands out tasks and is told their results; the same task may come back only once."""
+    """Hands out tasks and takes their results; the same task may come back only once."""
 
     @property
     def exhausted(self) -> bool:
@@ -139,5 +139,5 @@ def perform(
 
 
 def timeout_reason(limit: float) -> str:
-    """Say why a task was stopped, in the words of its row."""
+    """Say why a task was stopped, as its row says it."""
     return f"stopped at resources.trial_timeout_seconds = {limit:g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # before imports that take seconds, or fail
-    from pipeline.common.arguments import run_as
+    from pipeline.common.commands import run_as
 
     run_as("prepare", "--look")
 

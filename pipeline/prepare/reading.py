@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common.files import explaining, json_text, replacing
-from pipeline.common.progress import Pace
+from pipeline.common.progress import StepProgress
 from pipeline.prepare.parts import Images, check_values, read_shard
 from pipeline.prepare.splits.near_duplicates import image_hashes, image_prints
 from pipeline.study.datasets import Source
@@ -88,7 +88,7 @@ def pool_part(part: Images, name: str, source: Source, folder: Path) -> Pooled:
     ]
     todo = [bound for bound in bounds if not array.note(bound[0]).exists()]
     done = len(part) - sum(stop - start for start, stop in todo)
-    pace = Pace(source.name, "reading", len(part), done)
+    progress = StepProgress(source.name, "reading", len(part), done)
 
     def read(start: int, stop: int) -> int:
         shard = read_shard(part.images, start, stop)
@@ -114,7 +114,7 @@ def pool_part(part: Images, name: str, source: Source, folder: Path) -> Pooled:
         futures = [workers.submit(read, *bound) for bound in todo]
         try:
             for future in as_completed(futures):
-                pace.add(future.result())
+                progress.add(future.result())
         except BaseException:
             workers.shutdown(cancel_futures=True)
             raise

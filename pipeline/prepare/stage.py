@@ -27,7 +27,7 @@ from pipeline.common.files import (
     write_json,
 )
 from pipeline.common.locks import try_lock
-from pipeline.common.progress import Pace
+from pipeline.common.progress import StepProgress
 from pipeline.common.units import duration
 from pipeline.dataset.store import SPLITS, load_dataset, split_files
 from pipeline.prepare.card import (
@@ -204,7 +204,7 @@ def _write(
     files: dict[str, Any] = {}
     tallies: dict[str, Tally] = {}
     total = sum(map(len, splits.values())) + len(splits["test"])
-    pace = Pace(source.name, "writing", total)
+    progress = StepProgress(source.name, "writing", total)
 
     factor = settings.shrink if sized(source.name, settings.sources)[0] in SOURCES else 1
 
@@ -220,7 +220,7 @@ def _write(
             split.indices,
             _changing(degrees, factor, opened.ground),
             tally,
-            pace.add,
+            progress.add,
         )
         return tally
 

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.common.documents import mapping, read_json
 from pipeline.common.errors import UserError
 from pipeline.common.files import json_text, replacing
-from pipeline.common.progress import Pace
+from pipeline.common.progress import StepProgress
 from pipeline.prepare.images.value_range import Look, bounds_of, is_ink, white_of
 from pipeline.prepare.parts import Looked
 from pipeline.prepare.reading import cores
@@ -108,12 +108,13 @@ class Survey:
             for start in range(0, images.shape[0], _STEP)
         ]
         largest, seen, outside = 0, list[tuple[np.dtype, float]](), list[float]()
-        pace = Pace(self.name, "looking at", sum(images.shape[0] for images in self.parts))
+        total = sum(images.shape[0] for images in self.parts)
+        progress = StepProgress(self.name, "looking at", total)
 
         def some(bound: tuple[Looked, int, int]) -> list[Look]:
             images, start, stop = bound
             looks = list(images.look(start, stop))
-            pace.add(stop - start)
+            progress.add(stop - start)
             return looks
 
         with ThreadPoolExecutor(cores(), thread_name_prefix="look") as workers:

@@ -1,5 +1,5 @@
-"""Entry point of `python -m pipeline.report`."""
+"""Write tables, figures and the page: reports/."""
 
-from pipeline.common.arguments import run_as
+from pipeline.common.commands import run_as
 
 run_as("report")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+
+from pipeline.common.spelling import nearest
 
 __all__ = [
     "Ascending",
@@ -34,23 +35,6 @@ __all__ = [
 ]
 
 MAX_GROUP_TURNS = 64
-
-
-def nearest(got: object, candidates: Collection[str]) -> str | None:
-    """The candidate that was probably meant: by spelling, or by its initials.
-
-    Examples
-    --------
-    >>> nearest("learning_rat", ["learning_rate", "dropout"])
-    'learning_rate'
-    >>> nearest("wd", ["learning_rate", "weight_decay"])
-    'weight_decay'
-    """
-    text = str(got).lower().replace("-", "_")
-    initials = {"".join(word[0] for word in name.split("_")): name for name in candidates}
-    lower = {name.lower(): name for name in candidates}
-    close = get_close_matches(text, lower, n=1)
-    return initials.get(text) or (lower[close[0]] if close else None)
 
 
 class Kind:

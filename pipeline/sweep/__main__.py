@@ -1,5 +1,5 @@
-"""Entry point of `python -m pipeline.sweep`."""
+"""Search the best configuration of each cell on train and validation: data/sweep/."""
 
-from pipeline.common.arguments import run_as
+from pipeline.common.commands import run_as
 
 run_as("sweep")

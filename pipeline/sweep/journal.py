@@ -18,7 +18,7 @@ from optuna.storages.journal import BaseJournalBackend
 from pipeline.common.checksummed import decode, encode
 from pipeline.common.errors import UserError
 from pipeline.common.locks import lock
-from pipeline.common.signals import undisturbed
+from pipeline.common.signals import signals_held
 
 
 def open_journal(path: Path) -> JournalStorage:
@@ -62,7 +62,7 @@ class CheckedJournal(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append records, all of them or none; a result is flushed to the disk."""
         content = b"".join(encode(log) for log in logs)
-        with undisturbed(), locked(self.path) as file:
+        with signals_held(), locked(self.path) as file:
             end = os.fstat(file).st_size
             try:
                 written = os.write(file, content)

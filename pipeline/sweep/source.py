@@ -7,14 +7,14 @@ from typing import Any
 
 from pipeline.common.reasons import GOOD, Failure, command, describe, failure_of
 from pipeline.execution.checkpoints import Checkpoints
-from pipeline.execution.outcomes import Told, outcome
+from pipeline.execution.outcomes import EngineNotes, outcome
 from pipeline.execution.progress import Progress
 from pipeline.execution.tasks import Result, Task
 from pipeline.sweep.budget import Budget
 from pipeline.sweep.cell_search import CellSearch, score
 
 
-class SweepSource(Told):
+class SweepSource(EngineNotes):
     """Hands out the trials of all cells in turn: the lowest number first, then in order of cells.
 
     Every cell has its first result before any starts its second, so that a broken cell is known

@@ -1,1 +1,1 @@
-"""Commands beside the stages: one file a command, of the name of the command."""
+"""The tools beside the stages: a file a command, of its name; `common/commands.py` finds them."""

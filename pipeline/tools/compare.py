@@ -1,38 +1,36 @@
-"""`python -m pipeline compare A B [C...]`: what changed between versions, and whether it matters.
+"""Say what changed between versions of the study, and whether it matters.
 
 Versions are tags, commits or `workspace`; none is checked out.
 """
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # before imports that take seconds, or fail
-    from pipeline.common.arguments import run_as
-
-    run_as("compare")
-
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline.common.documents import read_json
 from pipeline.common.errors import UserError
 from pipeline.study.yaml_reader import parse_yaml
-from pipeline.tools.compare_results import Results, results_differences
-from pipeline.tools.history import FETCH, Version, Workspace, git, open_version
+from pipeline.tools.support.history import FETCH, Version, Workspace, git, open_version
+from pipeline.tools.support.version_results import Results, results_differences
 
 __all__ = ["compare", "main"]
 
+ARGUMENTS = {
+    "first": {"metavar": "A", "help": "what the others are compared with"},
+    "others": {"metavar": "B", "nargs": "+", "help": "one version or more"},
+}
 AnyVersion = Version | Workspace
 # They say where and how fast, never what.
 HARMLESS = "resources"
 MOST = 12  # lines of one kind; the rest is counted
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Namespace) -> None:
     """Print the differences of every further version to the first."""
-    if len(arguments) < 2 or any(argument.startswith("-") for argument in arguments):
-        raise UserError("give two versions or more: python -m pipeline compare A B [C...]")
-    first, *others = [open_version(name) for name in arguments]
+    first, *others = [open_version(name) for name in (given.first, *given.others)]
     for other in others:
         print("\n".join(compare(first, other)))
 

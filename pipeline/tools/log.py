@@ -1,15 +1,11 @@
-"""`python -m pipeline log --cell NAME --number N`: what was said in a trial, or with --seed a run.
+"""Print the log of a trial or of a run, and why it failed.
 
 What is kept of an unfinished stage is asked first, then the tables that it writes at its end.
 """
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # before imports that take seconds, or fail
-    from pipeline.common.arguments import run_as
-
-    run_as("log")
-
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,6 @@ from typing import Any
 import pandas as pd
 from optuna.storages import JournalStorage
 
-from pipeline.common.arguments import Parser
 from pipeline.common.errors import UserError
 from pipeline.common.reasons import GOOD, harmless
 from pipeline.confirm import stage as confirm
@@ -30,22 +25,27 @@ from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.cell_search import result_of
 from pipeline.sweep.journal import ReadOnlyJournal
-from pipeline.tools.rows import dataset_named, row_of
+from pipeline.tools.support.find_row import dataset_named, row_of
 
 __all__ = ["log", "main"]
 
+ARGUMENTS = {
+    "--cell": {"required": True, "metavar": "NAME", "help": "as in the column `cell`"},
+    "one of": {
+        "--number": {
+            "type": "whole number",
+            "metavar": "N",
+            "help": "as in `trial` of trials",
+        },
+        "--seed": {"type": "whole number", "metavar": "N", "help": "as in `seed` of runs"},
+    },
+    "--dataset": {"metavar": "NAME", "help": "needed where the study has several"},
+}
 COLUMNS = ["cell", "trial", "status", "reason", "log"]
 
 
-def main(arguments: list[str]) -> None:
+def main(asked: Namespace) -> None:
     """Print the log of a trial or a run."""
-    parser = Parser("python -m pipeline log", __doc__)
-    parser.add_argument("--cell", required=True, help="as in the column `cell`")
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--number", type=int, help="of a trial, as in the column `trial`")
-    which.add_argument("--seed", type=int, help="of a run, as in the column `seed`")
-    parser.add_argument("--dataset", help="needed where the study has several")
-    asked = parser.parse_args(arguments)
     params = load_params()
     dataset = dataset_named(asked.dataset, params.prepare.datasets)
     print(log(params, dataset, asked.cell, asked.number, asked.seed))

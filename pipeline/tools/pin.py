@@ -1,30 +1,25 @@
-"""`python -m pipeline pin NAME -m "..."`: keep this state of the study under a name."""
+"""Keep this state of the study under a name: commit its results and tag them."""
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # before imports that take seconds, or fail
-    from pipeline.common.arguments import run_as
+from argparse import Namespace
 
-    run_as("pin")
-
-
-from pipeline.common.arguments import Parser
 from pipeline.common.documents import parse_json
 from pipeline.common.errors import UserError
-from pipeline.tools.history import Version, git, open_version, run_dvc
+from pipeline.tools.support.history import Version, git, open_version, run_dvc
 
 __all__ = ["main", "pin"]
 
+ARGUMENTS = {
+    "name": {"help": "of the version, which becomes a tag of git"},
+    "-m": {"dest": "message", "required": True, "metavar": "TEXT", "help": "what it is"},
+}
 # What `dvc repro` writes and git holds: part of the version, committed with it.
 RESULTS = ("dvc.lock", "reports", "data/.gitignore")
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Namespace) -> None:
     """Pin, and say how to push the version and how to bring it back."""
-    parser = Parser("python -m pipeline pin", __doc__)
-    parser.add_argument("name")
-    parser.add_argument("-m", dest="message", required=True)
-    given = parser.parse_args(arguments)
     commit = pin(given.name, given.message)
     print(
         f"pinned {given.name} at commit {commit[:12]}\n"

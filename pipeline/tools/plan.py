@@ -1,11 +1,6 @@
-"""`python -m pipeline plan`: trials, hours and memory of every cell, from a few measured steps."""
+"""Print trials, hours and memory of every cell, from a few measured steps."""
 
 from __future__ import annotations
-
-if __name__ == "__main__":  # before imports that take seconds, or fail
-    from pipeline.common.arguments import run_as
-
-    run_as("plan")
 
 import math
 import time
@@ -19,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from gsa_core import build_model, count_flops, count_parameters
-from pipeline.common.errors import UserError
 from pipeline.common.units import duration, size
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.execution.inputs import read_cards
@@ -60,10 +54,8 @@ class Forecast:
         return self.trials * self.trial_seconds + self.runs * self.run_seconds
 
 
-def main(arguments: list[str]) -> None:
+def main(given: object = None) -> None:
     """Print what every cell of the study will take."""
-    if arguments:
-        raise UserError(f"got {arguments[0]!r}; plan takes no arguments")
     params = load_params()
     read_cards(params.prepare)
     data = {

@@ -1,14 +1,10 @@
-"""`python -m pipeline provenance WHAT`: which code, parameters and data a figure or row is from."""
+"""Say which code, parameters and data a figure, a run or a trial comes from."""
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # before imports that take seconds, or fail
-    from pipeline.common.arguments import run_as
-
-    run_as("provenance")
-
 import json
 import re
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,23 +13,24 @@ import pandas as pd
 
 from pipeline.common.errors import UserError
 from pipeline.common.reasons import GOOD, brief, command, harmless
+from pipeline.common.spelling import did_you_mean
 from pipeline.report import figures
 from pipeline.results import records
-from pipeline.study.values import nearest
 
 __all__ = ["main", "trace"]
 
+ARGUMENTS = {
+    "what": {"metavar": "FIGURE | CELL-seedN | CELL-trialN", "help": "such as tradeoff"},
+}
 DATA = Path("data")
 RUNS, TRIALS = "confirm/*/runs.parquet", "sweep/*/trials.parquet"
 ROW = re.compile(r"(?:(?P<dataset>[^/]+)/)?(?P<cell>[^/]+)-(?P<kind>seed|trial)(?P<number>\d+)")
 HOW = "a figure (tradeoff), a run (CELL-seed101) or a trial (CELL-trial0)"
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Namespace) -> None:
     """Print where a figure or row came from."""
-    if len(arguments) != 1:
-        raise UserError(f"name one thing: {HOW}")
-    print("\n".join(trace(arguments[0])))
+    print("\n".join(trace(given.what)))
 
 
 def trace(what: str) -> Iterator[str]:
@@ -51,8 +48,7 @@ def trace(what: str) -> Iterator[str]:
     dataset = Path(what).parent.name if what.count("/") == 1 else ""
     match = ROW.fullmatch(f"{dataset}/{name}" if dataset else name)
     if match is None:
-        meant = nearest(name, figures.names())
-        guess = f"; did you mean {meant!r}?" if meant else ""
+        guess = did_you_mean(name, figures.names())
         raise UserError(f"{what!r} is neither a figure nor a row{guess}: give {HOW}")
     yield from _row(match["dataset"], match["cell"], match["kind"], int(match["number"]))
 

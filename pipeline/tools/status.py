@@ -1,11 +1,6 @@
-"""`python -m pipeline status`: how far the study is, running or not; changes nothing."""
+"""Say how far the study is, from any terminal, running or not; change nothing."""
 
 from __future__ import annotations
-
-if __name__ == "__main__":  # before imports that take seconds, or fail
-    from pipeline.common.arguments import run_as
-
-    run_as("status")
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -35,10 +30,8 @@ __all__ = ["main", "status"]
 HEAD = ("cell", "done", "running", "failed", "best", "since")
 
 
-def main(arguments: list[str]) -> None:
+def main(given: object = None) -> None:
     """Print how far sweep and confirm are."""
-    if arguments:
-        raise UserError(f"got {arguments[0]!r}; status takes no arguments")
     print("\n".join(status(load_params())))
 
 

@@ -1,21 +1,16 @@
-"""`python -m pipeline trial --cell NAME --number N`: do a row of trials.parquet again, no Ray."""
+"""Repeat a trial of the search without Ray and compare its metrics with those recorded."""
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # before imports that take seconds, or fail
-    from pipeline.common.arguments import run_as
-
-    run_as("trial")
-
 import json
 import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from pipeline.common.arguments import Parser
 from pipeline.common.documents import configuration
 from pipeline.common.errors import UserError
 from pipeline.common.reasons import brief, harmless
@@ -29,11 +24,21 @@ from pipeline.study.hyperparameters import DEFAULTS
 from pipeline.study.params import load_params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial
-from pipeline.tools.rows import dataset_named, row_of
+from pipeline.tools.support.find_row import dataset_named, row_of
 from pipeline.training.devices import use_threads
 
 __all__ = ["Comparison", "compare", "find", "main"]
 
+ARGUMENTS = {
+    "--cell": {"required": True, "metavar": "NAME", "help": "as in the column `cell`"},
+    "--number": {
+        "type": "whole number",
+        "required": True,
+        "metavar": "N",
+        "help": "as in the column `trial`",
+    },
+    "--dataset": {"metavar": "NAME", "help": "needed where the study has several"},
+}
 # What the same configuration on the same data must give again; times and memory differ.
 ROW = (
     "status",
@@ -64,13 +69,8 @@ class Comparison:
         return bool(self.recorded == self.now)
 
 
-def main(arguments: list[str], function: WorkFunction = run_trial) -> None:
-    """Do a trial again in this process and say whether its metrics are the recorded ones."""
-    parser = Parser("python -m pipeline trial", __doc__)
-    parser.add_argument("--cell", required=True, help="as in the column `cell`")
-    parser.add_argument("--number", type=int, required=True, help="as in the column `trial`")
-    parser.add_argument("--dataset", help="needed where the study has several")
-    asked = parser.parse_args(arguments)
+def main(asked: Namespace, function: WorkFunction = run_trial) -> None:
+    """Repeat a trial in this process and say whether its metrics are the recorded ones."""
     params = load_params()
     dataset = dataset_named(asked.dataset, params.prepare.datasets)
     card = read_card(params.prepare, dataset)

@@ -1,15 +1,11 @@
-"""Make a ready-made study the study: check it against this machine, write params.yaml."""
+"""Make a study of studies/ the study, checked against this machine; without one, list them."""
 
 from __future__ import annotations
-
-if __name__ == "__main__":  # before imports that take seconds, or fail
-    from pipeline.common.arguments import run_as
-
-    run_as("use")
 
 import importlib
 import os
 import shutil
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_bytes
+from pipeline.common.spelling import did_you_mean
 from pipeline.common.units import duration, size
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.params import load_params
 from pipeline.study.rules import count_cells
 from pipeline.study.schema import Params
-from pipeline.study.values import nearest
 from pipeline.study.yaml_reader import read_text, read_yaml
 
 if TYPE_CHECKING:
-    from pipeline.tools.estimate import Sizes
+    from pipeline.tools.support.forecast import Sizes
 
-__all__ = ["FOLDER", "use"]
+__all__ = ["FOLDER", "main", "use"]
 
+ARGUMENTS = {"study": {"nargs": "?", "metavar": "STUDY", "help": "the name of a file in studies/"}}
 FOLDER, PARAMS, BEFORE = Path("studies"), Path("params.yaml"), Path("params.before.yaml")
+
+
+def main(given: Namespace) -> None:
+    """Make a study the study, or list the studies."""
+    use(given.study)
 
 
 def use(name: str | None) -> None:
@@ -49,8 +51,7 @@ def use(name: str | None) -> None:
             print(f"{study:<{width}}  {_title(path)}")
         return
     if name not in known:
-        meant = nearest(name, list(known))
-        guess = f"; did you mean {meant!r}?" if meant else ""
+        guess = did_you_mean(name, list(known))
         raise UserError(f"got {name!r}; accepts {', '.join(known) or 'nothing'}{guess}")
     params = load_params(known[name])
     print(f"{name}: {_title(known[name])}", flush=True)
@@ -81,8 +82,8 @@ def _findings(params: Params) -> Iterator[str]:
     """Say what this machine has and what the study will take."""
     import torch  # seconds to import: not for the list of studies
 
-    from pipeline.tools.estimate import estimate_seconds, space
     from pipeline.tools.plan import at_once
+    from pipeline.tools.support.forecast import estimate_seconds, space
 
     sizes: dict[str, Sizes] = {}
     for dataset in params.prepare.datasets:
@@ -128,7 +129,7 @@ def _memory() -> float:
 def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
     """Look for a data set without preparing it; its sizes if they are known, and a sentence."""
     from pipeline.prepare.fetch.raw_files import absent_files
-    from pipeline.tools.estimate import Sizes
+    from pipeline.tools.support.forecast import Sizes
 
     known, per_class = sized(name, params.prepare.sources)
     if per_class is not None:
@@ -155,7 +156,7 @@ def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
 def _own_data(params: Params, name: str) -> tuple[Sizes | None, str]:
     from pipeline.prepare.sources.location import check_places
     from pipeline.prepare.sources.open_source import open_source
-    from pipeline.tools.estimate import Sizes
+    from pipeline.tools.support.forecast import Sizes
 
     try:
         check_places(params.prepare)

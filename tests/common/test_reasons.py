@@ -13,6 +13,7 @@ import pytest
 from fake_study import fake_confirmation, fake_trial
 
 from pipeline.common import reasons
+from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
 from pipeline.common.reasons import brief, describe, harmless, tally
 from pipeline.confirm import stage as confirm
@@ -82,7 +83,7 @@ def test_the_command_that_is_named_shows_the_whole(study: Any, capsys: Any) -> N
     sweep.sweep(study, InProcess(), failing)
     capsys.readouterr()
     for _ in ("the journal", "the tables"):
-        log.main(shlex.split(WHOLE)[4:])
+        log.main(parse(shlex.split(WHOLE)[3:]))
         said = capsys.readouterr().out
         assert is_harmless(said)
         assert "in failing: raise ValueError(" in said, "the traceback"
@@ -93,7 +94,7 @@ def test_the_command_that_is_named_shows_the_whole(study: Any, capsys: Any) -> N
 def test_a_trial_that_never_ran_has_its_reason_in_the_log(study: Any, capsys: Any) -> None:
     sweep.sweep(study, InProcess(), failing)
     capsys.readouterr()
-    log.main([*shlex.split(WHOLE)[4:-1], "3"])
+    log.main(parse([*shlex.split(WHOLE)[3:-1], "3"]))
     assert capsys.readouterr().out.startswith("failed: not run: 3 trials of this cell failed")
 
 
@@ -119,7 +120,7 @@ def test_failed_runs_are_told_as_trials_are(study: Any, capsys: Any) -> None:
     assert "  6 of 6 runs done, 2 failed" in status.status(study)
     assert any("2 failed: MemoryError: no room" in line for line in status.status(study))
     shutil.rmtree("data/confirm")
-    log.main(shlex.split(whole)[4:])
+    log.main(parse(shlex.split(whole)[3:]))
     assert "in some: raise MemoryError" in capsys.readouterr().out, "before the tables are there"
 
 
@@ -209,9 +210,9 @@ def test_lost_workers_are_told_with_their_reason(
             progress.finish("cell", "trial 0", result.status, None, 0.0,
                             (result.status, result.reason, "WHERE"))  # fmt: skip
 
-    desk = Dispatcher(Source(), slots=1, limit=limit, restarts=0)  # type: ignore[arg-type]
-    desk.take("first")
-    desk.lost("first", "the hint")
+    dispatcher = Dispatcher(Source(), slots=1, limit=limit, restarts=0)  # type: ignore[arg-type]
+    dispatcher.take("first")
+    dispatcher.lost("first", "the hint")
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith(f"sweep: cell trial 0 {status_of_it}: {words}")
     assert lines[0].endswith("; the whole: WHERE")

@@ -16,17 +16,16 @@ from stages import Stage
 
 from pipeline import __main__ as command_line
 from pipeline.common import errors
-from pipeline.common import signals as lifeline
+from pipeline.common import signals as signals
+from pipeline.common.commands import STAGES, commands
 from pipeline.execution.engine import InProcess
 from pipeline.execution.progress import Progress
 from pipeline.sweep import stage as sweep
 
-COMMANDS = [*command_line.STAGES, *command_line.COMMANDS, *command_line.WITH_ARGUMENTS]
+COMMANDS = commands()
 MODULES = [
-    *(f"pipeline.{stage}" for stage in command_line.STAGES),
-    *(f"pipeline.{module}" for module, _, _ in command_line.WITH_ARGUMENTS.values()),
+    *(f"pipeline.{stage}" for stage in STAGES),
     "pipeline.prepare.look",
-    "pipeline.tools.use",
     "pipeline.execution.orphan_cleanup",
 ]
 SCRIPTS = ["scripts/make_environment.py"]
@@ -82,11 +81,11 @@ def test_every_module_that_runs_alone_tells_how_to_use_it(
     assert "error: " in said.err if code else not said.err
 
 
-@pytest.mark.parametrize("name", ["pipeline", *MODULES[1:4], "pipeline.tools.compare"])
+@pytest.mark.parametrize("name", ["pipeline", *MODULES[1:4]])
 def test_a_module_names_a_package_of_another_python(name: str, tmp_path: Path, root: Path) -> None:
     (tmp_path / "yaml").mkdir()
     (tmp_path / "yaml/__init__.py").write_text("raise ImportError('of another Python')")
-    arguments = ["check"] if name == "pipeline" else ["v1", "v2"] if "versions" in name else []
+    arguments = ["check"] if name == "pipeline" else []
     done = subprocess.run(
         [sys.executable, "-m", name, *arguments], cwd=root, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -150,18 +149,18 @@ def test_within_a_trial_the_error_of_the_display_is_no_failed_trial(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GSA_QUIET", raising=False)
     monkeypatch.setattr(sweep, "load_dataset", fake_study.fake_load)
-    monkeypatch.setattr(lifeline._state, "active", True)
-    monkeypatch.setattr(lifeline, "_force", lambda number: None)
+    monkeypatch.setattr(signals._state, "active", True)
+    monkeypatch.setattr(signals, "_force", lambda number: None)
     monkeypatch.setattr(sys, "stdout", Closed())
-    monkeypatch.setattr(lifeline._state, "ending", None)
-    monkeypatch.setattr(lifeline._state, "raised", False)
+    monkeypatch.setattr(signals._state, "ending", None)
+    monkeypatch.setattr(signals._state, "raised", False)
     fake_study.prepare_folder()
 
     def noting(task: Any, data: Any, context: Any) -> dict[str, Any]:
         context.note("said within the trial")
         return fake_study.fake_trial(task, data, context)
 
-    with pytest.raises(lifeline.Interrupted, match="SIGPIPE"):
+    with pytest.raises(signals.Interrupted, match="SIGPIPE"):
         sweep.sweep(fake_study.study(), InProcess(), noting)
     journal = next(Path(".state").rglob("journal.log")).read_text()
     assert "BrokenPipeError" not in journal and '"failed"' not in journal

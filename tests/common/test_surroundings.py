@@ -22,7 +22,8 @@ from pipeline.execution import run_stage as stage
 from pipeline.execution.engine import make_engine
 from pipeline.execution.local_ray import check_local_ray, interpreter
 from pipeline.results import provenance
-from pipeline.tools import history, pin
+from pipeline.tools import pin
+from pipeline.tools.support import history
 
 PYTHON = "/env/bin/python"
 PROGRAM = "#!/bin/sh\nenv | grep -E '^(PYTHONPATH|PYTHONHOME|PYTHONNOUSERSITE|GIT_DIR)=' || true\n"

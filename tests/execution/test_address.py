@@ -54,7 +54,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """What RAY_ADDRESS is when the engine of a stage is made."""
     asked: list[str | None] = []
     monkeypatch.setattr(stage, "stage_lock", lambda name: nullcontext())
-    monkeypatch.setattr(stage, "lifeline", nullcontext)
+    monkeypatch.setattr(stage, "ending_on_signals", nullcontext)
     monkeypatch.setattr(
         stage, "make_engine", lambda *_: asked.append(os.environ.get("RAY_ADDRESS"))
     )
@@ -105,7 +105,7 @@ def test_only_one_variable_names_a_cluster(root: Path) -> None:
         for file in (root / "pipeline").rglob("*.py")
         if "environ" in file.read_text() and '"RAY_ADDRESS"' in file.read_text()
     }
-    assert reading == {"address.py", "engine.py", "ray_engine.py"}
+    assert reading == {"address.py", "engine.py"}
 
 
 @pytest.mark.parametrize("address", ["", "  ", None])

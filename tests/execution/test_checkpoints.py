@@ -61,7 +61,7 @@ class Notes(list[str]):
         self.crash_after, self.done = crash_after, 0
 
     def context(self) -> Context:
-        return Context(send=self.send, tell=self.append)
+        return Context(send=self.send, send_note=self.append)
 
     def send(self, row: dict[str, Any]) -> None:
         self.done += 1

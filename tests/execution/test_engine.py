@@ -45,59 +45,60 @@ class Source:
 
 
 @pytest.fixture
-def desk() -> Dispatcher:
+def dispatcher() -> Dispatcher:
     return Dispatcher(Source(), slots=2, limit=60)
 
 
-def test_no_more_tasks_are_out_than_there_are_slots(desk: Dispatcher) -> None:
-    assert [desk.take(worker) is not None for worker in "abc"] == [True, True, False]
-    desk.finish("a", Result("finished"))
-    assert desk.take("c") == Task("2", {})
+def test_no_more_tasks_are_out_than_there_are_slots(dispatcher: Dispatcher) -> None:
+    assert [dispatcher.take(worker) is not None for worker in "abc"] == [True, True, False]
+    dispatcher.finish("a", Result("finished"))
+    assert dispatcher.take("c") == Task("2", {})
 
 
-def test_a_second_telling_changes_nothing(desk: Dispatcher) -> None:
-    desk.take("a")
-    desk.finish("a", Result("finished"))
-    desk.finish("a", Result("failed"))
-    desk.lost("a", "")
-    assert [(key, result.status) for key, result in desk.source.results] == [("0", "finished")]
+def test_a_second_telling_changes_nothing(dispatcher: Dispatcher) -> None:
+    dispatcher.take("a")
+    dispatcher.finish("a", Result("finished"))
+    dispatcher.finish("a", Result("failed"))
+    dispatcher.lost("a", "")
+    [(key, result)] = dispatcher.source.results
+    assert (key, result.status) == ("0", "finished")
 
 
-def test_a_task_that_outlives_no_worker_fails_in_the_end(desk: Dispatcher) -> None:
+def test_a_task_that_outlives_no_worker_fails_in_the_end(dispatcher: Dispatcher) -> None:
     for death in range(RESTARTS + 1):
-        task = desk.take(f"worker {death}")
+        task = dispatcher.take(f"worker {death}")
         assert task is not None
         assert task.key == "0"
-        assert not desk.finished
-        desk.lost(f"worker {death}", "Ray's logs: somewhere")
-    [(key, result)] = desk.source.results
+        assert not dispatcher.finished
+        dispatcher.lost(f"worker {death}", "Ray's logs: somewhere")
+    [(key, result)] = dispatcher.source.results
     assert (key, result.status) == ("0", "failed")
     assert result.reason.endswith("Ray's logs: somewhere")
-    assert len(desk.source.notes) == RESTARTS
+    assert len(dispatcher.source.notes) == RESTARTS
 
 
-def test_a_task_that_gets_further_may_lose_any_number_of_workers(desk: Dispatcher) -> None:
+def test_a_task_that_gets_further_may_lose_any_number_of_workers(dispatcher: Dispatcher) -> None:
     for epoch in range(1, 10):
         for _ in range(RESTARTS):
-            desk.take("a")
-            desk.epoch("a", {"epoch": epoch})
-            desk.lost("a", "")
-        assert not desk.source.results
-    desk.take("a")
-    desk.lost("a", "")
-    [(_, result)] = desk.source.results
+            dispatcher.take("a")
+            dispatcher.epoch("a", {"epoch": epoch})
+            dispatcher.lost("a", "")
+        assert not dispatcher.source.results
+    dispatcher.take("a")
+    dispatcher.lost("a", "")
+    [(_, result)] = dispatcher.source.results
     assert f"ended {RESTARTS + 1} times" in result.reason
     assert "no further than epoch 9" in result.reason
-    assert not desk.deaths
+    assert not dispatcher.deaths
 
 
-def test_a_worker_ended_over_the_limit_is_a_timeout_with_its_epochs(desk: Dispatcher) -> None:
-    desk.limit = -1
-    desk.take("a")
-    desk.begin("a")
-    desk.epoch("a", {"epoch": 1})
-    desk.lost("a", "")
-    [(_, result)] = desk.source.results
+def test_a_worker_ended_over_the_limit_is_a_timeout_with_its_epochs(dispatcher: Dispatcher) -> None:
+    dispatcher.limit = -1
+    dispatcher.take("a")
+    dispatcher.begin("a")
+    dispatcher.epoch("a", {"epoch": 1})
+    dispatcher.lost("a", "")
+    [(_, result)] = dispatcher.source.results
     assert result.status == "timeout"
     assert result.epochs == [{"epoch": 1}]
 
@@ -121,16 +122,16 @@ def test_the_limit_is_looked_at_with_each_epoch() -> None:
     assert describe(OverTime()) == "OverTime"
 
 
-def test_workers_that_cannot_load_the_work_end_the_stage(desk: Dispatcher) -> None:
-    from pipeline.execution.ray_engine import MESSAGE, DeskSearcher
+def test_workers_that_cannot_load_the_work_end_the_stage(dispatcher: Dispatcher) -> None:
+    from pipeline.execution.ray_searcher import MESSAGE, DispatcherSearcher
 
-    searcher = DeskSearcher(desk)
+    searcher = DispatcherSearcher(dispatcher)
     searcher.suggest("a")
     searcher.on_trial_result("a", {MESSAGE: ("broken", "ImportError: no")})
     searcher.on_trial_complete("a")
     with pytest.raises(CannotWork, match="ImportError: no"):
         searcher.raise_error()
-    assert not desk.source.results, "a task was blamed"
+    assert not dispatcher.source.results, "a task was blamed"
 
 
 def test_a_worker_with_other_code_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,20 +8,20 @@ import pytest
 
 from pipeline.execution import large_results as parts
 from pipeline.execution.dispatcher import Dispatcher
-from pipeline.execution.epoch_batches import LEAST, MESSAGES, Outbox, interval
-from pipeline.execution.large_results import Parts, split
+from pipeline.execution.epoch_batches import LEAST, MESSAGES, EpochBatches, interval
+from pipeline.execution.large_results import PartBuffer, split
 from pipeline.execution.tasks import Context, Result, Task, perform
 
 Row = dict[str, Any]
 
 
 class Worker:
-    """An outbox whose clock a test turns."""
+    """A sender of epochs whose clock a test turns."""
 
     def __init__(self, seconds: float) -> None:
         self.now = 0.0
         self.sent: list[list[int]] = []
-        self.outbox = Outbox(self.send, seconds, lambda: self.now)
+        self.batches = EpochBatches(self.send, seconds, lambda: self.now)
 
     def send(self, rows: list[Row]) -> None:
         self.sent.append([row["epoch"] for row in rows])
@@ -29,7 +29,7 @@ class Worker:
     def train(self, epochs: int, each: float, first: int = 1) -> None:
         for epoch in range(first, first + epochs):
             self.now += each
-            self.outbox.add({"epoch": epoch})
+            self.batches.add({"epoch": epoch})
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,16 @@ def test_all_workers_together_send_a_bounded_number_a_second(workers: int) -> No
 
 def test_what_an_earlier_attempt_did_is_told_in_one_message() -> None:
     worker = Worker(100.0)
-    context = Context(send=worker.outbox.add, flush=worker.outbox.flush)
+    context = Context(send=worker.batches.add, flush=worker.batches.flush)
     for epoch in range(1, 41):
         context.report({"epoch": epoch}, flush=epoch == 40)
     assert worker.sent == [[1], list(range(2, 41))]
-    worker.outbox.flush()
+    worker.batches.flush()
     assert len(worker.sent) == 2, "nothing is sent twice"
 
 
 class Source:
-    """Takes what the desk passes on."""
+    """Takes what the dispatcher passes on."""
 
     exhausted = False
 
@@ -87,10 +87,10 @@ class Source:
 
 
 @pytest.fixture
-def desk() -> Dispatcher:
-    desk = Dispatcher(Source(), slots=1, limit=60)
-    desk.take("w")
-    return desk
+def dispatcher() -> Dispatcher:
+    dispatcher = Dispatcher(Source(), slots=1, limit=60)
+    dispatcher.take("w")
+    return dispatcher
 
 
 def rows(*epochs: int) -> list[Row]:
@@ -107,12 +107,12 @@ def rows(*epochs: int) -> list[Row]:
     ],
 )
 def test_the_driver_keeps_each_epoch_once(
-    desk: Dispatcher, batches: list[tuple[int, ...]], kept: list[int]
+    dispatcher: Dispatcher, batches: list[tuple[int, ...]], kept: list[int]
 ) -> None:
     for batch in batches:
-        desk.epoch("w", *rows(*batch))
-    assert [row["epoch"] for row in desk.epochs["w"]] == kept
-    assert desk.source.told == [batch[-1] for batch in batches if batch]  # type: ignore[attr-defined]
+        dispatcher.epoch("w", *rows(*batch))
+    assert [row["epoch"] for row in dispatcher.epochs["w"]] == kept
+    assert dispatcher.source.told == [batch[-1] for batch in batches if batch]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 3.0, 1e9])
@@ -126,8 +126,8 @@ def test_results_and_decisions_do_not_depend_on_when_epochs_are_sent(seconds: fl
                 break
         return {"epochs": context.epochs}
 
-    outbox = Outbox(lambda rows: None, seconds)
-    context = Context(send=outbox.add, flush=outbox.flush)
+    batches = EpochBatches(lambda rows: None, seconds)
+    context = Context(send=batches.add, flush=batches.flush)
     result = perform(function, Task("a", {"stop": 4}), {}, context)
     assert [row["epoch"] for row in result.epochs] == [1, 2, 3, 4]
     assert result.value["epochs"] == result.epochs
@@ -151,7 +151,7 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES)
 def test_large_results_come_whole_in_small_parts(value: Any, small_parts: None) -> None:
-    driver, sent = Parts(), []
+    driver, sent = PartBuffer(), []
 
     def send(part: bytes) -> None:
         sent.append(len(part))
@@ -175,7 +175,7 @@ def test_what_is_too_large_is_a_failure_that_says_so(small_parts: None) -> None:
 
 
 def test_parts_of_a_worker_that_ended_are_not_taken_for_anothers(small_parts: None) -> None:
-    driver = Parts()
+    driver = PartBuffer()
     driver.add("w", b"left")
     driver.drop("w")
     light = split(Result("finished", {"weights": b"01234"}), lambda part: driver.add("w", part))
@@ -186,14 +186,14 @@ def test_parts_of_a_worker_that_ended_are_not_taken_for_anothers(small_parts: No
 
 
 @pytest.mark.ray
-def test_the_searcher_takes_epochs_and_parts(desk: Dispatcher, small_parts: None) -> None:
-    from pipeline.execution.ray_engine import MESSAGE, DeskSearcher
+def test_the_searcher_takes_epochs_and_parts(dispatcher: Dispatcher, small_parts: None) -> None:
+    from pipeline.execution.ray_searcher import MESSAGE, DispatcherSearcher
 
-    searcher = DeskSearcher(desk)
+    searcher = DispatcherSearcher(dispatcher)
     for kind, content in (("epochs", rows(1, 2)), ("part", b"0123"), ("part", b"4")):
         searcher.on_trial_result("w", {MESSAGE: (kind, content)})
     light = split(Result("finished", {"weights": b"01234"}), lambda part: None)
     searcher.on_trial_result("w", {MESSAGE: ("result", light)})
     searcher.raise_error()
-    [result] = desk.source.results  # type: ignore[attr-defined]
-    assert result.value == {"weights": b"01234"} and desk.source.told == [2]  # type: ignore[attr-defined]
+    [result] = dispatcher.source.results  # type: ignore[attr-defined]
+    assert result.value == {"weights": b"01234"} and dispatcher.source.told == [2]  # type: ignore[attr-defined]

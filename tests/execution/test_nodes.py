@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.execution.nodes import LOOK, SUBMITTED, Watch, luggage
+from pipeline.execution.nodes import LOOK, SUBMITTED_JOB, NodeWatch, runtime_env
 from pipeline.execution.tasks import CannotWork
 
 LARGE = {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}
@@ -18,8 +18,8 @@ DEAD = {**LARGE, "Alive": False}
 def test_the_two_packages_travel_and_nothing_else(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(SUBMITTED, raising=False)
-    sent = luggage(tmp_path / "code", {"NAME": "value"})
+    monkeypatch.delenv(SUBMITTED_JOB, raising=False)
+    sent = runtime_env(tmp_path / "code", {"NAME": "value"})
     assert sent == {"env_vars": {"NAME": "value"}, "working_dir": str(tmp_path / "code")}
     assert {path.name for path in (tmp_path / "code").iterdir()} == {"gsa_core", "pipeline"}
     copied = [path for path in (tmp_path / "code").rglob("*") if path.is_file()]
@@ -48,8 +48,8 @@ def test_the_two_packages_travel_and_nothing_else(
 def test_a_job_that_was_submitted_with_its_folder_has_its_code_there(
     job: str, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(SUBMITTED, job)
-    assert ("working_dir" not in luggage(tmp_path / "code", {})) == there
+    monkeypatch.setenv(SUBMITTED_JOB, job)
+    assert ("working_dir" not in runtime_env(tmp_path / "code", {})) == there
     assert (tmp_path / "code").exists() == (not there)
 
 
@@ -59,8 +59,8 @@ class Cluster:
     def __init__(self, *nodes: dict[str, Any]) -> None:
         self.nodes, self.now = list(nodes), 0.0
 
-    def watch(self) -> Watch:
-        return Watch(1, 0, 60, lambda: self.nodes, lambda: self.now)
+    def watch(self) -> NodeWatch:
+        return NodeWatch(1, 0, 60, lambda: self.nodes, lambda: self.now)
 
 
 @pytest.mark.parametrize("nodes", [[], [DEAD], [SMALL], [DEAD, SMALL]])

@@ -122,10 +122,10 @@ class Steps:
 def test_nodes_that_join_are_used_and_those_that_leave_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from pipeline.execution import ray_engine
+    from pipeline.execution import ray_searcher
 
-    monkeypatch.setattr(ray_engine.ray, "available_resources", dict)
-    steps = Steps(ray_engine.Ticker)
+    monkeypatch.setattr(ray_searcher.ray, "available_resources", dict)
+    steps = Steps(ray_searcher.DriverCallback)
     for count in (1, 3, 2, 0):
         steps.nodes = [node(4)] * count
         steps.ticker.on_step_begin(0, [])

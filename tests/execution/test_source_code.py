@@ -148,7 +148,7 @@ def test_no_module_is_imported_by_a_name_that_is_made_up_at_run_time() -> None:
             if any(word in file.read_text() for word in ("import_module(", "__import__("))
         }
         # The command line, which runs a module of a command, decides no result.
-        assert dynamic == {"pipeline/execution/code_version.py", "pipeline/common/arguments.py"}
+        assert dynamic == {"pipeline/execution/code_version.py", "pipeline/common/commands.py"}
 
 
 def test_the_libraries_that_decide_results_are_those_imported() -> None:

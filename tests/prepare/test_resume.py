@@ -18,7 +18,7 @@ import yaml
 from images import fill, own
 
 from pipeline.common.errors import UserError
-from pipeline.common.progress import Pace
+from pipeline.common.progress import StepProgress
 from pipeline.dataset.store import SPLITS, load_dataset
 from pipeline.prepare import reading as pool
 from pipeline.prepare import stage as prepare
@@ -160,10 +160,10 @@ def test_a_disk_that_is_full_before_the_end_is_one_sentence(tmp_path: Path, root
 
 def test_progress_tells_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
-    pace = Pace("mine", "reading", 1000, already=200, clock=lambda: now[0])
+    progress = StepProgress("mine", "reading", 1000, already=200, clock=lambda: now[0])
     for seconds in (1, 4, 5, 8):
         now[0] = seconds
-        pace.add(100)
+        progress.add(100)
     assert capsys.readouterr().out.splitlines() == [
         "prepare: mine: reading goes on after 200 of 1,000 images",
         "prepare: mine: reading 400 of 1,000 images, 50 a second, 12 s left",

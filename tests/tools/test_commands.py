@@ -11,6 +11,7 @@ import fake_study
 import pytest
 from fake_study import small_data
 
+from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
 from pipeline.dataset import Dataset
 from pipeline.execution import state
@@ -24,7 +25,7 @@ from pipeline.tools import plan as forecast
 from pipeline.tools import status
 from pipeline.tools import trial as reproduce
 
-ASKED = ["--cell", "gsa-C4-relative-d1-stem", "--number", "2"]
+ASKED = ["trial", "--cell", "gsa-C4-relative-d1-stem", "--number", "2"]
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +111,7 @@ def test_status_counts_runs_after_the_sweep() -> None:
 def test_a_trial_comes_again_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
     with pytest.raises(SystemExit) as ending:
-        reproduce.main(ASKED, fake_study.fake_trial)
+        reproduce.main(parse(ASKED), fake_study.fake_trial)
     told = capsys.readouterr().out
     assert ending.value.code == 0, told
     assert "16 of 16 metrics equal" in told
@@ -130,7 +131,8 @@ def test_trials_of_a_conditional_space_come_again(
     for group, dropout in (("C4", "dropout 0.1"), ("C1", "dropout 0.0")):
         with pytest.raises(SystemExit) as ending:
             reproduce.main(
-                ["--cell", f"gsa-{group}-relative-d1-stem", "--number", "1"], fake_study.fake_trial
+                parse(["trial", "--cell", f"gsa-{group}-relative-d1-stem", "--number", "1"]),
+                fake_study.fake_trial,
             )
         told = capsys.readouterr().out
         assert ending.value.code == 0 and dropout in told, told
@@ -145,7 +147,7 @@ def test_a_trial_that_comes_otherwise_is_told(capsys: pytest.CaptureFixture[str]
         return value
 
     with pytest.raises(SystemExit) as ending:
-        reproduce.main(ASKED, other)
+        reproduce.main(parse(ASKED), other)
     told = capsys.readouterr().out
     assert ending.value.code == 1
     assert "DIFFERS" in told
@@ -171,15 +173,18 @@ def test_what_differs_since_a_trial_was_recorded_is_named() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--cell", "gsa-C4-relativ-d1-stem", "--number", "2"], "did you mean 'gsa-C4-relative"),
-        ([*ASKED[:3], "9"], "--number: got 9; gsa-C4-relative-d1-stem has 0, 1, 2, 3"),
+        (
+            ["trial", "--cell", "gsa-C4-relativ-d1-stem", "--number", "2"],
+            "did you mean 'gsa-C4-relative",
+        ),
+        ([*ASKED[:4], "9"], "--number: got 9; gsa-C4-relative-d1-stem has 0, 1, 2, 3"),
         ([*ASKED, "--dataset", "mnist"], "--dataset: got 'mnist'; accepts digits"),
     ],
 )
 def test_what_is_not_there_is_named(arguments: list[str], message: str) -> None:
     sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
     with pytest.raises(UserError, match=message):
-        reproduce.main(arguments, fake_study.fake_trial)
+        reproduce.main(parse(arguments), fake_study.fake_trial)
 
 
 def test_a_real_trial_has_equal_metrics_in_another_call(
@@ -193,7 +198,7 @@ def test_a_real_trial_has_equal_metrics_in_another_call(
     params = fake_study.study(group=["C1"], trials_per_cell=1)
     sweep.sweep(params, InProcess(), run_trial)
     with pytest.raises(SystemExit) as ending:
-        reproduce.main(["--cell", "gsa-C1-relative-d1-stem", "--number", "0"])
+        reproduce.main(parse(["trial", "--cell", "gsa-C1-relative-d1-stem", "--number", "0"]))
     assert ending.value.code == 0, capsys.readouterr().out
 
 

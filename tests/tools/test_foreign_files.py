@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import __main__ as command_line
 from pipeline.common.documents import MOST_DEPTH, configuration, parse_json, read_json
 from pipeline.common.errors import UserError
 from pipeline.dataset import load_dataset
@@ -31,8 +30,9 @@ from pipeline.prepare.survey import Survey
 from pipeline.results import records
 from pipeline.study.params import Params, load_params
 from pipeline.study.schema import OwnSource, Prepare
-from pipeline.tools import history, use
+from pipeline.tools import summary, use
 from pipeline.tools.compare import code_differences, parameter_differences
+from pipeline.tools.support import history
 
 
 def study(root: Path, folder: Path, addition: str) -> Params:
@@ -388,7 +388,7 @@ def test_metrics_that_are_none_are_no_result(
     Path("reports").mkdir()
     Path("reports/metrics.json").write_text(content)
     with pytest.raises(UserError, match="no result yet; run `make study` first"):
-        command_line.summary()
+        summary.main()
 
 
 def test_a_summary_moves_no_cursor(
@@ -397,5 +397,5 @@ def test_a_summary_moves_no_cursor(
     monkeypatch.chdir(tmp_path)
     Path("reports").mkdir()
     Path("reports/metrics.json").write_text(json.dumps({"summary": "\x1b[2J\u202ebest"}))
-    command_line.summary()
+    summary.main()
     assert "\\x1b[2J\\u202ebest" in capsys.readouterr().out

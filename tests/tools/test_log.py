@@ -12,6 +12,7 @@ from typing import Any
 import fake_study
 import pytest
 
+from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
 from pipeline.confirm import stage as confirm
 from pipeline.execution.dispatcher import Dispatcher
@@ -111,17 +112,17 @@ def test_a_log_is_found_from_its_row(study: Any, capsys: pytest.CaptureFixture[s
         return fake_study.fake_trial(task, data, context)
 
     sweep.sweep(study, InProcess(), trial)
-    command.main(["--cell", CELL, "--number", "2"])
+    command.main(parse(["log", "--cell", CELL, "--number", "2"]))
     during = capsys.readouterr().out
     assert f"this is digits {CELL} 2" in said(during)
     shutil.rmtree(".state")
-    command.main(["--cell", CELL, "--number", "2"])
+    command.main(parse(["log", "--cell", CELL, "--number", "2"]))
     assert capsys.readouterr().out == during, "the table and the journal say the same"
     confirm.confirm(study, InProcess(), fake_study.fake_confirmation)
     seed = study.confirm.seeds[0]
-    command.main(["--cell", CELL, "--seed", str(seed)])
+    command.main(parse(["log", "--cell", CELL, "--seed", str(seed)]))
     assert said(capsys.readouterr().out)[0].startswith("begun on ")
     table = records.read(confirm.CONFIRMED / "digits" / "logs.parquet", records.LOGS)
     assert set(table["stage"]) == {"confirm"} and len(table) == len(study.confirm.seeds) * 3
     with pytest.raises(UserError, match=f"--seed: got 9; {CELL} has {seed}"):
-        command.main(["--cell", CELL, "--seed", "9"])
+        command.main(parse(["log", "--cell", CELL, "--seed", "9"]))

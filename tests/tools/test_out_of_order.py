@@ -15,6 +15,7 @@ import pytest
 
 from pipeline import __main__ as command_line
 from pipeline.common import errors
+from pipeline.common.commands import parse
 from pipeline.confirm import stage as confirm
 from pipeline.execution.engine import InProcess
 from pipeline.execution.inputs import read_card, read_trials
@@ -25,7 +26,7 @@ from pipeline.tools import log, status
 from pipeline.tools import trial as reproduce
 
 CARD, TRIALS = Path("data/prepare/digits/card.json"), Path("data/sweep/digits/trials.parquet")
-ASKED = ["--cell", "gsa-C4-relative-d1-stem", "--number", "0"]
+ASKED = ["trial", "--cell", "gsa-C4-relative-d1-stem", "--number", "0"]
 PREPARE, SWEEP = "run `python -m pipeline prepare` first", "run `python -m pipeline sweep` first"
 
 
@@ -194,7 +195,7 @@ def test_a_trial_comes_again_after_the_study_has_changed(
     monkeypatch.setattr(reproduce, "load_params", lambda: params)
     monkeypatch.setattr(reproduce, "load_dataset", fake_study.fake_load)
     with pytest.raises(SystemExit) as ending:
-        reproduce.main(ASKED, fake_study.fake_trial)
+        reproduce.main(parse(ASKED), fake_study.fake_trial)
     assert ending.value.code == 0, capsys.readouterr().out
 
 
@@ -212,7 +213,7 @@ def test_a_trial_that_failed_fails_again_on_the_same_device(
     monkeypatch.setattr(reproduce, "load_params", fake_study.study)
     monkeypatch.setattr(reproduce, "load_dataset", fake_study.fake_load)
     with pytest.raises(SystemExit) as ending:
-        reproduce.main(ASKED, failing)
+        reproduce.main(parse(ASKED), failing)
     told = capsys.readouterr().out
     assert ending.value.code == 0, told
     assert "in this process, on cpu" in told and "1 of 1 metrics equal" in told
@@ -265,7 +266,7 @@ def test_a_trial_measures_again_what_the_study_no_longer_asks_for(
     monkeypatch.setattr(reproduce, "load_params", fake_study.study)
     monkeypatch.setattr(reproduce, "load_dataset", fake_study.fake_load)
     with pytest.raises(SystemExit) as ending:
-        reproduce.main(ASKED, measuring)
+        reproduce.main(parse(ASKED), measuring)
     assert ending.value.code == 0, capsys.readouterr().out
 
 

@@ -16,9 +16,9 @@ from pipeline.common.errors import UserError
 from pipeline.study.cells import cells
 from pipeline.study.datasets import SOURCES
 from pipeline.study.params import load_params
-from pipeline.tools import estimate
 from pipeline.tools import plan as forecast
-from pipeline.tools.estimate import Sizes, estimate_seconds
+from pipeline.tools.support import forecast as estimate
+from pipeline.tools.support.forecast import Sizes, estimate_seconds
 from pipeline.tools.use import _counted, use
 
 STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yaml"))

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from synthetic import Shape, write_study
 
+from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
 from pipeline.tools import compare, pin
 from pipeline.tools import provenance as trace
-from pipeline.tools.compare_results import welch
-from pipeline.tools.history import open_version
+from pipeline.tools.support.history import open_version
+from pipeline.tools.support.version_results import welch
 
 PARAMS = "study: digits\nsweep:\n  epochs: {epochs}\nresources:\n  workers: {workers}\n"
 STAGES = """stages:
@@ -104,7 +105,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
                     file.write("# another line\n")
             scratch.commit()
             scratch.dvc("repro", "-q")
-            pin.main([name, "-m", f"{epochs} epochs"])
+            pin.main(parse(["pin", name, "-m", f"{epochs} epochs"]))
     return scratch
 
 
@@ -151,7 +152,7 @@ def test_a_version_equals_itself(inside: Scratch) -> None:
 def test_more_than_two_are_compared_with_the_first(
     inside: Scratch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compare.main(["first", "second", "first"])
+    compare.main(parse(["compare", "first", "second", "first"]))
     heads = [line for line in capsys.readouterr().out.splitlines() if line.startswith("first")]
     assert len(heads) == 2
 

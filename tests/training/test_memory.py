@@ -16,6 +16,7 @@ import pytest
 import torch
 from fake_study import small_data
 
+from pipeline.common.commands import parse
 from pipeline.execution import gpu_share
 from pipeline.execution.engine import InProcess
 from pipeline.execution.resumable_training import is_out_of_memory
@@ -87,7 +88,7 @@ def test_a_halved_trial_comes_again_as_it_was(
     params = fake_study.study(group=["C1"])
     monkeypatch.setattr(reproduce, "load_params", lambda: params)
     with pytest.raises(SystemExit) as ending:
-        reproduce.main(["--cell", CELL, "--number", "0"])
+        reproduce.main(parse(["trial", "--cell", CELL, "--number", "0"]))
     assert ending.value.code == 0, capsys.readouterr().out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import replacing
-from pipeline.common.progress import Pace
+from pipeline.common.progress import StepProgress
 from pipeline.prepare.fetch.archives import open_gzip
 from pipeline.prepare.fetch.raw_files import RawFile, find_files
 from pipeline.prepare.parts import Images, Parts, Shard
@@ -63,11 +63,11 @@ def _unpacked(path: Path, scratch: Path, size: int) -> Path:
     target = scratch / path.name.removesuffix(".gz")
     if target.exists():
         return target
-    pace = Pace(_SAID, f"unpacking {path.name}:", size >> 20, unit="MiB")
+    progress = StepProgress(_SAID, f"unpacking {path.name}:", size >> 20, unit="MiB")
     with open_gzip(path, size + _OVERHEAD) as stream, replacing(target, size) as file:
         while portion := stream.read(_PORTION):
             file.write(portion)
-            pace.add(len(portion) >> 20)
+            progress.add(len(portion) >> 20)
     return target
 
 

@@ -19,7 +19,7 @@ from pipeline.report.analysis.statistics import Interval, finite, holm, mean_int
 from pipeline.report.text.formatting import percent_interval
 from pipeline.results import records
 from pipeline.results.provenance import ENVIRONMENT
-from pipeline.tools.history import Version, Workspace
+from pipeline.tools.support.history import Version, Workspace
 
 __all__ = ["Results", "results_differences"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pipeline.common.errors import UserError
-from pipeline.study.values import nearest
+from pipeline.common.spelling import did_you_mean
 
 __all__ = ["dataset_named", "row_of"]
 
@@ -36,8 +36,7 @@ def row_of(table: pd.DataFrame, cell: str, column: str, value: int) -> pd.DataFr
         known = sorted(set(table["cell"]))
         if not known:
             raise UserError(f"--cell: got {cell!r}; the table has no rows yet")
-        meant = nearest(cell, known)
-        guess = f"; did you mean {meant!r}?" if meant else ""
+        guess = did_you_mean(cell, known)
         raise UserError(f"--cell: got {cell!r}; accepts {', '.join(known)}{guess}")
     chosen = mine[mine[column] == value]
     if chosen.empty:
