@@ -10,14 +10,15 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipeline.common.units import size
-from pipeline.dataset import Dataset, load_dataset
+from pipeline.dataset import load_dataset
 from pipeline.execution.address import named_address
 from pipeline.search.designs import at, levels
 from pipeline.search.space import configuration, distributions
 from pipeline.study.cells import cells
 from pipeline.study.schema import Params
+from pipeline.training.cost import trial_bytes
 
-__all__ = ["device_bytes", "share_of", "shared", "trial_bytes"]
+__all__ = ["device_bytes", "largest_trial_bytes", "share_of", "shared"]
 
 PREPARED = Path("data/prepare")
 # What a process takes of a GPU before any tensor: CUDA's context and the libraries' workspaces.
@@ -37,7 +38,9 @@ def shared(params: Params) -> Params:
         return params
     total, share = device_bytes(), 0.0
     if total is not None:
-        share = share_of(max(trial_bytes(params, name) for name in params.prepare.datasets), total)
+        share = share_of(
+            max(largest_trial_bytes(params, name) for name in params.prepare.datasets), total
+        )
         print(f"auto: {share:.3g} of a GPU of {size(total)} for each trial", flush=True)
     elif named_address() != "local":
         share = 1.0
@@ -66,29 +69,17 @@ def device_bytes() -> int | None:
         return None
 
 
-def trial_bytes(params: Params, dataset: str) -> int:
+def largest_trial_bytes(params: Params, dataset: str) -> int:
     """Count what a trial holds at most: of each cell the largest values that are searched."""
     data = load_dataset(PREPARED / dataset, ("train", "validation"))
     found = []
     for cell in cells(params):
         space = distributions(params.sweep.search_space, cell)
         largest = {name: largest_of(one) for name, one in space.items()}
-        found.append(configuration_bytes(configuration(cell, largest, params, data), data))
+        found.append(trial_bytes(configuration(cell, largest, params, data), data))
     return max(found)
 
 
 def largest_of(one: BaseDistribution) -> Any:
     """Return the largest value of a distribution."""
     return max(levels(one)) if isinstance(one, CategoricalDistribution) else at(one, LAST)
-
-
-def configuration_bytes(config: dict[str, Any], data: Dataset) -> int:
-    """Count weights, gradients, AdamW's moments, a batch, and what its backward pass keeps."""
-    from gsa_core import build_model, count_activations
-    from pipeline.training.loop import model_arguments
-
-    model = build_model(**model_arguments(config, data))
-    shape = (data.in_channels, data.image_size, data.image_size)
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    image = count_activations(model, shape) + 4 * math.prod(shape)
-    return 4 * weights + int(config["batch_size"] * image)

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.execution.address import named_address
 from pipeline.study.schema import Params
 
-__all__ = ["AHEAD", "idle", "room", "room_here", "with_workers"]
+__all__ = ["AHEAD", "idle", "parallel_here", "room", "room_here", "with_workers"]
 
 # Trials handed out beyond what the nodes of a cluster hold: an autoscaler starts nodes for what
 # waits, and a node that joins has work at once.
@@ -29,6 +29,18 @@ def with_workers(params: Params) -> Params:
     count = room_here(resources.cpus_per_trial, float(resources.gpus_per_trial), memory)
     update = {"resources": resources.model_copy(update={"workers": count})}
     return params.model_copy(update=update)
+
+
+def parallel_here(params: Params) -> int:
+    """Count the trials of a study that run in parallel on this machine, GPU or none."""
+    import torch
+
+    resources = params.resources
+    gpus = 0.0 if resources.gpus_per_trial == "auto" else float(resources.gpus_per_trial)
+    gpus = gpus if torch.cuda.is_available() else 0.0
+    memory = 1e9 * (resources.gigabytes_per_trial or 0)
+    there = room_here(resources.cpus_per_trial, gpus, memory)
+    return there if resources.workers == "auto" else min(there, int(resources.workers))
 
 
 def room(nodes: Iterable[Mapping[str, Any]], cpus: float, gpus: float, memory: float) -> int:

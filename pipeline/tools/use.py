@@ -82,7 +82,7 @@ def _findings(params: Params) -> Iterator[str]:
     """Say what this machine has and what the study will take."""
     import torch  # seconds to import: not for the list of studies
 
-    from pipeline.tools.plan import at_once
+    from pipeline.execution.parallel_trials import parallel_here
     from pipeline.tools.support.forecast import estimate_seconds, space
 
     sizes: dict[str, Sizes] = {}
@@ -103,7 +103,7 @@ def _findings(params: Params) -> Iterator[str]:
     disk, memory = map(sum, zip(*map(space, sizes.values()), strict=True))
     free = shutil.disk_usage(".").free
     yield f"disk: {size(disk)} while preparing, {size(free)} free" + _short(disk, free)
-    workers, here = at_once(params), _memory()
+    workers, here = parallel_here(params), _memory()
     yield (
         f"memory: {size(memory)} of images, which {workers} workers share, {size(here)} here"
         + _short(memory, here)

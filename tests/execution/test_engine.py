@@ -113,7 +113,7 @@ def test_an_error_is_a_result_that_names_its_place() -> None:
     assert result.epochs == [{"epoch": 1}]
     first, *frames = result.reason.splitlines()
     assert first == "KeyError: 'missing'"
-    assert frames[-1].strip().startswith("tests/execution/test_engine.py:")
+    assert frames[-1].strip().startswith("execution/test_engine.py:")
 
 
 def test_the_limit_is_looked_at_with_each_epoch() -> None:

@@ -32,7 +32,7 @@ def ray_sources() -> str:
     folder = Path(ray.__file__).parent
     return "".join(
         path.read_text(encoding="utf-8")
-        for part in ("_private", "_common/usage", "tune")
+        for part in ("_private", "_common/usage", "tune", "train")
         for path in sorted((folder / part).glob("**/*.py"))
         if not path.name.startswith("test_")
     )

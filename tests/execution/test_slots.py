@@ -107,7 +107,7 @@ class Steps:
 
     def __init__(self, ticker: Callable[..., Any]) -> None:
         self.nodes: list[dict[str, Any]] = []
-        self.desk = Dispatcher(self, 0, 60)  # type: ignore[arg-type]
+        self.dispatcher = Dispatcher(self, 0, 60)  # type: ignore[arg-type]
         self.ticker = ticker(self, self, lambda: None, lambda nodes: room(nodes, 1, 0, 0))
 
     def look(self) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ def test_nodes_that_join_are_used_and_those_that_leave_are_not(
     for count in (1, 3, 2, 0):
         steps.nodes = [node(4)] * count
         steps.ticker.on_step_begin(0, [])
-        assert steps.desk.slots == 4 * count + AHEAD
+        assert steps.dispatcher.slots == 4 * count + AHEAD
 
 
 def test_progress_tells_what_runs_in_parallel() -> None:

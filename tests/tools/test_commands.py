@@ -21,9 +21,10 @@ from pipeline.results.provenance import ENVIRONMENT, provenance
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial
-from pipeline.tools import plan as forecast
-from pipeline.tools import status
+from pipeline.tools import plan, status
 from pipeline.tools import trial as reproduce
+from pipeline.tools.support.forecast import forecast
+from pipeline.training.cost import trial_bytes
 
 ASKED = ["trial", "--cell", "gsa-C4-relative-d1-stem", "--number", "2"]
 
@@ -35,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FAKE_STARTS", str(tmp_path / "starts.txt"))
     monkeypatch.setenv("GSA_QUIET", "1")
     monkeypatch.setattr(sweep, "load_dataset", fake_study.fake_load)
-    for module in (reproduce, forecast):
+    for module in (reproduce, plan):
         monkeypatch.setattr(module, "load_dataset", fake_study.fake_load)
         monkeypatch.setattr(module, "load_params", fake_study.study)
     fake_study.prepare_folder()
@@ -204,18 +205,24 @@ def test_a_real_trial_has_equal_metrics_in_another_call(
 
 def test_a_plan_counts_every_cell_and_more_work_is_longer() -> None:
     def seconds(params: Params) -> float:
-        cells = sweep.cells(params)
-        return sum(forecast.forecast(params, small_data(), cell).seconds for cell in cells)
+        return sum(forecast(params, small_data(), cell).seconds for cell in sweep.cells(params))
 
     once = fake_study.study(group=["C4"], trials_per_cell=1, epochs=1)
     often = fake_study.study(group=["C4"], trials_per_cell=40, epochs=10)
     assert 0 < 5 * seconds(once) < seconds(often)
 
 
-def test_memory_of_a_plan_is_what_backward_keeps() -> None:
-    small, large = (
-        forecast.forecast(params, small_data(), sweep.cells(params)[0]).memory_bytes
-        for params in (fake_study.study(batch_size=2), fake_study.study(batch_size=16))
-    )
+def test_memory_of_a_trial_is_what_backward_keeps() -> None:
+    params = fake_study.study()
+    config = forecast(params, small_data(), sweep.cells(params)[0]).config
+    small, large = (trial_bytes({**config, "batch_size": n}, small_data()) for n in (2, 16))
     assert 4 * small < 8 * large < 64 * small + 1
     assert large > 2 * small, "it does not grow with the batch"
+
+
+def test_a_plan_has_a_line_for_each_cell_and_a_total(capsys: pytest.CaptureFixture[str]) -> None:
+    plan.main()
+    lines = capsys.readouterr().out.splitlines()
+    names = [cell.name for cell in sweep.cells(fake_study.study())]
+    assert [line.split()[0] for line in lines[2 : 2 + len(names)]] == names
+    assert lines[2 + len(names)].startswith("12 trials and 6 runs: ")

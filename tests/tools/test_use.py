@@ -13,13 +13,14 @@ import yaml
 from images import fill
 
 from pipeline.common.errors import UserError
+from pipeline.execution.parallel_trials import parallel_here
 from pipeline.study.cells import cells
 from pipeline.study.datasets import SOURCES
 from pipeline.study.params import load_params
-from pipeline.tools import plan as forecast
 from pipeline.tools.support import forecast as estimate
 from pipeline.tools.support.forecast import Sizes, estimate_seconds
 from pipeline.tools.use import _counted, use
+from pipeline.training import cost
 
 STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yaml"))
 
@@ -128,22 +129,22 @@ def test_more_work_is_estimated_to_take_longer(tmp_path: Path, root: Path) -> No
 def test_an_estimate_is_what_a_plan_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """One clock that counts steps instead of seconds: both commands count the same work."""
     ticks = itertools.count()
-    monkeypatch.setattr(forecast.time, "process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr(cost.time, "process_time", lambda: float(next(ticks)))
     monkeypatch.setattr(estimate, "use_threads", lambda count: None)
     params = fake_study.study()
     sizes = Sizes(1, 10, 8, 0, train=16, validation=16, test=40)
     planned = sum(
-        forecast.forecast(params, fake_study.small_data(), cell).seconds for cell in cells(params)
+        estimate.forecast(params, fake_study.small_data(), cell).seconds for cell in cells(params)
     )
-    told = estimate_seconds(params, {"digits": sizes}, "cpu") * forecast.at_once(params)
+    told = estimate_seconds(params, {"digits": sizes}, "cpu") * parallel_here(params)
     assert told == pytest.approx(planned)
 
 
 def test_cells_that_are_not_measured_are_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
-    monkeypatch.setattr(forecast.time, "process_time", lambda: float(next(ticks)))
-    monkeypatch.setattr(estimate, "_SECONDS", -1.0)
-    monkeypatch.setattr(estimate, "_flops", lambda *_: 7.0)
+    monkeypatch.setattr(cost.time, "process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr(estimate, "SECONDS", -1.0)
+    monkeypatch.setattr(estimate, "image_flops", lambda *_: 7.0)
     params = fake_study.study()
     sizes = Sizes(1, 10, 8, 0, train=16, validation=16, test=40)
     one = estimate_seconds(fake_study.study(group=["C1"]), {"digits": sizes}, "cpu")

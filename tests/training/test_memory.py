@@ -149,10 +149,11 @@ def test_a_share_of_a_gpu_follows_the_memory_of_trials(monkeypatch: pytest.Monke
     params = study.model_copy(
         update={"resources": study.resources.model_copy(update={"gpus_per_trial": "auto"})}
     )
-    needed = gpu_share.trial_bytes(params, "digits")
-    assert (
-        gpu_share.trial_bytes(fake_study.study(group=["C1"], batch_size=80), "digits") > 5 * needed
+    needed, larger = (
+        gpu_share.largest_trial_bytes(fake_study.study(group=["C1"], batch_size=size), "digits")
+        for size in (8, 16)
     )
+    assert needed < larger < 2 * needed
     for total, share in [
         (2 * (gpu_share.SPARE * needed + gpu_share.PROCESS) + 1, 0.5),
         (None, 0.0),

@@ -1,28 +1,49 @@
-"""What a study will take before its data are prepared: time as `plan` measures it, and space."""
+"""What a study will take of time, disk and memory: counted trials times a few measured steps."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
-from gsa_core import build_model, count_flops
 from pipeline.dataset import Dataset, Split
+from pipeline.execution.parallel_trials import parallel_here
 from pipeline.search.space import configuration
 from pipeline.study.cells import Cell, cells
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
-from pipeline.tools.plan import at_once, forecast
+from pipeline.training.cost import image_flops, image_seconds
 from pipeline.training.devices import use_threads
-from pipeline.training.loop import model_arguments
 
-__all__ = ["Sizes", "estimate_seconds", "space"]
+__all__ = ["Forecast", "Sizes", "estimate_seconds", "forecast", "space"]
 
-_WORK = 2e9  # FLOPs of a measured batch's forward pass: `use` is to answer within seconds
-_SECONDS = 20.0  # of measuring; further cells are put in proportion by their FLOPs
+# Passes over the test split besides the full turn: upright, quarter turns, mirrors, random angles.
+PASSES = 12
+WORK = 2e9  # FLOPs of a measured batch's forward pass: `use` is to answer within seconds
+SECONDS = 20.0  # of measuring; further cells are put in proportion by their FLOPs
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one cell will take of time on one slot."""
+
+    dataset: Dataset
+    cell: Cell
+    config: dict[str, Any]
+    trials: int
+    trial_seconds: float
+    runs: int
+    run_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of one slot for all trials and runs."""
+        return self.trials * self.trial_seconds + self.runs * self.run_seconds
 
 
 @dataclass(frozen=True)
@@ -38,35 +59,57 @@ class Sizes:
     test: int = 0
 
 
+def forecast(
+    params: Params, data: Dataset, cell: Cell, device: str = "cpu", work: float = math.inf
+) -> Forecast:
+    """Measure the cell's first configuration and count how many steps there will be.
+
+    `work` limits the measured batch, as in `pipeline.training.cost.image_seconds`.
+    """
+    config = _first(params, data, cell)
+    train_seconds, evaluate_seconds = image_seconds(config, data, device, work)
+    epoch = len(data.train) * train_seconds + len(data.validation) * evaluate_seconds
+    trial = config["epochs"] * epoch
+    test = int(data.card["counts"]["test"]["total"]) * evaluate_seconds
+    return Forecast(
+        dataset=data,
+        cell=cell,
+        config=config,
+        trials=params.sweep.trials_per_cell,
+        trial_seconds=trial,
+        runs=len(params.confirm.seeds),
+        run_seconds=trial + test * (params.confirm.angles + PASSES),
+    )
+
+
+def estimate_seconds(params: Params, data: Mapping[str, Sizes], device: str) -> float:
+    """Return how long sweep and confirm will take, from a few steps of every cell, as in `plan`."""
+    use_threads(int(params.resources.cpus_per_trial))
+    start, total, measured, flops = time.monotonic(), 0.0, 0.0, 0.0
+    for sizes, cell in product(data.values(), cells(params)):
+        stand_in = _stand_in(sizes)
+        cost = image_flops(_first(params, stand_in, cell), stand_in) * len(stand_in.train)
+        if measured and time.monotonic() - start > SECONDS:
+            total += measured / flops * cost
+            continue
+        seconds = forecast(params, stand_in, cell, device, WORK).seconds
+        total, measured, flops = total + seconds, measured + seconds, flops + cost
+    return total / parallel_here(params)
+
+
 def space(sizes: Sizes) -> tuple[float, float]:
     """Return bytes of disk while it is prepared and of memory while it is trained on, of uint8.
 
-    On the disk all images as they were read, the splits and the turned test stand side by side.
+    On the disk all images as they were read, the splits and the turned test are kept together.
     """
     image = sizes.in_channels * sizes.image_size**2
     images = sizes.train + sizes.validation + 2 * sizes.test
     return sizes.read_bytes + images * image, (sizes.train + sizes.validation) * image
 
 
-def estimate_seconds(params: Params, data: Mapping[str, Sizes], device: str) -> float:
-    """Return how long sweep and confirm will take, from a few steps of every cell, as in `plan`."""
-    use_threads(int(params.resources.cpus_per_trial))
-    begun, total, measured, flops = time.monotonic(), 0.0, 0.0, 0.0
-    for sizes, cell in product(data.values(), cells(params)):
-        stand_in = _stand_in(sizes)
-        cost = _flops(params, stand_in, cell) * len(stand_in.train)
-        if measured and time.monotonic() - begun > _SECONDS:
-            total += measured / flops * cost
-            continue
-        seconds = forecast(params, stand_in, cell, device, _WORK).seconds
-        total, measured, flops = total + seconds, measured + seconds, flops + cost
-    return total / at_once(params)
-
-
-def _flops(params: Params, data: Dataset, cell: Cell) -> float:
-    config = configuration(cell, sweep.proposer(params, cell).propose(0, []), params, data)
-    shape = (data.in_channels, data.image_size, data.image_size)
-    return float(count_flops(build_model(**model_arguments(config, data)), shape))
+def _first(params: Params, data: Dataset, cell: Cell) -> dict[str, Any]:
+    """Return the first configuration of a cell's search."""
+    return configuration(cell, sweep.proposer(params, cell).propose(0, []), params, data)
 
 
 def _stand_in(sizes: Sizes) -> Dataset:

@@ -1,0 +1,93 @@
+"""What one configuration costs: operations, seconds a step, and bytes of memory in a trial."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from gsa_core import build_model, count_activations, count_flops
+from pipeline.dataset import Dataset
+from pipeline.training.loop import model_arguments, to_pixels
+
+__all__ = ["image_flops", "image_seconds", "trial_bytes"]
+
+STEPS = 3  # of which the fastest counts
+
+
+def image_flops(config: dict[str, Any], data: Dataset) -> int:
+    """Count the FLOPs of the forward pass of one image."""
+    return count_flops(_model(config, data), _shape(data))
+
+
+def trial_bytes(config: dict[str, Any], data: Dataset) -> int:
+    """Count weights, gradients, AdamW's moments, a batch, and what its backward pass keeps."""
+    model = _model(config, data)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    image = count_activations(model, _shape(data)) + 4 * math.prod(_shape(data))
+    return 4 * weights + int(min(config["batch_size"], len(data.train)) * image)
+
+
+def image_seconds(
+    config: dict[str, Any], data: Dataset, device: str = "cpu", work: float = math.inf
+) -> tuple[float, float]:
+    """Measure a few steps; return the seconds an image takes in training and in evaluation.
+
+    The time is that of a slot of its own: trials that share a machine's memory bandwidth take
+    longer.
+
+    Parameters
+    ----------
+    config, data
+        A configuration of a trial, and its data set.
+    device
+        Where to measure.
+    work
+        FLOPs that the forward pass of the measured batch may take; a smaller batch is measured
+        where the configuration's would take more.
+    """
+    model = _model(config, data).to(device)
+    count = min(config["batch_size"], len(data.train))
+    if work < math.inf:
+        count = max(1, min(count, int(work / count_flops(model, _shape(data)))))
+    images = to_pixels(data.train.images[:count], device)
+    labels = torch.from_numpy(data.train.labels[:count].copy()).to(device)
+
+    def train() -> None:
+        functional.cross_entropy(model(images), labels).backward()
+
+    def evaluate() -> None:
+        with torch.no_grad():
+            model(images)
+
+    model.train()
+    training = _seconds(train, device) / count
+    model.eval()
+    return training, _seconds(evaluate, device) / count
+
+
+def _seconds(step: Callable[[], None], device: str) -> float:
+    """Time a step: the fastest of a few; on a CPU by its own clock, so other work counts little."""
+    seconds = []
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    threads = torch.get_num_threads() if device == "cpu" else 1
+    for _ in range(STEPS):
+        start = clock()
+        step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds.append((clock() - start) / threads)
+    return min(seconds)
+
+
+def _model(config: dict[str, Any], data: Dataset) -> nn.Module:
+    return build_model(**model_arguments(config, data))
+
+
+def _shape(data: Dataset) -> tuple[int, ...]:
+    return tuple(data.card["image_shape"])
