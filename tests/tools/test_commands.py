@@ -220,7 +220,10 @@ def test_memory_of_a_trial_is_what_backward_keeps() -> None:
     assert large > 2 * small, "it does not grow with the batch"
 
 
-def test_a_plan_has_a_line_for_each_cell_and_a_total(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_has_a_line_for_each_cell_and_a_total(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plan, "load_dataset", lambda *_: small_data())
     plan.main()
     lines = capsys.readouterr().out.splitlines()
     names = [cell.name for cell in sweep.cells(fake_study.study())]
