@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core import rotate_image
-from pipeline.prepare.fetch.raw_files import absent_files
+from pipeline.prepare.fetch.raw_files import missing_files
 from pipeline.prepare.sources import digits, mnist
 
 __all__ = ["Pictures", "race", "score", "turned_digits"]
@@ -51,7 +51,7 @@ def turned_digits(seed: int = 0) -> Pictures:
     Which images, and their angles, depend on `seed` alone: all contestants see the same.
     """
     order = np.random.default_rng(seed)
-    if absent_files("mnist", mnist.FILES):
+    if missing_files("mnist", mnist.FILES):
         part = digits.read()["all"]
         chosen = order.permutation(len(part.images))
         cuts = np.split(chosen, [len(chosen) // 2, 5 * len(chosen) // 8])

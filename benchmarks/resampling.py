@@ -20,7 +20,7 @@ from torch.nn import functional
 from gsa_core import load, rotate_image
 from pipeline.dataset import load_dataset
 from pipeline.study.params import load_params
-from pipeline.training.loop import logits_of, to_pixels
+from pipeline.training.inference import logits_of, to_pixels
 
 FINER = 8  # times as many pixels a side
 Turn = Callable[[Tensor, float], Tensor]

@@ -66,7 +66,7 @@ class Worker:
 
     def read_through(self, images: np.ndarray) -> None:
         """Read every image once, as training does."""
-        from pipeline.training.loop import to_pixels
+        from pipeline.training.inference import to_pixels
 
         order = np.random.default_rng(0).permutation(len(images))
         for place in range(0, len(order), BATCH):

@@ -1,4 +1,4 @@
-"""Errors a user can mend, and the wrapper that turns them into a line and an exit code."""
+"""Errors that a user can fix, and the wrapper that turns them into a line and an exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["CLOSED", "REFUSALS", "UserError", "main"]
+__all__ = ["CLOSED", "REFUSALS", "UserError", "first_line", "main"]
 
 # How a command ends whose reader has gone: as if by SIGPIPE, which Python ignores.
 CLOSED = 128 + signal.SIGPIPE
@@ -53,6 +53,11 @@ class UserError(Exception):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+def first_line(error: BaseException, most: int = 160) -> str:
+    """Return the first line of an error's message, or its type where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:most]
 
 
 def main(function: Callable[[], None]) -> None:

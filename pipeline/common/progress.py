@@ -1,4 +1,4 @@
-"""Say how far a long step is: how many, how fast, how long still."""
+"""Print the progress of a long step: how many are done, the rate, the time left."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _SECONDS = 3.0  # between two lines
 
 
 class StepProgress:
-    """Counts what is done and says so every few seconds; short steps say nothing.
+    """Count what is done and print it every few seconds; short steps print nothing.
 
     Parameters
     ----------
     name
         The data set.
     doing
-        What is done, as in "reading".
+        The step, as in "reading".
     total
         How many there are.
     already
-        How many of them an earlier attempt has done.
+        How many of them were done before an interruption.
     unit
         What is counted, where it is not images.
     """
@@ -42,21 +42,22 @@ class StepProgress:
         self.unit = unit
         self.text, self.total, self.done = f"prepare: {name}: {doing}", total, already
         self.started_at, self.clock, self.lock = already, clock, Lock()
-        self.begun = self.said = clock()
+        self.begun = self.printed = clock()
         if already:
-            print(f"{self.text} goes on after {already:,} of {total:,} {unit}", flush=True)
+            print(f"{self.text}: resuming after {already:,} of {total:,} {unit}", flush=True)
 
     def add(self, count: int) -> None:
-        """Note that more images are done."""
+        """Count more of them as done."""
         with self.lock:
             self.done += count
             now = self.clock()
-            if now - self.said < _SECONDS or self.done >= self.total:
+            if now - self.printed < _SECONDS or self.done >= self.total:
                 return
-            self.said = now
+            self.printed = now
             rate = (self.done - self.started_at) / (now - self.begun)
+            left = duration((self.total - self.done) / rate)
             print(
-                f"{self.text} {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f} a second, "
-                f"{duration((self.total - self.done) / rate)} left",
+                f"{self.text}: {self.done:,} of {self.total:,} {self.unit}, "
+                f"{rate:,.0f} {self.unit}/s, {left} left",
                 flush=True,
             )

@@ -1,4 +1,4 @@
-"""Which runs confirm does: the best configuration of each cell, chosen on validation, x seeds."""
+"""Plan the runs of confirm: the best configuration of each cell on validation, with each seed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.study.cells import Cell
 
 @dataclass(frozen=True)
 class Run:
-    """One configuration and one seed; without a configuration, a run that cannot be done."""
+    """One configuration and one seed; without a configuration, the reason why there is none."""
 
     dataset: str
     cell: Cell
@@ -54,10 +54,10 @@ def plan_runs(
     for seed in seeds:
         for cell, best in chosen.items():
             if best is None:
-                runs.append(Run(dataset, cell, seed, reason=why_none(trials, cell.name)))
+                runs.append(Run(dataset, cell, seed, reason=missing_reason(trials, cell.name)))
                 continue
             config = {**configuration(best["configuration"]), "seed": seed}
-            config.pop("stop_below", None)  # a run is compared with no earlier one
+            config.pop("stop_below", None)  # runs are never stopped early
             tuned = float(best["validation_accuracy"])
             runs.append(Run(dataset, cell, seed, int(best["trial"]), tuned, config))
     return runs
@@ -75,8 +75,8 @@ def best_trial(trials: pd.DataFrame, cell: str) -> dict[str, Any] | None:
     return None if ranked.empty else {str(key): value for key, value in ranked.iloc[0].items()}
 
 
-def why_none(trials: pd.DataFrame, cell: str) -> str:
-    """Say why a cell has no configuration to confirm."""
+def missing_reason(trials: pd.DataFrame, cell: str) -> str:
+    """Return why a cell has no configuration to confirm."""
     mine = trials[trials["cell"] == cell].sort_values("trial")
     if mine.empty:
         return "no trial of this cell was run"

@@ -1,4 +1,4 @@
-"""Finished runs of confirm under `.state`: each one file, written whole, found by its key."""
+"""Store the results of finished runs under `.state`, one atomically written file each."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pipeline.common.signals import signals_held
 
 
 class RunStore:
-    """Results by key in one folder; a result is there whole or not at all.
+    """Results by key in one folder; a result is complete or absent.
 
-    Weights are bytes when they are put; they lie beside the record, which is written after them
-    and holds their checksum: the record is what counts. What is found has their path instead, so
-    that the weights of all runs are never in memory together.
+    Weights are stored as bytes in a file of their own, before the record, which holds their
+    checksum. `get` returns their path, so that the weights of all runs are never in memory
+    together.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def put(self, key: str, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep a result; return it as `get` does."""
+        """Store a result; return it as `get` does."""
         record = {name: item for name, item in value.items() if name != "weights"}
         weights = value.get("weights")
         with signals_held():
@@ -37,7 +37,7 @@ class RunStore:
         return {**record, **found}
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Find a result; None when there is none, or it was damaged and is now set aside."""
+        """Return a result; None if there is none, or if it is damaged, which sets it aside."""
         path = self._path(key, "json")
         if not path.exists():
             return None
@@ -58,8 +58,8 @@ class RunStore:
         return self.folder / f"{key}.{ending}"
 
 
-def peek(folder: Path, key: str) -> dict[str, Any] | None:
-    """Read a result without its weights and without setting anything aside; None without one."""
+def read_record(folder: Path, key: str) -> dict[str, Any] | None:
+    """Read a result without its weights, changing nothing; None if there is none."""
     try:
         return decode((folder / f"{key}.json").read_bytes())
     except FileNotFoundError:
@@ -67,14 +67,14 @@ def peek(folder: Path, key: str) -> dict[str, Any] | None:
 
 
 def set_aside(path: Path) -> None:
-    """Move a damaged record out of the way; its run is done again."""
+    """Rename a damaged record; its run is repeated."""
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
-    print(f"{path}: damaged, set aside as {aside.name}; its run is done again", flush=True)
+    print(f"{path}: damaged, set aside as {aside.name}; its run is repeated", flush=True)
 
 
 def fingerprint(value: Any) -> str:
-    """Hash a JSON value into a few characters for a file's name.
+    """Hash a JSON value into 12 characters for a file's name.
 
     >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     True

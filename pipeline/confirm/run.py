@@ -1,4 +1,4 @@
-"""What a worker does for confirm: train with one seed, then open test, once, and measure."""
+"""A run on a worker: train with one seed, then open the test split, once, and measure."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
     """Train and measure the chosen configuration with one seed."""
     from gsa_core.models.network import to_bytes
     from pipeline.confirm.measures.measure import TestSplits, measure
-    from pipeline.execution.resumable_training import attempt
+    from pipeline.execution.resumable_training import train_resumably
 
     config, dataset = payload["configuration"], data[payload["dataset"]]
-    # Training cannot see test, whatever it may try.
+    # Training has no access to the test split.
     hidden = replace(dataset, test=None, test_turned=None)
-    outcome = attempt(config, hidden, context, payload.get("checkpoint"))
+    outcome = train_resumably(config, hidden, context, payload.get("checkpoint"))
     value = {"row": outcome.row, "epochs": outcome.epochs}
     if outcome.row["status"] != "completed":
         return value
     measures = measure(
         outcome.model,
-        TestSplits(dataset.test, dataset.test_turned, dataset.ground),
+        TestSplits(dataset.test, dataset.test_turned, dataset.background),
         group=config["group"],
         angles=payload["angles"],
         layer_images=payload["layer_images"],

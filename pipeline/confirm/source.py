@@ -1,4 +1,4 @@
-"""What confirm gives an engine: the runs of its plan that are not kept yet."""
+"""The runs of confirm as tasks for an engine, and their results in the store."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pipeline.execution.tasks import Result, Task
 
 
 class ConfirmSource(EngineNotes):
-    """Hands out the runs that are not in the store yet, and puts their results there.
+    """Hand out the runs that are not in the store yet, and store their results.
 
     Parameters
     ----------
     tasks : mapping
         Tasks by the name under which progress counts them.
     store : RunStore
-        Where results are kept.
+        The store of results.
     progress : Progress
-        Told of everything.
+        Shows what happens.
     checkpoints : Checkpoints
         Where unfinished runs keep their state.
     """
@@ -38,7 +38,7 @@ class ConfirmSource(EngineNotes):
     ) -> None:
         self.store, self.progress, self.checkpoints = store, progress, checkpoints
         self.names = {task.key: name for name, task in tasks}
-        self.where = {task.key: task.payload["whole"] for _, task in tasks}
+        self.log_command = {task.key: task.payload["log_command"] for _, task in tasks}
         self.results: dict[str, dict[str, Any]] = {}
         self.waiting: deque[Task] = deque()
         for name, task in tasks:
@@ -63,23 +63,23 @@ class ConfirmSource(EngineNotes):
         return Task(task.key, {**task.payload, "checkpoint": self.checkpoints.of(task.key).address})
 
     def epoch(self, task: Task, row: dict[str, Any]) -> None:
-        """Show how far a run is."""
+        """Show the progress of a run."""
         epochs = task.payload["configuration"]["epochs"]
         name, label = self.names[task.key], task.payload["label"]
         self.progress.epoch(name, label, int(row["epoch"]), epochs)
 
     def finish(self, task: Task, result: Result) -> None:
-        """Commit the result of a run."""
+        """Store the result of a run."""
         value = self.store.put(task.key, outcome(result))
         self.checkpoints.remove(task.key)
         self.results[task.key] = value
         name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]
-        failure = failure_of(value["row"], self.where[task.key])
+        failure = failure_of(value["row"], self.log_command[task.key])
         self.progress.finish(name, label, status, accuracy(value), result.seconds, failure)
 
     def failures(self) -> list[Failure]:
         """List the runs that have failed, those of earlier starts too."""
-        found = (failure_of(self.results[key]["row"], self.where[key]) for key in self.names)
+        found = (failure_of(self.results[key]["row"], self.log_command[key]) for key in self.names)
         return [failure for failure in found if failure is not None]
 
 

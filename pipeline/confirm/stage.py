@@ -1,4 +1,4 @@
-"""Stage 3: the best configuration of each cell x seeds; the only stage that opens test."""
+"""Stage 3: train the best configuration of each cell with several seeds; alone opens the test."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ HIERARCHY = "hierarchy of encodings"
 
 
 def definition() -> dict[str, Any]:
-    """Return what decides all runs, for the state's hash; their keys name the rest."""
+    """Return what all runs depend on, for the state's hash; their keys name the rest."""
     return {"code": code_of("confirm"), "versions": versions()}
 
 
 def run_task(params: Params, run: Run, card: bytes) -> Task:
-    """Write a run as a task, its key naming everything the result depends on but the code."""
+    """Make the task of a run; its key names all that the result depends on except the code."""
     payload = {
         "kind": "run",
         "dataset": run.dataset,
@@ -49,12 +49,12 @@ def run_task(params: Params, run: Run, card: bytes) -> Task:
     }
     data = hashlib.sha256(card).hexdigest()
     key = f"{run.dataset}-{run.name}-{fingerprint([payload, data])}"
-    whole = command(run.dataset, run.cell.name, f"--seed {run.seed}")
-    return Task(key, {**payload, "label": f"seed {run.seed}", "whole": whole})
+    log = command(run.dataset, run.cell.name, f"--seed {run.seed}")
+    return Task(key, {**payload, "label": f"seed {run.seed}", "log_command": log})
 
 
 def hierarchy_task(params: Params) -> Task:
-    """Write the measurement of the encodings' hierarchy as a task."""
+    """Make the task that measures the hierarchy of encodings."""
     seeds = list(range(params.confirm.hierarchy_seeds))
     payload = {
         "kind": "hierarchy",
@@ -62,8 +62,8 @@ def hierarchy_task(params: Params) -> Task:
         "encodings": list(params.sweep.positional),
         "seeds": seeds,
     }
-    told = {"label": "random weights", "whole": "at the end of this stage"}
-    return Task(f"hierarchy-{fingerprint(payload)}", {**payload, **told})
+    shown = {"label": "random weights", "log_command": "at the end of this stage"}
+    return Task(f"hierarchy-{fingerprint(payload)}", {**payload, **shown})
 
 
 def plan(params: Params, cards: dict[str, bytes]) -> list[Run]:
@@ -75,8 +75,8 @@ def plan(params: Params, cards: dict[str, bytes]) -> list[Run]:
     return runs
 
 
-def not_made(runs: Iterable[Run]) -> list[Failure]:
-    """List the runs that no trial gives a configuration, and why."""
+def runs_without_configuration(runs: Iterable[Run]) -> list[Failure]:
+    """List the runs for which no trial gives a configuration, and why."""
     return [
         ("not made", run.reason, command(run.dataset, run.cell.name, f"--seed {run.seed}"))
         for run in runs
@@ -85,19 +85,19 @@ def not_made(runs: Iterable[Run]) -> list[Failure]:
 
 
 def progress_of(params: Params, tasks: list[tuple[str, Task]]) -> Progress:
-    """Make the progress of the stage: a line for each cell, one for the hierarchy."""
+    """Make the progress display: a line for each cell and one for the hierarchy."""
     names = [name for name, _ in tasks]
     totals = {name: names.count(name) for name in names}
     return Progress("confirm", totals, params.resources.workers)
 
 
 def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirmation) -> None:
-    """Do what is missing of a study's runs and write its tables.
+    """Run the missing runs of a study and write its tables.
 
     Raises
     ------
     StageFailed
-        No run completed; the tables are written all the same.
+        No run completed; the tables are written nevertheless.
     """
     cards = read_cards(params.prepare)
     runs = plan(params, cards)
@@ -113,13 +113,13 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
         if run.configuration is not None
     ]
     tasks.append((HIERARCHY, hierarchy))
-    progress, lost = progress_of(params, tasks), not_made(runs)
+    progress, missing = progress_of(params, tasks), runs_without_configuration(runs)
     restart = superseded("confirm", definition())
     folder = state_folder("confirm", definition())
     checkpoints = checkpoints_of(storage_named(params.resources.storage), folder)
     source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
     progress.say(
-        f"{len(planned)} runs{f' ({len(lost)} more cannot be made)' if lost else ''}, "
+        f"{len(planned)} runs{f' ({len(missing)} more cannot be made)' if missing else ''}, "
         f"{progress.parallel}; "
         f"{progress.done} of {progress.total} tasks done before"
     )
@@ -130,7 +130,7 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
         with progress:
             engine.run(function, source, data, progress.tick)
     progress.summarise(source.failures(), "tasks")
-    for line in tally(lost):
+    for line in tally(missing):
         progress.say(line)
     write(params, runs, planned, source.results, cards)
     found = source.results[hierarchy.key]

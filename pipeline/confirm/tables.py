@@ -1,4 +1,4 @@
-"""Derive the Parquet files of confirm from its finished runs."""
+"""Write the Parquet files of confirm from its finished runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from pipeline.common.files import write_copy
 from pipeline.confirm.plan import Run
 from pipeline.results import records
-from pipeline.results.rows import Row, configured, log_of
+from pipeline.results.rows import Row, configured_row, log_rows
 
 __all__ = ["write_confirm", "write_hierarchy", "write_weights"]
 
-# Tables of what is measured of a run, by the name of their file.
+# Tables of the measures of a run, by the name of their file.
 MEASURED = {
     "angles": records.ANGLES,
     "layers": records.LAYERS,
@@ -46,9 +46,9 @@ def write_confirm(
             "tuned_validation_accuracy": run.tuned_validation_accuracy,
             "weights": write_weights(folder / "weights", run.name, value),
         }
-        runs.append(configured(records.RUNS, trial, run.configuration or {}, measured))
+        runs.append(configured_row(records.RUNS, trial, run.configuration or {}, measured))
         epochs += [{**row, **trial, "stage": "confirm"} for row in value["epochs"]]
-        logs += log_of(value, {**trial, "stage": "confirm"})
+        logs += log_rows(value, {**trial, "stage": "confirm"})
         for name, rows in measured_rows.items():
             rows += [{**row, **keys} for row in measures.get(name, [])]
     records.write(folder / "runs.parquet", runs, records.RUNS, provenance)
@@ -73,5 +73,5 @@ def write_hierarchy(
     path: Path, study: str, rows: Iterable[Row], provenance: Mapping[str, Any]
 ) -> None:
     """Write `hierarchy.parquet`: which symmetry each encoding has, of the architecture alone."""
-    own = [{**row, "study": study} for row in rows]
-    records.write(path, own, records.HIERARCHY, provenance)
+    rows = [{**row, "study": study} for row in rows]
+    records.write(path, rows, records.HIERARCHY, provenance)

@@ -1,7 +1,8 @@
-"""Prepared data sets as training sees them: memory-mapped, and checked against their card."""
+"""Load prepared data sets: memory-mapped arrays, checked against their card."""
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +14,22 @@ from pipeline.common.documents import read_json
 from pipeline.common.errors import UserError
 from pipeline.common.files import file_sha256
 
-__all__ = ["CARD_FORMAT", "SPLITS", "Dataset", "Split", "load_dataset", "split_files"]
+__all__ = [
+    "CARD_FORMAT",
+    "SPLITS",
+    "Dataset",
+    "Split",
+    "load_dataset",
+    "release_pages",
+    "split_files",
+]
 
 # Raise it whenever the layout of a prepared folder or the meaning of its card changes.
 CARD_FORMAT = 1
 
 SPLITS = ("train", "validation", "test", "test_turned")
 
-_MEND = "run `dvc repro --force prepare` to make it anew"
+_FIX = "run `dvc repro --force prepare` to prepare it again"
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Dataset:
     test: Split | None = None
     test_turned: Split | None = None
     card: dict[str, Any] = field(default_factory=dict, repr=False)
-    folder: Path | None = None  # where its files are mapped from
+    folder: Path | None = None  # of its files
 
     @property
     def in_channels(self) -> int:
@@ -65,10 +74,10 @@ class Dataset:
         return int(self.card["classes"])
 
     @property
-    def ground(self) -> float | str:
+    def background(self) -> float | str:
         """What lies outside of an image, from 0 to 1, or ``edge``: the nearest pixel."""
-        ground: float | str = self.card.get("ground", 0)
-        return ground
+        background: float | str = self.card.get("ground", 0)
+        return background
 
     @property
     def mean(self) -> np.ndarray:
@@ -121,17 +130,17 @@ def load_dataset(
         loaded = {split: _load_split(folder, split, card, verify) for split in splits}
         return Dataset(name=card["name"], card=card, folder=folder, **loaded)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(f"{folder / 'card.json'}: is no whole card ({error}): {_MEND}") from error
+        raise UserError(f"{folder / 'card.json'}: is incomplete ({error}): {_FIX}") from error
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
     path = folder / "card.json"
     if not path.exists():
         raise UserError(f"{path}: there is no such file: run `dvc repro prepare`")
-    card = read_json(path, _MEND)
+    card = read_json(path, _FIX)
     if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
         found = card.get("format") if isinstance(card, dict) else None
-        raise UserError(f"{path}: has format {found}, but this code reads {CARD_FORMAT}: {_MEND}")
+        raise UserError(f"{path}: has format {found}, but this code reads {CARD_FORMAT}: {_FIX}")
     return card
 
 
@@ -147,7 +156,7 @@ def _load_split(folder: Path, split: str, card: dict[str, Any], verify: bool) ->
     if len(outside):
         raise UserError(
             f"{folder / names[1]}: holds the label {outside[0]}, "
-            f"but classes go from 0 to {card['classes'] - 1}: {_MEND}"
+            f"but classes go from 0 to {card['classes'] - 1}: {_FIX}"
         )
     return Split(images, labels)
 
@@ -157,16 +166,16 @@ def _check_file(path: Path, expected: dict[str, Any], verify: bool) -> None:
         size = path.stat().st_size
         actual = file_sha256(path) if verify else expected["sha256"]
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file, but card.json lists it: {_MEND}") from None
+        raise UserError(f"{path}: there is no such file, but card.json lists it: {_FIX}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     if size != expected["bytes"]:
         raise UserError(
-            f"{path}: has {size:,} bytes, but card.json says {expected['bytes']:,}: {_MEND}"
+            f"{path}: has {size:,} bytes, but card.json says {expected['bytes']:,}: {_FIX}"
         )
     if actual != expected["sha256"]:
         raise UserError(
-            f"{path}: its SHA-256 is {actual}, but card.json says {expected['sha256']}: {_MEND}"
+            f"{path}: its SHA-256 is {actual}, but card.json says {expected['sha256']}: {_FIX}"
         )
 
 
@@ -174,12 +183,19 @@ def _open_array(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: is not a plain array file ({error}): {_MEND}") from error
+        raise UserError(f"{path}: is not a plain array file ({error}): {_FIX}") from error
 
 
 def _check_array(path: Path, array: np.ndarray, dtype: str, shape: tuple[int, ...]) -> None:
     if array.dtype != dtype or array.shape != shape:
         raise UserError(
             f"{path}: holds {array.dtype} of the shape {array.shape}, "
-            f"but card.json says {dtype} of the shape {shape}: {_MEND}"
+            f"but card.json says {dtype} of the shape {shape}: {_FIX}"
         )
+
+
+def release_pages(images: np.ndarray) -> None:
+    """Release the memory of a mapped array; its pages are read again when they are needed."""
+    mapped = getattr(images, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

@@ -15,9 +15,9 @@ from pipeline.dataset import Dataset
 from pipeline.execution.checkpoints import Checkpoint
 from pipeline.execution.tasks import Context
 from pipeline.training.devices import device_name, peak_memory
-from pipeline.training.loop import Outcome, Snapshot, train
+from pipeline.training.loop import Outcome, TrainingState, train
 
-__all__ = ["attempt"]
+__all__ = ["train_resumably"]
 
 Row = dict[str, Any]
 # How libraries say in a RuntimeError that there is no memory.
@@ -29,7 +29,9 @@ INTERVAL, SHARE = 10.0, 0.05
 CONFIGURATION = "configuration"
 
 
-def attempt(config: Row, data: Dataset, context: Context, checkpoint: str | None) -> Outcome:
+def train_resumably(
+    config: Row, data: Dataset, context: Context, checkpoint: str | None
+) -> Outcome:
     """Train a configuration; what was done before an interruption is not done again.
 
     Where memory runs out it is trained once more, each batch in two halves whose gradients add up:
@@ -102,7 +104,7 @@ def _train(config: Row, data: Dataset, context: Context, checkpoint: str | None)
     told_before = len(resume.values["epochs"]) if resume else 0
     due = float("-inf")
 
-    def keep(snapshot: Callable[[], Snapshot]) -> None:
+    def keep(snapshot: Callable[[], TrainingState]) -> None:
         nonlocal place, due
         begun = time.monotonic()
         if place is None or begun < due:
@@ -128,14 +130,14 @@ def _train(config: Row, data: Dataset, context: Context, checkpoint: str | None)
     )
 
 
-def load(place: Checkpoint, config: Row, context: Context) -> Snapshot | None:
+def load(place: Checkpoint, config: Row, context: Context) -> TrainingState | None:
     """Read a checkpoint of this configuration; a damaged one is set aside with a note."""
     try:
         content = place.load()
         if content is None:
             return None
         try:
-            snapshot = Snapshot.from_bytes(content)
+            snapshot = TrainingState.from_bytes(content)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             aside = place.set_aside()
             context.note(f"{place.address}: damaged ({error}), set aside as {aside}; begun anew")

@@ -10,24 +10,45 @@ from typing import Any
 import numpy as np
 
 from pipeline.dataset.store import CARD_FORMAT
-from pipeline.prepare.reading import Pooled
-from pipeline.prepare.sources.open_source import Opened
-from pipeline.prepare.splits.near_duplicates import NEAR, count_near
-from pipeline.prepare.splits.splitting import Listed, Selection
+from pipeline.prepare.reading import StoredSplit
+from pipeline.prepare.sources.open_source import OpenedSource
+from pipeline.prepare.splits.near_duplicates import NEAR, Candidates, count_near
+from pipeline.prepare.splits.splitting import Selection
 from pipeline.prepare.usable_images import describe_skipped
-from pipeline.prepare.writing import Tally
+from pipeline.prepare.writing import PixelStatistics
 from pipeline.study.datasets import Source
 
-__all__ = ["describe_likeness", "describe_reading", "describe_splits", "describe_versions"]
+__all__ = ["describe", "describe_reading"]
 
 _PACKAGES = ("numpy", "torch", "scikit-learn", "matplotlib", "pillow")
 _MOST_PAIRS = 20  # of classes that share images
 _PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 
 
-def describe_splits(source: Source, tallies: dict[str, Tally], dtype: str) -> dict[str, Any]:
-    """Return what the card says of the source and of what is in each split."""
-    train = tallies["train"]
+def describe(
+    opened: OpenedSource,
+    splits: dict[str, Selection],
+    stored: dict[str, StoredSplit],
+    statistics: dict[str, PixelStatistics],
+) -> dict[str, Any]:
+    """Return the card's entries about the source and the images, split by split."""
+    return {
+        **_describe_splits(opened.source, statistics),
+        "dtype": str(stored[splits["test"].given].images.dtype),
+        **opened.facts,
+        **describe_reading(opened, stored),
+        **_describe_duplicates(opened.source, splits, stored),
+        "given_parts": {name: len(images) for name, images in opened.given.items()},
+        "groups": any(split.keys.groups is not None for split in stored.values()),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in _PACKAGES},
+        },
+    }
+
+
+def _describe_splits(source: Source, statistics: dict[str, PixelStatistics]) -> dict[str, Any]:
+    train = statistics["train"]
     mean, std = train.moments()
     return {
         "format": CARD_FORMAT,
@@ -40,21 +61,20 @@ def describe_splits(source: Source, tallies: dict[str, Tally], dtype: str) -> di
         "classes": source.classes,
         "class_names": list(source.class_names),
         "image_shape": list(train.shape),
-        "dtype": dtype,
         "counts": {
-            name: {"total": int(tally.counts.sum()), "classes": tally.counts.tolist()}
-            for name, tally in tallies.items()
+            name: {"total": int(split.counts.sum()), "classes": split.counts.tolist()}
+            for name, split in statistics.items()
         },
-        "value_range": {name: [tally.low, tally.high] for name, tally in tallies.items()},
+        "value_range": {name: [split.low, split.high] for name, split in statistics.items()},
         "mean": mean,
         "std": std,
     }
 
 
-def describe_reading(opened: Opened, pooled: dict[str, Pooled]) -> dict[str, Any]:
-    """Return the sizes images had, what was chosen for their values, and which are not used."""
-    found: dict[str, Any] = {"skipped": describe_skipped(opened.source, opened.parts, pooled)}
-    sizes = [part.sizes for part in pooled.values() if part.sizes]
+def describe_reading(opened: OpenedSource, stored: dict[str, StoredSplit]) -> dict[str, Any]:
+    """Return the original sizes, the automatic choices for values, and the skipped images."""
+    found: dict[str, Any] = {"skipped": describe_skipped(opened.source, opened.given, stored)}
+    sizes = [split.sizes for split in stored.values() if split.sizes]
     if sizes:
         limits = np.array(sizes)
         found["sizes_before"] = {
@@ -62,40 +82,37 @@ def describe_reading(opened: Opened, pooled: dict[str, Pooled]) -> dict[str, Any
             "width": [int(limits[:, 1].min()), int(limits[:, 3].max())],
         }
     if opened.survey is not None:
-        found["ground"] = opened.ground
+        found["ground"] = opened.background
         chosen = opened.survey.facts()
         found["stored_values"] = {**opened.facts["stored_values"], "auto": chosen}
     return found
 
 
-def describe_likeness(
-    source: Source,
-    splits: dict[str, Selection],
-    listed: dict[str, Listed],
-    pooled: dict[str, Pooled],
+def _describe_duplicates(
+    source: Source, splits: dict[str, Selection], stored: dict[str, StoredSplit]
 ) -> dict[str, Any]:
-    """Return how many images stand twice, and how many of one split are, or nearly, in another."""
-    hashes = {name: listed[split.part].hashes[split.indices] for name, split in splits.items()}
-    everything = np.concatenate(list(hashes.values()))
-    near = {}
+    """Return how many images are duplicates, and near duplicates between splits."""
+    keys = {name: stored[split.given].keys.take(split.indices) for name, split in splits.items()}
+    hashes = np.concatenate([of_split.hashes for of_split in keys.values()])
+    labels = np.concatenate([of_split.labels for of_split in keys.values()])
+    equal, near = {}, {}
     for one, other in _PAIRS:
-        (first, first_images), (second, second_images) = (
-            _prints(splits[name], listed, pooled) for name in (other, one)
+        name = f"{other}_in_{one}"
+        equal[name] = int(np.isin(keys[other].hashes, keys[one].hashes).sum())
+        near[name] = count_near(
+            *(
+                Candidates(
+                    stored[splits[split].given].perceptual_hashes[splits[split].indices],
+                    keys[split].hashes,
+                    splits[split].indices,
+                    stored[splits[split].given].images,
+                )
+                for split in (other, one)
+            )
         )
-        near[f"{other}_in_{one}"] = count_near(first, second, (first_images, second_images))
     return {
-        "duplicates": {
-            "images": len(everything) - len(np.unique(everything)),
-            **{
-                f"{other}_in_{one}": int(np.isin(hashes[other], hashes[one]).sum())
-                for one, other in _PAIRS
-            },
-        },
-        "equal_with_other_labels": _conflicts(
-            source,
-            everything,
-            np.concatenate([listed[part.part].labels[part.indices] for part in splits.values()]),
-        ),
+        "duplicates": {"images": len(hashes) - len(np.unique(hashes)), **equal},
+        "equal_with_other_labels": _conflicts(source, hashes, labels),
         "near_duplicates": {
             **near,
             "meaning": f"same 64-bit print, mean difference below {NEAR:g} of the range, not equal",
@@ -104,7 +121,7 @@ def describe_likeness(
 
 
 def _conflicts(source: Source, hashes: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Count the images that stand under several labels, and say under which."""
+    """Count equal images with different labels, by these labels."""
     _, image, copies = np.unique(hashes, return_inverse=True, return_counts=True)
     once = np.unique(np.stack([image, labels]), axis=1)
     several = np.bincount(once[0]) > 1
@@ -116,21 +133,3 @@ def _conflicts(source: Source, hashes: np.ndarray, labels: np.ndarray) -> dict[s
         ]
         classes[", ".join(names)] += int(copies[number])
     return {"images": int(copies[several].sum()), "classes": dict(classes.most_common(_MOST_PAIRS))}
-
-
-def _prints(
-    split: Selection, listed: dict[str, Listed], pooled: dict[str, Pooled]
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-    part = pooled[split.part]
-    return (
-        (part.prints[split.indices], listed[split.part].hashes[split.indices], split.indices),
-        part.images,
-    )
-
-
-def describe_versions() -> dict[str, str]:
-    """Return the versions that draws, turns and pictures depend on."""
-    return {
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in _PACKAGES},
-    }

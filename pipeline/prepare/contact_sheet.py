@@ -1,16 +1,22 @@
-"""Pictures of a data set: samples of each class, upright and turned, and each class's mean."""
+"""Draw pictures of a data set: samples of each class, upright and turned, and class means."""
 
 from __future__ import annotations
 
 import io
 import textwrap
 import warnings
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["SHOWN", "class_means_sheet", "contact_sheet", "one_of_each", "sampled"]
+from pipeline.common.files import write_bytes
+from pipeline.prepare.images.turning import shrink, turn
+from pipeline.study.datasets import Source
+
+__all__ = ["SHOWN", "class_examples", "class_means_sheet", "contact_sheet", "write_pictures"]
 
 _ROWS = 3  # samples a class
 SHOWN = 20  # classes shown at most
@@ -19,8 +25,55 @@ _EDGE = "0.6"  # grey
 _PER_INCH = 11  # letters of a title
 
 
-def sampled(labels: np.ndarray, classes: int) -> list[np.ndarray]:
-    """Return the places of the samples of each class that is shown."""
+def write_pictures(
+    source: Source,
+    test: tuple[np.ndarray, np.ndarray, np.ndarray],
+    degrees: np.ndarray,
+    factor: int,
+    means: np.ndarray,
+    background: float | str,
+    folder: Path,
+) -> None:
+    """Write two pictures: test images upright and turned, and mean training images.
+
+    Parameters
+    ----------
+    source
+        The data set.
+    test
+        All images, the indices of the test images among them, and their labels.
+    degrees
+        By which each test image is turned.
+    factor
+        By which images are made smaller.
+    means
+        Of the training images of each class that is shown.
+    background
+        What enters turned images from outside.
+    folder
+        Where the pictures are put.
+    """
+    images, indices, labels = test
+    names = list(source.class_names) or [f"class {label}" for label in range(source.classes)]
+    samples = _samples(labels, source.classes)
+    places = np.concatenate(samples)
+    ends = np.cumsum([0, *map(len, samples)])
+    upright = images[indices[places]]
+    sheet = contact_sheet(
+        f"{source.name}: test images upright and, below each, the same turned anticlockwise",
+        shrink(upright, factor),
+        shrink(turn(upright, degrees[places], background), factor),
+        degrees[places],
+        [np.arange(start, end) for start, end in pairwise(ends)],
+        names,
+    )
+    write_bytes(folder / "samples.png", sheet)
+    title = f"{source.name}: mean training image of each class"
+    write_bytes(folder / "class_means.png", class_means_sheet(title, means, names))
+
+
+def _samples(labels: np.ndarray, classes: int) -> list[np.ndarray]:
+    """Return the indices of the first images of each class that is shown."""
     shown = range(min(classes, SHOWN))
     return [np.flatnonzero(labels == label)[:_ROWS] for label in shown]
 
@@ -88,8 +141,8 @@ def class_means_sheet(title: str, means: np.ndarray, names: list[str]) -> bytes:
     return _png(figure)
 
 
-def one_of_each(title: str, images: list[np.ndarray], names: list[str]) -> bytes:
-    """Return a PNG of an image of each class, eight in a row, large enough to be recognised.
+def class_examples(title: str, images: list[np.ndarray], names: list[str]) -> bytes:
+    """Return a PNG with one image of each class, eight in a row.
 
     Parameters
     ----------
@@ -98,7 +151,7 @@ def one_of_each(title: str, images: list[np.ndarray], names: list[str]) -> bytes
     images
         Each ``(channels, height, width)``.
     names
-        What stands above each image; the first line is shortened.
+        The text above each image; the first line is shortened.
     """
     columns = min(len(images), 8)
     rows = -(-len(images) // columns)
@@ -111,7 +164,7 @@ def one_of_each(title: str, images: list[np.ndarray], names: list[str]) -> bytes
         _draw(axis, image)
         axis.set_axis_on()
         axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_color(_EDGE)  # an image on a white ground has an edge too
+        axis.spines[:].set_color(_EDGE)  # shows the edge of an image with a white background
         first, *others = name.split("\n")
         short = first if len(first) <= 20 else first[:19] + "…"
         axis.set_title("\n".join([short, *others]), fontsize=8, pad=4, parse_math=False)
@@ -119,7 +172,7 @@ def one_of_each(title: str, images: list[np.ndarray], names: list[str]) -> bytes
 
 
 def _title(figure: Figure, title: str) -> None:
-    """Write a title in as many lines as the width of the figure asks for."""
+    """Write a title, wrapped to the width of the figure."""
     letters = int(_PER_INCH * figure.get_figwidth())
     figure.suptitle(textwrap.fill(title, letters), fontsize=11, parse_math=False)
 
@@ -130,7 +183,7 @@ def _width(columns: int) -> float:
 
 def _name(axis: Axes, name: str) -> None:
     short = name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "…"
-    # A name is text: a dollar sign in it starts no formula.
+    # A dollar sign in a name does not start a formula.
     axis.set_title(short, fontsize=8, pad=4, parse_math=False)
 
 
@@ -138,13 +191,13 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font does not have are drawn as boxes
-        # Without the program's name the picture depends on nothing but its content.
+        # Without the program's name equal pictures are equal files.
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
 def _draw(axis: Axes, image: np.ndarray) -> None:
     top = 255 if image.dtype == np.uint8 else 1
-    # Of more channels than a picture has, the first three; of two, the first.
+    # Images of more than three channels are drawn by the first three, those of two by the first.
     pixels = image[0] if len(image) < 3 else image[:3].transpose(1, 2, 0)
     axis.imshow(pixels, cmap="gray", vmin=0, vmax=top, interpolation="nearest")

@@ -1,7 +1,7 @@
-"""Read a part once, in shards on all cores, into one array on disk; what is read stays read.
+"""Read all images of a source once, in parallel chunks, into arrays on disk; resumable.
 
-Each finished shard leaves a note with what was seen in it, written after its pixels have reached
-the disk, so that an attempt killed at any moment is taken up where it was.
+Each finished chunk leaves a record of hashes and problems, written after its pixels have reached
+the disk, so that an interrupted preparation continues with the missing chunks.
 """
 
 from __future__ import annotations
@@ -18,91 +18,94 @@ import numpy as np
 
 from pipeline.common.files import explaining, json_text, replacing
 from pipeline.common.progress import StepProgress
-from pipeline.prepare.parts import Images, check_values, read_shard
-from pipeline.prepare.splits.near_duplicates import image_hashes, image_prints
+from pipeline.prepare.labelled_images import LabelledImages, check_values, read_chunk
+from pipeline.prepare.splits.near_duplicates import image_hashes, perceptual_hashes
+from pipeline.prepare.splits.splitting import ImageKeys
 from pipeline.study.datasets import Source
 
-__all__ = ["Pooled", "pool_part", "shard_length"]
+__all__ = ["StoredSplit", "chunk_length", "store_split"]
 
-_SHARD_BYTES = 8 << 20
-_SHARD_IMAGES = 1024
-_FORMAT = 3  # raise it when what a note or the array holds changes
+_CHUNK_BYTES = 8 << 20
+_CHUNK_IMAGES = 1024
+_FORMAT = 4  # raise it when the content of a record or of the array changes
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """A part that is on disk.
+class StoredSplit:
+    """A given split whose images are on disk.
 
     Attributes
     ----------
     images
         Memory-mapped ``(count, channels, height, width)``.
-    hashes, prints
+    keys
+        Labels, hashes and groups of the images.
+    perceptual_hashes
         ``(count,)``, see `pipeline.prepare.splits.near_duplicates`.
     problems
-        What is wrong with the images that are not to be used, by index.
+        What is wrong with the bad images, by index.
     sizes
         Least and greatest height and width before fitting, or None.
     """
 
     images: np.ndarray
-    hashes: np.ndarray
-    prints: np.ndarray
+    keys: ImageKeys
+    perceptual_hashes: np.ndarray
     problems: dict[int, str]
     sizes: list[int] | None
 
 
-def shard_length(shape: tuple[int, ...], itemsize: int) -> int:
-    """Return how many images are read at once, so that memory does not depend on their size."""
+def chunk_length(shape: tuple[int, ...], itemsize: int) -> int:
+    """Return how many images make a chunk: fewer if they are large, which bounds the memory."""
     image = int(np.prod(shape[1:])) * itemsize
-    return max(1, min(_SHARD_IMAGES, _SHARD_BYTES // image))
+    return max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // image))
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def pool_part(part: Images, name: str, source: Source, folder: Path) -> Pooled:
-    """Read every image of a part, going on where an earlier attempt for the same images stopped.
+def store_split(given: LabelledImages, name: str, source: Source, folder: Path) -> StoredSplit:
+    """Read all images of a given split, except those that an interrupted preparation has read.
 
     Parameters
     ----------
-    part
-        What to read.
+    given
+        The images and labels.
     name
-        Of the part.
+        Of the given split.
     source
-        What is known of it.
+        The data set.
     folder
-        Where the array and the notes are kept.
+        Where the array and the records are kept.
 
     Raises
     ------
     UserError
-        For an image that cannot be used, and when the disk refuses.
+        For a bad image that is not to be skipped, and when the disk refuses.
     """
-    array = _Array(part, folder, name)
+    array = _ArrayFile(given, folder, name)
     bounds = [
-        (start, min(start + array.step, len(part))) for start in range(0, len(part), array.step)
+        (start, min(start + array.step, len(given))) for start in range(0, len(given), array.step)
     ]
-    todo = [bound for bound in bounds if not array.note(bound[0]).exists()]
-    done = len(part) - sum(stop - start for start, stop in todo)
-    progress = StepProgress(source.name, "reading", len(part), done)
+    todo = [bound for bound in bounds if not array.record(bound[0]).exists()]
+    done = len(given) - sum(stop - start for start, stop in todo)
+    progress = StepProgress(source.name, "reading", len(given), done)
 
     def read(start: int, stop: int) -> int:
-        shard = read_shard(part.images, start, stop)
-        check_values(shard.images, source, name)
-        array.write(start, shard.images)
-        reasons = list(shard.problems.items())
-        with replacing(array.note(start)) as file:
+        chunk = read_chunk(given.images, start, stop)
+        check_values(chunk.images, source, name)
+        array.write(start, chunk.images)
+        reasons = list(chunk.problems.items())
+        with replacing(array.record(start)) as file:
             np.savez(
                 file,
-                hashes=image_hashes(shard.images),
-                prints=image_prints(shard.images),
+                hashes=image_hashes(chunk.images),
+                perceptual_hashes=perceptual_hashes(chunk.images),
                 bad=np.array([index for index, _ in reasons], dtype=np.int64),
                 reasons=np.array([reason for _, reason in reasons], dtype=np.str_),
-                sizes=np.empty((0, 2)) if shard.sizes is None else shard.sizes,
+                sizes=np.empty((0, 2)) if chunk.sizes is None else chunk.sizes,
             )
         return stop - start
 
@@ -110,7 +113,9 @@ def pool_part(part: Images, name: str, source: Source, folder: Path) -> Pooled:
         warnings.catch_warnings(),
         ThreadPoolExecutor(cores(), thread_name_prefix="prepare") as workers,
     ):
-        warnings.filterwarnings("ignore", module="PIL")  # of damaged tags beside sound pixels
+        warnings.filterwarnings(
+            "ignore", module="PIL"
+        )  # of damaged tags of images that can be read
         futures = [workers.submit(read, *bound) for bound in todo]
         try:
             for future in as_completed(futures):
@@ -118,18 +123,18 @@ def pool_part(part: Images, name: str, source: Source, folder: Path) -> Pooled:
         except BaseException:
             workers.shutdown(cancel_futures=True)
             raise
-    return array.pooled([start for start, _ in bounds])
+    return array.result([start for start, _ in bounds])
 
 
-class _Array:
-    """The array of a part on disk and the notes of its shards."""
+class _ArrayFile:
+    """The array of a given split on disk and the records of its chunks."""
 
-    def __init__(self, part: Images, folder: Path, name: str) -> None:
-        images = part.images
+    def __init__(self, given: LabelledImages, folder: Path, name: str) -> None:
+        self.given, images = given, given.images
         self.folder, self.path = folder / name, folder / name / "images.npy"
-        self.step = shard_length(images.shape, images.dtype.itemsize)
+        self.step = chunk_length(images.shape, images.dtype.itemsize)
         identity = [_FORMAT, self.step, list(images.shape), str(images.dtype)]
-        # Images in memory are read again: that takes no time, and they have no identity.
+        # Images in memory have no identity and are always read again, which takes no time.
         known = getattr(images, "identity", None)
         definition = hashlib.sha256(json_text([*identity, known]).encode()).hexdigest()
         stamp = self.folder / "definition.txt"
@@ -153,18 +158,18 @@ class _Array:
                 header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "shape": shape}
                 np.lib.format.write_array_header_2_0(file, {**header, "fortran_order": False})
                 file.flush()
-                # All room now: a disk that is too small is said before an hour of reading.
+                # Reserve all bytes now: a full disk is reported before an hour of reading.
                 reserve = getattr(os, "posix_fallocate", None)
                 if reserve and size:
                     reserve(file.fileno(), file.tell(), size)
                 else:
                     file.truncate(file.tell() + size)
 
-    def note(self, start: int) -> Path:
+    def record(self, start: int) -> Path:
         return self.folder / f"{start:09}.npz"
 
     def write(self, start: int, images: np.ndarray) -> None:
-        """Put pixels in their place and wait until they are on the disk."""
+        """Write pixels and wait until they are on the disk."""
         data = np.ascontiguousarray(images).data.cast("B")
         place = self.offset + start * self.image_bytes
         with explaining(self.path, len(data)):
@@ -177,19 +182,23 @@ class _Array:
             finally:
                 os.close(file)
 
-    def pooled(self, starts: list[int]) -> Pooled:
-        """Gather what the notes say."""
-        notes = [np.load(self.note(start), allow_pickle=False) for start in starts]
-        sizes = np.concatenate([note["sizes"] for note in notes])
+    def result(self, starts: list[int]) -> StoredSplit:
+        """Join the records of all chunks."""
+        records = [np.load(self.record(start), allow_pickle=False) for start in starts]
+        sizes = np.concatenate([record["sizes"] for record in records])
         limits = [*sizes.min(0), *sizes.max(0)] if len(sizes) else None
-        return Pooled(
+        return StoredSplit(
             images=np.load(self.path, mmap_mode="r", allow_pickle=False),
-            hashes=np.concatenate([note["hashes"] for note in notes]),
-            prints=np.concatenate([note["prints"] for note in notes]),
+            keys=ImageKeys(
+                self.given.labels,
+                np.concatenate([record["hashes"] for record in records]),
+                self.given.groups,
+            ),
+            perceptual_hashes=np.concatenate([record["perceptual_hashes"] for record in records]),
             problems={
                 int(index): str(reason)
-                for note in notes
-                for index, reason in zip(note["bad"], note["reasons"], strict=True)
+                for record in records
+                for index, reason in zip(record["bad"], record["reasons"], strict=True)
             },
             sizes=limits and [int(limit) for limit in limits],
         )

@@ -1,8 +1,8 @@
-"""Stage 1: raw sources to fixed, disjoint splits with a card, in data/prepare/.
+"""Stage 1: turn raw sources into fixed, disjoint splits with a card, in data/prepare/.
 
-Every image is read once into a pool beside the output, in shards that an interrupted attempt
-leaves for the next one; splits are drawn from labels and checksums alone, then written in one pass.
-Memory does not depend on how many images there are.
+Every image is read once into an array beside the output, in chunks, so that an interrupted
+preparation is resumed; splits are drawn from labels and hashes alone, then written in one pass.
+Memory does not depend on the number of images.
 """
 
 from __future__ import annotations
@@ -30,24 +30,18 @@ from pipeline.common.locks import try_lock
 from pipeline.common.progress import StepProgress
 from pipeline.common.units import duration
 from pipeline.dataset.store import SPLITS, load_dataset, split_files
-from pipeline.prepare.card import (
-    describe_likeness,
-    describe_reading,
-    describe_splits,
-    describe_versions,
-)
-from pipeline.prepare.contact_sheet import SHOWN
+from pipeline.prepare.card import describe, describe_reading
+from pipeline.prepare.contact_sheet import SHOWN, write_pictures
 from pipeline.prepare.images.signatures import hint_of
 from pipeline.prepare.images.turning import shrink, turn
-from pipeline.prepare.parts import check_parts
-from pipeline.prepare.pictures import write_pictures
-from pipeline.prepare.reading import Pooled, pool_part
+from pipeline.prepare.labelled_images import check_given
+from pipeline.prepare.reading import StoredSplit, store_split
 from pipeline.prepare.sources.image_files import plain_name
-from pipeline.prepare.sources.location import check_places
-from pipeline.prepare.sources.open_source import Opened, open_source
-from pipeline.prepare.splits.splitting import Listed, Selection, fewer, make_splits
+from pipeline.prepare.sources.location import check_locations
+from pipeline.prepare.sources.open_source import OpenedSource, open_source
+from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
 from pipeline.prepare.usable_images import reading_notes, usable_images, writing_notes
-from pipeline.prepare.writing import Tally, write_images
+from pipeline.prepare.writing import PixelStatistics, write_images
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.params import load_params
 from pipeline.study.schema import Prepare
@@ -56,8 +50,9 @@ __all__ = ["main", "prepare_all", "prepare_dataset"]
 
 OUTPUT = Path("data/prepare")
 
-# Independent streams of one seed: a change to one draw leaves the other as it was.
+# Independent random streams of one seed.
 _SPLITS, _ANGLES, _TRAIN, _TEST = 0, 1, 2, 3
+# Parameters that the card repeats.
 _RECORDED = (
     "seed", "validation_fraction", "test_fraction", "train_fraction", "images_per_class",
     "test_images",
@@ -71,7 +66,7 @@ _TURNING = (
 def main() -> None:
     """Prepare every data set of the study."""
     settings = load_params().prepare
-    check_places(settings)
+    check_locations(settings)
     prepare_all(settings, OUTPUT)
 
 
@@ -85,17 +80,17 @@ def prepare_all(settings: Prepare, output: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
     for name in settings.datasets:
         counts = load_dataset(output / name, SPLITS, verify=True).card["counts"]
-        words = ", ".join(
+        found = ", ".join(
             f"{counts[split]['total']:,} {split}" for split in ("train", "validation", "test")
         )
-        _say(name, f"{words} images, checked, in {output / name}")
+        _say(name, f"{found} images, checked, in {output / name}")
     # Not in a card: the same input gives the same bytes, however long it takes.
     print(f"prepare: done after {duration(time.monotonic() - begun)}", flush=True)
 
 
 @contextmanager
 def _work_folder(output: Path) -> Iterator[Path]:
-    """Hold the folder beside the output that keeps what an interrupted attempt has read."""
+    """Lock the folder beside the output that keeps images between interrupted preparations."""
     work = output.with_name(f".{output.name}.work.tmp")
     with explaining(work):
         work.mkdir(parents=True, exist_ok=True)
@@ -117,45 +112,42 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
         folder.mkdir(parents=True, exist_ok=True)
     per_class = sized(name, settings.sources)[1]
     if per_class is not None:
-        fewer_images = {"images_per_class": per_class, "train_fraction": 1}
-        settings = settings.model_copy(update=fewer_images)
+        limits = {"images_per_class": per_class, "train_fraction": 1}
+        settings = settings.model_copy(update=limits)
     _say(name, "opening")
     opened = open_source(name, settings, work)
     if opened.outside is not None:
-        # Parameters may be somebody else's: whose files they make part of a study is said aloud.
+        # Parameters may come from somebody else: files outside the project are named.
         _say(name, f"reads {plain_name(opened.outside)}, which is outside this project")
-    check_parts(opened.parts, opened.source)
+    check_given(opened.given, opened.source)
     for what in ("classes_left_out", "files_left_out"):
         for kind, count in opened.facts.get(what, {}).items():
             _say(name, f"{what.replace('_', ' ')}: {kind} ({count:,}){hint_of(kind)}")
     for note in opened.facts.get("notes", []):
         _say(name, note)
-    total = sum(map(len, opened.parts.values()))
+    total = sum(map(len, opened.given.values()))
     _say(name, f"reading {total:,} images")
-    pooled = {
-        part: pool_part(images, part, opened.source, work) for part, images in opened.parts.items()
+    stored = {
+        split: store_split(images, split, opened.source, work)
+        for split, images in opened.given.items()
     }
-    listed = {
-        part: Listed(images.labels, pooled[part].hashes, images.groups)
-        for part, images in opened.parts.items()
-    }
-    usable = usable_images(opened.source, opened.parts, pooled)
-    for line in reading_notes(describe_reading(opened, pooled), total):
+    usable = usable_images(opened.source, opened.given, stored)
+    for line in reading_notes(describe_reading(opened, stored), total):
         _say(name, line)
-    splits = _splits(settings, listed, usable, _classes(opened))
+    splits = _draw_splits(settings, stored, usable, _classes(opened))
     _say(name, f"writing {sum(map(len, splits.values())):,} images and the turned test")
-    _write(opened, settings, splits, listed, pooled, folder)
+    _write(opened, settings, splits, stored, folder)
 
 
-def _splits(
+def _draw_splits(
     settings: Prepare,
-    listed: dict[str, Listed],
+    stored: dict[str, StoredSplit],
     usable: dict[str, np.ndarray],
     classes: Sequence[tuple[str, int]],
 ) -> dict[str, Selection]:
-    """Draw the splits among the images that can be used."""
+    """Draw the splits among the usable images."""
     splits = make_splits(
-        {part: listed[part].take(indices) for part, indices in usable.items()},
+        {name: stored[name].keys.take(indices) for name, indices in usable.items()},
         _generator(settings.seed, _SPLITS),
         validation_fraction=settings.validation_fraction,
         test_fraction=settings.test_fraction,
@@ -163,13 +155,12 @@ def _splits(
         classes=classes,
     )
     splits = {
-        name: replace(split, indices=usable[split.part][split.indices])
+        name: replace(split, indices=usable[split.given][split.indices])
         for name, split in splits.items()
     }
-    train = splits["train"]
-    splits["train"] = fewer(
-        train,
-        listed[train.part].labels[train.indices],
+    splits["train"] = subsample(
+        splits["train"],
+        _labels(splits["train"], stored),
         settings.seed,
         fraction=settings.train_fraction,
         per_class=settings.images_per_class,
@@ -178,98 +169,93 @@ def _splits(
     )
     if settings.test_images is not None:
         test = splits["test"]
-        labels = listed[test.part].labels[test.indices]
         share = settings.test_images / len(test)
-        splits["test"] = fewer(test, labels, settings.seed, fraction=share, stream=_TEST)
+        labels = _labels(test, stored)
+        splits["test"] = subsample(test, labels, settings.seed, fraction=share, stream=_TEST)
     return splits
 
 
-def _classes(opened: Opened) -> list[tuple[str, int]]:
-    """Name and number of images of each class, where they have names."""
-    labels = np.concatenate([part.labels for part in opened.parts.values()])
+def _labels(split: Selection, stored: dict[str, StoredSplit]) -> np.ndarray:
+    return stored[split.given].keys.labels[split.indices]
+
+
+def _classes(opened: OpenedSource) -> list[tuple[str, int]]:
+    """Name and number of images of each class, where classes have names."""
+    labels = np.concatenate([images.labels for images in opened.given.values()])
     counts = np.bincount(labels, minlength=opened.source.classes).tolist()
     names = opened.source.class_names
     return list(zip(names, counts, strict=True)) if names else []
 
 
 def _write(
-    opened: Opened,
+    opened: OpenedSource,
     settings: Prepare,
     splits: dict[str, Selection],
-    listed: dict[str, Listed],
-    pooled: dict[str, Pooled],
+    stored: dict[str, StoredSplit],
     folder: Path,
 ) -> None:
-    source = opened.source
+    """Write the arrays, the pictures and the card."""
+    source, test = opened.source, splits["test"]
     files: dict[str, Any] = {}
-    tallies: dict[str, Tally] = {}
-    total = sum(map(len, splits.values())) + len(splits["test"])
-    progress = StepProgress(source.name, "writing", total)
-
+    statistics: dict[str, PixelStatistics] = {}
     factor = settings.shrink if sized(source.name, settings.sources)[0] in SOURCES else 1
+    progress = StepProgress(source.name, "writing", sum(map(len, splits.values())) + len(test))
 
-    def write(name: str, split: Selection, degrees: np.ndarray | None, shown: int = 0) -> Tally:
-        images, labels = pooled[split.part].images, listed[split.part].labels[split.indices]
+    def write(name: str, split: Selection, degrees: np.ndarray | None) -> None:
+        images, file = stored[split.given].images, f"{name}_images.npy"
         channels, height, width = images.shape[1:]
         shape = (channels, height // factor, width // factor)
-        tally = Tally(source.classes, shape, images.dtype, shown)
-        files[f"{name}_images.npy"] = write_images(
-            folder / f"{name}_images.npy",
+        shown = SHOWN if name == "train" else 0
+        statistics[name] = PixelStatistics(source.classes, shape, images.dtype, shown)
+        files[file] = write_images(
+            folder / file,
             images,
-            labels,
+            _labels(split, stored),
             split.indices,
-            _changing(degrees, factor, opened.ground),
-            tally,
+            _transform(degrees, factor, opened.background),
+            statistics[name],
             progress.add,
         )
-        return tally
 
     for name, split in splits.items():
-        given = opened.parts[split.part].degrees
-        degrees = None if given is None else given[split.indices]
-        tallies[name] = write(name, split, degrees, SHOWN if name == "train" else 0)
-        write_array(folder / split_files(name)[1], listed[split.part].labels[split.indices])
-    test = splits["test"]
+        angles = opened.given[split.given].degrees
+        write(name, split, None if angles is None else angles[split.indices])
+        write_array(folder / split_files(name)[1], _labels(split, stored))
     degrees = _generator(settings.seed, _ANGLES).uniform(0, 360, len(test))
     write("test_turned", test, degrees)  # from upright images: interpolated only once
+    del statistics["test_turned"]
     write_array(folder / "test_angles.npy", degrees)
-    shown = (pooled[test.part].images, test.indices, listed[test.part].labels[test.indices])
-    means = tallies["train"].class_means()
-    write_pictures(source, shown, degrees, factor, means, opened.ground, folder)
+    shown = (stored[test.given].images, test.indices, _labels(test, stored))
+    means = statistics["train"].class_means()
+    write_pictures(source, shown, degrees, factor, means, opened.background, folder)
     for path in folder.iterdir():
         if path.name not in files:
             files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
     card = {
-        **describe_splits(source, tallies, str(pooled[test.part].images.dtype)),
-        **opened.facts,
-        **describe_reading(opened, pooled),
-        **describe_likeness(source, splits, listed, pooled),
-        "given_parts": {name: len(part) for name, part in opened.parts.items()},
-        "groups": any(part.groups is not None for part in listed.values()),
+        **describe(opened, splits, stored, statistics),
         **{key: getattr(settings, key) for key in _RECORDED},
         "shrink": factor,
-        "turning": _TURNING + _entering(opened.ground),
+        "turning": _TURNING + _entering(opened.background),
         "files": files,
-        "versions": describe_versions(),
     }
     write_json(folder / "card.json", card)
     for line in writing_notes(card):
         _say(source.name, line)
 
 
-def _changing(
-    degrees: np.ndarray | None, factor: int, ground: float | str
+def _transform(
+    degrees: np.ndarray | None, factor: int, background: float | str
 ) -> Callable[[np.ndarray, slice], np.ndarray] | None:
-    """What happens to images on their way into a split: turned first, then made smaller."""
+    """Return what is applied to the images of a split: turned first, then made smaller."""
     if degrees is None:
-        return None if factor == 1 else lambda images, some: shrink(images, factor)
-    return lambda images, some: shrink(turn(images, degrees[some], ground), factor)
+        return None if factor == 1 else lambda images, batch: shrink(images, factor)
+    return lambda images, batch: shrink(turn(images, degrees[batch], background), factor)
 
 
-def _entering(ground: float | str) -> str:
-    if isinstance(ground, str):
+def _entering(background: float | str) -> str:
+    if isinstance(background, str):
         return "the nearest pixel"
-    return f"{ground:g} from black (0) to white (1)" if ground else "zero"
+    return f"{background:g} from black (0) to white (1)" if background else "zero"
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""Which images can be used once all were read, and what is said of those that cannot."""
+"""Select the usable images after all were read, and report the bad ones."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from typing import Any
 import numpy as np
 
 from pipeline.common.errors import UserError
-from pipeline.prepare.parts import Images
-from pipeline.prepare.reading import Pooled
+from pipeline.prepare.labelled_images import LabelledImages
+from pipeline.prepare.reading import StoredSplit
 from pipeline.study.datasets import Source
 
 __all__ = ["describe_skipped", "reading_notes", "usable_images", "writing_notes"]
 
-_LISTED, _SAID = 1000, 3  # bad images named in the card and in the output
+_LISTED, _PRINTED = 1000, 3  # bad images named in the card and in the output
 
 
 def usable_images(
-    source: Source, parts: Mapping[str, Images], pooled: Mapping[str, Pooled]
+    source: Source, given: Mapping[str, LabelledImages], stored: Mapping[str, StoredSplit]
 ) -> dict[str, np.ndarray]:
-    """Return the places of the images of each part that can be used.
+    """Return the indices of the usable images of each given split.
 
     Raises
     ------
     UserError
-        When a part, or a class of it, has no such image left.
+        When a given split, or a class of it, has no usable image.
     """
     found = {}
-    for name, part in parts.items():
-        problems = pooled[name].problems
-        usable = np.setdiff1d(np.arange(len(part)), list(problems))
+    for name, images in given.items():
+        problems = stored[name].problems
+        usable = np.setdiff1d(np.arange(len(images)), list(problems))
         where = "" if name == "all" else f" in {name}"
         first = next(iter(problems.values()), "")
         if not len(usable):
             raise UserError(
-                f"{source.name}: none of its {len(part):,} images{where} can be used; the first, "
+                f"{source.name}: none of its {len(images):,} images{where} can be used; the first, "
                 f"{first}: fix or replace them"
             )
-        left = np.bincount(part.labels[usable], minlength=source.classes)
-        lost = [label for label in np.unique(part.labels).tolist() if not left[label]]
+        left = np.bincount(images.labels[usable], minlength=source.classes)
+        lost = [label for label in np.unique(images.labels).tolist() if not left[label]]
         if lost:
-            bad = next(text for i, text in problems.items() if part.labels[i] == lost[0])
-            count = int((part.labels == lost[0]).sum())
+            bad = next(text for i, text in problems.items() if images.labels[i] == lost[0])
+            count = int((images.labels == lost[0]).sum())
             raise UserError(
                 f"{source.name}: none of the {count:,} images of the class "
                 f"{_name(source, lost[0])!r}{where} can be used; the first, {bad}: fix them, or "
@@ -54,13 +54,13 @@ def usable_images(
 
 
 def describe_skipped(
-    source: Source, parts: Mapping[str, Images], pooled: Mapping[str, Pooled]
+    source: Source, given: Mapping[str, LabelledImages], stored: Mapping[str, StoredSplit]
 ) -> dict[str, Any]:
-    """Return for the card how many images were left out, of which class, and why."""
+    """Return the number of skipped images by class, and the problem of each, for the card."""
     problems = [
-        (_name(source, parts[part].labels[index]), text)
-        for part, read in pooled.items()
-        for index, text in read.problems.items()
+        (_name(source, given[name].labels[index]), text)
+        for name, split in stored.items()
+        for index, text in split.problems.items()
     ]
     return {
         "count": len(problems),
@@ -70,14 +70,14 @@ def describe_skipped(
 
 
 def reading_notes(reading: dict[str, Any], total: int) -> Iterator[str]:
-    """Say which images were left out and what was chosen for the others."""
+    """Yield a line on skipped images and on each automatic choice."""
     skipped = reading["skipped"]
     if skipped["count"]:
         classes = ", ".join(f"{name} {count:,}" for name, count in skipped["classes"].items())
-        more = skipped["count"] - _SAID
+        more = skipped["count"] - _PRINTED
         yield (
             f"skipped {skipped['count']:,} bad images of {total:,} ({classes}): "
-            + "; ".join(skipped["images"][:_SAID])
+            + "; ".join(skipped["images"][:_PRINTED])
             + (f"; and {more:,} more, which card.json lists" if more > 0 else "")
         )
     chosen = reading.get("stored_values", {}).get("auto", {})
@@ -102,7 +102,7 @@ def reading_notes(reading: dict[str, Any], total: int) -> Iterator[str]:
 
 
 def writing_notes(card: dict[str, Any]) -> Iterator[str]:
-    """Say what of a card somebody should know who does not read it."""
+    """Yield a line on each entry of a card that a user should know."""
     equal = card["equal_with_other_labels"]
     if equal["images"]:
         classes = "; ".join(f"{names}: {count:,}" for names, count in equal["classes"].items())

@@ -1,4 +1,4 @@
-"""Write the images of a split in batches, and learn in the same pass what its card says of them."""
+"""Write the images of a split in batches, and compute their statistics for the card in one pass."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipeline.common.files import replacing
-from pipeline.dataset.memory import release
-from pipeline.prepare.reading import shard_length
+from pipeline.dataset.store import release_pages
+from pipeline.prepare.reading import chunk_length
 
-__all__ = ["Tally", "write_images"]
+__all__ = ["PixelStatistics", "write_images"]
 
 MOST_BYTES = 1 << 26  # of the sums of an image of each shown class
 
 
-class Tally:
-    """Sums over images, from which moments, ranges and mean images come.
+class PixelStatistics:
+    """Running sums of pixels, which give mean, standard deviation, range and mean images.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Tally:
     dtype
         uint8, whose sums are exact, or float32.
     shown
-        Classes of which a mean image is wanted, the first ones; the others are summed together.
+        Classes of which a mean image is wanted, the first ones; the others share one sum.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Tally:
         self.low, self.high = np.inf, -np.inf
 
     def add(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Count a batch of images in."""
+        """Add a batch of images."""
         # Narrow types are several times faster: a batch of bytes sums to less than 2^32.
         narrow, square = (np.uint32, np.uint16) if self.exact else (np.float64, np.float64)
         kind = self.sums.dtype
@@ -86,9 +86,9 @@ def write_images(
     images: np.ndarray,
     labels: np.ndarray,
     indices: np.ndarray,
-    change: Callable[[np.ndarray, slice], np.ndarray] | None,
-    tally: Tally,
-    tell: Callable[[int], None],
+    transform: Callable[[np.ndarray, slice], np.ndarray] | None,
+    statistics: PixelStatistics,
+    on_batch: Callable[[int], None],
 ) -> dict[str, Any]:
     """Write some images to one file, whole or not at all; return its size and checksum.
 
@@ -100,43 +100,45 @@ def write_images(
         ``(count, channels, height, width)``, where they are taken from.
     labels, indices
         ``(chosen,)``, of the images to write, in their order.
-    change
+    transform
         Applied to each batch, which is the given slice of the chosen ones.
-    tally
-        Counts what is written, and says of which shape an image is after the change.
-    tell
-        Told how many were written, batch by batch.
+    statistics
+        Receives what is written, and has the shape of an image after `transform`.
+    on_batch
+        Called with the number of images of each batch that was written.
     """
-    shape = (len(indices), *tally.shape)
-    step = shard_length(images.shape, images.dtype.itemsize)
+    shape = (len(indices), *statistics.shape)
+    step = chunk_length(images.shape, images.dtype.itemsize)
     size = int(np.prod(shape, dtype=np.int64)) * images.dtype.itemsize
     with replacing(path, size) as file:
         hashed = _Hashed(file)
         header = {"descr": np.lib.format.dtype_to_descr(images.dtype), "shape": shape}
         np.lib.format.write_array_header_1_0(hashed, {**header, "fortran_order": False})
         slices = [slice(start, start + step) for start in range(0, len(indices), step)]
-        for some, batch in _ahead(slices, lambda some: _taken(images, indices, some, change)):
+        for some, batch in _prefetched(
+            slices, lambda some: _take(images, indices, some, transform)
+        ):
             hashed.write(batch.data.cast("B"))
-            tally.add(batch, labels[some])
-            tell(len(batch))
+            statistics.add(batch, labels[some])
+            on_batch(len(batch))
     return {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
 
 
-def _taken(
+def _take(
     images: np.ndarray,
     indices: np.ndarray,
     some: slice,
-    change: Callable[[np.ndarray, slice], np.ndarray] | None,
+    transform: Callable[[np.ndarray, slice], np.ndarray] | None,
 ) -> np.ndarray:
     batch = images[indices[some]]
-    release(images)
-    return np.ascontiguousarray(batch if change is None else change(batch, some))
+    release_pages(images)
+    return np.ascontiguousarray(batch if transform is None else transform(batch, some))
 
 
-def _ahead(
+def _prefetched(
     slices: list[slice], take: Callable[[slice], np.ndarray]
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Take the next batch in a second thread while the one before is written and counted."""
+    """Prepare the next batch in a second thread while the one before is written."""
     with ThreadPoolExecutor(1, thread_name_prefix="prepare") as worker:
         waiting = deque(worker.submit(take, some) for some in slices[:1])
         for place, some in enumerate(slices):
@@ -146,7 +148,7 @@ def _ahead(
 
 
 class _Hashed:
-    """A file that hashes what is written to it, so that it need not be read again."""
+    """A file that hashes what is written to it, so that it is not read again."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.digest, self.bytes = file, hashlib.sha256(), 0

@@ -1,4 +1,4 @@
-"""Say which code, parameters, data and packages a result came from."""
+"""Collect the provenance of a result: code, parameters, data, packages and machine."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ __all__ = [
     "ENVIRONMENT",
     "LIBRARIES",
     "digest",
+    "git_environment",
     "given_commit",
-    "own_repository",
     "provenance",
 ]
 
-# They decide what a configuration trains to and which configurations are proposed.
+# Packages that results and proposals depend on.
 LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
 _PACKAGES = (*LIBRARIES, "ray", "pyarrow")
-# Keys of a provenance that say what it ran with, beside code, parameters and data.
+# Keys of a provenance other than code, parameters and data.
 ENVIRONMENT = ("python", "system", "machine", *_PACKAGES)
 # Names the commit where there is no git, as on a machine that was sent the files alone.
 COMMIT = "GSA_COMMIT"
 _ROOT = Path(__file__).resolve().parents[2]
-# What a run itself rewrites says nothing of the code and parameters it ran with.
+# Files that a study itself rewrites do not make its code dirty.
 _WRITTEN_BY_RUNS = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude)data")
 
 
 def provenance(
     params: BaseModel | Mapping[str, Any], data_card: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return what is written into the file of every table.
+    """Return the provenance that every table's file carries.
 
     Parameters
     ----------
@@ -57,9 +57,8 @@ def provenance(
     -------
     dict
         ``schema_version git_commit git_dirty params_sha256 data_sha256 python system machine``
-        and the versions of the packages that shape a result. Where something cannot be told
-        (no git, no repository, no GSA_COMMIT), the value is None. ``data_notes`` where the card has
-        some.
+        and the versions of the packages that shape a result. Unknown values (no git,
+        no repository, no GSA_COMMIT) are None. ``data_notes`` where the card has notes.
     """
     values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
     values.pop("resources", None)
@@ -107,7 +106,7 @@ def given_commit(environment: Mapping[str, str] = os.environ) -> tuple[str | Non
 
 def _commit() -> tuple[str | None, bool | None]:
     """Return commit and dirtiness, of git where it knows these files, else as given."""
-    # A repository around this folder that does not hold it says nothing of it.
+    # A repository around this folder may not contain it.
     if _git("ls-files", "--error-unmatch", "--", __file__) is None:
         return given_commit()
     status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_BY_RUNS)
@@ -115,7 +114,7 @@ def _commit() -> tuple[str | None, bool | None]:
 
 
 def _notes(card: Mapping[str, Any]) -> list[str]:
-    """Return what a reader should know of how the data were understood, and what was left out."""
+    """Return notes on how the data were interpreted, and what was left out."""
     small = [
         f"the class {name} ({count:,} images) is left out, being below min_count"
         for name, count in card.get("classes_left_out", {}).items()
@@ -126,7 +125,7 @@ def _notes(card: Mapping[str, Any]) -> list[str]:
 
 
 def _git(*arguments: str) -> str | None:
-    # Optional locks would make a commit in another terminal fail while a study runs.
+    # With optional locks a commit in another terminal would fail while a study runs.
     command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
     try:
         answer = subprocess.run(
@@ -136,15 +135,15 @@ def _git(*arguments: str) -> str | None:
             errors="replace",
             timeout=20,
             check=True,
-            env=own_repository(),
+            env=git_environment(),
         )
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
 
 
-def own_repository() -> dict[str, str]:
-    """Return the environment without what points git to another repository than the folder's."""
+def git_environment() -> dict[str, str]:
+    """Return the environment without variables that point git to another repository."""
     elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
     return {name: value for name, value in os.environ.items() if name not in elsewhere}
 

@@ -1,4 +1,4 @@
-"""Write and read the tables of a study as Parquet, with their provenance: the only place to."""
+"""Write and read the tables of a study as Parquet with provenance and checksums."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ __all__ = [
     "write",
 ]
 
-_AGAIN = "move it away and run `dvc repro` to make it again"
+_REPAIR = "move it away and run `dvc repro` to make it again"
 _VERSION, _TABLE, _PROVENANCE, _SHA256 = (
     b"gsa.schema_version",
     b"gsa.table",
@@ -76,16 +76,15 @@ def write(
     schema: pa.Schema,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write a table, whole or not at all; the same rows in any order give the same file.
+    """Write a table atomically; the same rows in any order give the same file.
 
-    A key that a row lacks becomes null, and so do NaN and infinities: a number in a file is a
-    number, and ``status`` tells why there is none.
+    Missing keys, NaN and infinities become null; ``status`` says why there is no number.
 
     Raises
     ------
     ValueError
         For a column the schema does not know, a value of the wrong type, a null in a key column,
-        or two rows with one key: these are defects of the caller.
+        or two rows with one key: these are bugs of the caller.
     UserError
         When the disk refuses; an old file is then untouched.
     """
@@ -98,8 +97,8 @@ def write(
         _SHA256: _content_sha256(table, text).encode(),
     }
     buffer = io.BytesIO()
-    # Without Arrow's own schema and without statistics the footer holds nothing but names, types
-    # and our text, so that a reader can refuse a foreign schema before any of it is interpreted.
+    # Without Arrow's schema and statistics the footer holds only names, types and our text, so that
+    # a reader can refuse a foreign schema before it is interpreted.
     with pq.ParquetWriter(
         buffer,
         table.schema,
@@ -128,7 +127,7 @@ def read(path: Path | str, schema: pa.Schema) -> pd.DataFrame:
 def read_provenance(path: Path | str) -> dict[str, Any]:
     """Return the provenance written into a file, or raise a `UserError` as `read` does."""
     content = _metadata(_open(Path(path)), Path(path))[_PROVENANCE]
-    found = mapping(parse_json(content, f"{path}, its provenance", _AGAIN), str(path), _AGAIN)
+    found = mapping(parse_json(content, f"{path}, its provenance", _REPAIR), str(path), _REPAIR)
     ended = found.get("ended", {})
     if not isinstance(ended, dict) or not all(isinstance(why, str) for why in ended.values()):
         raise _damaged(Path(path), "its provenance does not say why cells ended")
@@ -170,7 +169,7 @@ def _value(value: Any, whole: bool) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
-        if whole and not value.is_integer():  # Arrow would cut it off without a word
+        if whole and not value.is_integer():  # Arrow would truncate it silently
             raise ValueError(f"got {value!r}")
     return value
 
@@ -217,7 +216,7 @@ def _open(path: Path) -> pq.ParquetFile:
     if b"ARROW:schema" in footer:
         raise UserError(
             f"{path}: carries an Arrow schema, which this project never writes and does not open, "
-            "because it may name types that run code: run `dvc repro` to make the file anew"
+            "because it may name types that run code: run `dvc repro` to make the file again"
         )
     try:
         return pq.ParquetFile(
@@ -235,7 +234,7 @@ def _metadata(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
     if version != str(SCHEMA_VERSION):
         raise UserError(
             f"{path}: has schema version {version!r}, but this code reads {str(SCHEMA_VERSION)!r}: "
-            "run `dvc repro` to make it anew, or read it with the commit that wrote it"
+            "run `dvc repro` to make it again, or read it with the commit that wrote it"
         )
     for key in (_TABLE, _PROVENANCE, _SHA256):
         if key not in metadata:
@@ -244,12 +243,11 @@ def _metadata(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
 
 
 def _damaged(path: Path, why: str) -> UserError:
-    return UserError(f"{path}: is damaged or was not written by this project ({why}): "
-                     "move it away and run `dvc repro` to make it anew")  # fmt: skip
+    return UserError(f"{path}: is damaged or was not written by this project ({why}): {_REPAIR}")
 
 
 def _joined(texts: pa.StringArray) -> memoryview:
-    """Return all texts one after the other in UTF-8, as they lie in memory."""
+    """Return the concatenated UTF-8 bytes of all texts, without copying."""
     if not len(texts):
         return memoryview(b"")
     _, offsets, data = texts.buffers()
@@ -260,7 +258,7 @@ def _joined(texts: pa.StringArray) -> memoryview:
 def _content_sha256(table: pa.Table, provenance: bytes) -> str:
     """Hash the names, types, values and provenance of a table.
 
-    Page checksums protect the pages but not the footer, where names, types and provenance stand.
+    Page checksums protect the pages but not the footer, which holds names, types and provenance.
     """
     digest = hashlib.sha256(provenance)
     for field in table.schema:

@@ -1,4 +1,4 @@
-"""Rows of the tables, from what journals and stores hold."""
+"""Make rows of the tables from the results in journals and stores."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Row", "configured", "log_of"]
+__all__ = ["Row", "configured_row", "log_rows"]
 
 Row = dict[str, Any]
 
 
-def configured(
+def configured_row(
     schema: Any, keys: Mapping[str, Any], config: Mapping[str, Any], row: Mapping[str, Any]
 ) -> Row:
     """Join keys, configuration and measurements into one row of a table of the schema."""
@@ -24,6 +24,6 @@ def configured(
     }
 
 
-def log_of(result: Mapping[str, Any], keys: Row) -> list[Row]:
-    """Return the row of what was said in a trial or run; none where it never ran."""
+def log_rows(result: Mapping[str, Any], keys: Row) -> list[Row]:
+    """Return the row of the output of a trial or run; no row if it never ran."""
     return [{**keys, "log": result["log"]}] if result.get("log") else []

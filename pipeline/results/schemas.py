@@ -1,4 +1,4 @@
-"""The tables of a study: their columns, types and the key that makes each row unique."""
+"""The schemas of a study's tables: columns, types and the key that makes a row unique."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
     "table_name",
 ]
 
-# Raise it whenever a column appears, goes, or changes its type or meaning.
+# Raise it whenever a column is added or removed, or changes its type or meaning.
 SCHEMA_VERSION = 4
 
 STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
@@ -50,7 +50,7 @@ _MEASURES = (
 
 
 def _schema(table: str, key: str, *columns: str) -> pa.Schema:
-    """Build a schema from words such as ``"text: status reason; int: epochs"``."""
+    """Build a schema from a text such as ``"text: status reason; int: epochs"``."""
     fields = []
     for group in "; ".join(columns).split("; "):
         kind, names = group.split(": ")
@@ -77,7 +77,7 @@ EPOCHS = _schema(
     "text: stage; int: trial seed epoch; float: train_loss validation_loss validation_accuracy "
     "learning_rate seconds",
 )
-# One row a trial (stage "sweep") or run (stage "confirm") that ran: what was said meanwhile.
+# One row a trial (stage "sweep") or run (stage "confirm") that ran: its output.
 LOGS = _schema(
     "logs",
     "study dataset cell stage trial seed",

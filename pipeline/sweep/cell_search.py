@@ -57,8 +57,8 @@ class Rules:
 class CellSearch:
     """One Optuna study; a trial is proposed in one journal record and finished in two.
 
-    A trial that was running when the driver died is simply handed out again, under its own
-    number and with its own parameters; if its result had been written and only the closing
+    A trial that was running when the driver died is started again, with the same number
+    and parameters; if its result had been written and only the closing
     record was missing, that record is added: nothing is lost or counted twice.
 
     In memory a trial is what samplers look at; rows and epochs stay in the journal.

@@ -10,11 +10,11 @@ from pipeline.execution.tasks import Context, Task
 
 def run_trial(task: Task, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Train one configuration; return its row and its epochs."""
-    from pipeline.execution.resumable_training import attempt
+    from pipeline.execution.resumable_training import train_resumably
 
     payload = task.payload
     dataset, place = data[payload["dataset"]], payload.get("checkpoint")
-    outcome = attempt(payload["configuration"], dataset, context, place)
+    outcome = train_resumably(payload["configuration"], dataset, context, place)
     if "invariance_error" in payload.get("measures", ()) and outcome.row["status"] == "completed":
         error = quarter_turn_error(outcome.model, dataset.validation.images)
         outcome.row["validation_invariance_error"] = error
@@ -26,7 +26,7 @@ def quarter_turn_error(model: Any, images: Any) -> float:
     import torch
 
     from gsa_core import invariance_error
-    from pipeline.training.loop import logits_of
+    from pipeline.training.inference import logits_of
 
     upright = logits_of(model, images)
     pixels = torch.from_numpy(images.copy())

@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from pipeline.common.errors import UserError
 from pipeline.common.reasons import GOOD, harmless
 from pipeline.confirm import stage as confirm
-from pipeline.confirm.result_store import peek
+from pipeline.confirm.result_store import read_record
 from pipeline.execution.inputs import read_card
 from pipeline.execution.state import state_path
 from pipeline.results import records
@@ -124,7 +124,7 @@ def _kept_run(
             continue
         if run.configuration is None:
             return {"status": "failed", "reason": run.reason, "log": None}
-        value = peek(folder, confirm.run_task(params, run, card).key)
+        value = read_record(folder, confirm.run_task(params, run, card).key)
         return None if value is None else _outcome(value)
     return None
 

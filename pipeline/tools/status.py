@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.common.errors import UserError
 from pipeline.common.reasons import GOOD, Failure, command, failure_of, tally
 from pipeline.confirm import stage as confirm
-from pipeline.confirm.result_store import peek
+from pipeline.confirm.result_store import read_record
 from pipeline.execution.dispatcher import DASHBOARD
 from pipeline.execution.inputs import read_cards
 from pipeline.execution.progress import Standing, aligned
@@ -125,11 +125,11 @@ def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
         planned = confirm.plan(params, cards)
     except UserError as error:  # the sweep is under way, or its section was changed
         return [head, f"  waits for the sweep: {error}"]
-    missing = confirm.not_made(planned)
+    missing = confirm.runs_without_configuration(planned)
     runs = [run for run in planned if run.configuration is not None]
     tasks = [confirm.run_task(params, run, cards[run.dataset]) for run in runs]
-    found = [(task, value) for task in tasks if (value := peek(kept, task.key)) is not None]
-    failures = [failure_of(value["row"], task.payload["whole"]) for task, value in found]
+    found = [(task, value) for task in tasks if (value := read_record(kept, task.key)) is not None]
+    failures = [failure_of(value["row"], task.payload["log_command"]) for task, value in found]
     lost = [failure for failure in failures if failure is not None]
     done = f"  {len(found)} of {len(runs)} runs done" + (f", {len(lost)} failed" if lost else "")
     done += f", {len(missing)} cannot be made" if missing else ""

@@ -128,7 +128,7 @@ def _memory() -> float:
 
 def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
     """Look for a data set without preparing it; its sizes if they are known, and a sentence."""
-    from pipeline.prepare.fetch.raw_files import absent_files
+    from pipeline.prepare.fetch.raw_files import missing_files
     from pipeline.tools.support.forecast import Sizes
 
     known, per_class = sized(name, params.prepare.sources)
@@ -143,7 +143,7 @@ def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
     sizes = _counted(params, Sizes(source.channels, source.classes, side, read), dict(source.given))
     if not source.raw:
         return sizes, f"{name} comes with the environment"
-    absent = absent_files(source.raw, importlib.import_module(SOURCES[source.raw].module).FILES)
+    absent = missing_files(source.raw, importlib.import_module(SOURCES[source.raw].module).FILES)
     if not absent:
         return sizes, f"{name} is here"
     more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
@@ -154,19 +154,19 @@ def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
 
 
 def _own_data(params: Params, name: str) -> tuple[Sizes | None, str]:
-    from pipeline.prepare.sources.location import check_places
+    from pipeline.prepare.sources.location import check_locations
     from pipeline.prepare.sources.open_source import open_source
     from pipeline.tools.support.forecast import Sizes
 
     try:
-        check_places(params.prepare)
+        check_locations(params.prepare)
         opened = open_source(name, params.prepare, Path())
     except UserError as error:
         return None, f"{name} cannot be used yet: {error.problems[0]}"
     source = opened.source
     read = source.channels * source.image_size**2
     sizes = Sizes(source.channels, source.classes, source.image_size, read)
-    counts = {part: len(images) for part, images in opened.parts.items()}
+    counts = {part: len(images) for part, images in opened.given.items()}
     return _counted(params, sizes, counts), (
         f"{name} is here: {sum(counts.values()):,} images in {source.classes} classes"
     )

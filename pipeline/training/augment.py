@@ -1,4 +1,4 @@
-"""Turn a batch of training images at random, on the device it is on, so that gradients pass."""
+"""Augmentation: turn a batch of training images at random, differentiably, on its device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["turned_at_random"]
 def turned_at_random(
     images: Tensor, augment: str, generator: torch.Generator, outside: float | str = 0
 ) -> Tensor:
-    """Turn every image of a batch about its centre by an angle of its own.
+    """Turn each image of a batch about its centre by its own random angle.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def turned_at_random(
     generator
         Of the CPU, so that the angles are the same on every device.
     outside
-        What ``turn`` brings in from outside: a value, or ``edge``, the nearest pixel.
+        What enters from outside with ``turn``: a value, or ``edge``, the nearest pixel.
 
     Returns
     -------

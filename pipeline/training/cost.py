@@ -13,11 +13,12 @@ from torch.nn import functional
 
 from gsa_core import build_model, count_activations, count_flops
 from pipeline.dataset import Dataset
-from pipeline.training.loop import model_arguments, to_pixels
+from pipeline.training.inference import to_pixels
+from pipeline.training.loop import model_arguments
 
 __all__ = ["image_flops", "image_seconds", "trial_bytes"]
 
-STEPS = 3  # of which the fastest counts
+STEPS = 3  # measured; the fastest counts
 
 
 def image_flops(config: dict[str, Any], data: Dataset) -> int:
@@ -38,8 +39,7 @@ def image_seconds(
 ) -> tuple[float, float]:
     """Measure a few steps; return the seconds an image takes in training and in evaluation.
 
-    The time is that of a slot of its own: trials that share a machine's memory bandwidth take
-    longer.
+    Of a trial that runs alone: trials that share a machine's memory bandwidth take longer.
 
     Parameters
     ----------

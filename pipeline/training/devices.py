@@ -1,4 +1,4 @@
-"""What a device is called, and the most memory that was held on it."""
+"""Name, peak memory and threads of a device."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ __all__ = ["device_name", "peak_memory", "reset_peak_memory", "use_threads"]
 
 
 def device_name(device: str) -> str:
-    """Name of a GPU's model, or "cpu"."""
+    """Return the model of a GPU, or "cpu"."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     return "cpu"
 
 
 def reset_peak_memory(device: str) -> None:
-    """Forget the peak so far."""
+    """Reset the peak of memory."""
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text(
-            "5", encoding="utf-8"
-        )  # Linux: forget this process's peak
+        # Linux: 5 resets the peak of this process.
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def peak_memory(device: str) -> int:
-    """Most bytes held: of the device's memory, or, on the CPU, by the process as a whole."""
+    """Return the peak of memory in bytes, of the device, or, on the CPU, of the process."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
@@ -41,5 +40,5 @@ def peak_memory(device: str) -> int:
 
 
 def use_threads(count: int) -> None:
-    """Keep torch to `count` threads: more of them than cores slows every trial down."""
+    """Limit torch to `count` threads: more threads than cores slow every trial down."""
     torch.set_num_threads(max(1, count))

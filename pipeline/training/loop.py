@@ -1,4 +1,4 @@
-"""Train one configuration: data and numbers in, weights and numbers out. Knows no files, no Ray."""
+"""Train one configuration and keep its best epoch; reads no files and knows nothing of Ray."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from pipeline.dataset import Dataset, Split
 from pipeline.study.models import network_arguments
 from pipeline.training.augment import turned_at_random
 from pipeline.training.devices import device_name, peak_memory, reset_peak_memory
-from pipeline.training.training_state import Snapshot, capture, restore, tensors_of
+from pipeline.training.inference import INFERENCE_BATCH, score, to_pixels
+from pipeline.training.training_state import TrainingState, capture, restore, tensors_of
 
-__all__ = ["Outcome", "Snapshot", "logits_of", "model_arguments", "train"]
+__all__ = ["Outcome", "TrainingState", "model_arguments", "train"]
 
 Row = dict[str, Any]
-# Images of which logits are taken at once, without gradients.
-SCORED = 256
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a training.
+    """The result of a training.
 
     Parameters
     ----------
     model
         The network with the weights of its best epoch, in evaluation mode.
     row
-        One value a column: status, reason, scores, cost.
+        Status, reason, scores and cost, by column.
     epochs
         One row an epoch.
     """
@@ -61,58 +60,58 @@ def train(
     *,
     device: str = "cpu",
     on_epoch: Callable[[Row], None] | None = None,
-    on_state: Callable[[Callable[[], Snapshot]], None] | None = None,
-    resume: Snapshot | None = None,
+    on_state: Callable[[Callable[[], TrainingState]], None] | None = None,
+    resume: TrainingState | None = None,
 ) -> Outcome:
     """Train a configuration and keep the epoch that is best on the validation split.
 
     AdamW under a one-cycle schedule. The same configuration gives the same weights on the same
-    machine: all chance comes from ``config["seed"]``, and the global generator is left as it was.
+    machine: all randomness comes from ``config["seed"]``, and the global generator is unchanged.
 
     Parameters
     ----------
     config
         A flat configuration, as `pipeline.search.space.configuration` makes it.
     data
-        Train and validation splits; others are not looked at.
+        Train and validation splits; others are not used.
     device
-        Where to train.
+        The device to train on.
     on_epoch
         Called with each epoch's row as soon as it is known, and again for those before `resume`.
     on_state
-        Called after each epoch with what returns all that it takes to go on from there.
+        Called after each epoch with a function that returns the state to resume from.
     resume
-        Such a state of a training of the same configuration. Rows and weights are
-        then those of a training without a break, on the CPU to the last bit.
+        The state of a training of the same configuration. Rows and weights are then those of an
+        uninterrupted training, on the CPU to the last bit.
 
     Returns
     -------
     Outcome
-        Status ``completed``; ``diverged`` as soon as an epoch ends in a loss that is no number;
-        ``stopped`` after an epoch whose accuracy is below what ``stop_below`` asks of it.
+        Status ``completed``; ``diverged`` after an epoch with an infinite loss or NaN; ``stopped``
+        after an epoch with less accuracy than ``stop_below`` requires.
     """
     with torch.random.fork_rng():
         training = _Training(config, data, device)
         if resume is not None:
-            training.go_on_from(resume)
+            training.resume_from(resume)
         for epoch in training.epochs:
             if on_epoch is not None:
                 on_epoch(epoch)
-        while not training.over:
-            training.do_epoch()
+        while not training.finished:
+            training.run_epoch()
             if on_state is not None and not training.diverged:
-                on_state(training.snapshot)
+                on_state(training.state)
             if on_epoch is not None:
                 on_epoch(training.epochs[-1])
     return training.outcome()
 
 
 class _Training:
-    """A training under way: what changes from epoch to epoch."""
+    """A training in progress: network, optimiser, schedule and the epochs so far."""
 
     def __init__(self, config: Row, data: Dataset, device: str) -> None:
         self.config, self.data, self.device = config, data, device
-        self.begun, self.seconds_before = time.monotonic(), 0.0
+        self.start, self.seconds_before = time.monotonic(), 0.0
         reset_peak_memory(device)
         torch.manual_seed(config["seed"])
         self.model = build_model(**model_arguments(config, data)).to(device)
@@ -135,12 +134,12 @@ class _Training:
 
     @property
     def diverged(self) -> bool:
-        """Whether the last epoch ended in a loss that is no number."""
+        """Whether a loss of the last epoch is not finite."""
         return bool(self.epochs) and not _is_finite(self.epochs[-1])
 
     @property
     def cutoff(self) -> float | None:
-        """What the last epoch's accuracy is below, if the trial is to stop for it."""
+        """The required accuracy that the last epoch missed, or None."""
         last = self.epochs[-1] if self.epochs else {"epoch": 0}
         for epoch, accuracy in self.config.get("stop_below", []):
             if last["epoch"] == epoch and last["validation_accuracy"] < accuracy:
@@ -148,17 +147,17 @@ class _Training:
         return None
 
     @property
-    def over(self) -> bool:
-        """Whether no epoch is left to do."""
+    def finished(self) -> bool:
+        """Whether no epoch is left."""
         done = len(self.epochs) == self.config["epochs"]
         return done or self.diverged or self.cutoff is not None
 
     @property
     def seconds(self) -> float:
-        """Seconds of training, those before a break included."""
-        return self.seconds_before + time.monotonic() - self.begun
+        """Seconds of training, those before an interruption included."""
+        return self.seconds_before + time.monotonic() - self.start
 
-    def do_epoch(self) -> None:
+    def run_epoch(self) -> None:
         """Train for one epoch, and score it on the validation split."""
         start = time.monotonic()
         loss = _train_epoch(
@@ -166,12 +165,12 @@ class _Training:
             self.config,
             self.data.train,
             self.order,
-            self.data.ground,
+            self.data.background,
             self.optimizer,
             self.schedule,
         )
-        batch_size = SCORED // _parts(self.config)
-        validation_loss, accuracy = _score(self.model, self.data.validation, batch_size)
+        batch_size = INFERENCE_BATCH // _micro_batches(self.config)
+        validation_loss, accuracy = score(self.model, self.data.validation, batch_size)
         epoch = {
             "epoch": len(self.epochs) + 1,
             "train_loss": loss,
@@ -184,23 +183,23 @@ class _Training:
         if _is_finite(epoch) and (self.best is None or _rank(epoch) > _rank(self.best)):
             self.best, self.weights = epoch, copy.deepcopy(self.model.state_dict())
 
-    def snapshot(self) -> Snapshot:
-        """Take all that it takes to go on from here."""
+    def state(self) -> TrainingState:
+        """Return the state to resume from."""
         state = capture(self.model, self.optimizer, self.schedule, self.order)
-        own = {"epochs": self.epochs, "best": self.best, "seconds": self.seconds}
-        return Snapshot(
-            {**state.tensors, **tensors_of("weights", self.weights)}, {**state.values, **own}
+        progress = {"epochs": self.epochs, "best": self.best, "seconds": self.seconds}
+        return TrainingState(
+            {**state.tensors, **tensors_of("weights", self.weights)}, {**state.values, **progress}
         )
 
-    def go_on_from(self, snapshot: Snapshot) -> None:
-        """Stand where the snapshot was taken."""
-        restore(snapshot, self.model, self.optimizer, self.schedule, self.order)
-        self.epochs, self.best = list(snapshot.values["epochs"]), snapshot.values["best"]
-        self.weights = snapshot.part("weights")
-        self.seconds_before = snapshot.values["seconds"]
+    def resume_from(self, state: TrainingState) -> None:
+        """Continue from a state."""
+        restore(state, self.model, self.optimizer, self.schedule, self.order)
+        self.epochs, self.best = list(state.values["epochs"]), state.values["best"]
+        self.weights = state.group("weights")
+        self.seconds_before = state.values["seconds"]
 
-    def ending(self) -> tuple[str, str | None]:
-        """Say how the training ended, and why if before its time."""
+    def status(self) -> tuple[str, str | None]:
+        """Return the status of the finished training, and the reason if it ended early."""
         last = self.epochs[-1]
         if self.diverged:
             return "diverged", f"loss is not finite in epoch {last['epoch']}"
@@ -216,7 +215,7 @@ class _Training:
         """Return the best epoch's weights and the row of the training."""
         if self.weights:
             self.model.load_state_dict(self.weights)
-        status, reason = self.ending()
+        status, reason = self.status()
         best = None if self.diverged else self.best
         row = {
             "status": status,
@@ -228,7 +227,7 @@ class _Training:
             "params": count_parameters(self.model),
             "flops": self.flops,
             "channels": self.config["channels"],
-            "batch_parts": _parts(self.config),
+            "batch_parts": _micro_batches(self.config),
             "seconds": self.seconds,
             "peak_memory_bytes": peak_memory(self.device),
             "device": device_name(self.device),
@@ -241,11 +240,11 @@ def _train_epoch(
     config: Row,
     split: Split,
     order: torch.Generator,
-    ground: float | str,
+    background: float | str,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> float:
-    """One pass over the training images in random order; return the mean loss."""
+    """Train on all images once, in random order; return the mean loss."""
     model.train()
     device = next(model.parameters()).device
     total = torch.zeros((), device=device)
@@ -253,45 +252,18 @@ def _train_epoch(
     for start in range(0, len(shuffled), config["batch_size"]):
         batch = shuffled[start : start + config["batch_size"]]
         optimizer.zero_grad(set_to_none=True)
-        for part in np.array_split(batch, min(_parts(config), len(batch))):
-            images, labels = _batch(split, part, device)
-            images = turned_at_random(images, config["augment"], order, ground)
+        for micro_batch in np.array_split(batch, min(_micro_batches(config), len(batch))):
+            images, labels = _batch(split, micro_batch, device)
+            images = turned_at_random(images, config["augment"], order, background)
             loss = functional.cross_entropy(
                 model(images), labels, label_smoothing=config["label_smoothing"]
             )
-            (loss * (len(part) / len(batch))).backward()
-            total += loss.detach() * len(part)  # no waiting for the device before the epoch's end
+            (loss * (len(micro_batch) / len(batch))).backward()
+            total += loss.detach() * len(micro_batch)  # without waiting for the device
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
     return (total / len(split)).item()
-
-
-def _score(model: nn.Module, split: Split, batch_size: int) -> tuple[float, float]:
-    """Cross entropy and accuracy."""
-    logits = logits_of(model, split.images, batch_size)
-    labels = torch.from_numpy(np.array(split.labels))
-    accuracy = (logits.argmax(1) == labels).double().mean().item()
-    return functional.cross_entropy(logits, labels).item(), accuracy
-
-
-@torch.no_grad()
-def logits_of(model: nn.Module, images: np.ndarray | Tensor, batch_size: int = SCORED) -> Tensor:
-    """Logits of images, in evaluation mode, in batches, on the CPU."""
-    model.eval()
-    device = next(model.parameters()).device
-    logits = [
-        model(to_pixels(images[start : start + batch_size], device)).cpu()
-        for start in range(0, len(images), batch_size)
-    ]
-    return torch.cat(logits)
-
-
-def to_pixels(images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """Images as float32 from 0 to 1, from whatever type they are stored in."""
-    tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
-    pixels = tensor.to(device, torch.float32)
-    return pixels / 255 if tensor.dtype == torch.uint8 else pixels
 
 
 def _batch(split: Split, index: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -304,13 +276,13 @@ def _rank(epoch: Row) -> tuple[float, float]:
     return epoch["validation_accuracy"], -epoch["validation_loss"]
 
 
-def _parts(config: Row) -> int:
-    """In how many parts a batch is computed, one after the other, to take less memory."""
+def _micro_batches(config: Row) -> int:
+    """Number of micro-batches whose gradients are accumulated for a batch, to save memory."""
     return int(config.get("batch_parts", 1))
 
 
 def _is_finite(epoch: Row) -> bool:
-    """Whether both losses of an epoch are numbers."""
+    """Whether both losses of an epoch are finite."""
     return bool(np.isfinite([epoch["train_loss"], epoch["validation_loss"]]).all())
 
 

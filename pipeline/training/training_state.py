@@ -1,4 +1,4 @@
-"""A training between two epochs, as tensors and JSON values, and as bytes: never a pickle."""
+"""The state of a training between two epochs, as tensors and JSON values; never a pickle."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Snapshot", "capture", "restore", "tensors_of"]
+__all__ = ["TrainingState", "capture", "restore", "tensors_of"]
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """All that a training needs to go on as if it had never stopped.
+class TrainingState:
+    """What a training needs to resume with the same result.
 
     Parameters
     ----------
     tensors
-        By name, each a copy of its own on the CPU.
+        By name; copies on the CPU.
     values
-        What JSON can hold.
+        JSON values.
     """
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
 
-    def part(self, name: str) -> dict[str, Tensor]:
-        """Return the tensors whose names begin with ``name/``, without that beginning."""
+    def group(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with ``name/``, without this prefix."""
         start = f"{name}/"
         return {
             key.removeprefix(start): tensor
@@ -46,13 +46,13 @@ class Snapshot:
         return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Snapshot:
+    def from_bytes(cls, content: bytes) -> TrainingState:
         """Read what `to_bytes` wrote.
 
         Raises
         ------
         ValueError
-            It is not exactly that.
+            For a wrong checksum or format.
         """
         digest, _, body = content.partition(b"\n")
         if hashlib.sha256(body).hexdigest().encode() != digest:
@@ -63,7 +63,7 @@ class Snapshot:
 
 
 def tensors_of(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to the CPU, their names behind ``name/``."""
+    """Copy tensors to the CPU, with ``name/`` before their names."""
     return {f"{name}/{key}": t.detach().cpu().clone().contiguous() for key, t in state.items()}
 
 
@@ -72,50 +72,50 @@ def capture(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     order: torch.Generator,
-) -> Snapshot:
-    """Take the state of model, optimiser, schedule and all generators of random numbers."""
+) -> TrainingState:
+    """Return the state of model, optimiser, schedule and all random generators."""
     state = optimizer.state_dict()
     moments = {
         f"{index}/{key}": tensor
         for index, tensors in state["state"].items()
         for key, tensor in tensors.items()
     }
-    chance = {"cpu": torch.get_rng_state(), "order": order.get_state()}
+    generators = {"cpu": torch.get_rng_state(), "order": order.get_state()}
     device = next(model.parameters()).device
     if device.type == "cuda":
-        chance["cuda"] = torch.cuda.get_rng_state(device)
-    return Snapshot(
+        generators["cuda"] = torch.cuda.get_rng_state(device)
+    return TrainingState(
         {
             **tensors_of("model", model.state_dict()),
             **tensors_of("optimizer", moments),
-            **tensors_of("chance", chance),
+            **tensors_of("generators", generators),
         },
         {"optimizer": state["param_groups"], "schedule": schedule.state_dict()},
     )
 
 
 def restore(
-    snapshot: Snapshot,
+    state: TrainingState,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     order: torch.Generator,
 ) -> None:
-    """Put what `capture` took back where it came from."""
-    model.load_state_dict(snapshot.part("model"))
+    """Load a state that `capture` returned."""
+    model.load_state_dict(state.group("model"))
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in snapshot.part("optimizer").items():
+    for name, tensor in state.group("optimizer").items():
         index, _, key = name.partition("/")
         moments.setdefault(int(index), {})[key] = tensor
     groups = [
         {key: tuple(value) if key == "betas" else value for key, value in group.items()}
-        for group in snapshot.values["optimizer"]
+        for group in state.values["optimizer"]
     ]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    schedule.load_state_dict(snapshot.values["schedule"])
-    chance = snapshot.part("chance")
-    torch.set_rng_state(chance["cpu"])
-    order.set_state(chance["order"])
+    schedule.load_state_dict(state.values["schedule"])
+    generators = state.group("generators")
+    torch.set_rng_state(generators["cpu"])
+    order.set_state(generators["order"])
     device = next(model.parameters()).device
-    if device.type == "cuda" and "cuda" in chance:
-        torch.cuda.set_rng_state(chance["cuda"], device)
+    if device.type == "cuda" and "cuda" in generators:
+        torch.cuda.set_rng_state(generators["cuda"], device)

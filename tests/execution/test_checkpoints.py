@@ -16,14 +16,14 @@ from pipeline.common.errors import UserError
 from pipeline.execution import resumable_training as resumable
 from pipeline.execution.checkpoints import Checkpoint, checkpoints_of
 from pipeline.execution.engine import InProcess
-from pipeline.execution.resumable_training import attempt
+from pipeline.execution.resumable_training import train_resumably
 from pipeline.execution.tasks import Context
 from pipeline.results import records
 from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial
-from pipeline.training.loop import Outcome, Snapshot, train
+from pipeline.training.loop import Outcome, TrainingState, train
 
 EPOCHS = 3
 
@@ -86,10 +86,10 @@ def test_cut_off_after_any_epoch_it_goes_on_to_the_last_bit(
 ) -> None:
     place = f"{tmp_path}/a/trial.state"
     with pytest.raises(Crash):
-        attempt(config, small_data(), Notes(after).context(), place)
+        train_resumably(config, small_data(), Notes(after).context(), place)
     torch.manual_seed(after)  # another process, in another state
     notes = Notes()
-    assert_equal(attempt(config, small_data(), notes.context(), place), whole)
+    assert_equal(train_resumably(config, small_data(), notes.context(), place), whole)
     assert notes.done == EPOCHS, "an epoch is missing or told twice"
     assert not notes
 
@@ -99,11 +99,11 @@ def test_epochs_before_the_break_are_not_done_again(
 ) -> None:
     from pipeline.training import loop as training
 
-    place, scored, score = f"{tmp_path}/trial.state", [], training._score
-    monkeypatch.setattr(training, "_score", lambda *a: scored.append(1) or score(*a))
+    place, scored, score = f"{tmp_path}/trial.state", [], training.score
+    monkeypatch.setattr(training, "score", lambda *a: scored.append(1) or score(*a))
     with pytest.raises(Crash):
-        attempt(config, small_data(), Notes(2).context(), place)
-    attempt(config, small_data(), Notes().context(), place)
+        train_resumably(config, small_data(), Notes(2).context(), place)
+    train_resumably(config, small_data(), Notes().context(), place)
     assert len(scored) == EPOCHS
 
 
@@ -151,13 +151,13 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_trial_begins_anew(
 ) -> None:
     file = tmp_path / "trial.state"
     with pytest.raises(Crash):
-        attempt(config, small_data(), Notes(2).context(), str(file))
+        train_resumably(config, small_data(), Notes(2).context(), str(file))
     content = file.read_bytes()
     flipped = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
     damaged = {"cut": content[:-1], "flip": flipped, "empty": b"", "foreign": b"\x80\x04K\x01."}
     file.write_bytes(damaged[damage])
     notes = Notes()
-    assert_equal(attempt(config, small_data(), notes.context(), str(file)), whole)
+    assert_equal(train_resumably(config, small_data(), notes.context(), str(file)), whole)
     assert len(notes) == 1 and "damaged" in notes[0] and "begun anew" in notes[0]
     assert (tmp_path / "trial.state.damaged-1").read_bytes() == damaged[damage]
 
@@ -167,8 +167,8 @@ def test_a_checkpoint_of_another_configuration_is_not_used(
 ) -> None:
     place = f"{tmp_path}/trial.state"
     with pytest.raises(Crash):
-        attempt({**config, "learning_rate": 0.02}, small_data(), Notes(2).context(), place)
-    assert_equal(attempt(config, small_data(), Context(), place), whole)
+        train_resumably({**config, "learning_rate": 0.02}, small_data(), Notes(2).context(), place)
+    assert_equal(train_resumably(config, small_data(), Context(), place), whole)
 
 
 def test_a_place_that_takes_nothing_costs_a_note_and_no_more(
@@ -176,7 +176,7 @@ def test_a_place_that_takes_nothing_costs_a_note_and_no_more(
 ) -> None:
     (tmp_path / "file").touch()
     notes = Notes()
-    outcome = attempt(config, small_data(), notes.context(), f"{tmp_path}/file/trial.state")
+    outcome = train_resumably(config, small_data(), notes.context(), f"{tmp_path}/file/trial.state")
     assert outcome.row["status"] == "completed"
     assert any("no checkpoint could be written" in note for note in notes)
 
@@ -184,9 +184,9 @@ def test_a_place_that_takes_nothing_costs_a_note_and_no_more(
 def test_bytes_hold_all_of_a_snapshot() -> None:
     tensors = {"a/x": torch.arange(3.0), "a/y": torch.tensor(1, dtype=torch.uint8)}
     values = {"list": [1, 0.1], "none": None}
-    again = Snapshot.from_bytes(Snapshot(tensors, values).to_bytes())
+    again = TrainingState.from_bytes(TrainingState(tensors, values).to_bytes())
     assert again.values == values
-    assert {name: t.tolist() for name, t in again.part("a").items()} == {"x": [0, 1, 2], "y": 1}
+    assert {name: t.tolist() for name, t in again.group("a").items()} == {"x": [0, 1, 2], "y": 1}
 
 
 def test_a_sweep_keeps_states_of_unfinished_trials_alone(

@@ -84,7 +84,7 @@ class FakeData:
     in_channels: int = 1
     num_classes: int = 10
     image_size: int = 8
-    ground: float = 0
+    background: float = 0
 
 
 def small_data() -> Dataset:

@@ -6,8 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from pipeline.common.errors import UserError
+from pipeline.dataset import Dataset, load_dataset
+from pipeline.dataset.store import SPLITS
+from pipeline.prepare.stage import prepare_all
 from pipeline.study.schema import OwnSource, Prepare
 
 CLASSES = ("cat", "dog")
@@ -39,3 +44,18 @@ def own(path: Path, kind: str = "folder", **options: object) -> Prepare:
         datasets=("mine",), seed=1, validation_fraction=0.2, test_fraction=0.2,
         sources={"mine": source},
     )  # fmt: skip
+
+
+def prepared(settings: Prepare, folder: Path) -> Dataset:
+    """Prepare the data set ``mine`` in a folder, and load all its splits."""
+    prepare_all(settings, folder / "prepare")
+    return load_dataset(folder / "prepare/mine", SPLITS, verify=True)
+
+
+def refusal(settings: Prepare, folder: Path) -> str:
+    """Prepare a data set that is refused; return the sentence."""
+    with pytest.raises(UserError) as error:
+        prepare_all(settings, folder / "prepare")
+    assert not (folder / "prepare").exists()
+    assert "\n" not in error.value.problems[0]
+    return error.value.problems[0]

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.dataset import Dataset
 from pipeline.dataset.store import Split
-from pipeline.execution.resumable_training import attempt
+from pipeline.execution.resumable_training import train_resumably
 from pipeline.execution.tasks import Context
 from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
@@ -36,7 +36,7 @@ def train(count: int) -> dict[str, object]:
     """Train an epoch of one batch."""
     params, data = fake_study.study(batch_size=count, epochs=1), images(count)
     config = configuration(Cell("gsa", "C4", "relative", 1, "stem"), {"channels": 16}, params, data)
-    row = attempt(config, data, Context(), None).row
+    row = train_resumably(config, data, Context(), None).row
     row["batch_parts"] = row.get("configuration", config).get("batch_parts", 1)
     return row
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from image_bytes import png16, tiff
-from images import fill, own, picture
+from images import fill, own, picture, prepared, refusal
 from PIL import Image
 
-from pipeline.common.errors import UserError
-from pipeline.dataset import Dataset, load_dataset
 from pipeline.prepare import stage as prepare
-from pipeline.prepare.sources.open_source import open_source
-from pipeline.study.schema import Prepare
 
 SIDE = 8
 
@@ -28,18 +23,6 @@ SIDE = 8
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time of so small a preparation."""
     monkeypatch.setattr(prepare, "write_pictures", lambda *_: None)
-
-
-def prepared(settings: Prepare, tmp_path: Path) -> Dataset:
-    prepare.prepare_all(settings, tmp_path / "prepare")
-    return load_dataset(tmp_path / "prepare/mine", ("train", "validation", "test"), verify=True)
-
-
-def refusal(settings: Prepare, tmp_path: Path) -> str:
-    with pytest.raises(UserError) as error:
-        prepare.prepare_all(settings, tmp_path / "prepare")
-    assert "\n" not in error.value.problems[0]
-    return error.value.problems[0]
 
 
 def grey(seed: int) -> np.ndarray:
@@ -113,7 +96,7 @@ def test_images_of_8_bits_are_not_looked_at_and_not_stretched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tmp_path / "set", 8)
-    monkeypatch.setattr("pipeline.prepare.sources.image_files.look_at", None)
+    monkeypatch.setattr("pipeline.prepare.sources.image_files.inspect_file", None)
     assert prepared(own(tmp_path / "set"), tmp_path).card["stored_values"]["auto"] == {}
 
 
@@ -134,7 +117,7 @@ def test_an_interrupted_reading_goes_on_with_the_same_choice(
         patch.setattr(prepare, "make_splits", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             prepare.prepare_all(settings, tmp_path / "prepare")
-        patch.setattr("pipeline.prepare.sources.image_files.look_at", None)
+        patch.setattr("pipeline.prepare.sources.image_files.inspect_file", None)
         patch.setattr("pipeline.prepare.sources.image_files.decode", None)
         patch.undo()
     card = prepared(settings, tmp_path).card
@@ -195,7 +178,7 @@ def test_a_class_of_which_nothing_is_left_is_named(splits: str, tmp_path: Path) 
     problem = refusal(own(folder, on_bad_image="skip", splits=splits), tmp_path)
     where = "" if splits == "made" else " in test"
     assert f"none of the 8 images of the class 'cat'{where} can be used; the first, " in problem
-    assert "is no PNG" in problem
+    assert "is not a PNG" in problem
 
 
 @pytest.mark.parametrize("kind", ["folder", "arrays", "parquet"])
@@ -242,71 +225,6 @@ def test_equal_images_with_different_labels_are_counted_apart(
     said = "3 images are equal to an image with another label (ant, bee: 3)"
     assert said in capsys.readouterr().out
     json.dumps(card)
-
-
-def phone(kind: str) -> bytes:
-    """A photograph with a smaller picture behind it."""
-    buffer = io.BytesIO()
-    large, small = (Image.fromarray(picture(seed, 8 * seed, 8 * seed)) for seed in (4, 1))
-    if kind == "MPO":
-        large.save(buffer, "MPO", save_all=True, append_images=[small])
-    elif kind == "JPEG with a preview":
-        exif = Image.Exif()
-        exif.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"
-        large.save(buffer, "JPEG", exif=exif)
-    else:
-        small.encoderinfo = {"tiffinfo": {254: 1 if kind == "TIFF with a preview" else 4}}
-        large.save(buffer, "TIFF", save_all=True, append_images=[small])
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    "kind", ["MPO", "JPEG with a preview", "TIFF with a preview", "TIFF with a mask"]
-)
-def test_the_first_picture_is_the_photograph(kind: str, tmp_path: Path) -> None:
-    fill(tmp_path / "set", 8)
-    (tmp_path / "set/cat/phone.jpg").write_bytes(phone(kind))
-    opened = open_source("mine", own(tmp_path / "set"), tmp_path)
-    images = opened.parts["all"].images
-    assert images.read(0, 17).sizes.max() == 32  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(("lossless", "suffix"), [(True, "webp"), (False, "WEBP")])
-def test_webp_is_read(lossless: bool, suffix: str, tmp_path: Path) -> None:
-    fill(tmp_path / "set", 8)
-    image = Image.fromarray(picture(900, SIDE, SIDE))
-    image.save(tmp_path / f"set/cat/zzz.{suffix}", "WEBP", lossless=lossless)
-    part = open_source("mine", own(tmp_path / "set"), tmp_path).parts["all"]
-    found = part.images.read(8, 9).images[0].transpose(1, 2, 0)  # type: ignore[union-attr]
-    assert np.abs(found.astype(int) - np.asarray(image)).mean() <= (0 if lossless else 12)
-
-
-NAMED: dict[str, tuple[bytes, str]] = {
-    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC photograph"),
-    "HEIF": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "is a HEIF photograph"),
-    "CR3": (b"\0\0\0\x18ftypcrx \0\0\0\1", "is a raw camera file"),
-    "CR2": (b"II*\0\x10\0\0\0CR\2\0", "is a raw camera file"),
-    "RAF": (b"FUJIFILMCCD-RAW 0201", "is a raw camera file"),
-    "film": (b"\0\0\0\x18ftypisom\0\0\0\0", "is a film"),
-    "SVG": (b"<?xml version='1.0'?>\n<svg xmlns=''/>", "is an SVG drawing"),
-    "DICOM": (bytes(128) + b"DICM", "is a DICOM file"),
-    "NIfTI": (bytes(344) + b"n+1\0" + bytes(9), "is a NIfTI volume"),
-    "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", "is a JPEG 2000 image"),
-    "LFS": (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
-    "cut PNG": (b"\x89PNG\r\n\x1a\n\0\0", "cannot be decoded"),
-    "cut WebP": (b"RIFF\0\0\0\0WEBPVP8 ", "cannot be decoded"),
-}
-
-
-@pytest.mark.parametrize(("data", "words"), NAMED.values(), ids=NAMED)
-def test_a_file_is_called_what_it_is(data: bytes, words: str, tmp_path: Path) -> None:
-    fill(tmp_path / "set", 4)
-    (tmp_path / "set/cat/x.png").write_bytes(data)
-    part = open_source("mine", own(tmp_path / "set"), tmp_path).parts["all"]
-    with pytest.raises(UserError) as error:
-        part.images.read(0, len(part))  # type: ignore[union-attr]
-    (problem,) = error.value.problems
-    assert problem.startswith(f"{tmp_path / 'set/cat/x.png'}: {words}")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class Trap:
 
 def read_whole(path: Path, kind: str) -> int:
     """Read a source as `prepare` does; return the number of its images."""
-    (part,) = open_source("mine", own(path, kind, on_bad_image="skip"), path.parent).parts.values()
+    (part,) = open_source("mine", own(path, kind, on_bad_image="skip"), path.parent).given.values()
     part.images.read(0, len(part))
     return len(part)
 

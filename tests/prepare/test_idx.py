@@ -98,10 +98,10 @@ WHOLE = gzip.compress(encoded(np.arange(24, dtype=np.uint8).reshape(2, 3, 4)), m
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "it is no gzip file"),
+        (b"", "it is empty"),
         (b"<!DOCTYPE html><title>Moved</title>", "it is a web page saved under this name"),
         (b"\n  <html>", "it is a web page saved under this name"),
-        (b"PK\x03\x04", "it is no gzip file"),
+        (b"PK\x03\x04", "it is not a gzip file"),
         (WHOLE[:2], "ended before"),
         (WHOLE[:-9], "ended before"),
         (WHOLE[:-4] + b"\0\0\0\0", "Incorrect length"),

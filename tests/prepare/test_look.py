@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.__main__ import main
 from pipeline.common.errors import UserError
-from pipeline.prepare.contact_sheet import class_means_sheet, contact_sheet, one_of_each
+from pipeline.prepare.contact_sheet import class_examples, class_means_sheet, contact_sheet
 from pipeline.prepare.look import look
 
 
@@ -39,8 +39,8 @@ def test_everything_is_said_and_drawn(tmp_path: Path) -> None:
         "masks is left out (files: 4 .png)",
         "the given validation images are the test",
         "groups: 2, each kept in one split",
-        "of 19 images looked at: height 12 to 12, width 10 to 10 (resize); values ",
-        "cat/000.png: is no PNG",
+        "of 19 images inspected: height 12 to 12, width 10 to 10 (resize); values ",
+        "cat/000.png: is not a PNG",
     ):
         assert words in text, text
     drawn = np.asarray(Image.open(tmp_path / "look/mine.png").convert("RGB")).astype(int)
@@ -62,7 +62,7 @@ def test_many_classes_are_cut_short(tmp_path: Path) -> None:
     for number in range(43):
         fill(tmp_path / "many", 1, [f"kind {number}"], first=number)
     lines = list(look("mine", own(tmp_path / "many"), tmp_path / "look"))
-    assert "class 39: kind 39: 1 images" in lines and "and 3 classes more" in lines
+    assert "class 39: kind 39: 1 images" in lines and "and 3 more classes" in lines
     assert not [line for line in lines if line.startswith("class 40")]
 
 
@@ -80,7 +80,7 @@ def test_only_bad_images_leave_no_picture(tmp_path: Path) -> None:
             (tmp_path / "pets" / label / f"{number}.png").touch()
     lines = list(look("mine", own(tmp_path / "pets"), tmp_path / "look"))
     assert len([line for line in lines if line.startswith("bad image: ")]) == 5
-    assert lines[-1] == "and 3 bad images more among these"
+    assert lines[-1] == "and 3 more bad images among these"
 
 
 def test_the_command_looks_at_every_data_set(
@@ -103,7 +103,7 @@ def test_the_command_looks_at_every_data_set(
 TWO = np.zeros((2, 1, 8, 8), dtype=np.uint8)
 PLACES = [np.array([0]), np.array([1])]
 SHEETS: list[Callable[[str], bytes]] = [
-    lambda title: one_of_each(title, list(TWO), ["a", "b"]),
+    lambda title: class_examples(title, list(TWO), ["a", "b"]),
     lambda title: contact_sheet(title, TWO, TWO, np.zeros(2), PLACES, ["a", "b"]),
     lambda title: class_means_sheet(title, TWO, ["a", "b"]),
 ]
@@ -145,6 +145,6 @@ def test_a_class_too_small_for_the_splits_is_said(
 
 def test_a_white_image_has_an_edge_in_the_picture() -> None:
     white = np.full((1, 8, 8), 255, dtype=np.uint8)
-    drawn = np.asarray(Image.open(io.BytesIO(one_of_each("x", [white], ["a"]))).convert("L"))
+    drawn = np.asarray(Image.open(io.BytesIO(class_examples("x", [white], ["a"]))).convert("L"))
     below = drawn[drawn.shape[0] // 2 :]  # nothing but the image
     assert (below < 200).any(0).sum() > 100

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from images import fill, own, picture
+from images import fill, own, picture, refusal
 from PIL import Image
 
-from pipeline.common.errors import UserError
 from pipeline.dataset import load_dataset
 from pipeline.prepare import stage as prepare
+from pipeline.prepare.sources.folder_tree import SYSTEM_FILES
 from pipeline.prepare.sources.open_source import open_source
-from pipeline.prepare.sources.system_files import SYSTEM_FILES
 from pipeline.study.schema import Prepare
 
 
@@ -30,13 +29,6 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def card_of(settings: Prepare, tmp_path: Path) -> dict[str, Any]:
     prepare.prepare_all(settings, tmp_path / "prepare")
     return load_dataset(tmp_path / "prepare/mine").card
-
-
-def refusal(settings: Prepare, tmp_path: Path) -> str:
-    with pytest.raises(UserError) as error:
-        prepare.prepare_all(settings, tmp_path / "prepare")
-    assert "\n" not in error.value.problems[0]
-    return error.value.problems[0]
 
 
 def total(card: dict[str, Any]) -> int:
@@ -69,7 +61,7 @@ def test_files_of_a_system_are_left_out_and_counted(name: str, place: str, tmp_p
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture(900)).save(path, "PNG")
     opened = open_source("mine", own(folder), tmp_path)
-    assert len(opened.parts["all"]) == 16
+    assert len(opened.given["all"]) == 16
     assert opened.source.class_names == ("cat", "dog")
     assert opened.facts["files_left_out"] == {SYSTEM_FILES: 1}
 
@@ -88,7 +80,7 @@ def test_thumbnails_of_the_images_beside_them_are_left_out(
         small = Image.fromarray(picture(number, 4, 4))
         small.save(folder / place / name / f"{number:03}.{suffix}")
     opened = open_source("mine", own(folder), tmp_path)
-    assert len(opened.parts["all"]) == (16 if place == "cat" else 19)
+    assert len(opened.given["all"]) == (16 if place == "cat" else 19)
     assert opened.facts["files_left_out"] == {SYSTEM_FILES: 3}
 
 
@@ -100,7 +92,7 @@ def test_images_that_may_be_of_thumbs_are_kept(name: str, tmp_path: Path) -> Non
     for stem in ("001", other):
         Image.fromarray(picture(900)).save(folder / "cat" / name / f"{stem}.png")
     opened = open_source("mine", own(folder), tmp_path)
-    assert len(opened.parts["all"]) == 18 and not opened.facts["files_left_out"]
+    assert len(opened.given["all"]) == 18 and not opened.facts["files_left_out"]
 
 
 def test_files_of_other_kinds_beside_classes_and_splits_are_counted(tmp_path: Path) -> None:

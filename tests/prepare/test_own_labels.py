@@ -14,13 +14,13 @@ import pytest
 
 from pipeline.common.errors import UserError
 from pipeline.prepare.images.decode import Target
-from pipeline.prepare.labels.numbers import Labelled
+from pipeline.prepare.labels.classes import LabelledSource
 from pipeline.prepare.sources import arrays, parquet
 
 TARGET = Target(8, "resize", 1)
 
 
-def shard(path: Path, labels: Any, names: list[str] | None = None, **columns: Any) -> None:
+def chunk(path: Path, labels: Any, names: list[str] | None = None, **columns: Any) -> None:
     """Write a Parquet file; images are not decoded here, so that any bytes will do."""
     table = pa.table({"image": pa.array([b"x"] * len(labels)), "label": labels, **columns})
     if names is not None:
@@ -31,14 +31,14 @@ def shard(path: Path, labels: Any, names: list[str] | None = None, **columns: An
     pq.write_table(table, path)
 
 
-def read_parquet(path: Path, splits: str | None = None, group: str | None = None) -> Labelled:
+def read_parquet(path: Path, splits: str | None = None, group: str | None = None) -> LabelledSource:
     return parquet.read(
         path, TARGET, splits=splits, min_count=1, image_column="image", label_column="label",
         group_column=group, skip=False,
     )  # fmt: skip
 
 
-def read_arrays(path: Path, splits: str | None = None, **given: np.ndarray) -> Labelled:
+def read_arrays(path: Path, splits: str | None = None, **given: np.ndarray) -> LabelledSource:
     np.savez(path / "a.npz", **given)  # type: ignore[arg-type]
     return arrays.read(path / "a.npz", TARGET, splits=splits, min_count=1, skip=False)
 
@@ -61,10 +61,10 @@ ARROW = {
 
 @pytest.mark.parametrize("column", ARROW.values(), ids=ARROW)
 def test_words_of_every_arrow_type(column: pa.Array, tmp_path: Path) -> None:
-    shard(tmp_path / "a.parquet", column)
+    chunk(tmp_path / "a.parquet", column)
     found = read_parquet(tmp_path / "a.parquet")
     assert found.class_names in (("ant", "zebra"), ("ant", "fly"))
-    assert found.parts["all"].labels.tolist() == [0, 1, 0]
+    assert found.given["all"].labels.tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize("kind", ["str", "category", "object"])
@@ -80,12 +80,12 @@ def test_words_of_pandas(kind: str, tmp_path: Path) -> None:
     ids=["floats", "categories", "uint8"],
 )
 def test_whole_numbers_of_every_arrow_type(labels: Any, tmp_path: Path) -> None:
-    shard(tmp_path / "a.parquet", labels)
+    chunk(tmp_path / "a.parquet", labels)
     assert read_parquet(tmp_path / "a.parquet").class_names == ("0003", "0011")
 
 
 def test_truth_values_are_classes(tmp_path: Path) -> None:
-    shard(tmp_path / "a.parquet", [True, False])
+    chunk(tmp_path / "a.parquet", [True, False])
     assert read_parquet(tmp_path / "a.parquet").class_names == ("0000", "0001")
 
 
@@ -102,35 +102,35 @@ def test_truth_values_are_classes(tmp_path: Path) -> None:
 )
 def test_arrays_of_labels(values: np.ndarray, names: tuple[str, ...], tmp_path: Path) -> None:
     found = read_arrays(tmp_path, images=pixels(3), labels=values)
-    assert found.class_names == names and len(set(found.parts["all"].labels.tolist())) == 2
+    assert found.class_names == names and len(set(found.given["all"].labels.tolist())) == 2
 
 
 @pytest.mark.parametrize("other", [None, ["zebra", "ant"], ["zebra", "ant", "bee"], []])
 def test_shards_share_one_list_of_names(other: list[str] | None, tmp_path: Path) -> None:
-    shard(tmp_path / "a-0.parquet", [0, 1, 1], ["zebra", "ant"])
-    shard(tmp_path / "a-1.parquet", [1, 0, 0], other)
+    chunk(tmp_path / "a-0.parquet", [0, 1, 1], ["zebra", "ant"])
+    chunk(tmp_path / "a-1.parquet", [1, 0, 0], other)
     found = read_parquet(tmp_path)
     assert found.class_names == ("0000 zebra", "0001 ant")
-    assert found.parts["all"].labels.tolist() == [0, 1, 1, 1, 0, 0]
+    assert found.given["all"].labels.tolist() == [0, 1, 1, 1, 0, 0]
 
 
 def test_shards_in_another_order_go_by_name(tmp_path: Path) -> None:
-    shard(tmp_path / "train-0.parquet", [0, 1, 1], ["zebra", "ant"])
-    shard(tmp_path / "test-0.parquet", [0, 1, 1, 2], ["ant", "zebra", "bee"])
-    shard(tmp_path / "train-1.parquet", ["ant", "bee"])
+    chunk(tmp_path / "train-0.parquet", [0, 1, 1], ["zebra", "ant"])
+    chunk(tmp_path / "test-0.parquet", [0, 1, 1, 2], ["ant", "zebra", "bee"])
+    chunk(tmp_path / "train-1.parquet", ["ant", "bee"])
     found = read_parquet(tmp_path, "given")
     assert found.class_names == ("0000 zebra", "0001 ant", "0002 bee")
-    assert found.parts["train"].labels.tolist() == [0, 1, 1, 1, 2]
-    assert found.parts["test"].labels.tolist() == [1, 0, 0, 2]
+    assert found.given["train"].labels.tolist() == [0, 1, 1, 1, 2]
+    assert found.given["test"].labels.tolist() == [1, 0, 0, 2]
 
 
 def test_groups_share_one_list_of_names_too(tmp_path: Path) -> None:
-    shard(tmp_path / "0.parquet", [0, 1], ["p", "q"], patient=[0, 1])
-    shard(tmp_path / "1.parquet", [0, 1], None, patient=[-1, 1])
+    chunk(tmp_path / "0.parquet", [0, 1], ["p", "q"], patient=[0, 1])
+    chunk(tmp_path / "1.parquet", [0, 1], None, patient=[-1, 1])
     with pytest.raises(UserError, match="column 'patient' holds -1, but its metadata names 2"):
         read_parquet(tmp_path, group="patient")
-    shard(tmp_path / "1.parquet", [0, 1], None, patient=[0, 0])
-    groups = read_parquet(tmp_path, group="patient").parts["all"].groups
+    chunk(tmp_path / "1.parquet", [0, 1], None, patient=[0, 0])
+    groups = read_parquet(tmp_path, group="patient").given["all"].groups
     assert groups is not None and groups.tolist() == [0, 1, 0, 0]
 
 
@@ -157,7 +157,7 @@ def test_shards_that_cannot_be_used(
     shards: list[tuple[Any, list[str] | None]], words: str, tmp_path: Path
 ) -> None:
     for number, (labels, names) in enumerate(shards):
-        shard(tmp_path / f"{number}.parquet", labels, names)
+        chunk(tmp_path / f"{number}.parquet", labels, names)
     with pytest.raises(UserError) as error:
         read_parquet(tmp_path)
     assert words in str(error.value) and ".parquet: " in str(error.value)
@@ -165,9 +165,9 @@ def test_shards_that_cannot_be_used(
 
 
 def test_hidden_labels_are_left_out_by_following_the_advice(tmp_path: Path) -> None:
-    shard(tmp_path / "in/train-0.parquet", [0, 1])
-    shard(tmp_path / "in/validation-0.parquet", [0, 1, -1])
-    shard(tmp_path / "in/test-0.parquet", [-1, -1])
+    chunk(tmp_path / "in/train-0.parquet", [0, 1])
+    chunk(tmp_path / "in/validation-0.parquet", [0, 1, -1])
+    chunk(tmp_path / "in/test-0.parquet", [-1, -1])
     with pytest.raises(UserError, match="move a file whose rows are all so out of the folder"):
         read_parquet(tmp_path / "in", "given")
     (tmp_path / "in/test-0.parquet").rename(tmp_path / "test-0.parquet")
@@ -175,7 +175,7 @@ def test_hidden_labels_are_left_out_by_following_the_advice(tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"table\[table.label >= 0\].to_parquet"):
         read_parquet(tmp_path / "in", "given")
     table[table.label >= 0].to_parquet(tmp_path / "in/validation-0.parquet")
-    parts = read_parquet(tmp_path / "in", "given").parts
+    parts = read_parquet(tmp_path / "in", "given").given
     assert {name: len(part) for name, part in parts.items()} == {"train": 2, "test": 2}
 
 
@@ -231,7 +231,7 @@ def test_usual_names_of_arrays(images: str, labels: str, tmp_path: Path) -> None
     with pytest.raises(UserError, match="set splits: given"):
         read_arrays(tmp_path, **given)
     found = read_arrays(tmp_path, "given", **given)
-    assert {name: len(part) for name, part in found.parts.items()} == {"train": 4, "test": 4}
+    assert {name: len(part) for name, part in found.given.items()} == {"train": 4, "test": 4}
     assert "the given validation images are the test" in found.notes[0]
 
 
@@ -241,25 +241,25 @@ def test_a_given_test_beside_images_is_asked_about(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="set splits: made to use images alone"):
         read_arrays(tmp_path, **given)
     found = read_arrays(tmp_path, "made", **given)
-    assert list(found.parts) == ["all"] and found.notes == (
+    assert list(found.given) == ["all"] and found.notes == (
         "the test images are left out (splits: made)",
     )
 
 
 @pytest.mark.parametrize("names", [["train", "test"], ["Train_Set", "val", "train"]])
 def test_a_column_of_splits_is_no_column_of_classes(names: list[str], tmp_path: Path) -> None:
-    shard(tmp_path / "a.parquet", names)
+    chunk(tmp_path / "a.parquet", names)
     with pytest.raises(UserError, match="like splits, not classes: name the column"):
         read_parquet(tmp_path / "a.parquet")
-    shard(tmp_path / "a.parquet", [*names, "bus"])
+    chunk(tmp_path / "a.parquet", [*names, "bus"])
     assert len(read_parquet(tmp_path / "a.parquet").class_names) == len(names) + 1
 
 
 def test_shards_in_folders_of_their_splits(tmp_path: Path) -> None:
-    shard(tmp_path / "default/train/0000.parquet", [0, 1])
-    shard(tmp_path / "default/test/0000.parquet", [0, 1])
-    assert set(read_parquet(tmp_path, "given").parts) == {"train", "test"}
+    chunk(tmp_path / "default/train/0000.parquet", [0, 1])
+    chunk(tmp_path / "default/test/0000.parquet", [0, 1])
+    assert set(read_parquet(tmp_path, "given").given) == {"train", "test"}
     assert "splits: given would keep them apart" in read_parquet(tmp_path).notes[0]
-    shard(tmp_path / "default/more.parquet", [0, 1])
+    chunk(tmp_path / "default/more.parquet", [0, 1])
     with pytest.raises(UserError, match=r"more.parquet: splits: given needs names that start"):
         read_parquet(tmp_path, "given")

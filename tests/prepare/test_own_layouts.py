@@ -10,7 +10,7 @@ from images import fill, own
 
 from pipeline.common.errors import UserError
 from pipeline.prepare.images.decode import Target
-from pipeline.prepare.labels.numbers import Labelled
+from pipeline.prepare.labels.classes import LabelledSource
 from pipeline.prepare.sources import folder
 from pipeline.prepare.sources.open_source import open_source
 from pipeline.prepare.splits.names import split_of
@@ -33,7 +33,7 @@ def lay(base: Path, *places: str, count: int = 2) -> Path:
     return base
 
 
-def read(base: Path, splits: str | None = None, min_count: int = 1) -> Labelled:
+def read(base: Path, splits: str | None = None, min_count: int = 1) -> LabelledSource:
     target = Target(8, "resize", 3)
     return folder.read(
         base, target, splits=splits, min_count=min_count, group_pattern=None, skip=False
@@ -85,9 +85,9 @@ def test_splits_are_asked_about_and_the_answer_leads_on(
     assert "like splits, not classes" in problem and "set splits: given" in problem
     given = read(tmp_path, "given")
     assert given.class_names == ("ill", "normal")
-    assert {name: len(part) for name, part in given.parts.items()} == {"train": 4, "test": 4}
+    assert {name: len(part) for name, part in given.given.items()} == {"train": 4, "test": 4}
     made = read(tmp_path, "made")
-    assert made.class_names == ("ill", "normal") and len(made.parts["all"]) == 8
+    assert made.class_names == ("ill", "normal") and len(made.given["all"]) == 8
     said = " ".join(given.notes)
     assert ("masks" in said) == ("masks" in beside)
     assert ("1 .xml" in said) == ("README.md" in beside)
@@ -97,8 +97,8 @@ def test_classes_divided_into_splits(tmp_path: Path) -> None:
     lay(tmp_path, "cat/train", "cat/test", "dog/Train", "dog/Test")
     assert "set splits: given to keep them" in refusal(tmp_path)
     given = read(tmp_path, "given")
-    assert given.class_names == ("cat", "dog") and set(given.parts) == {"train", "test"}
-    assert len(read(tmp_path, "made").parts["all"]) == 8
+    assert given.class_names == ("cat", "dog") and set(given.given) == {"train", "test"}
+    assert len(read(tmp_path, "made").given["all"]) == 8
     lay(tmp_path, "cow/other")
     assert "cow: holds other, but splits: given needs" in refusal(tmp_path, "given")
 
@@ -108,7 +108,7 @@ def test_train_and_validation_alone_go_on(tmp_path: Path) -> None:
     fill(tmp_path / "pets/val", 4, first=100)
     assert "set splits: given" in refusal(tmp_path / "pets")
     labelled = read(tmp_path / "pets", "given")
-    assert {name: len(part) for name, part in labelled.parts.items()} == {"train": 12, "test": 8}
+    assert {name: len(part) for name, part in labelled.given.items()} == {"train": 12, "test": 8}
     assert "the given validation images are the test" in labelled.notes[-1]
     prepare_dataset("mine", own(tmp_path / "pets", splits="given"), tmp_path / "o", tmp_path / "w")
     assert "validation images are drawn from train" in (tmp_path / "o/card.json").read_text()
@@ -153,7 +153,7 @@ def test_what_cannot_be_kept_says_what_to_do(
 def test_classes_are_classes(places: list[str], tmp_path: Path) -> None:
     found = read(lay(tmp_path, *places))
     first = ["cat", "dog"] if "/" in places[0] else places
-    assert found.class_names == tuple(sorted(first)) and set(found.parts) == {"all"}
+    assert found.class_names == tuple(sorted(first)) and set(found.given) == {"all"}
 
 
 @pytest.mark.parametrize("name", ["", "a", "7", "Trainer", "trains", "atest", "train_masks", "set"])

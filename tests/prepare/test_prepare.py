@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,7 @@ from pipeline.dataset.store import SPLITS
 from pipeline.execution import inputs
 from pipeline.execution.engine import InProcess
 from pipeline.prepare import stage as prepare
-from pipeline.prepare import writing
 from pipeline.prepare.images.turning import shrink, turn
-from pipeline.prepare.writing import Tally
 from pipeline.study.schema import Prepare
 from pipeline.sweep import stage as sweep
 
@@ -131,51 +128,6 @@ def test_smaller_images_are_means_of_squares_after_turning(digits: Dataset, tmp_
     bytes_ = (255 * whole[:9]).astype(np.uint8)
     exact = bytes_.astype(float).reshape(9, 1, 4, 2, 4, 2).mean((3, 5))
     np.testing.assert_array_equal(shrink(bytes_, 2), np.rint(exact))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
-def test_moments_are_those_of_numpy(dtype: type) -> None:
-    images = np.random.default_rng(0).uniform(0, 1, (5_000, 3, 2, 2)) ** 2
-    images = (images * 255).astype(dtype) if dtype is np.uint8 else images.astype(dtype)
-    whole = images.astype(np.float64) / (255 if dtype is np.uint8 else 1)
-    labels = np.arange(5_000) % 7
-    tally = Tally(7, images.shape[1:], images.dtype, shown=7)
-    for some in (slice(0, 1_000), slice(1_000, 5_000)):
-        tally.add(images[some], labels[some])
-    mean, std = tally.moments()
-    assert mean == pytest.approx(whole.mean((0, 2, 3)), rel=1e-12)
-    assert std == pytest.approx(whole.std((0, 2, 3)), rel=1e-12)
-    assert (tally.low, tally.high) == (images.min(), images.max())
-    for label in range(7):
-        expected = whole[labels == label].mean(0)
-        np.testing.assert_allclose(tally.class_means()[label], expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("size", [32, 64])
-def test_memory_does_not_grow_with_classes_times_pixels(size: int) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (400, 1, size, size), dtype=np.uint8)
-    tracemalloc.start()
-    try:
-        tallies = [Tally(400, images.shape[1:], images.dtype, shown) for shown in (20, 0, 0)]
-        for tally in tallies:
-            tally.add(images, np.arange(400))
-        most = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    # Sums of 20 classes and of the others, and a few copies of the batch.
-    assert most < 8 * 24 * size * size + 5 * images.nbytes
-    np.testing.assert_allclose(tallies[0].class_means(), images[:20] / np.float32(255), rtol=1e-6)
-    assert tallies[0].moments() == tallies[1].moments()
-
-
-@pytest.mark.parametrize(("shown", "bytes_", "rows"), [(20, 1 << 30, 20), (20, 3 * 8 * 64, 3)])
-def test_few_means_are_kept_of_large_images(
-    shown: int, bytes_: int, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writing, "MOST_BYTES", bytes_)
-    tally = Tally(30, (1, 8, 8), np.dtype(np.uint8), shown)
-    tally.add(np.full((30, 1, 8, 8), 51, np.uint8), np.arange(30))
-    assert tally.class_means().shape[0] == rows and tally.moments() == ([0.2], [0])
 
 
 def test_the_card_tells_the_truth(output: Path, digits: Dataset) -> None:
@@ -326,7 +278,7 @@ def test_a_file_cut_short_is_found_without_reading_it(copy: Path) -> None:
         (b"\xff", "no JSON"),
         (b"[1]", "has format None, but this code reads 1"),
         (b'{"format": 99}', "has format 99, but this code reads 1"),
-        (b'{"format": 1}', "is no whole card"),
+        (b'{"format": 1}', "is incomplete"),
     ],
 )
 def test_a_card_that_cannot_be_trusted_is_refused(

@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.common.errors import UserError
 from pipeline.dataset import load_dataset
 from pipeline.dataset.store import SPLITS
-from pipeline.prepare.contact_sheet import one_of_each
+from pipeline.prepare.contact_sheet import class_examples
 from pipeline.prepare.images.decode import Target, decode, fit_array
 from pipeline.prepare.sources import arrays
 from pipeline.prepare.stage import prepare_all
@@ -102,6 +102,6 @@ def test_other_numbers_of_channels_are_refused(
 @pytest.mark.parametrize("channels", [1, 2, 3, 7])
 def test_images_of_any_number_of_channels_are_drawn(channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (channels, 8, 8)).astype("u1")
-    drawn = np.asarray(Image.open(io.BytesIO(one_of_each("x", [image], ["a"]))).convert("RGB"))
+    drawn = np.asarray(Image.open(io.BytesIO(class_examples("x", [image], ["a"]))).convert("RGB"))
     coloured = np.ptp(drawn.astype(int), axis=-1) > 8
     assert coloured.mean() > 0.1 if channels >= 3 else len(np.unique(drawn)) > 40

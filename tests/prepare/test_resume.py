@@ -31,11 +31,11 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_SHARD_IMAGES", 4)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_CHUNK_IMAGES", 4)
 
 
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_chunks")
 def test_what_was_read_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = own(fill(tmp_path / "pets"))
     prepare_all(settings, tmp_path / "whole/prepare")
@@ -57,13 +57,13 @@ def test_what_was_read_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(files_of_images, "decode", counting(1000))
     first = len(read)
     prepare_all(settings, tmp_path / "prepare")
-    # Shards are of four images; at most one a core was under way.
+    # Chunks are of four images; at most one a core was under way.
     assert first == 21 and len(read) - first <= 40 - 21 + 4 * pool.cores()
     assert tree(tmp_path / "prepare/mine") == tree(tmp_path / "whole/prepare/mine")
     assert not (tmp_path / ".prepare.work.tmp").exists()
 
 
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_chunks")
 def test_changed_images_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = own(fill(tmp_path / "pets"))
     monkeypatch.setattr(prepare, "make_splits", _interrupt)
@@ -97,14 +97,14 @@ def test_killed_at_any_moment_it_leaves_nothing_that_looks_whole(
     options = study(tmp_path, root)
     command = [sys.executable, "-m", "pipeline.prepare"]
     output = tmp_path / "data/prepare"
-    for shards in (0, 2):
+    for chunks in (0, 2):
         process = subprocess.Popen(
             command, **options, stdout=subprocess.DEVNULL, start_new_session=True
         )
         work = tmp_path / "data/.prepare.work.tmp/mine/all"
         limit = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < limit:
-            if (work / "images.npy").exists() and len(list(work.glob("*.npz"))) >= shards:
+            if (work / "images.npy").exists() and len(list(work.glob("*.npz"))) >= chunks:
                 break
             time.sleep(0.002)
         assert process.poll() is None, "it ended before it could be killed"
@@ -165,9 +165,9 @@ def test_progress_tells_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -
         now[0] = seconds
         progress.add(100)
     assert capsys.readouterr().out.splitlines() == [
-        "prepare: mine: reading goes on after 200 of 1,000 images",
-        "prepare: mine: reading 400 of 1,000 images, 50 a second, 12 s left",
-        "prepare: mine: reading 600 of 1,000 images, 50 a second, 8.0 s left",
+        "prepare: mine: reading: resuming after 200 of 1,000 images",
+        "prepare: mine: reading: 400 of 1,000 images, 50 images/s, 12 s left",
+        "prepare: mine: reading: 600 of 1,000 images, 50 images/s, 8.0 s left",
     ]
 
 

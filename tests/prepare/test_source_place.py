@@ -10,7 +10,7 @@ import pytest
 from images import fill, own
 
 from pipeline.common.errors import UserError
-from pipeline.prepare.sources.location import check_places
+from pipeline.prepare.sources.location import check_locations
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refusal(path: Path | str, kind: str = "folder") -> str:
     with pytest.raises(UserError) as error:
-        check_places(own(Path(path), kind))
+        check_locations(own(Path(path), kind))
     assert all("\n" not in problem for problem in error.value.problems)
     return error.value.problems[0]
 
@@ -43,7 +43,7 @@ def test_a_folder_elsewhere_is_linked_by_the_command(where: str, tmp_path: Path)
     problem = refusal(where.format(tmp_path))
     assert "is outside data/raw" in problem and "set path: data/raw/mine" in problem
     follow(problem)
-    check_places(own(Path("data/raw/mine")))
+    check_locations(own(Path("data/raw/mine")))
     assert len(list(Path("data/raw/mine").rglob("*.png"))) == 4
 
 
@@ -61,7 +61,7 @@ def test_links_to_folders_are_replaced_by_the_command(link: str, tmp_path: Path)
     problem = refusal("data/raw/mine")
     assert problem.startswith(f"{link}: is a link to a folder, behind which DVC does not look")
     follow(problem)
-    check_places(own(Path("data/raw/mine")))
+    check_locations(own(Path("data/raw/mine")))
     assert len(list(Path(link).rglob("*.png"))) == 4
 
 
@@ -69,7 +69,7 @@ def test_links_to_files_are_used_and_links_to_nothing_refused(tmp_path: Path) ->
     fill(Path("data/raw/mine"), 2)
     (tmp_path / "x.png").touch()
     Path("data/raw/mine/cat/x.png").symlink_to(tmp_path / "x.png")
-    check_places(own(Path("data/raw/mine")))
+    check_locations(own(Path("data/raw/mine")))
     (tmp_path / "x.png").unlink()
     assert "cat/x.png: is a link to nothing" in refusal("data/raw/mine")
 
@@ -78,7 +78,7 @@ def test_the_whole_folder_of_own_data_may_lie_elsewhere(tmp_path: Path) -> None:
     fill(tmp_path / "disk/pets", 2)
     Path("data/raw").rmdir()
     Path("data/raw").symlink_to(tmp_path / "disk")
-    check_places(own(Path("data/raw/pets")))
+    check_locations(own(Path("data/raw/pets")))
 
 
 @pytest.mark.parametrize("path", ["data/raw/mnist", "data/raw/cifar10/pets"])
@@ -91,18 +91,18 @@ def test_a_copy_of_an_experiment_says_what_it_lacks(
 ) -> None:
     copy = project / ".dvc/tmp/exps/tmp1"
     (copy / ".dvc").mkdir(parents=True)
-    check_places(own(Path("data/raw/mine")))  # said when it is opened
+    check_locations(own(Path("data/raw/mine")))  # said when it is opened
     monkeypatch.chdir(copy)
     assert "run the experiment without --temp and --queue" in refusal("data/raw/mine")
 
 
 def test_where_nothing_looks_for_changes_any_place_will_do(tmp_path: Path) -> None:
     Path(".dvc").rmdir()
-    check_places(own(tmp_path))
+    check_locations(own(tmp_path))
 
 
 def test_data_sets_that_are_not_prepared_are_not_looked_at(tmp_path: Path) -> None:
-    check_places(own(tmp_path).model_copy(update={"datasets": ("digits",)}))
+    check_locations(own(tmp_path).model_copy(update={"datasets": ("digits",)}))
     assert "is outside" in refusal(tmp_path)
     with pytest.raises(UserError, match="is outside"):
-        check_places(own(tmp_path).model_copy(update={"datasets": ("mine-4",)}))
+        check_locations(own(tmp_path).model_copy(update={"datasets": ("mine-4",)}))

@@ -8,19 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
-from pipeline.prepare.parts import Images, check_parts, check_values
+from pipeline.prepare.labelled_images import LabelledImages, check_given, check_values
 from pipeline.prepare.splits.near_duplicates import image_hashes
-from pipeline.prepare.splits.splitting import Listed, Selection, fewer, make_splits, stratified
+from pipeline.prepare.splits.splitting import (
+    ImageKeys,
+    Selection,
+    make_splits,
+    stratified,
+    subsample,
+)
 from pipeline.study.datasets import SOURCES, Source
 
 FRACTIONS = {"test": 0.25, "validation": 0.15}
 
 
-def images(labels: list[int], first: int = 0) -> Images:
+def images(labels: list[int], first: int = 0) -> LabelledImages:
     """One image a label, all of them different."""
     pixels = np.zeros((len(labels), 1, 8, 8), dtype=np.float32)
     pixels[:, 0, 0, 0] = (first + np.arange(len(labels))) / 4096
-    return Images(pixels, np.array(labels, dtype=np.int64))
+    return LabelledImages(pixels, np.array(labels, dtype=np.int64))
 
 
 def draw(seed: int = 0) -> np.random.Generator:
@@ -68,16 +74,16 @@ def test_a_class_too_small_is_named() -> None:
         stratified(np.array([0] * 9 + [1] * 2), np.arange(11), FRACTIONS, draw())
 
 
-def listed(labels: list[int], first: int = 0, groups: list[int] | None = None) -> Listed:
+def listed(labels: list[int], first: int = 0, groups: list[int] | None = None) -> ImageKeys:
     """Images that are all different, numbered from `first`."""
     own = None if groups is None else np.array(groups)
-    return Listed(np.array(labels), np.arange(first, first + len(labels)), own)
+    return ImageKeys(np.array(labels), np.arange(first, first + len(labels)), own)
 
 
 def test_a_given_test_is_kept_and_validation_comes_from_train() -> None:
-    parts = {"train": listed([0, 1] * 20), "test": listed([0, 1] * 5, first=100)}
-    splits = make_splits(parts, draw(), validation_fraction=0.25, test_fraction=0.9)
-    assert {name: (split.part, len(split)) for name, split in splits.items()} == {
+    given = {"train": listed([0, 1] * 20), "test": listed([0, 1] * 5, first=100)}
+    splits = make_splits(given, draw(), validation_fraction=0.25, test_fraction=0.9)
+    assert {name: (split.given, len(split)) for name, split in splits.items()} == {
         "train": ("train", 30), "validation": ("train", 10), "test": ("test", 10),
     }  # fmt: skip
     np.testing.assert_array_equal(splits["test"].indices, np.arange(10))
@@ -85,27 +91,27 @@ def test_a_given_test_is_kept_and_validation_comes_from_train() -> None:
 
 def test_splits_that_are_all_given_are_kept() -> None:
     names = ["train", "validation", "test"]
-    parts = {name: listed([0, 1], first=10 * i) for i, name in enumerate(names)}
-    splits = make_splits(parts, draw(), validation_fraction=0.5, test_fraction=0.5)
-    assert {name: split.part for name, split in splits.items()} == {name: name for name in names}
+    given = {name: listed([0, 1], first=10 * i) for i, name in enumerate(names)}
+    splits = make_splits(given, draw(), validation_fraction=0.5, test_fraction=0.5)
+    assert {name: split.given for name, split in splits.items()} == {name: name for name in names}
     assert all(split.indices.tolist() == [0, 1] for split in splits.values())
 
 
 def test_a_test_image_in_train_is_refused_unless_allowed() -> None:
-    parts = {"train": listed([0, 1] * 20), "test": listed([0, 1] * 5, first=39)}
+    given = {"train": listed([0, 1] * 20), "test": listed([0, 1] * 5, first=39)}
     fractions = {"validation_fraction": 0.25, "test_fraction": 0.2}
     with pytest.raises(UserError, match=r"test split holds 1 images that are also in"):
-        make_splits(parts, draw(), **fractions)
-    assert len(make_splits(parts, draw(), **fractions, allow_leaks=True)["test"]) == 10
+        make_splits(given, draw(), **fractions)
+    assert len(make_splits(given, draw(), **fractions, allow_leaks=True)["test"]) == 10
 
 
 def test_a_group_in_train_and_test_is_refused() -> None:
-    parts = {
+    given = {
         "train": listed([0, 1] * 20, groups=[*range(40)]),
         "test": listed([0, 1] * 5, first=100, groups=[*range(39, 49)]),
     }
     with pytest.raises(UserError, match=r"test split holds 1 groups that are also in"):
-        make_splits(parts, draw(), validation_fraction=0.25, test_fraction=0.2)
+        make_splits(given, draw(), validation_fraction=0.25, test_fraction=0.2)
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,7 +123,7 @@ def test_a_group_in_train_and_test_is_refused() -> None:
 def test_neither_a_group_nor_an_image_is_ever_torn_apart(
     groups: list[int], hashes: list[int], seed: int
 ) -> None:
-    part = Listed(np.arange(len(groups)) % 2, np.array(hashes[: len(groups)]), np.array(groups))
+    part = ImageKeys(np.arange(len(groups)) % 2, np.array(hashes[: len(groups)]), np.array(groups))
     try:
         splits = make_splits({"all": part}, draw(seed), validation_fraction=0.2, test_fraction=0.2)
     except UserError as error:
@@ -140,18 +146,18 @@ def test_smaller_training_sets_lie_within_larger_ones(
 ) -> None:
     array, train = np.array(labels), Selection("all", 5 + 3 * np.arange(len(labels)))
     small, large = (
-        set(fewer(train, array, seed, fraction=share, per_class=None).indices.tolist())
+        set(subsample(train, array, seed, fraction=share, per_class=None).indices.tolist())
         for share in sorted(shares)
     )
     assert small <= large <= set(train.indices.tolist())
-    one_each = fewer(train, array, seed, fraction=1, per_class=1)
+    one_each = subsample(train, array, seed, fraction=1, per_class=1)
     assert len(one_each) == len(set(labels)) and set(one_each.indices.tolist()) <= small
-    assert fewer(train, array, seed, fraction=1, per_class=None) is train
+    assert subsample(train, array, seed, fraction=1, per_class=None) is train
 
 
 def test_more_images_than_a_class_has_are_refused() -> None:
     with pytest.raises(UserError, match="class 1 has 2 training images, fewer than 3"):
-        fewer(Selection("all", np.arange(6)), np.array([0] * 4 + [1] * 2), 0,
+        subsample(Selection("all", np.arange(6)), np.array([0] * 4 + [1] * 2), 0,
               fraction=1, per_class=3)  # fmt: skip
 
 
@@ -164,9 +170,9 @@ def test_equal_images_have_equal_hashes() -> None:
 DIGITS = SOURCES["digits"]
 
 
-def broken(**change: np.ndarray) -> Images:
+def broken(**change: np.ndarray) -> LabelledImages:
     whole = images(list(range(10)))
-    return Images(**{"images": whole.images, "labels": whole.labels, **change})
+    return LabelledImages(**{"images": whole.images, "labels": whole.labels, **change})
 
 
 @pytest.mark.parametrize(
@@ -180,10 +186,10 @@ def broken(**change: np.ndarray) -> Images:
         (images([]), "there are no images"),
     ],
 )
-def test_a_part_that_is_not_what_the_registry_says_is_refused(part: Images, words: str) -> None:
+def test_images_that_the_source_does_not_have_are_refused(part: LabelledImages, words: str) -> None:
     with pytest.raises(UserError, match=words) as error:
-        check_parts({"all": part}, DIGITS)
-    assert str(error.value).startswith("digits, part 'all': ")
+        check_given({"all": part}, DIGITS)
+    assert str(error.value).startswith("digits, 'all': ")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 16, -1])
@@ -191,7 +197,7 @@ def test_values_outside_0_to_1_are_refused(value: float) -> None:
     pixels = np.zeros((10, 1, 8, 8), np.float32)
     check_values(pixels, DIGITS, "all")
     pixels[3, 0, 2, 1] = value
-    with pytest.raises(UserError, match=r"digits, part 'all': values go from .*, expected 0 to 1"):
+    with pytest.raises(UserError, match=r"digits, 'all': values go from .*, expected 0 to 1"):
         check_values(pixels, DIGITS, "all")
 
 

@@ -1,7 +1,9 @@
-"""The commit of a result, where git knows it, where a person gives it, and where neither does."""
+"""The provenance of a result: its commit by git or as given, code, data and packages."""
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from pipeline.common.errors import UserError
 from pipeline.execution import run_stage as stage
 from pipeline.results import provenance as module
 from pipeline.results.provenance import COMMIT, given_commit, provenance
+from pipeline.results.schemas import SCHEMA_VERSION
 
 HASH = "0123456789abcdef0123456789abcdef01234567"
 
@@ -87,3 +90,18 @@ def test_what_is_no_hash_is_refused_before_the_stage_begins(
 
 def test_an_empty_variable_is_none() -> None:
     assert given_commit({COMMIT: ""}) == (None, None)
+
+
+def test_provenance_names_code_data_and_packages() -> None:
+    found = provenance({"sweep": {"epochs": 1}, "resources": {"workers": 2}}, {"a": 1})
+    assert found["schema_version"] == SCHEMA_VERSION
+    assert re.fullmatch("[0-9a-f]{64}", found["data_sha256"])
+    assert found["torch"] and found["ray"] and found["optuna"] and found["machine"]
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize(("workers", "epochs", "same"), [(8, 1, True), (2, 2, False)])
+def test_resources_are_no_part_of_what_was_run(workers: int, epochs: int, same: bool) -> None:
+    one = provenance({"sweep": {"epochs": 1}, "resources": {"workers": 2}}, None)
+    two = provenance({"sweep": {"epochs": epochs}, "resources": {"workers": workers}}, None)
+    assert (one["params_sha256"] == two["params_sha256"]) is same

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +13,15 @@ import yaml
 from fake_study import small_data
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sweeps import TABLE, Shuffled, learning, run
 
 from pipeline.common.errors import UserError
-from pipeline.confirm import stage as confirm
 from pipeline.confirm.plan import plan_runs
-from pipeline.execution.dispatcher import Dispatcher
 from pipeline.execution.engine import InProcess
-from pipeline.execution.outcomes import outcome
-from pipeline.execution.tasks import Context, perform
+from pipeline.execution.tasks import Context
 from pipeline.results import records
-from pipeline.search import objectives
-from pipeline.search.objectives import front
 from pipeline.search.space import configuration
 from pipeline.study.cells import cells
-from pipeline.study.objectives import OBJECTIVES
 from pipeline.study.params import load_params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.budget import Budget
@@ -38,55 +30,7 @@ from pipeline.sweep.evolution import Evolution
 from pipeline.sweep.proposals import BEST, LATEST, Proposer
 from pipeline.training.loop import train
 
-TABLE = Path("data/sweep/digits/trials.parquet")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty project folder whose data set is a fake."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GSA_QUIET", "1")
-    monkeypatch.setattr(records, "provenance", lambda params, card: {})
-    for module in (sweep, confirm):
-        monkeypatch.setattr(module, "load_dataset", fake_study.fake_load)
-    fake_study.prepare_folder()
-
-
-class Shuffled:
-    """Workers that finish in an order drawn at random."""
-
-    def __init__(self, slots: int, seed: int) -> None:
-        self.slots, self.draw = slots, random.Random(seed)
-
-    def run(self, function: Any, source: Any, data: Any, tick: Any) -> None:
-        desk, started = Dispatcher(source, self.slots, limit=60), 0
-        while not desk.finished:
-            while desk.take(str(started)) is not None:
-                started += 1
-            worker = self.draw.choice(list(desk.out))
-            context = Context(send=lambda row, worker=worker: desk.epoch(worker, row))
-            desk.finish(worker, perform(function, desk.out[worker][0], data, context))
-
-
-def learning(task: Any, data: Any, context: Context) -> dict[str, Any]:
-    """Learn towards what the learning rate allows, and stop where told to."""
-    fake_study.note_start(task)
-    config = task.payload["configuration"]
-    row, stop = fake_study.fake_row(config), dict(config.get("stop_below", []))
-    for epoch in range(1, config["epochs"] + 1):
-        accuracy = row["validation_accuracy"] * (1 - 0.5**epoch)
-        context.report({"epoch": epoch, "validation_accuracy": accuracy})
-        if accuracy < stop.get(epoch, 0.0):
-            row.update(status="stopped", reason="told to", epochs=epoch)
-            break
-    return {"row": row, "epochs": context.epochs}
-
-
-def run(engine: Any = None, function: Any = learning, **section: Any) -> pd.DataFrame:
-    """Run a sweep and return its trials."""
-    section = {"group": ["C1"], "trials_per_cell": 30, "epochs": 9, **section}
-    sweep.sweep(fake_study.study(**section), engine or InProcess(), function)
-    return records.read(TABLE, records.TRIALS)
+pytestmark = pytest.mark.usefixtures("fake_folder")
 
 
 def trial_of(accuracies: dict[int, float]) -> FrozenTrial:
@@ -190,46 +134,6 @@ def test_spending_counts_earlier_starts() -> None:
     assert budget.used_up == "the 2 GPU hours of sweep.budget are spent"
 
 
-def row_of(accuracy: float, params: float, **more: Any) -> dict[str, Any]:
-    return {"status": "completed", "validation_accuracy": accuracy, "params": params, **more}
-
-
-def test_the_front_is_what_nothing_beats() -> None:
-    rows = [
-        row_of(0.9, 100),
-        row_of(0.8, 50),
-        row_of(0.8, 60),  # beaten by the one before
-        row_of(0.95, 200, feasible=False),
-        row_of(0.9, 100),  # equal to the first
-        row_of(0.7, 60),
-        row_of(0.99, 10, status="diverged"),
-        row_of(float("nan"), 1),
-    ]
-    assert front(rows, ["accuracy", "params"]) == [True, True, *[False] * 2, True, *[False] * 3]
-    assert front(rows, ["accuracy"]) == [True, *[False] * 3, True, *[False] * 3]
-    assert front([], ["accuracy"]) == []
-
-
-def test_an_infeasible_trial_is_never_the_best() -> None:
-    table = run(constraints={"params": 1000})
-    assert (table["feasible"] == (table["channels"] == 8)).all()
-    assert table["feasible"].nunique() == 2
-    assert table.loc[table["pareto"], "feasible"].all()
-    best = table.loc[table["feasible"], "validation_accuracy"].max()
-    [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
-    assert planned.tuned_validation_accuracy == best
-
-
-def test_a_cell_without_a_feasible_trial_says_so() -> None:
-    from pipeline.execution.run_stage import StageFailed
-
-    with pytest.raises(StageFailed):
-        run(constraints={"params": 10})
-    table = records.read(TABLE, records.TRIALS)
-    [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
-    assert planned.reason == "each of the 30 completed trials breaks one of sweep.constraints"
-
-
 def test_a_hyperparameter_is_searched_where_its_condition_holds() -> None:
     space = {
         "learning_rate": {"low": 0.001, "high": 0.01},
@@ -271,47 +175,6 @@ def test_a_long_search_is_fitted_to_its_best_and_latest_trials() -> None:
     places = [round(trial.params["x"] * 1000) for trial in known]
     assert len(places) == BEST + 240 and LATEST <= 240
     assert 40 in places and places[-240:] == list(range(400, 640))
-
-
-@pytest.mark.parametrize("name", ["validation_accuracy", "validation_invariance_error"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_no_number_is_a_diverged_row(name: str, value: float) -> None:
-    from pipeline.execution.tasks import Result
-
-    row = {**row_of(0.9, 1), "validation_invariance_error": 0.1, name: value}
-    found = outcome(Result("finished", {"row": row, "epochs": []}))["row"]
-    assert found["status"] == "diverged"
-    assert found["reason"] == f"the {name.replace('_', ' ')} is not a number"
-    assert objectives.score(found) is None
-    assert front([found], ["accuracy", "invariance_error"]) == [False]
-
-
-def test_a_run_whose_measure_is_no_number_has_diverged() -> None:
-    from pipeline.execution.tasks import Result
-
-    measures = {"run": {"test_accuracy": 0.5, "invariance_error": float("nan")}}
-    value = {"row": row_of(0.9, 1), "epochs": [], "measures": measures}
-    assert outcome(Result("finished", value))["row"]["status"] == "diverged"
-
-
-def test_objectives_have_columns() -> None:
-    assert {column for column, _ in OBJECTIVES.values()} <= set(records.TRIALS.names)
-
-
-def test_the_invariance_error_of_a_trial_is_that_of_its_model() -> None:
-    from pipeline.execution.tasks import Task
-    from pipeline.sweep.trial import run_trial
-
-    params, errors = fake_study.study(group=["C1", "C4"], epochs=1), []
-    for cell in cells(params):
-        config = configuration(cell, {"channels": 8}, params, small_data())
-        payload = {"dataset": "digits", "configuration": config, "measures": ["invariance_error"]}
-        value = run_trial(Task("key", payload), {"digits": small_data()}, Context())
-        errors.append(value["row"]["validation_invariance_error"])
-    assert errors[0] > 0.1 > 1e-5 > errors[1]
-
-
-Change = Callable[[dict[str, Any]], None]
 
 
 @pytest.mark.parametrize(
@@ -363,20 +226,6 @@ def refuse(root: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as refused:
         load_params("params.yaml")
     assert message in str(refused.value), refused.value
-
-
-def test_confirm_takes_the_best_accuracy_of_the_front() -> None:
-    def wide_is_better(task: Any, data: Any, context: Context) -> dict[str, Any]:
-        value = learning(task, data, context)
-        value["row"]["validation_accuracy"] += value["row"]["params"] / 1e4
-        return value
-
-    run(function=wide_is_better, objectives=["accuracy", "params"], trials_per_cell=12)
-    table = records.read(TABLE, records.TRIALS)
-    assert table["pareto"].sum() > 1, "the front has one trial"
-    [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
-    assert planned.tuned_validation_accuracy == table["validation_accuracy"].max()
-    assert json.loads(table.set_index("trial").loc[planned.trial, "configuration"])["channels"]
 
 
 def test_a_broken_cell_is_named_before_the_first_trial(

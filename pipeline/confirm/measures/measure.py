@@ -25,7 +25,7 @@ from pipeline.confirm.measures.lie_derivative import lie_errors
 from pipeline.confirm.measures.probe import Probe
 from pipeline.confirm.measures.scores import calibration_error, calibration_rows, confusion_rows
 from pipeline.dataset import Split
-from pipeline.training.loop import logits_of, to_pixels
+from pipeline.training.inference import logits_of, to_pixels
 
 __all__ = ["Measures", "TestSplits", "measure"]
 
@@ -43,7 +43,7 @@ MOST_LIE = 16
 class TestSplits:
     """The test images as they are, and each turned by an angle of its own.
 
-    ``ground`` is what lies outside of them (`pipeline.datasets.Dataset.ground`).
+    ``ground`` is what lies outside of them (`pipeline.dataset.Dataset.background`).
     """
 
     upright: Split

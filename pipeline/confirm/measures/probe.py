@@ -14,7 +14,7 @@ from gsa_core import prediction_consistency
 from gsa_core.equivariance import logit_distance
 from pipeline.confirm.measures.scores import spread
 from pipeline.dataset import Split
-from pipeline.training.loop import logits_of, to_pixels
+from pipeline.training.inference import logits_of, to_pixels
 
 __all__ = ["Probe"]
 

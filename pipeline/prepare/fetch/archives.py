@@ -1,8 +1,8 @@
-"""Read named members of archives from elsewhere; nothing is ever unpacked under a member's name.
+"""Read named members of downloaded archives; nothing is ever written under a member's name.
 
 Names, kinds and sizes are checked here, because ``tarfile`` before Python 3.11.13 can leave its
-folder even with its own filter. Whatever an archive says of itself, no more is read than the
-caller expects.
+folder even with its own filter. No more bytes are read than the caller expects, whatever the
+archive announces.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, first_line
 
-__all__ = ["Limited", "check_directory", "open_gzip", "open_zip_member", "read_tar_members"]
+__all__ = ["LimitedStream", "check_directory", "open_gzip", "open_zip_member", "read_tar_members"]
 
 MOST_MEMBERS = 1000
 _MOST_DIRECTORY = 1 << 20  # bytes of a zip file's directory: read at once by the standard library
@@ -32,18 +32,18 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-class Limited(io.RawIOBase):
-    """A stream that refuses to give more bytes than expected, so that a bomb stays folded."""
+class LimitedStream(io.RawIOBase):
+    """A stream that refuses to give more bytes than expected, against decompression bombs."""
 
     def __init__(self, stream: BinaryIO, most: int) -> None:
         self.stream, self.most, self.given = stream, most, 0
 
     def readable(self) -> bool:
-        """Tell that this can be read."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes; a size below 0 asks for all that may come."""
+        """Return the next bytes; a negative size means all."""
         room = self.most - self.given
         data = self.stream.read(room + 1 if size < 0 else min(size, room + 1))
         self.given += len(data)
@@ -64,8 +64,7 @@ def _refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: {reason}: remove it and fetch it again") from error
+        raise UserError(f"{path}: {first_line(error)}: remove it and fetch it again") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -77,12 +76,12 @@ def open_gzip(path: Path, most: int) -> Iterator[BinaryIO]:
     Raises
     ------
     UserError
-        Also for what goes wrong while the block reads.
+        Also for errors while the block reads.
     """
     with _refusing(path), open(path, "rb") as file:
         _check_start(file, b"\x1f\x8b", "gzip file")
         with gzip.open(file) as stream:
-            yield cast(BinaryIO, Limited(cast(BinaryIO, stream), most))
+            yield cast(BinaryIO, LimitedStream(cast(BinaryIO, stream), most))
 
 
 def read_tar_members(path: Path, wanted: dict[str, int]) -> dict[str, bytes]:
@@ -107,19 +106,21 @@ def read_tar_members(path: Path, wanted: dict[str, int]) -> dict[str, bytes]:
                 raise ValueError(f"it holds more than {MOST_MEMBERS} members")
             _check_name(member.name)
             if not (member.isfile() or member.isdir()):
-                raise ValueError(f"its member {member.name!r} is a link or a device, no plain file")
+                raise ValueError(
+                    f"its member {member.name!r} is a link or a device, not a plain file"
+                )
             size = wanted.get(member.name)
             if size is None:
                 continue
             if member.name in found or member.size != size:
                 raise ValueError(
-                    f"its member {member.name!r} stands twice or has {member.size:,} bytes instead "
+                    f"its member {member.name!r} occurs twice or has {member.size:,} bytes instead "
                     f"of {size:,}"
                 )
             content = archive.extractfile(member)
             assert content is not None
             found[member.name] = content.read()
-        # The checksum of a gzip file stands at its end.
+        # The checksum is at the end of a gzip file.
         while stream.read(1 << 20):
             pass
     missing = sorted(set(wanted) - set(found))
@@ -135,7 +136,7 @@ def open_zip_member(path: Path, name: str, most: int) -> Iterator[BinaryIO]:
     Raises
     ------
     UserError
-        As `read_tar_members`, and for what goes wrong while the block reads.
+        As `read_tar_members`, and for errors while the block reads.
     """
     with _refusing(path):
         with open(path, "rb") as file:
@@ -145,7 +146,7 @@ def open_zip_member(path: Path, name: str, most: int) -> Iterator[BinaryIO]:
             for info in archive.infolist():
                 _check_name(info.filename)
                 if stat.S_ISLNK(info.external_attr >> 16):
-                    raise ValueError(f"its member {info.filename!r} is a link, no plain file")
+                    raise ValueError(f"its member {info.filename!r} is a link, not a plain file")
             if [info.filename for info in archive.infolist()].count(name) != 1:
                 raise ValueError(f"it has no member {name!r}, or several")
             if archive.getinfo(name).file_size > most:
@@ -154,7 +155,7 @@ def open_zip_member(path: Path, name: str, most: int) -> Iterator[BinaryIO]:
                     f"more than the {most:,} that are expected"
                 )
             with archive.open(name) as stream:
-                limited = Limited(cast(BinaryIO, stream), most)
+                limited = LimitedStream(cast(BinaryIO, stream), most)
                 yield cast(BinaryIO, io.BufferedReader(limited, 1 << 20))
 
 
@@ -163,12 +164,12 @@ def _check_start(file: BinaryIO, magic: bytes, kind: str) -> None:
     file.seek(0)
     if not start.startswith(magic):
         page = start.lstrip()[:1] == b"<"
-        what = "a web page saved under this name" if page else f"no {kind}"
+        what = "a web page saved under this name" if page else f"not a {kind}"
         raise ValueError(f"it is {what}" if start else "it is empty")
 
 
 def check_directory(file: BinaryIO) -> None:
-    """Refuse a directory too long to be read, before the standard library reads it whole."""
+    """Refuse a directory that is too large, before the standard library reads all of it."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _END_BYTES - 0xFFFF))
     tail = file.read()

@@ -1,4 +1,4 @@
-"""Find the files a source is made of, check them, and fetch what is missing."""
+"""Find the files of a published data set, verify them, and download missing ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.common.errors import UserError
 from pipeline.prepare.fetch.download import checksum_name, download, file_checksum
 
-__all__ = ["FOLDER_VARIABLE", "RawFile", "absent_files", "find_files"]
+__all__ = ["FOLDER_VARIABLE", "RawFile", "find_files", "missing_files"]
 
 FOLDER_VARIABLE = "GSA_DATA"
 
@@ -42,7 +42,7 @@ class RawFile:
 
 
 def find_files(source: str, files: Iterable[RawFile]) -> dict[str, Path]:
-    """Return where each file is, its checksum compared; fetch a file only where there is none.
+    """Return the verified path of each file; missing files are downloaded.
 
     Files are looked for in ``$GSA_DATA/<source>/`` if that variable is set, else in
     ``data/raw/<source>/``, and fetched to there.
@@ -56,8 +56,8 @@ def find_files(source: str, files: Iterable[RawFile]) -> dict[str, Path]:
     return {file.name: _find(folder, file) for file in files}
 
 
-def absent_files(source: str, files: Iterable[RawFile]) -> list[Path]:
-    """Return where published files are looked for and not found; nothing is fetched or read."""
+def missing_files(source: str, files: Iterable[RawFile]) -> list[Path]:
+    """Return the expected paths of missing files, without downloading or reading any."""
     folder = Path(os.environ.get(FOLDER_VARIABLE) or "data/raw") / source
     return [folder / file.name for file in files if not (folder / file.name).is_file()]
 

@@ -1,4 +1,4 @@
-"""Make a square image of one size out of an image file of any kind, or say why not."""
+"""Decode an image file of any supported format into a square array of one size."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, features
 
+from pipeline.common.errors import first_line
 from pipeline.prepare.images.fit_to_square import FITS, Target, fit_array
-from pipeline.prepare.images.high_depth import TRANSPARENT, read_deep, stored_of
+from pipeline.prepare.images.high_depth import TRANSPARENT, read_high_depth, stored_image
 from pipeline.prepare.images.signatures import HEAD, is_raw, is_tiff, refusal_of
 from pipeline.prepare.images.tiff import Layout, read_layout
-from pipeline.prepare.images.value_range import Look, Stored, is_ink, look, to_channels, visible
+from pipeline.prepare.images.value_range import (
+    ImageSummary,
+    StoredImage,
+    is_black,
+    summarise,
+    to_channels,
+    visible,
+)
 
-__all__ = ["FITS", "FORMATS", "SUFFIXES", "Target", "decode", "fit_array", "look_at"]
+__all__ = ["FITS", "FORMATS", "SUFFIXES", "Target", "decode", "fit_array", "inspect_file"]
 
-# Other decoders are never tried, whatever a file says of itself.
+# No other decoder is ever tried.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", *(("AVIF",) if features.check("avif") else ()))
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp",
@@ -30,14 +38,14 @@ SUFFIXES = (
 # More than any photograph; a few kilobytes can unpack to this many pixels, so it bounds memory.
 MOST_PIXELS = 1 << 26
 
-# Kinds whose orientation is known, or known to be absent, before their pixels are read.
+# Formats whose orientation is known, or known to be absent, before their pixels are read.
 _TAGS_FIRST = ("JPEG", "MPO", "BMP")
 
-_GROUNDS = {"black": 0, "white": 255}
+_BACKGROUNDS = {"black": 0, "white": 255}
 
 
 def decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return an image ``(channels, size, size)`` and its height and width before.
+    """Return an image ``(channels, size, size)`` and its original height and width.
 
     Orientation tags are followed; a stored resolution or colour profile is ignored.
 
@@ -49,25 +57,25 @@ def decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, i
     with _opened(file) as handle:
         values, before = _read(handle, target)
         fitted = fit_array(values, target)
-        inner = values if target.rectangle and target.fit != "pad" else fitted  # without its frame
+        inner = values if target.rectangle and target.fit != "pad" else fitted  # without the frame
         if inner.min() == inner.max():
             raise ValueError(f"is constant: every pixel is {inner.flat[0]:g}")
         return fitted, before
 
 
-def look_at(file: Path | bytes) -> Look:
-    """Return what the choices for a whole data set need to know; of a bad image, nothing."""
+def inspect_file(file: Path | bytes) -> ImageSummary:
+    """Summarise an image for the choices that hold for a whole data set; a bad one is neutral."""
     try:
         with _opened(file) as handle:
             image, layout = _identified(handle)
             with image or io.BytesIO():
-                if image is None or _is_deep(image, layout):
-                    return look(read_deep(handle, image, layout)[0])
+                if image is None or _is_high_depth(image, layout):
+                    return summarise(read_high_depth(handle, image, layout)[0])
                 if image.mode in TRANSPARENT or "transparency" in image.info:
-                    return look(stored_of(image))
+                    return summarise(stored_image(image))
     except ValueError:
-        pass  # said when it is decoded
-    return Look(np.dtype(np.uint8))
+        pass  # reported when it is decoded
+    return ImageSummary(np.dtype(np.uint8))
 
 
 @contextmanager
@@ -87,11 +95,11 @@ def _opened(file: Path | bytes) -> Iterator[BinaryIO]:
     except PermissionError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from None
     except Exception as error:  # a decoder may fail in any way on a damaged file
-        raise ValueError(f"cannot be decoded ({_plain(error)})") from error
+        raise ValueError(f"cannot be decoded ({first_line(error, 120)})") from error
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what is no file: a pipe, say, would be waited for without end."""
+    """Refuse a pipe or a device, which could block forever."""
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
@@ -132,10 +140,10 @@ def _refuse(image: Image.Image) -> None:
         raise ValueError(f"holds {frames} images, animated or in pages, instead of one")
 
 
-def _is_deep(image: ImageFile.ImageFile, layout: Layout | None) -> bool:
+def _is_high_depth(image: ImageFile.ImageFile, layout: Layout | None) -> bool:
     """Whether the file holds more than the 8 bits a value that Pillow would give."""
     if layout is not None:
-        return layout.deep
+        return layout.is_high_depth
     raw = image.tile[0].args if image.format == "PNG" and image.tile else ""
     return image.mode.startswith(("I", "F")) or "16B" in str(raw)
 
@@ -144,23 +152,23 @@ def _read(handle: BinaryIO, target: Target) -> tuple[np.ndarray, tuple[int, int]
     """Values on 0 to 1 or 0 to 255, ``(height, width, channels)``, and height and width."""
     image, layout = _identified(handle)
     with image or io.BytesIO():
-        if image is None or _is_deep(image, layout):
-            stored, before = read_deep(handle, image, layout)
+        if image is None or _is_high_depth(image, layout):
+            stored, before = read_high_depth(handle, image, layout)
             values = _converted(stored, target)
             return _of_type(values, target), before
         declared = not isinstance(target.value_range, str) and image.mode != "1"
         width, height = image.size
         if image.format in ("JPEG", "MPO") and not declared:
-            # The decoder leaves out detail that is far finer than what is wanted.
-            part = max(width, height) if target.fit == "pad" else None
-            wanted = [3 * target.size * side // (2 * (part or side)) or 1 for side in image.size]
+            # The decoder skips detail that is far finer than the target.
+            longest = max(width, height) if target.fit == "pad" else None
+            wanted = [3 * target.size * side // (2 * (longest or side)) or 1 for side in image.size]
             image.draft("L" if target.channels == 1 else None, (wanted[0], wanted[1]))
-        lying = image.size
+        unturned = image.size
         if image.format not in _TAGS_FIRST or not image.info.keys().isdisjoint(("exif", "xmp")):
             ImageOps.exif_transpose(image, in_place=True)
-        before = (width, height) if image.size != lying else (height, width)
+        before = (width, height) if image.size != unturned else (height, width)
         if declared:
-            return _of_type(_converted(stored_of(image, layout), target), target), before
+            return _of_type(_converted(stored_image(image, layout), target), target), before
         return _pixels(image, target), before
 
 
@@ -172,39 +180,34 @@ def _pixels(image: Image.Image, target: Target) -> np.ndarray:
     """Values of 8 bits, ``(height, width, channels)``."""
     if image.mode in TRANSPARENT or "transparency" in image.info:
         seen = image.convert("RGBA")
-        stored = stored_of(seen)
-        level = _GROUNDS[_ground(target, stored)]
+        stored = stored_image(seen)
+        level = _BACKGROUNDS[_background(target, stored)]
         image = Image.alpha_composite(Image.new("RGBA", seen.size, (level,) * 3 + (255,)), seen)
     mode = "L" if target.channels == 1 else "RGB"
-    # What has the mode already need not be copied to have it, and torch wants arrays of its own.
+    # An image of this mode need not be converted; torch needs a writable copy.
     return np.atleast_3d(np.array(image if image.mode == mode else image.convert(mode)))
 
 
-def _converted(stored: Stored, target: Target) -> np.ndarray:
-    """Stored values on 0 to 1 over their ground, as many channels as the target has."""
+def _converted(stored: StoredImage, target: Target) -> np.ndarray:
+    """Stored values on 0 to 1 over their background, in the channels of the target."""
     values = target.unit(stored.values)
     if stored.white_is_zero:
         values = 1 - values
     alpha = stored.alpha
     if alpha is not None:
-        ground = _GROUNDS[_ground(target, stored)] / 255
-        values = (values if stored.premultiplied else values * alpha) + ground * (1 - alpha)
+        behind = _BACKGROUNDS[_background(target, stored)] / 255
+        values = (values if stored.premultiplied else values * alpha) + behind * (1 - alpha)
         values = values.clip(0, 1).astype(np.float32)
     return to_channels(values, target.channels)
 
 
-def _ground(target: Target, stored: Stored) -> str:
-    """What lies behind the transparent parts of an image, if it has any."""
+def _background(target: Target, stored: StoredImage) -> str:
+    """The background of the transparent parts of an image."""
     if stored.alpha is None or stored.alpha.min() == 1:
         return "black"
     if target.background != "auto":
         return target.background
     if target.survey is not None:
-        return target.survey.ground()
-    ink = is_ink(visible(stored), target.bounds(stored.values.dtype))
-    return "white" if ink else "black"
-
-
-def _plain(error: Exception) -> str:
-    text = str(error).splitlines()
-    return (text[0] if text else type(error).__name__)[:120]
+        return target.survey.background()
+    black = is_black(visible(stored), target.bounds(stored.values.dtype))
+    return "white" if black else "black"

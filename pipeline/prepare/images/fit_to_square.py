@@ -1,4 +1,4 @@
-"""Make a square of an image of any proportions, or a rectangle in the middle of a square."""
+"""Resize an image of any proportions to a square, or to a rectangle in the middle of a square."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.prepare.images.value_range import bounds_of, rounded_outside, to_unit
+from pipeline.prepare.images.value_range import rounded_outside, to_unit, value_bounds
 
 if TYPE_CHECKING:
     from pipeline.prepare.survey import Survey
@@ -19,7 +19,7 @@ FITS = ("resize", "crop", "pad")
 
 @dataclass(frozen=True)
 class Target:
-    """What every image becomes.
+    """Size, type and values that every image is converted to.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Target:
     pad_value
         A number of the target's dtype, or ``edge``, the nearest pixel.
     survey
-        Looks at all images of the data set.
+        Chooses what ``auto`` leaves open.
     """
 
     size: int
@@ -59,10 +59,10 @@ class Target:
 
     def bounds(self, dtype: np.dtype) -> tuple[float, float]:
         """Return which stored values of a type become 0 and 1."""
-        deep = dtype.kind != "f" and dtype != np.uint8
-        if deep and self.value_range == "auto" and self.survey is not None:
-            return 0, self.survey.white()
-        return bounds_of(dtype, self.value_range)
+        high_depth = dtype.kind != "f" and dtype != np.uint8
+        if high_depth and self.value_range == "auto" and self.survey is not None:
+            return 0, self.survey.white_level()
+        return value_bounds(dtype, self.value_range)
 
     def unit(self, values: np.ndarray) -> np.ndarray:
         """Map stored values to 0 to 1, float32; ``auto`` clips rounding errors of floats.
@@ -87,7 +87,7 @@ def fit_array(values: np.ndarray, target: Target) -> np.ndarray:
     values
         ``(height, width, channels)``, uint8, or float32 from 0 to 1.
     target
-        What it becomes.
+        Size, type and channels of the result.
     """
     planes = values.transpose(2, 0, 1)
     sides = target.rectangle or (target.size, target.size)
@@ -103,7 +103,7 @@ def fit_array(values: np.ndarray, target: Target) -> np.ndarray:
 
 
 def _fitted(planes: np.ndarray, sides: tuple[int, int], target: Target) -> np.ndarray:
-    """Give an image both sides, as `Target.fit` says."""
+    """Resize an image to both sides, as `Target.fit` says."""
     (rows, columns), (height, width) = sides, planes.shape[1:]
     if target.fit == "crop":
         kept = (
@@ -136,7 +136,7 @@ def _framed(planes: np.ndarray, sides: tuple[int, int], target: Target) -> np.nd
 
 
 def _resized(planes: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Bilinear; the filter widens when it shrinks, so that nothing aliases."""
+    """Bilinear, with antialiasing."""
     if planes.shape[1:] == (rows, columns):
         return planes
     import torch  # twice as fast as Pillow, from which it differs by a grey level at most

@@ -1,4 +1,4 @@
-"""Read images as they are stored: all bits of 16-bit PNGs and of TIFFs, and transparency."""
+"""Read the stored values of an image: all bits of 16-bit PNGs and of TIFFs, and transparency."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from pipeline.prepare.images.tiff import Layout, read_samples
-from pipeline.prepare.images.value_range import Stored
+from pipeline.prepare.images.value_range import StoredImage
 
-__all__ = ["TRANSPARENT", "read_deep", "stored_of"]
+__all__ = ["TRANSPARENT", "read_high_depth", "stored_image"]
 
 TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")  # modes of Pillow
 
@@ -27,19 +27,19 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def read_deep(
+def read_high_depth(
     handle: BinaryIO, image: ImageFile.ImageFile | None, layout: Layout | None
-) -> tuple[Stored, tuple[int, int]]:
-    """Return a TIFF or a PNG as it is stored, turned as its tag says, and its height and width.
+) -> tuple[StoredImage, tuple[int, int]]:
+    """Return the stored values of a TIFF or PNG, turned as its tag says, and height and width.
 
     Parameters
     ----------
     handle
         The file.
     image
-        As Pillow has identified it.
+        The image that Pillow has opened.
     layout
-        Of a TIFF.
+        The layout of a TIFF.
     """
     if layout is not None:
         stored, orientation = _tiff(handle, layout), layout.number(274, 1)
@@ -50,35 +50,35 @@ def read_deep(
     if orientation in _TURNS:
         turn = _TURNS[orientation]
         alpha = stored.alpha if stored.alpha is None else turn(stored.alpha)
-        stored = Stored(turn(stored.values), alpha, stored.premultiplied, stored.white_is_zero)
+        stored = StoredImage(turn(stored.values), alpha, stored.premultiplied, stored.white_is_zero)
     height, width = stored.values.shape[:2]
     return stored, (height, width)
 
 
-def stored_of(image: Image.Image, layout: Layout | None = None) -> Stored:
-    """Return an image of 8 bits that Pillow has opened, its transparency apart."""
+def stored_image(image: Image.Image, layout: Layout | None = None) -> StoredImage:
+    """Return an image of 8 bits that Pillow has opened, with its transparency as alpha."""
     if image.mode in TRANSPARENT or "transparency" in image.info:
         pixels = np.array(image.convert("RGBA"))
-        return Stored(pixels[:, :, :3], pixels[:, :, 3:].astype(np.float32) / 255)
+        return StoredImage(pixels[:, :, :3], pixels[:, :, 3:].astype(np.float32) / 255)
     mode = "L" if image.mode in ("1", "L") else "RGB"
     values = np.atleast_3d(np.array(image.convert(mode)))
     if layout is not None and layout.white_is_zero and mode == "L":  # Pillow has inverted it
-        return Stored(255 - values, white_is_zero=True)
-    return Stored(values)
+        return StoredImage(255 - values, white_is_zero=True)
+    return StoredImage(values)
 
 
-def _tiff(handle: BinaryIO, layout: Layout) -> Stored:
+def _tiff(handle: BinaryIO, layout: Layout) -> StoredImage:
     samples = read_samples(handle, layout)
     colours = 3 if layout.number(262, 1) == 2 else 1
     alpha = None
     if samples.shape[2] > colours and layout.alpha in (1, 2):
         top = {"f": 1, "i": 2 ** (layout.bits - 1) - 1, "u": 2**layout.bits - 1}[layout.kind]
         alpha = (samples[:, :, colours:] / np.float64(top)).clip(0, 1).astype(np.float32)
-    return Stored(samples[:, :, :colours], alpha, layout.alpha == 1, layout.white_is_zero)
+    return StoredImage(samples[:, :, :colours], alpha, layout.alpha == 1, layout.white_is_zero)
 
 
-def _png(handle: BinaryIO, image: ImageFile.ImageFile) -> Stored:
-    """All 16 bits: Pillow keeps those of grey; of colours it gives either byte."""
+def _png(handle: BinaryIO, image: ImageFile.ImageFile) -> StoredImage:
+    """All 16 bits: Pillow keeps them for grey; for colours it gives one of the two bytes."""
     clear = image.info.get("transparency")
     tiles = image.tile
     if image.mode not in ("RGB", "RGBA"):
@@ -91,13 +91,13 @@ def _png(handle: BinaryIO, image: ImageFile.ImageFile) -> Stored:
         upper = np.array(image).astype(np.uint16)
         handle.seek(0)
         with Image.open(handle, formats=["PNG"]) as other:
-            # Told that the lower byte comes first, it gives the lower one.
+            # Read as little endian, it gives the lower byte.
             swapped = str(tiles[0].args).replace("16B", "16L")
             other.tile = [other.tile[0]._replace(args=swapped)]
             values = upper << 8 | np.array(other)
     if values.shape[2] in (2, 4):
-        return Stored(values[:, :, :-1], values[:, :, -1:].astype(np.float32) / 65535)
+        return StoredImage(values[:, :, :-1], values[:, :, -1:].astype(np.float32) / 65535)
     if clear is None:
-        return Stored(values)
+        return StoredImage(values)
     seen = (values != np.array(clear)).any(2, keepdims=True)
-    return Stored(values, seen.astype(np.float32))
+    return StoredImage(values, seen.astype(np.float32))

@@ -1,4 +1,4 @@
-"""Say what a file is by its first bytes, where it is no image that is read."""
+"""Identify by its first bytes a file that is not a supported image, and advise what to do."""
 
 from __future__ import annotations
 
@@ -49,40 +49,16 @@ _DAMAGED = (
 _TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _OTHER_IMAGES = frozenset(
-    [
-        ".heic",
-        ".heif",
-        ".hif",
-        ".avif",
-        ".gif",
-        ".svg",
-        ".jp2",
-        ".j2k",
-        ".jxl",
-        ".psd",
-        ".exr",
-        ".dcm",
-        ".dicom",
-        ".nii",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".dng",
-        ".orf",
-        ".rw2",
-        ".raf",
-        ".pgm",
-        ".ppm",
-        ".pnm",
-        ".tga",
-        ".ico",
-    ]
-)
+    {
+        ".heic", ".heif", ".hif", ".avif", ".gif", ".svg", ".jp2", ".j2k", ".jxl", ".psd",
+        ".exr", ".dcm", ".dicom", ".nii", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf",
+        ".rw2", ".raf", ".pgm", ".ppm", ".pnm", ".tga", ".ico",
+    }
+)  # fmt: skip
 
 
 def hint_of(suffix: str) -> str:
-    """Return what to do with files of a kind that is left out, where they are images.
+    """Return advice on files that are left out, if their suffix is that of an image.
 
     Examples
     --------
@@ -94,17 +70,17 @@ def hint_of(suffix: str) -> str:
 
 
 def is_tiff(head: bytes) -> bool:
-    """Tell whether a file starts as a TIFF, BigTIFF included."""
+    """Whether a file starts as a TIFF, BigTIFF included."""
     return head[:4] in _TIFFS
 
 
 def is_raw(head: bytes) -> bool:
-    """Tell whether a file that starts as a TIFF is a raw photograph of a Canon camera."""
+    """Whether a file that starts as a TIFF is a raw photograph of a Canon camera."""
     return is_tiff(head) and head[8:10] == b"CR"
 
 
 def refusal_of(head: bytes) -> str:
-    """Return what is wrong with a file that no decoder takes, without its name.
+    """Return why a file cannot be decoded, without its name.
 
     Examples
     --------
@@ -117,8 +93,8 @@ def refusal_of(head: bytes) -> str:
         return f"is {name}"
     for start, kind in _DAMAGED:
         if head.startswith(start):
-            return f"cannot be decoded: it starts as a {kind} image and goes on as none"
-    return f"is no {READ} image, whatever its name says"
+            return f"cannot be decoded: it starts as a {kind} image but is damaged"
+    return f"is not a {READ} image, despite its name"
 
 
 def _named(head: bytes) -> str | None:
@@ -131,7 +107,7 @@ def _named(head: bytes) -> str | None:
         if head[8:11] == b"crx":
             return _RAW
         kinds = [_BRANDS[brand] for brand in (head[8:12], head[16:20]) if brand in _BRANDS]
-        return f"{kinds[0]}: {_CONVERT}" if kinds else f"a film, not an image: {_CONVERT}"
+        return f"{kinds[0]}: {_CONVERT}" if kinds else f"a video, not an image: {_CONVERT}"
     if head[128:132] == b"DICM":
         return "a DICOM file: save its pixels as arrays (kind: arrays) or 16-bit PNG"
     if _is_nifti(head):

@@ -1,7 +1,7 @@
-"""Read the samples of a TIFF as they are stored, for depths that Pillow does not keep or know.
+"""Read the stored samples of a TIFF, for depths that Pillow does not support or reduces to 8 bits.
 
-Pillow only decompresses: it is shown the same file with one byte a pixel, rows as long as they are
-in bytes. Byte order, predictor, depth and bands are then a matter of how numpy views the bytes.
+Pillow only decompresses, from a file with the same data but tags of one byte a pixel. Byte order,
+predictor, depth and bands are then applied with numpy to these bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REDUCED_OR_MASK = 1 | 4
 
 @dataclass(frozen=True)
 class Layout:
-    """What the first page of a TIFF says of itself.
+    """The tags of the first page of a TIFF.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Layout:
     order
         ``<`` or ``>``.
     pages
-        Pictures in the file, those that are a smaller copy or a mask of another left out.
+        Pages of the file, without previews and masks.
     """
 
     tags: Any
@@ -77,12 +77,12 @@ class Layout:
         return self.number(338, 0)
 
     @property
-    def deep(self) -> bool:
-        """Whether Pillow would lose values or read them wrongly."""
+    def is_high_depth(self) -> bool:
+        """Whether Pillow would lose bits or read wrong values."""
         return self.bits > 8 or self.number(339, 1) not in (1, 4)
 
     def refuse_raw(self) -> None:
-        """Refuse raw camera files, of which the first picture is a thumbnail."""
+        """Refuse raw camera files, whose first page is a thumbnail."""
         if 50706 in self.tags or (self.number(254, 0) & 1 and 330 in self.tags):
             raise ValueError("is a raw camera file: develop it to TIFF or PNG")
 
@@ -108,7 +108,7 @@ def read_layout(file: BinaryIO) -> Layout:
             pages += 1
         place = page.next
     if not first:
-        raise ValueError("is a TIFF without a picture")
+        raise ValueError("is a TIFF without a page")
     return Layout(first, "<" if header[:1] == b"I" else ">", pages)
 
 
@@ -118,7 +118,7 @@ def read_samples(file: BinaryIO, layout: Layout) -> np.ndarray:
     Raises
     ------
     ValueError
-        Saying what of the file is not supported, and into what to convert it.
+        For an unsupported kind of TIFF, with what to convert it to.
     """
     width, height = layout.number(256, 0), layout.number(257, 0)
     _refuse_unsupported(layout, width, height)
@@ -187,7 +187,7 @@ def _plane(data: bytes, layout: Layout, bands: int, plane: int | None) -> np.nda
 
 
 def _float_predicted(rows: np.ndarray, shape: tuple[int, ...], size: int) -> np.ndarray:
-    """Undo differences of bytes, then gather each number's bytes, the highest of all first."""
+    """Undo the floating-point predictor: differences of bytes, most significant bytes first."""
     tile, bands = shape[2:]
     planes = rows.reshape(len(rows), -1, tile * size, bands)
     summed = np.add.accumulate(planes, axis=2, dtype=np.uint8)
@@ -197,7 +197,7 @@ def _float_predicted(rows: np.ndarray, shape: tuple[int, ...], size: int) -> np.
 
 
 def _unpacked(rows: np.ndarray, bits: int, count: int) -> np.ndarray:
-    """Numbers of 9 to 15 bits that follow one another without a gap, row by row."""
+    """Unpack numbers of 9 to 15 bits, row by row."""
     weights = (1 << np.arange(bits)[::-1]).astype(np.uint16)
     found = np.empty((len(rows), count), dtype=np.uint16)
     for place, row in enumerate(rows):
@@ -235,7 +235,7 @@ def _decompressed(
 
 
 def _with_tags(data: bytes, entries: dict[int, list[int]]) -> bytes:
-    """The same file with another page: its tags are put behind the data, all as 32-bit numbers."""
+    """The same data with other tags, appended as 32-bit numbers."""
     start = len(data) + len(data) % 2
     behind = start + 2 + 12 * len(entries) + 4
     page, arrays = struct.pack("<H", len(entries)), b""

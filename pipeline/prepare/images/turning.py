@@ -1,4 +1,4 @@
-"""Turn every image by an angle of its own; make images smaller."""
+"""Turn images, each by its own angle, and shrink images by averaging."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def turn(images: np.ndarray, degrees: np.ndarray, outside: float | str = 0) -> n
     degrees
         ``(count,)``, in the sense of ``torch.rot90``.
     outside
-        What comes from outside, from 0 to 1, or ``edge``: the nearest pixel.
+        What enters from outside, from 0 to 1, or ``edge``: the nearest pixel.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def turn(images: np.ndarray, degrees: np.ndarray, outside: float | str = 0) -> n
 
 
 def shrink(images: np.ndarray, factor: int) -> np.ndarray:
-    """Return images of which each square of pixels became its mean.
+    """Average each square of pixels into one.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From stored values to 0 to 1: which value is white, and what lies behind what is transparent."""
+"""Map stored values to 0 to 1, and summarise images for the choice of white and background."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Look",
-    "Stored",
-    "bounds_of",
-    "is_ink",
-    "look",
+    "ImageSummary",
+    "StoredImage",
+    "is_black",
     "rounded_outside",
+    "summarise",
     "to_channels",
     "to_unit",
+    "value_bounds",
     "visible",
-    "white_of",
+    "white_level",
 ]
 
 # Largest values of 8, 10, 12, 14 and 16 bits.
 WHITES = (255, 1023, 4095, 16383, 65535)
-# How far outside 0 to 1 arithmetic may have taken a float: of float16 a step beyond 1.
+# Largest rounding error of floats outside 0 to 1; for float16 a step beyond 1.
 _ROUNDING = 1e-5
-# Black ink stays below this part of white wherever it can be seen.
-_INK = 1 / 8
+# Visible values below this fraction of white count as black.
+_BLACK = 1 / 8
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601, as Pillow has it
 
 
 @dataclass(frozen=True)
-class Stored:
-    """An image as its file has it.
+class StoredImage:
+    """The stored values of an image file.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the choices for a whole data set need to know of one image.
+class ImageSummary:
+    """What `Survey` needs of one image to choose for a whole data set.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Look:
     visible
         Of an image with transparent parts, the largest value that can be seen; else None.
     outside
-        How far a rounding error takes floats outside 0 to 1, else 0.
+        By how much a rounding error takes floats outside 0 to 1, else 0.
     """
 
     dtype: np.dtype
@@ -73,19 +73,19 @@ class Look:
     outside: float = 0
 
 
-def look(stored: Stored) -> Look:
-    """Return what the choices for a whole data set need to know of an image."""
+def summarise(stored: StoredImage) -> ImageSummary:
+    """Return what `Survey` needs of an image."""
     values = stored.values
     least, most = values.min(), values.max()
     usable = values.dtype.kind in "iu" and 0 <= least < most <= WHITES[-1]
     largest = int(most) if usable and values.dtype != np.uint8 else 0
     clear = stored.alpha is not None and bool(stored.alpha.min() < 1)
     seen = visible(stored) if clear else None
-    return Look(values.dtype, largest, seen, rounded_outside(values))
+    return ImageSummary(values.dtype, largest, seen, rounded_outside(values))
 
 
 def rounded_outside(values: np.ndarray) -> float:
-    """Return how far a rounding error takes floats outside 0 to 1; 0 where they are further off.
+    """Return by how much rounding takes floats outside 0 to 1; 0 for larger excesses.
 
     Examples
     --------
@@ -99,34 +99,34 @@ def rounded_outside(values: np.ndarray) -> float:
     return outside if 0 < outside <= most else 0.0
 
 
-def visible(stored: Stored) -> float:
-    """Return the largest value of what can be seen of an image with transparent parts."""
+def visible(stored: StoredImage) -> float:
+    """Return the largest visible value of an image with transparent parts."""
     assert stored.alpha is not None
     values = stored.values.max() - stored.values if stored.white_is_zero else stored.values
     return float((stored.alpha * values).max())
 
 
-def is_ink(largest: float, bounds: tuple[float, float]) -> bool:
-    """Tell whether the largest value that can be seen is black, or almost."""
+def is_black(largest: float, bounds: tuple[float, float]) -> bool:
+    """Whether the largest visible value is black, or almost."""
     low, high = bounds
-    return largest - low < _INK * (high - low)
+    return largest - low < _BLACK * (high - low)
 
 
-def white_of(largest: int) -> int:
-    """Return the least plausible white that is not below the largest value.
+def white_level(largest: int) -> int:
+    """Return the smallest usual white value that is not below the largest value.
 
     Examples
     --------
-    >>> white_of(16), white_of(300), white_of(4080), white_of(60_000)
+    >>> white_level(16), white_level(300), white_level(4080), white_level(60_000)
     (255, 1023, 4095, 65535)
     """
     return next((white for white in WHITES if largest <= white), WHITES[-1])
 
 
-def bounds_of(
+def value_bounds(
     dtype: np.dtype, value_range: str | tuple[float, float], white: int = WHITES[-1]
 ) -> tuple[float, float]:
-    """Return which stored values of a type become 0 and 1.
+    """Return the stored values that become 0 and 1.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def to_unit(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
 
 
 def to_channels(values: np.ndarray, channels: int) -> np.ndarray:
-    """Make grey of red, green and blue, or three channels of grey; channels are last."""
+    """Convert RGB to grey, or grey to three channels; channels are last."""
     if values.shape[2] == channels:
         return values
     if channels == 3:
@@ -180,5 +180,5 @@ def to_channels(values: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _plain(value: float | np.generic) -> str:
-    """The shortest text that stands for a number and for no other of its type."""
+    """The shortest text that identifies a number of its type."""
     return str(value).removesuffix(".0")

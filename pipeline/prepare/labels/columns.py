@@ -1,4 +1,4 @@
-"""Columns of labels or groups as names: one list of names for all files and splits of a set."""
+"""Read columns of labels or groups, with one list of class names for all files of a data set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Column", "as_names", "read_array", "read_arrow"]
 
 @dataclass(frozen=True)
 class Column:
-    """The labels, or the groups, of one file.
+    """The labels or groups of one file.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Column:
     values
         Whole numbers or words, one an image.
     names
-        Of the numbers from 0 on, where the file says them.
+        Names of the numbers from 0 on, where the file has them.
     """
 
     where: str
@@ -36,7 +36,7 @@ class Column:
 
     @property
     def is_words(self) -> bool:
-        """Whether the values are words already."""
+        """Whether the values are words."""
         return len(self.values) > 0 and isinstance(self.values[0], str)
 
     @property
@@ -89,7 +89,7 @@ def read_arrow(file: str, name: str, column: pa.ChunkedArray, names: Sequence[st
     column
         Its values.
     names
-        Of the numbers from 0 on.
+        Names of the numbers from 0 on.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _whole(where: str, values: np.ndarray) -> list[int]:
-    """Whole numbers that are stored as floats, as tools do that mark missing ones by NaN."""
+    """Whole numbers that are stored as floats, with NaN for missing ones."""
     missing = np.flatnonzero(np.isnan(values))
     if len(missing):
         raise UserError(f"{where}: row {missing[0]} has none (it is NaN): remove such rows")
@@ -155,17 +155,17 @@ def _words(where: str, values: Sequence[str | bytes]) -> list[str]:
 def as_names(
     columns: Sequence[Column], *, digits: int | None = None, hidden: str = ""
 ) -> list[list[str]]:
-    """Return the name of every value, the same name for the same thing in all columns.
+    """Return the name of every value; equal values have equal names in all columns.
 
-    Numbers get leading zeros. Those that a file names are called ``0003 cat``, by the common list
-    of all files; a file without names has those of the others.
+    Numbers get leading zeros. Numbers that a file names become ``0003 cat``, by the common list
+    of all files; a file without names uses those of the others.
 
     Parameters
     ----------
     columns
         Of all files and splits.
     digits
-        Of a number; as many as the greatest has, where they are not given.
+        Digits of a number; by default as many as the largest has.
     hidden
         How to leave out rows with a number below 0, which labels must not have; empty for
         groups, which may.
@@ -194,16 +194,16 @@ def as_names(
 def _named(column: Column, names: Sequence[str], place: dict[str, str], digits: int) -> list[str]:
     if column.is_words:
         return [place.get(str(value), str(value)) for value in column.values]
-    own = column.names or names
-    if not own:
+    known = column.names or names
+    if not known:
         return [f"{value:0{digits}}" for value in column.numbers]
-    outside = next((value for value in column.numbers if not 0 <= value < len(own)), None)
+    outside = next((value for value in column.numbers if not 0 <= value < len(known)), None)
     if outside is not None:
         raise UserError(
-            f"{column.where} holds {outside}, but its metadata names {len(own)} classes: number "
-            f"them from 0 to {len(own) - 1}, or remove the names"
+            f"{column.where} holds {outside}, but its metadata names {len(known)} classes: number "
+            f"them from 0 to {len(known) - 1}, or remove the names"
         )
-    return [place[own[value]] for value in column.numbers]
+    return [place[known[value]] for value in column.numbers]
 
 
 def _common_names(columns: Sequence[Column]) -> list[str]:

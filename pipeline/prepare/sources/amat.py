@@ -1,4 +1,4 @@
-"""Read ``.amat`` files: plain text, an image a line, its pixels and then its label."""
+"""Read ``.amat`` files: text with an image in each line, its pixels and then its label."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def parse_amat(stream: BinaryIO, rows: int, pixels: int, classes: int) -> tuple[
             cut = text.rfind(b"\n") + 1
             text, rest = text[:cut], text[cut:]
             if len(rest) > _PORTION:
-                raise ValueError("a line of it never ends")
+                raise ValueError("it has a line of more than 4 MiB")
         lines = [line for line in text.split(b"\n") if line.strip()]
         if row + len(lines) > rows:
             raise ValueError(f"it has more than the {rows:,} lines that are expected")

@@ -1,4 +1,4 @@
-"""Arrays of your own images: one npz file, or a folder of npy files."""
+"""Read a user's arrays of images: one npz file, or a folder of npy files."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, first_line
 from pipeline.prepare.fetch.archives import check_directory
 from pipeline.prepare.images.decode import Target, fit_array
-from pipeline.prepare.images.value_range import Look, Stored, look, to_channels
+from pipeline.prepare.images.value_range import ImageSummary, StoredImage, summarise, to_channels
+from pipeline.prepare.labelled_images import ImageChunk
+from pipeline.prepare.labels.classes import LabelledSource, number_classes
 from pipeline.prepare.labels.columns import Column, as_names, read_array
-from pipeline.prepare.labels.numbers import Labelled, label_parts
-from pipeline.prepare.parts import Shard
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.prepare.splits.names import is_enough, split_of, words_of
 
 __all__ = ["ArrayImages", "read"]
 
 _MOST_BYTES = 4 << 30  # of an array inside an npz file, which is read into memory
-# The word in an array's name that says what it holds; the others say its split.
+# The word of an array's name that says what it holds; the other words name its split.
 _ROLES = {
     **dict.fromkeys(("images", "image", "imgs", "x"), "images"),
     **dict.fromkeys(("labels", "label", "targets", "target", "y"), "labels"),
@@ -35,48 +35,53 @@ _HIDDEN = (
 _CHANNELS = (1, 3)
 
 
-def read(path: Path, target: Target, *, splits: str | None, min_count: int, skip: bool) -> Labelled:
+def read(
+    path: Path, target: Target, *, splits: str | None, min_count: int, skip: bool
+) -> LabelledSource:
     """Open ``images`` and ``labels``, perhaps ``groups``; of given splits, ``train_images``...
 
     Other usual names are known as well: ``x_train`` and ``y_train``, ``val_images``.
 
     Images are ``(count, height, width)`` with channels last, second or none: integers, bool, or
-    floats from 0 to 1. Labels are whole numbers or words, groups too. npy files are read piece
-    by piece, what is inside an npz file at once.
+    floats from 0 to 1. Labels are whole numbers or words, groups too. npy files are read in
+    chunks, arrays in an npz file at once.
 
     Raises
     ------
     UserError
         Naming the array and what is wrong with it.
     """
-    names, load = _opened(path)
-    found = _by_part(path, names)
+    names, load = _list_arrays(path)
+    found = _by_split(path, names)
     notes: list[str] = []
-    parts = _wanted(path, {p for p in found if "images" in found[p]}, names, splits, notes)
+    with_images = {split for split in found if "images" in found[split]}
+    chosen = _chosen_splits(path, with_images, names, splits, notes)
     images: dict[str, ArrayImages] = {}
     columns: dict[str, list[Column]] = {"labels": [], "groups": []}
-    for part in parts:
-        name = found[part]["images"]
-        images[part] = ArrayImages(f"{plain_name(path)}: {name}", load(name), target, skip)
+    for split in chosen:
+        name = found[split]["images"]
+        images[split] = ArrayImages(f"{plain_name(path)}: {name}", load(name), target, skip)
         for role, read_so_far in columns.items():
-            other = found[part].get(role)
+            other = found[split].get(role)
             if other is not None:
-                where, count = f"{plain_name(path)}: {other}", len(images[part].array)
+                where, count = f"{plain_name(path)}: {other}", len(images[split].array)
                 read_so_far.append(read_array(where, load(other), count))
             elif role == "labels":
                 wanted = name.replace("images", "labels") if "images" in name else "labels"
                 raise UserError(
                     f"{plain_name(path)}: has no {wanted}: add it beside {plain_name(name)}"
                 )
-    if 0 < len(columns["groups"]) < len(parts):
+    if 0 < len(columns["groups"]) < len(chosen):
         raise UserError(f"{plain_name(path)}: has groups for some splits only: add the others")
-    labels = dict(zip(parts, as_names(columns["labels"], hidden=_HIDDEN), strict=True))
-    groups = dict(zip(parts, as_names(columns["groups"]), strict=bool(columns["groups"])))
-    return label_parts(path.name, images, labels, groups or None, min_count=min_count, notes=notes)
+    labels = dict(zip(chosen, as_names(columns["labels"], hidden=_HIDDEN), strict=True))
+    groups = dict(zip(chosen, as_names(columns["groups"]), strict=bool(columns["groups"])))
+    return number_classes(
+        path.name, images, labels, groups or None, min_count=min_count, notes=notes
+    )
 
 
-def _by_part(path: Path, names: set[str]) -> dict[str, dict[str, str]]:
-    """Names of arrays by split and by what they hold; ``all`` where a name says no split."""
+def _by_split(path: Path, names: set[str]) -> dict[str, dict[str, str]]:
+    """Names of arrays by split and content; ``all`` where a name has no split."""
     found: dict[str, dict[str, str]] = {}
     for name in sorted(names):
         words = words_of(name)
@@ -95,13 +100,13 @@ def _by_part(path: Path, names: set[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _wanted(
-    path: Path, parts: set[str], names: set[str], splits: str | None, notes: list[str]
+def _chosen_splits(
+    path: Path, found: set[str], names: set[str], splits: str | None, notes: list[str]
 ) -> list[str]:
-    """Which splits to read: those that are given, or ``all``."""
+    """The splits to read: the given ones, or ``all``."""
     shown = plain_name(path)
     held = plain_name(", ".join(sorted(names))) or "nothing"
-    given = parts - {"all"}
+    given = found - {"all"}
     if splits == "given":
         if not is_enough(given):
             raise UserError(
@@ -109,10 +114,10 @@ def _wanted(
                 f"test_labels, but holds {held}: name the arrays so, or save images and labels and "
                 "remove splits"
             )
-        if "all" in parts:
+        if "all" in found:
             notes.append("images that are in no split are left out")
         return sorted(given)
-    if "all" not in parts:
+    if "all" not in found:
         how = "set splits: given" if is_enough(given) else "name the arrays so"
         raise UserError(f"{shown}: needs images and labels, but holds {held}: {how}")
     if given and splits is None:
@@ -124,8 +129,8 @@ def _wanted(
     return ["all"]
 
 
-def _opened(path: Path) -> tuple[set[str], Callable[[str], np.ndarray]]:
-    """Names of the arrays at a path, and what opens one."""
+def _list_arrays(path: Path) -> tuple[set[str], Callable[[str], np.ndarray]]:
+    """Return the names of the arrays at a path, and a function that opens one."""
     shown = plain_name(path)
     if path.is_dir():
         return {file.stem for file in path.glob("*.npy")}, lambda name: _array(path / f"{name}.npy")
@@ -142,7 +147,7 @@ def _opened(path: Path) -> tuple[set[str], Callable[[str], np.ndarray]]:
         if size > _MOST_BYTES:
             raise UserError(
                 f"{shown}: {plain_name(name)} would take {size:,} bytes of memory: save it as an "
-                "npy file in a folder and name the folder; that is read piece by piece"
+                "npy file in a folder and name the folder; that is read in chunks"
             )
     names = {name.removesuffix(".npy") for name in sizes if name.endswith(".npy")}
     return names, lambda name: _inside(path, name)
@@ -153,7 +158,7 @@ def _array(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header may fail in any way
         raise UserError(
-            f"{plain_name(path)}: is not a plain array file ({_first_line(error)}): save it again "
+            f"{plain_name(path)}: is not a plain array file ({first_line(error)}): save it again "
             "with numpy"
         ) from error
 
@@ -164,7 +169,7 @@ def _inside(path: Path, name: str) -> np.ndarray:
             found = archive[name]
     except Exception as error:  # a damaged header may fail in any way
         raise UserError(
-            f"{plain_name(path)}: {name} is not a plain array ({_first_line(error)}): "
+            f"{plain_name(path)}: {name} is not a plain array ({first_line(error)}): "
             "save it again with numpy"
         ) from error
     if not isinstance(found, np.ndarray):  # what does not start as an array comes as bytes
@@ -172,12 +177,8 @@ def _inside(path: Path, name: str) -> np.ndarray:
     return found
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
-
-
 class ArrayImages:
-    """Images of one array, fitted when they are asked for.
+    """A reader of the images of one array, resized when they are asked for.
 
     Parameters
     ----------
@@ -218,11 +219,11 @@ class ArrayImages:
         state = Path(path).stat() if path else None
         self.identity = f"{target} {skip} {state and (state.st_size, state.st_mtime_ns)}"
         if state is None:
-            # What was unpacked into memory has no date: its content stands for it.
+            # An array in memory has no date: its content identifies it.
             self.identity += f" {zlib.crc32(np.ascontiguousarray(array).data)}"
 
-    def read(self, start: int, stop: int) -> Shard:
-        """Fit some images."""
+    def read(self, start: int, stop: int) -> ImageChunk:
+        """Resize some images."""
         images = np.zeros((stop - start, *self.shape[1:]), dtype=self.dtype)
         sizes = np.empty((stop - start, 2), dtype=np.int64)
         problems: dict[int, str] = {}
@@ -239,11 +240,11 @@ class ArrayImages:
                 + (f" ({len(problems)} such images among these)" if len(problems) > 1 else "")
             )
         good = [index - start for index in range(start, stop) if index not in problems]
-        return Shard(images, problems, sizes[good])
+        return ImageChunk(images, problems, sizes[good])
 
-    def look(self, start: int, stop: int) -> Iterator[Look]:
-        """Look at some images for the choices of a whole data set."""
-        return (look(Stored(image)) for image in np.asarray(self.array[start:stop]))
+    def inspect(self, start: int, stop: int) -> Iterator[ImageSummary]:
+        """Summarise some images."""
+        return (summarise(StoredImage(image)) for image in np.asarray(self.array[start:stop]))
 
     def _values(self, image: np.ndarray) -> np.ndarray:
         """Channels last, on 0 to 255 or 0 to 1, as many channels as the target has."""

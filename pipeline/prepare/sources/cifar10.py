@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.common.errors import UserError
 from pipeline.prepare.fetch.archives import read_tar_members
 from pipeline.prepare.fetch.raw_files import RawFile, find_files
-from pipeline.prepare.parts import Images, Parts
+from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 
 __all__ = ["FILES", "parse_records", "read"]
 
@@ -31,21 +31,21 @@ _BATCHES = {
 }
 
 
-def read() -> Parts:
+def read() -> GivenSplits:
     """Return the published ``train`` and ``test``."""
     path = find_files("cifar10", FILES)[FILES[0].name]
     wanted = {name: ROWS * _RECORD for names in _BATCHES.values() for name in names}
     found = read_tar_members(path, wanted)
     try:
         return {
-            part: parse_records(b"".join(found.pop(name) for name in names))
-            for part, names in _BATCHES.items()
+            split: parse_records(b"".join(found.pop(name) for name in names))
+            for split, names in _BATCHES.items()
         }
     except ValueError as error:
         raise UserError(f"{path}: {error}: remove it and fetch it again") from error
 
 
-def parse_records(data: bytes) -> Images:
+def parse_records(data: bytes) -> LabelledImages:
     """Read records of a label and the planes of an image, red, green and blue.
 
     Raises
@@ -59,4 +59,4 @@ def parse_records(data: bytes) -> Images:
     labels = records[:, 0].astype(np.int64)
     if len(labels) and labels.max() >= _CLASSES:
         raise ValueError(f"record {int(labels.argmax()):,} has the label {labels.max()}")
-    return Images(records[:, 1:].reshape(-1, _CHANNELS, _SIDE, _SIDE), labels)
+    return LabelledImages(records[:, 1:].reshape(-1, _CHANNELS, _SIDE, _SIDE), labels)

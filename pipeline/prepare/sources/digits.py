@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.prepare.parts import Images, Parts
+from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 
 __all__ = ["read"]
 
 
-def read() -> Parts:
-    """Return all images in one part; grey levels 0 to 16 become 0 to 1, without loss."""
+def read() -> GivenSplits:
+    """Return all images, without a split; grey levels 0 to 16 become 0 to 1, without loss."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
     grey = (images / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-    return {"all": Images(grey, labels.astype(np.int64))}
+    return {"all": LabelledImages(grey, labels.astype(np.int64))}

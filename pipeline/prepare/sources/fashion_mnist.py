@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.prepare.fetch.raw_files import RawFile
-from pipeline.prepare.parts import Parts
-from pipeline.prepare.sources.mnist import read_four
+from pipeline.prepare.labelled_images import GivenSplits
+from pipeline.prepare.sources.mnist import mnist_files, read_mnist_files
 
 __all__ = ["FILES", "read"]
 
@@ -14,19 +13,17 @@ _MIRRORS = (
 )
 
 # With the MD5 sums that its authors publish.
-_PUBLISHED = (
-    ("train-images-idx3-ubyte.gz", 26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-    ("train-labels-idx1-ubyte.gz", 29_515, "25c81989df183df01b3e8a0aad5dffbe"),
-    ("t10k-images-idx3-ubyte.gz", 4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
-    ("t10k-labels-idx1-ubyte.gz", 5_148, "bb300cfdad3c16e7a12a480ee83cd310"),
+FILES = mnist_files(
+    _MIRRORS,
+    (
+        (26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        (29_515, "25c81989df183df01b3e8a0aad5dffbe"),
+        (4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
+        (5_148, "bb300cfdad3c16e7a12a480ee83cd310"),
+    ),
 )
 
-FILES = tuple(
-    RawFile(name, size, checksum, tuple(mirror + name for mirror in _MIRRORS))
-    for name, size, checksum in _PUBLISHED
-)
 
-
-def read() -> Parts:
+def read() -> GivenSplits:
     """Return the published ``train`` and ``test``."""
-    return read_four("fashion-mnist", FILES)
+    return read_mnist_files("fashion-mnist", FILES)

@@ -1,4 +1,4 @@
-"""A folder of your own images: one sub-folder a class, under given splits or not."""
+"""Read a user's folder of images: a sub-folder for each class, within given splits or not."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from pipeline.common.errors import UserError
 from pipeline.prepare.images.decode import SUFFIXES, Target
-from pipeline.prepare.labels.numbers import Labelled, label_parts
+from pipeline.prepare.labels.classes import LabelledSource, number_classes
 from pipeline.prepare.sources.folder_layout import find_layout
-from pipeline.prepare.sources.image_files import EncodedImages, plain_name
-from pipeline.prepare.sources.system_files import (
+from pipeline.prepare.sources.folder_tree import (
     SYSTEM_FILES,
     are_thumbnails,
     count_files,
     is_system_file,
 )
+from pipeline.prepare.sources.image_files import EncodedImages, plain_name
 from pipeline.prepare.splits.group_pattern import groups_found
 
 __all__ = ["read"]
@@ -40,14 +40,14 @@ def read(
     min_count: int,
     group_pattern: str | None,
     skip: bool,
-) -> Labelled:
+) -> LabelledSource:
     """List a folder; images are decoded when they are read.
 
     Parameters
     ----------
     path
         The folder: ``<class>/**/<image>``, or ``<split>/<class>/**/<image>``; folders that only
-        wrap others are passed.
+        wrap others are skipped.
     target
         What every image becomes.
     splits
@@ -63,13 +63,13 @@ def read(
     Raises
     ------
     UserError
-        For a folder that is not laid out so.
+        For another layout.
     """
     layout = find_layout(path, splits)
     listed: dict[str, list[tuple[_File, str, Path]]] = {}
     ignored: Counter[str] = Counter()
     for folder in {path, *layout.loose}:
-        ignored.update(_beside_classes(folder))
+        ignored.update(_outside_classes(folder))
     ignored["images outside a class"] = sum(len(_loose(folder)) for folder in layout.loose)
     for split, classes in layout.classes.items():
         listed[split] = [
@@ -81,9 +81,10 @@ def read(
                 "of its class: put each class's images into a folder of their own"
             )
     images = {
-        split: _part([file for file, _, _ in rows], target, skip) for split, rows in listed.items()
+        split: _reader([file for file, _, _ in rows], target, skip)
+        for split, rows in listed.items()
     }
-    labelled = label_parts(
+    labelled = number_classes(
         path.name,
         images,
         {split: [label for _, label, _ in rows] for split, rows in listed.items()},
@@ -98,7 +99,7 @@ def read(
 
 
 def _loose(folder: Path) -> list[Path]:
-    """Images that lie beside the folders of the classes, so that nothing says their class."""
+    """Images outside the folders of the classes, whose class is unknown."""
     return [
         entry
         for entry in folder.iterdir()
@@ -106,8 +107,8 @@ def _loose(folder: Path) -> list[Path]:
     ]
 
 
-def _beside_classes(folder: Path) -> Counter[str]:
-    """Count files of the system and of other kinds beside the folders of the classes."""
+def _outside_classes(folder: Path) -> Counter[str]:
+    """Count system files and files that are not images outside the folders of the classes."""
     found: Counter[str] = Counter()
     for entry in folder.iterdir():
         if is_system_file(entry.name):
@@ -122,10 +123,10 @@ def _kind(path: Path) -> str:
 
 
 def _images(label: Path, base: Path, ignored: Counter[str]) -> Iterator[_File]:
-    """Image files below a class's folder, in one order on every machine; hidden ones are not.
+    """Yield the image files of a class in the same order on every machine, without hidden files.
 
-    What is called an image and is none, as a folder or a link to nothing, is yielded all the
-    same, so that reading it tells what is wrong.
+    Folders and broken links with the name of an image are yielded too: reading them gives the
+    message.
     """
 
     def stop(error: OSError) -> None:
@@ -133,18 +134,18 @@ def _images(label: Path, base: Path, ignored: Counter[str]) -> Iterator[_File]:
         raise UserError(f"{where}: cannot be read: {error.strerror}") from error
 
     for folder, folders, names in os.walk(label, onerror=stop):
-        own = [
+        kept = [
             name
             for name in folders
             if not (is_system_file(name) or are_thumbnails(Path(folder, name), names))
         ]
-        called_images = [name for name in own if Path(name).suffix.lower() in SUFFIXES]
+        called_images = [name for name in kept if Path(name).suffix.lower() in SUFFIXES]
         ignored[SYSTEM_FILES] += sum(
-            count_files(Path(folder, name)) for name in set(folders) - set(own)
+            count_files(Path(folder, name)) for name in set(folders) - set(kept)
         )
-        folders[:] = sorted(set(own) - set(called_images), key=os.fsencode)
+        folders[:] = sorted(set(kept) - set(called_images), key=os.fsencode)
         for path in (Path(folder, name) for name in folders):
-            if path.is_symlink():  # followed, it could lead round in a circle
+            if path.is_symlink():  # could be a cycle
                 raise UserError(
                     f"{plain_name(path)}: is a link to a folder, and only those of whole classes "
                     "are followed: put the folder itself there, or remove the link"
@@ -162,7 +163,7 @@ def _images(label: Path, base: Path, ignored: Counter[str]) -> Iterator[_File]:
 def _file(path: Path, base: Path) -> _File:
     try:
         state = path.stat()
-    except OSError:  # said when it is read
+    except OSError:  # reported when it is read
         state = path.lstat()
     return _File(path, plain_name(path.relative_to(base)), state.st_size, state.st_mtime_ns)
 
@@ -172,7 +173,7 @@ def _groups(rows: list[tuple[_File, str, Path]], pattern: str) -> list[str | Non
     return groups_found(pattern, names)
 
 
-def _part(files: list[_File], target: Target, skip: bool) -> EncodedImages:
+def _reader(files: list[_File], target: Target, skip: bool) -> EncodedImages:
     paths = [file.path for file in files]
     return EncodedImages(
         [plain_name(path) for path in paths],

@@ -1,4 +1,4 @@
-"""Where the classes of a folder of images are: below the folder itself, or below given splits."""
+"""Find the classes of a folder of images: in the folder itself, or in folders of given splits."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ["Layout", "find_layout"]
 
 @dataclass
 class Layout:
-    """Where images are.
+    """The layout of a folder of images.
 
     Attributes
     ----------
     classes
         The name and the folder of each class, by split; ``all`` where splits are to be drawn.
     empty
-        What the folders of classes without an image hold, by split and class.
+        Content of the folders of classes without an image, by split and class.
     loose
-        Folders whose own images are in no class.
+        Folders whose direct images are in no class.
     notes
-        What was decided without being asked.
+        Decisions that the user should know.
     """
 
     classes: dict[str, list[tuple[str, Path]]]
@@ -51,24 +51,24 @@ def find_layout(path: Path, splits: str | None) -> Layout:
     path
         The folder.
     splits
-        ``given`` keeps the splits that the folder names, ``made`` ignores them; without either,
-        splits among the folders' names end in a question.
+        ``given`` keeps the splits that the folder names, ``made`` ignores them; with neither,
+        folders with the names of splits are refused.
 
     Raises
     ------
     UserError
-        For a folder laid out otherwise, and for a question.
+        For another layout, and where ``splits`` has to be set.
     """
     notes: list[str] = []
     base = _unwrapped(path, notes)
     tops = [top for top in folders_in(base) if holds_images(top)]
     shape = _shape(tops)
     if splits is None and shape is not None:
-        raise UserError(_question(base, tops, shape))
+        raise UserError(_ask_for_splits(base, tops, shape))
     if splits == "given":
         layout = _given(base, tops, shape)
     elif shape == "above":
-        layout = _pooled(base, [top for top in tops if split_of(top.name)])
+        layout = _merged(base, [top for top in tops if split_of(top.name)])
     else:
         layout = _layout({"all": [base]})
     layout.notes[:0] = notes
@@ -76,7 +76,7 @@ def find_layout(path: Path, splits: str | None) -> Layout:
 
 
 def _shape(tops: list[Path]) -> str | None:
-    """Whether splits lie above classes or below them, or one folder may be a split or a class."""
+    """Whether splits are above or below classes, or it is unclear which of them a folder is."""
     found = {split_of(top.name) for top in tops} - {None}
     if len(found) > 1:
         return "above"
@@ -96,7 +96,7 @@ def _splits_below(top: Path) -> set[str]:
     return {split for split in found if split} if None not in found else set()
 
 
-def _question(base: Path, tops: list[Path], shape: str) -> str:
+def _ask_for_splits(base: Path, tops: list[Path], shape: str) -> str:
     if shape == "below":
         example = next(top for top in tops if len(_splits_below(top)) > 1)
         inner = ", ".join(plain_name(folder.name) for folder in folders_with_images(example))
@@ -121,7 +121,7 @@ _KEEP_OR_NOT = "set splits: given to keep them, or splits: made to draw others f
 
 
 def _unusable(named: list[Path]) -> str | None:
-    """Why folders called like splits cannot be kept as they are, with what to do."""
+    """Why folders with the names of splits cannot be used as splits, with advice."""
     flat = [top for top in named if not folders_with_images(_unwrapped_split(top))]
     labelled = [top for top in named if top not in flat]
     if flat and labelled:
@@ -185,8 +185,8 @@ def _given_below(base: Path, tops: list[Path]) -> Layout:
     return Layout(classes, {split: bare for split in classes}, [base, *tops])
 
 
-def _pooled(base: Path, named: list[Path]) -> Layout:
-    """The images of all given splits together."""
+def _merged(base: Path, named: list[Path]) -> Layout:
+    """Merge the images of all given splits."""
     layout = _layout({"all": [_unwrapped_split(top) for top in named]})
     layout.loose.append(base)
     layout.notes.append(f"{_listed(named)} are put together, and splits are drawn from all")
@@ -206,7 +206,7 @@ def _layout(bases: dict[str, list[Path]]) -> Layout:
 
 
 def class_name(folder: Path) -> str:
-    """Return the name of a class, the same for equal letters in either form of Unicode."""
+    """Return the name of a class, normalised to one form of Unicode."""
     return plain_name(unicodedata.normalize("NFC", folder.name))
 
 
@@ -215,7 +215,7 @@ def _listed(folders: Iterable[Path]) -> str:
 
 
 def _unnamed(base: Path, named: list[Path]) -> list[str]:
-    """Say which folders beside those that are used are not."""
+    """Name the folders that are not used."""
     return [
         f"{plain_name(folder)} is left out ({content_of(folder)})"
         for folder in folders_in(base)
@@ -224,7 +224,7 @@ def _unnamed(base: Path, named: list[Path]) -> list[str]:
 
 
 def _unwrapped(path: Path, notes: list[str]) -> Path:
-    """Go down through folders that hold all images in one other."""
+    """Skip folders that hold nothing but another folder with all images."""
     base = path
     while not holds_own_images(base):
         folders = folders_in(base)
@@ -241,7 +241,7 @@ def _unwrapped(path: Path, notes: list[str]) -> Path:
 
 
 def _unwrapped_split(top: Path) -> Path:
-    """Go down where a split holds itself once more, or a folder of ``images``."""
+    """Skip a folder of the split's own name, or called ``images``, within a split."""
     while not holds_own_images(top):
         inner = folders_with_images(top)
         if len(inner) != 1 or not _only_wraps(inner[0]) or not folders_with_images(inner[0]):

@@ -1,20 +1,18 @@
-"""Read gzipped idx files, the format of MNIST: a short header, then plain bytes."""
+"""Read gzipped IDX files, the format of MNIST: a short header, then plain bytes."""
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from pipeline.common.errors import UserError
+from pipeline.prepare.fetch.archives import open_gzip
 
 __all__ = ["parse_idx", "read_idx"]
 
-_UNSIGNED_BYTE = 8  # the only one of the format's element types that image sets use
+_UNSIGNED_BYTE = 8  # the element type of image sets
 _MOST_BYTES = 2**31  # more than any set of this format; bounds what a forged header can ask for
 
 
@@ -33,20 +31,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     UserError
         When the file is not exactly that.
     """
-    try:
-        with open(path, "rb") as file:
-            start = file.read(512)
-            if start[:2] != b"\x1f\x8b":
-                page = start.lstrip()[:1] == b"<"
-                what = "a web page saved under this name" if page else "no gzip file"
-                raise ValueError(f"it is {what}")
-            file.seek(0)
-            with gzip.open(file) as stream:
-                return parse_idx(stream, dimensions)  # type: ignore[arg-type]
-    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: {error}: remove it and fetch it again") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    with open_gzip(path, _MOST_BYTES) as stream:
+        return parse_idx(stream, dimensions)
 
 
 def parse_idx(stream: BinaryIO, dimensions: int) -> np.ndarray:

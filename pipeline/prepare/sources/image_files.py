@@ -1,4 +1,4 @@
-"""Images that are each encoded on its own, decoded when they are asked for."""
+"""Encoded images, one file or byte string each, decoded when they are asked for."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import json_text
-from pipeline.prepare.images.decode import Target, decode, look_at
-from pipeline.prepare.images.value_range import Look
-from pipeline.prepare.parts import Shard
+from pipeline.prepare.images.decode import Target, decode, inspect_file
+from pipeline.prepare.images.value_range import ImageSummary
+from pipeline.prepare.labelled_images import ImageChunk
 
 __all__ = ["EncodedImages", "plain_name"]
 
 
 def plain_name(name: str | Path) -> str:
-    """Return a name that can be printed and stored, whatever bytes the file system holds."""
+    """Return a name that can be printed and stored as UTF-8, with other bytes as escapes."""
     text = str(name).encode("utf-8", "backslashreplace").decode()
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
 class EncodedImages:
-    """Encoded images of a part.
+    """A reader of encoded images.
 
     Parameters
     ----------
     names
-        What each image is called in messages.
+        Names of the images in messages.
     load
         Returns the files or the bytes of the images from one index to before another.
     target
         What every image becomes.
     skip
-        Whether a bad image is left out and listed, instead of ending the preparation.
+        Whether a bad image is skipped and listed instead of ending the preparation.
     identity
         What changes when the images do.
     """
@@ -55,7 +55,7 @@ class EncodedImages:
         whole = [repr(target), skip, identity]
         self.identity = hashlib.sha256(json_text(whole).encode()).hexdigest()
 
-    def read(self, start: int, stop: int) -> Shard:
+    def read(self, start: int, stop: int) -> ImageChunk:
         """Decode some images."""
         images = np.zeros((stop - start, *self.shape[1:]), dtype=self.dtype)
         sizes = np.ones((stop - start, 2), dtype=np.int64)
@@ -68,13 +68,13 @@ class EncodedImages:
             except ValueError as error:
                 problems[start + place] = f"{self.names[start + place]}: {error}"
         if problems and not self.skip:
-            raise UserError(*(f"{problem}: {_MEND}" for problem in list(problems.values())[:10]))
+            raise UserError(*(f"{problem}: {_FIX}" for problem in list(problems.values())[:10]))
         good = [index - start for index in range(start, stop) if index not in problems]
-        return Shard(images, problems, sizes[good])
+        return ImageChunk(images, problems, sizes[good])
 
-    def look(self, start: int, stop: int) -> Iterator[Look]:
-        """Look at some images for the choices of a whole data set."""
-        return (look_at(file) for file in self.load(start, stop) if file is not None)
+    def inspect(self, start: int, stop: int) -> Iterator[ImageSummary]:
+        """Summarise some images."""
+        return (inspect_file(file) for file in self.load(start, stop) if file is not None)
 
 
-_MEND = "fix or remove it, or set on_bad_image: skip"
+_FIX = "fix or remove it, or set on_bad_image: skip"

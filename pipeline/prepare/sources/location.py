@@ -1,4 +1,4 @@
-"""Own data lie in data/raw/, where DVC notices changes; what it would not notice is refused."""
+"""Refuse a user's data outside data/raw/ or behind links, whose changes DVC would not notice."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pipeline.study.datasets import SOURCES, sized
 if TYPE_CHECKING:
     from pipeline.study.schema import Prepare
 
-__all__ = ["RAW", "check_places"]
+__all__ = ["RAW", "check_locations"]
 
 RAW = Path("data/raw")
 # DVC runs experiments of a queue, or with --temp, in a copy of what git holds.
 _COPIES = (".dvc", "tmp", "exps")
 
 
-def check_places(settings: Prepare) -> None:
+def check_locations(settings: Prepare) -> None:
     """Refuse own data sets of which DVC would not notice a change, in a project that has DVC.
 
     Parameters
     ----------
     settings
-        The section of params.yaml; data sets that it only describes are not looked at.
+        The section of params.yaml; data sets that the study does not use are not checked.
 
     Raises
     ------
@@ -71,9 +71,11 @@ def _problems(name: str, path: Path) -> Iterator[str]:
                 f"{shown} is not in this copy, which has what git holds: run the experiment "
                 "without --temp and --queue"
             )
-        return  # what is not there is said when it is opened
+        return  # a missing file is reported when it is opened
     folders = [RAW.joinpath(*inside.parts[:end]) for end in range(1, len(inside.parts) + 1)]
-    yield from (problem for entry in (*folders, *_below(whole)) if (problem := _link_fault(entry)))
+    yield from (
+        problem for entry in (*folders, *_below(whole)) if (problem := _link_problem(entry))
+    )
 
 
 def _published() -> set[str]:
@@ -85,7 +87,7 @@ def _below(path: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in (*folders, *names))
 
 
-def _link_fault(entry: Path) -> str | None:
+def _link_problem(entry: Path) -> str | None:
     if not entry.is_symlink():
         return None
     if entry.is_dir():

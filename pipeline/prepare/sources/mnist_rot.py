@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.prepare.fetch.archives import open_zip_member
 from pipeline.prepare.fetch.raw_files import RawFile, find_files
-from pipeline.prepare.parts import Images, Parts
+from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 from pipeline.prepare.sources.amat import parse_amat
 
 __all__ = ["FILES", "SIZES", "read"]
@@ -26,18 +26,18 @@ _SIDE, _CLASSES = 28, 10
 _MOST_LINE = 28 * 28 * 32  # bytes
 
 
-def read() -> Parts:
+def read() -> GivenSplits:
     """Return the published ``train``, ``validation`` and ``test``."""
     path = find_files("mnist-rot", FILES)[FILES[0].name]
-    read: Parts = {}
-    for part, rows in SIZES.items():
-        member = f"mnist_all_rotation_normalized_float_{part}.amat"
+    read: GivenSplits = {}
+    for split, rows in SIZES.items():
+        member = f"mnist_all_rotation_normalized_float_{split}.amat"
         with open_zip_member(path, member, rows * _MOST_LINE) as stream:
             images, labels = parse_amat(stream, rows, _SIDE**2, _CLASSES)
-        read[part] = Images(images.reshape(-1, 1, _SIDE, _SIDE), labels)
+        read[split] = LabelledImages(images.reshape(-1, 1, _SIDE, _SIDE), labels)
     whole, cut = read["train_valid"], SIZES["train_valid"] - VALIDATION
     return {
-        "train": Images(whole.images[:cut], whole.labels[:cut]),  # type: ignore[index]
-        "validation": Images(whole.images[cut:], whole.labels[cut:]),  # type: ignore[index]
+        "train": LabelledImages(whole.images[:cut], whole.labels[:cut]),  # type: ignore[index]
+        "validation": LabelledImages(whole.images[cut:], whole.labels[cut:]),  # type: ignore[index]
         "test": read["test"],
     }

@@ -1,4 +1,4 @@
-"""Open a data set: one the project knows, or one of the user's own."""
+"""Open a data set of the study: a published one, or the user's own folder, arrays or Parquet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.common.errors import UserError
 from pipeline.prepare.images.decode import Target
-from pipeline.prepare.labels.numbers import Labelled
-from pipeline.prepare.parts import Looked, Parts
+from pipeline.prepare.labelled_images import GivenSplits, InspectableReader
+from pipeline.prepare.labels.classes import LabelledSource
 from pipeline.prepare.sources import arrays, folder, parquet
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.prepare.survey import Survey
@@ -19,23 +19,23 @@ from pipeline.study.datasets import SOURCES, Source, sized
 if TYPE_CHECKING:
     from pipeline.study.schema import OwnSource, Prepare
 
-__all__ = ["Opened", "open_source"]
+__all__ = ["OpenedSource", "open_source"]
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A data set, ready to be read.
+class OpenedSource:
+    """A data set that is ready to be read.
 
     Attributes
     ----------
     source
-        What is known of it.
-    parts
-        Its images and labels.
+        Its name, shape, classes and origin.
+    given
+        Its images and labels, by given split.
     facts
-        What else the card says of it.
+        Other entries of its card.
     survey
-        Makes the choices that need a look at all images; None of a known data set.
+        Makes the choices that depend on all images; None for a published data set.
     outside
         Where it lies, if that is not within the project.
     frame
@@ -43,14 +43,14 @@ class Opened:
     """
 
     source: Source
-    parts: Parts
+    given: GivenSplits
     facts: dict[str, Any] = field(default_factory=dict)
     survey: Survey | None = None
     outside: Path | None = None
     frame: float | str | None = None
 
     @property
-    def ground(self) -> float | str:
+    def background(self) -> float | str:
         """What lies outside of an image, from 0 to 1, or ``edge``; known once all were read."""
         if self.frame is not None:
             return self.frame
@@ -59,7 +59,7 @@ class Opened:
         return int("white" in (declared, chosen.get("chosen")))
 
 
-def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
+def open_source(name: str, settings: Prepare, scratch: Path) -> OpenedSource:
     """Open a data set by its name.
 
     Parameters
@@ -69,19 +69,19 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
     settings
         The section of params.yaml.
     scratch
-        A folder for what has to be unpacked; it outlives an attempt that was killed.
+        A folder for what has to be unpacked; it is kept when the preparation is interrupted.
     """
     known, _ = sized(name, settings.sources)
     if known in SOURCES:
         source = replace(SOURCES[known], name=name)
         read = importlib.import_module(source.module).read
-        return Opened(source, read(scratch) if source.unpacks else read())
+        return OpenedSource(source, read(scratch) if source.unpacks else read())
     own = settings.sources[known]
-    path = _place(own.path)
+    path = _location(own.path)
     survey = Survey(scratch / "survey.json", name, own.value_range)
     labelled = _labelled(own, path, survey)
     if "auto" in (own.value_range, own.background):
-        survey.bind(cast(Looked, part.images) for part in labelled.parts.values())
+        survey.bind(cast(InspectableReader, images.images) for images in labelled.given.values())
     source = Source(
         name=name,
         title=own.title or name,
@@ -114,7 +114,7 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> Opened:
     }
     inside = path.resolve().is_relative_to(Path.cwd().resolve())
     outside = None if inside else path.resolve()
-    return Opened(source, labelled.parts, facts, survey, outside, _frame(own))
+    return OpenedSource(source, labelled.given, facts, survey, outside, _frame(own))
 
 
 def _frame(own: OwnSource) -> float | str | None:
@@ -124,8 +124,8 @@ def _frame(own: OwnSource) -> float | str | None:
     return float(own.pad_value) / 255 if whole else own.pad_value
 
 
-def _place(text: str) -> Path:
-    """Return the place that a parameter file names; variables are not replaced."""
+def _location(text: str) -> Path:
+    """Return the path that a parameter file names; environment variables are not replaced."""
     try:
         path = Path(text).expanduser()
         path.exists()
@@ -137,7 +137,7 @@ def _place(text: str) -> Path:
     return path
 
 
-def _labelled(own: OwnSource, path: Path, survey: Survey) -> Labelled:
+def _labelled(own: OwnSource, path: Path, survey: Survey) -> LabelledSource:
     target = Target(
         own.side,
         own.fit,

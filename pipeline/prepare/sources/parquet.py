@@ -1,4 +1,4 @@
-"""Parquet files with encoded images and labels, in the layout of the Hugging Face hub."""
+"""Read a user's Parquet files of encoded images and labels, as on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.common.documents import parse_json
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, first_line
 from pipeline.prepare.images.decode import Target
+from pipeline.prepare.labels.classes import LabelledSource, number_classes
 from pipeline.prepare.labels.columns import Column, as_names, read_arrow
-from pipeline.prepare.labels.numbers import Labelled, label_parts
 from pipeline.prepare.sources.image_files import EncodedImages, plain_name
 from pipeline.prepare.splits.names import is_enough, split_of
 
 __all__ = ["read"]
 
 MOST_ROWS = 50_000_000
-_ROOM, _MOST_RATIO = 1 << 28, 50  # bytes that a file may unpack to, beside so many times its size
+_MOST_RATIO, _ALLOWANCE = 50, 1 << 28  # largest unpacked size: ratio x size + allowance in bytes
 
 _HIDDEN = (
     "move a file whose rows are all so out of the folder, write others without these rows: "
@@ -39,7 +39,7 @@ def read(
     label_column: str,
     group_column: str | None,
     skip: bool,
-) -> Labelled:
+) -> LabelledSource:
     """Open Parquet files; images are decoded when they are read.
 
     Parameters
@@ -66,43 +66,43 @@ def read(
     """
     notes: list[str] = []
     opened = {
-        part: [_Opened(file, image_column) for file in files]
-        for part, files in _files_by_part(path, splits, notes).items()
+        split: [_ImageTable(file, image_column) for file in files]
+        for split, files in _files_by_split(path, splits, notes).items()
     }
     labels = _names(opened, label_column, "label_column", _HIDDEN.replace("label", label_column))
     groups = _names(opened, group_column, "group_column", "") if group_column else None
-    images = {part: _images(files, target, skip) for part, files in opened.items()}
-    return label_parts(path.name, images, labels, groups, min_count=min_count, notes=notes)
+    images = {split: _images(files, target, skip) for split, files in opened.items()}
+    return number_classes(path.name, images, labels, groups, min_count=min_count, notes=notes)
 
 
 def _names(
-    opened: dict[str, list[_Opened]], column: str, key: str, hidden: str
+    opened: dict[str, list[_ImageTable]], column: str, key: str, hidden: str
 ) -> dict[str, list[str]]:
-    """Names of a column's values, part by part; all files share one list of names."""
-    first = sorted(opened, key=lambda part: part != "train")  # whose order of names is kept
-    columns = [file.values(column, key) for part in first for file in opened[part]]
+    """Names of a column's values, split after split; all files share one list of names."""
+    first = sorted(opened, key=lambda split: split != "train")  # whose order of names is kept
+    columns = [file.values(column, key) for split in first for file in opened[split]]
     found = iter(as_names(columns, digits=4, hidden=hidden))
-    return {part: [name for _ in opened[part] for name in next(found)] for part in first}
+    return {split: [name for _ in opened[split] for name in next(found)] for split in first}
 
 
-def _files_by_part(path: Path, splits: str | None, notes: list[str]) -> dict[str, list[Path]]:
+def _files_by_split(path: Path, splits: str | None, notes: list[str]) -> dict[str, list[Path]]:
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:
         raise UserError(f"{plain_name(path)}: holds no .parquet file: fix the path in its source")
-    parts: dict[str | None, list[Path]] = {}
+    by_split: dict[str | None, list[Path]] = {}
     for file in files:
-        parts.setdefault(_split_of(file, path), []).append(file)
+        by_split.setdefault(_split_of(file, path), []).append(file)
     if splits != "given":
-        if splits is None and len(set(parts) - {None}) > 1:
-            found = ", ".join(sorted(filter(None, parts)))
+        if splits is None and len(set(by_split) - {None}) > 1:
+            found = ", ".join(sorted(filter(None, by_split)))
             notes.append(f"files of {found} are one set: splits: given would keep them apart")
         return {"all": files}
-    if None in parts:
+    if None in by_split:
         raise UserError(
-            f"{plain_name(parts[None][0])}: splits: given needs names that start with train, "
+            f"{plain_name(by_split[None][0])}: splits: given needs names that start with train, "
             "validation or test: rename the file, or set splits: made"
         )
-    named = {str(split): found for split, found in parts.items()}
+    named = {str(split): found for split, found in by_split.items()}
     if not is_enough(set(named)):
         raise UserError(
             f"{plain_name(path)}: splits: given needs files for train, and for test or validation "
@@ -112,14 +112,14 @@ def _files_by_part(path: Path, splits: str | None, notes: list[str]) -> dict[str
 
 
 def _split_of(file: Path, base: Path) -> str | None:
-    """The split that a file's name starts with, or the nearest folder that is called like one."""
+    """The split that a file's name starts with, or else that of the nearest folder."""
     inner = file.relative_to(base).parts[:-1] if file != base else ()
     start = file.name.split("-")[0].split(".")[0]
     return next(filter(None, map(split_of, (start, *reversed(inner)))), None)
 
 
-class _Opened:
-    """One file: its row groups are read one at a time."""
+class _ImageTable:
+    """One Parquet file, read a row group at a time."""
 
     def __init__(self, path: Path, image_column: str) -> None:
         self.path, self.column, self.lock = path, image_column, threading.Lock()
@@ -128,7 +128,7 @@ class _Opened:
             self.file = pq.ParquetFile(path, arrow_extensions_enabled=False)
         except Exception as error:  # also what the types of other packages, Ray's among them, raise
             raise self.refuse(
-                f"is no Parquet file ({_first_line(error)}): fetch it again"
+                f"is no Parquet file ({first_line(error)}): fetch it again"
             ) from error
         self.schema = self.file.schema_arrow
         kind = self.kind(image_column, "image_column")
@@ -149,11 +149,11 @@ class _Opened:
         return int(self.ends[-1])
 
     def _check_size(self) -> None:
-        """Refuse what a few bytes unpack to: encoded images hardly become smaller."""
+        """Refuse a decompression bomb: encoded images hardly compress further."""
         table, size = self.file.metadata, self.path.stat().st_size
         groups = [table.row_group(i) for i in range(table.num_row_groups)]
         unpacked = sum(group.total_byte_size for group in groups)
-        if table.num_rows > MOST_ROWS or unpacked > _ROOM + _MOST_RATIO * size:
+        if table.num_rows > MOST_ROWS or unpacked > _ALLOWANCE + _MOST_RATIO * size:
             raise self.refuse(
                 f"unpacks {size:,} bytes to {unpacked:,} and {table.num_rows:,} rows, which no set "
                 "of images does: fetch it again"
@@ -174,7 +174,7 @@ class _Opened:
         try:
             found = self.file.read(columns=[column]).column(0)
         except (pa.ArrowException, OSError) as error:
-            raise self.refuse(f"is damaged ({_first_line(error)}): fetch it again") from error
+            raise self.refuse(f"is damaged ({first_line(error)}): fetch it again") from error
         return read_arrow(plain_name(self.path), column, found, self._names(column))
 
     def _names(self, column: str) -> list[str]:
@@ -205,7 +205,7 @@ class _Opened:
         found: list[bytes | None] = []
         place = 0
         try:
-            # One reader is not for several threads; decoding, which takes longer, is.
+            # A reader is not thread-safe; decoding, which takes longer, runs in parallel.
             with self.lock:
                 for batch in self.file.iter_batches(
                     batch_size=256, row_groups=[group], columns=[self.field], use_threads=False
@@ -220,11 +220,11 @@ class _Opened:
                     if place >= wanted.stop:
                         break
         except (pa.ArrowException, OSError) as error:
-            raise self.refuse(f"is damaged ({_first_line(error)}): fetch it again") from error
+            raise self.refuse(f"is damaged ({first_line(error)}): fetch it again") from error
         return found
 
 
-def _images(files: list[_Opened], target: Target, skip: bool) -> EncodedImages:
+def _images(files: list[_ImageTable], target: Target, skip: bool) -> EncodedImages:
     ends = np.cumsum([0, *map(len, files)])
 
     def load(start: int, stop: int) -> list[bytes | None]:
@@ -241,7 +241,3 @@ def _images(files: list[_Opened], target: Target, skip: bool) -> EncodedImages:
     return EncodedImages(
         names, load, target, skip=skip, identity=[identity, stamp, files[0].field if files else ""]
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -12,7 +12,7 @@ from pipeline.common.files import replacing
 from pipeline.common.progress import StepProgress
 from pipeline.prepare.fetch.archives import open_gzip
 from pipeline.prepare.fetch.raw_files import RawFile, find_files
-from pipeline.prepare.parts import Images, Parts, Shard
+from pipeline.prepare.labelled_images import GivenSplits, ImageChunk, LabelledImages
 
 __all__ = ["FILES", "SIZES", "read"]
 
@@ -20,7 +20,7 @@ SIZES = {"train": 262_144, "validation": 32_768, "test": 32_768}
 SIDE, CHANNELS = 96, 3
 
 _MIRROR = "https://zenodo.org/records/2546921/files/"
-# The first list of MD5 sums had those of valid and test the wrong way round; this is the later one.
+# The first list of MD5 sums had those of valid and test swapped; this is the later one.
 _MD5 = {
     "train_x": "1571f514728f59376b705fc836ff4b63",
     "train_y": "35c2d7259d906cfc8143347bb8e05be7",
@@ -42,28 +42,28 @@ FILES = tuple(
 
 _OVERHEAD = 64 << 20  # bytes of HDF5's own beside the arrays
 _PORTION = 1 << 22
-_SAID = "patch-camelyon"
+_NAME = "patch-camelyon"
 
 
-def read(scratch: Path) -> Parts:
-    """Unpack the files into a folder and return the published splits, read piece by piece."""
-    found = find_files("patch-camelyon", FILES)
+def read(scratch: Path) -> GivenSplits:
+    """Unpack the files into a folder and return the published splits, read in chunks."""
+    found = find_files(_NAME, FILES)
     paths = list(found.values())
-    parts: Parts = {}
-    for (part, count), images, labels in zip(SIZES.items(), paths[::2], paths[1::2], strict=True):
+    by_split: GivenSplits = {}
+    for (split, count), images, labels in zip(SIZES.items(), paths[::2], paths[1::2], strict=True):
         pixels = _unpacked(images, scratch, count * SIDE * SIDE * CHANNELS)
         numbers = _unpacked(labels, scratch, count * 8)
         values = np.asarray(_dataset(numbers, "y", (count, 1, 1, 1))[:]).reshape(count)
-        parts[part] = Images(_Patches(pixels, count), values.astype(np.int64))
-    return parts
+        by_split[split] = LabelledImages(_Patches(pixels, count), values.astype(np.int64))
+    return by_split
 
 
 def _unpacked(path: Path, scratch: Path, size: int) -> Path:
-    """Unpack a file unless that is done; HDF5 has to jump about in it."""
+    """Unpack a file unless that is done; HDF5 needs random access."""
     target = scratch / path.name.removesuffix(".gz")
     if target.exists():
         return target
-    progress = StepProgress(_SAID, f"unpacking {path.name}:", size >> 20, unit="MiB")
+    progress = StepProgress(_NAME, f"unpacking {path.name}", size >> 20, unit="MiB")
     with open_gzip(path, size + _OVERHEAD) as stream, replacing(target, size) as file:
         while portion := stream.read(_PORTION):
             file.write(portion)
@@ -72,7 +72,7 @@ def _unpacked(path: Path, scratch: Path, size: int) -> Path:
 
 
 def _dataset(path: Path, name: str, shape: tuple[int, ...]) -> h5py.Dataset:
-    """Open an array that lies in the file itself, not behind a link to another one."""
+    """Open an array of the file itself; links to other files are refused."""
     try:
         file = h5py.File(path, "r")
         if not isinstance(file.get(name, getlink=True), h5py.HardLink):
@@ -97,9 +97,9 @@ class _Patches:
         self.dtype: np.dtype = np.dtype(np.uint8)
         self.identity = f"{path.name} {path.stat().st_size}"
 
-    def read(self, start: int, stop: int) -> Shard:
+    def read(self, start: int, stop: int) -> ImageChunk:
         """Read some patches, channels first."""
         try:
-            return Shard(np.ascontiguousarray(self.data[start:stop].transpose(0, 3, 1, 2)))
+            return ImageChunk(np.ascontiguousarray(self.data[start:stop].transpose(0, 3, 1, 2)))
         except OSError as error:
             raise UserError(f"{self.path}: is damaged ({error}): fetch it again") from error

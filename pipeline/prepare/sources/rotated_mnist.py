@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.prepare.parts import Images, Parts
+from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 from pipeline.prepare.sources import mnist
 
 __all__ = ["SIZES", "read"]
@@ -17,17 +17,17 @@ SIZES = {"train": 10_000, "validation": 2_000, "test": 50_000}
 _SEED = 2007
 
 
-def read() -> Parts:
-    """Return the three parts: upright images, each with the angle it is to be turned by."""
+def read() -> GivenSplits:
+    """Return the three given splits: upright images, each with the angle it is to be turned by."""
     given = mnist.read()
-    pool = Images(
+    both = LabelledImages(
         np.concatenate([given["train"].images, given["test"].images]),
         np.concatenate([given["train"].labels, given["test"].labels]),
     )
     generator = np.random.default_rng(_SEED)
-    order = generator.permutation(len(pool))
-    degrees = generator.uniform(0, 360, len(pool))
-    turned = Images(pool.images, pool.labels, degrees)
+    order = generator.permutation(len(both))
+    degrees = generator.uniform(0, 360, len(both))
+    turned = LabelledImages(both.images, both.labels, degrees)
     ends = np.cumsum(list(SIZES.values()))
     return {
         name: turned.take(order[end - size : end])

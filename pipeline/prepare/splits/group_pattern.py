@@ -1,7 +1,7 @@
-"""Search names for a pattern of a parameter file, within a time limit.
+"""Find groups in names by a user's regular expression, within a time limit.
 
-A regular expression with repeats inside repeats, such as ``(a+)+$``, may take for ever, and
-Python's `re` has no limit of its own: so another process searches, which can be ended.
+An expression with repeats inside repeats, such as ``(a+)+$``, may take exponential time, and
+Python's `re` has no time limit: the search runs in a process that can be ended.
 """
 
 from __future__ import annotations

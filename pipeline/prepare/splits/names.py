@@ -1,4 +1,4 @@
-"""Recognise the names that people give to splits, in any case and with what stands beside them."""
+"""Recognise common names of splits, such as Train_Set or val2017."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SPLIT_WORDS = {
     **dict.fromkeys(("validation", "validate", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "tests", "tst"), "test"),
 }
-# Words that may stand beside the name of a split, or name a folder that only wraps others.
+# Words that may accompany the name of a split, or name a folder that only wraps others.
 _PLAIN_WORDS = frozenset(
     re.findall(
         "[a-z]+",
@@ -22,7 +22,7 @@ _PLAIN_WORDS = frozenset(
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a name stands for, or None.
+    """Return the split that a name means, or None.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def split_of(name: str) -> str | None:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name says no more than that there are images."""
+    """Whether a name means no more than a set of images."""
     words = words_of(name)
     return bool(words) and set(words) <= _PLAIN_WORDS
 
@@ -47,17 +47,17 @@ def words_of(name: str) -> list[str]:
     """Return the words of a name in lower case, without digits."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     words = re.findall(r"[^\W\d_]+", spaced.lower())
-    return [part for word in words for part in _parts_of(word)]
+    return [piece for word in words for piece in _split_word(word)]
 
 
-def _parts_of(word: str) -> list[str]:
-    """Take a word such as ``trainset`` for two."""
+def _split_word(word: str) -> list[str]:
+    """Split a word such as ``trainset`` into two."""
     for start in _SPLIT_WORDS:
         if word.startswith(start) and word[len(start) :] in _PLAIN_WORDS:
             return [start, word[len(start) :]]
     return [word]
 
 
-def is_enough(parts: set[str]) -> bool:
-    """Whether given splits can be used: train, and something to test on."""
-    return "train" in parts and len(parts) > 1
+def is_enough(splits: set[str]) -> bool:
+    """Whether given splits suffice: train and a split to test on."""
+    return "train" in splits and len(splits) > 1

@@ -1,19 +1,20 @@
-"""Which images are the same, exactly or nearly: a checksum and a coarse print of each."""
+"""Find equal and nearly equal images, by a checksum and a perceptual hash of each."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.dataset.memory import release
+from pipeline.dataset.store import release_pages
 
-__all__ = ["NEAR", "count_near", "image_hashes", "image_prints"]
+__all__ = ["NEAR", "Candidates", "count_near", "image_hashes", "perceptual_hashes"]
 
 _ROWS, _COLUMNS = 8, 9  # bands of the coarse image: 8 comparisons in each of 8 rows
-_LOOKED_AT = 4  # images with one print that a candidate is compared with
+_COMPARED = 4  # images with the same perceptual hash that a candidate is compared with
 _MOST = 20_000  # candidates compared: bounds the time
-_RELEASE = 500  # candidates after which the pages they touched are given back
+_RELEASE = 500  # candidates after which the memory of their pages is released
 
 # Mean difference of two images, as a fraction of the range of values, that counts as near.
 NEAR = 0.01
@@ -25,10 +26,10 @@ def image_hashes(images: np.ndarray) -> np.ndarray:
     return np.array(found, dtype="S16")
 
 
-def image_prints(images: np.ndarray) -> np.ndarray:
-    """Return 64 bits ``(count,)`` an image, which survive noise, compression and brightness.
+def perceptual_hashes(images: np.ndarray) -> np.ndarray:
+    """Return 64 bits ``(count,)`` an image, which noise, compression and brightness hardly change.
 
-    A bit tells whether the mean grey of a patch is above that of its left neighbour.
+    The difference hash: a bit says whether a patch is brighter than its left neighbour, on average.
 
     Parameters
     ----------
@@ -58,35 +59,42 @@ def _bands(images: np.ndarray, axis: int) -> list[slice]:
     ]
 
 
-def count_near(
-    one: tuple[np.ndarray, np.ndarray, np.ndarray],
-    other: tuple[np.ndarray, np.ndarray, np.ndarray],
-    images: tuple[np.ndarray, np.ndarray],
-) -> int:
-    """Count the images of one split that are nearly, but not exactly, in the other.
+@dataclass(frozen=True)
+class Candidates:
+    """The images of one split, to compare with those of another.
 
-    Candidates have the same print; they count when they differ by less than `NEAR` on average.
-
-    Parameters
+    Attributes
     ----------
-    one, other
-        Prints, hashes and positions ``(count,)`` of each split's images.
+    perceptual_hashes, hashes, indices
+        ``(count,)`` of the split's images; the indices count in `images`.
     images
-        The arrays of all images that the positions of `one` and of `other` count in.
+        ``(all images, channels, height, width)``.
     """
-    prints, hashes, places = one
-    order = np.argsort(other[0], kind="stable")
-    first = np.searchsorted(other[0][order], prints, "left")
-    last = np.searchsorted(other[0][order], prints, "right")
-    candidates = np.flatnonzero((last > first) & ~np.isin(hashes, other[1]))[:_MOST]
-    top = 255.0 if images[0].dtype == np.uint8 else 1.0
+
+    perceptual_hashes: np.ndarray
+    hashes: np.ndarray
+    indices: np.ndarray
+    images: np.ndarray
+
+
+def count_near(one: Candidates, other: Candidates) -> int:
+    """Count the images of `one` that are nearly, but not exactly, in `other`.
+
+    Images with the same perceptual hash count when they differ by less than `NEAR` on average.
+    """
+    order = np.argsort(other.perceptual_hashes, kind="stable")
+    known = other.perceptual_hashes[order]
+    first = np.searchsorted(known, one.perceptual_hashes, "left")
+    last = np.searchsorted(known, one.perceptual_hashes, "right")
+    candidates = np.flatnonzero((last > first) & ~np.isin(one.hashes, other.hashes))[:_MOST]
+    top = 255.0 if one.images.dtype == np.uint8 else 1.0
     near = 0
     for number, index in enumerate(candidates):
         if number % _RELEASE == 0:
-            release(images[0])
-            release(images[1])
-        image = np.asarray(images[0][places[index]], dtype=np.float32)
-        rivals = order[first[index] : min(last[index], first[index] + _LOOKED_AT)]
-        differences = (np.abs(image - images[1][place]).mean() / top for place in other[2][rivals])
+            release_pages(one.images)
+            release_pages(other.images)
+        image = np.asarray(one.images[one.indices[index]], dtype=np.float32)
+        similar = other.indices[order[first[index] : min(last[index], first[index] + _COMPARED)]]
+        differences = (np.abs(image - other.images[place]).mean() / top for place in similar)
         near += any(difference < NEAR for difference in differences)
     return near

@@ -1,4 +1,4 @@
-"""Fixed, stratified, disjoint splits: neither an image nor a group stands in two of them."""
+"""Fixed, stratified splits that share neither an image nor a group."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.common.errors import UserError
 
-__all__ = ["Listed", "Selection", "fewer", "make_splits", "stratified"]
+__all__ = ["ImageKeys", "Selection", "make_splits", "stratified", "subsample"]
 
 
 @dataclass(frozen=True)
-class Listed:
-    """What a draw needs to know of a part, each ``(count,)``; equal hashes are equal images."""
+class ImageKeys:
+    """What a split is drawn by, each ``(count,)``; equal hashes are equal images."""
 
     labels: np.ndarray
     hashes: np.ndarray
@@ -25,17 +25,17 @@ class Listed:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> Listed:
-        """Return what is known of some of the images."""
+    def take(self, indices: np.ndarray) -> ImageKeys:
+        """Return the keys of some of the images."""
         groups = None if self.groups is None else self.groups[indices]
-        return Listed(self.labels[indices], self.hashes[indices], groups)
+        return ImageKeys(self.labels[indices], self.hashes[indices], groups)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The images of a split: the part they are in and their sorted places there."""
+    """The images of a split: the given split that holds them and their sorted indices there."""
 
-    part: str
+    given: str
     indices: np.ndarray
 
     def __len__(self) -> int:
@@ -43,7 +43,7 @@ class Selection:
 
 
 def make_splits(
-    parts: dict[str, Listed],
+    given: dict[str, ImageKeys],
     generator: np.random.Generator,
     *,
     validation_fraction: float,
@@ -53,52 +53,52 @@ def make_splits(
 ) -> dict[str, Selection]:
     """Return ``train``, ``validation`` and ``test``.
 
-    What the source has fixed is kept; the rest is drawn, class by class.
+    Given splits are kept; the others are drawn, stratified by class.
 
     Parameters
     ----------
-    parts
-        What the source hands over.
+    given
+        Keys of the images of each given split.
     generator
-        Where the draw comes from.
+        The source of randomness.
     validation_fraction, test_fraction
         Of the images that the split is drawn from: all of them where the source fixes no split,
-        its training part where it fixes only the test (``test_fraction`` is then without effect).
+        its training split where it fixes only the test (``test_fraction`` is then without effect).
     allow_leaks
         Whether given splits may share images or groups.
     classes
-        The name of each class and how many images it has, all parts together, for messages.
+        The name of each class and how many images it has, all given splits together, for messages.
 
     Raises
     ------
     UserError
-        For a class too small to be in every split, and for a test image that is in another split.
+        For a class too small to be in every split, and for a test image or group in another split.
     """
-    if "all" in parts:
+    if "all" in given:
         wanted = {"test": test_fraction, "validation": validation_fraction}
-        splits = _draw(parts, "all", wanted, generator, classes)
-    elif "validation" in parts:
-        splits = {name: _whole(parts, name) for name in parts}
+        splits = _draw(given, "all", wanted, generator, classes)
+    elif "validation" in given:
+        splits = {name: _whole(given, name) for name in given}
     else:
         wanted = {"validation": validation_fraction}
-        drawn = _draw(parts, "train", wanted, generator, classes)
-        splits = {**drawn, "test": _whole(parts, "test")}
+        drawn = _draw(given, "train", wanted, generator, classes)
+        splits = {**drawn, "test": _whole(given, "test")}
     splits = {name: splits[name] for name in ("train", "validation", "test")}
     if not allow_leaks:
-        _refuse_leaks(parts, splits)
+        _refuse_leaks(given, splits)
     return splits
 
 
-def _whole(parts: dict[str, Listed], name: str) -> Selection:
-    return Selection(name, np.arange(len(parts[name])))
+def _whole(given: dict[str, ImageKeys], name: str) -> Selection:
+    return Selection(name, np.arange(len(given[name])))
 
 
-def _refuse_leaks(parts: dict[str, Listed], splits: dict[str, Selection]) -> None:
+def _refuse_leaks(given: dict[str, ImageKeys], splits: dict[str, Selection]) -> None:
     test = splits["test"]
     for name in ("train", "validation"):
         split = splits[name]
         for word, keys in (("images", "hashes"), ("groups", "groups")):
-            held, tested = (getattr(parts[part.part], keys) for part in (split, test))
+            held, tested = (getattr(given[one.given], keys) for one in (split, test))
             if held is None or tested is None:
                 continue
             shared = np.isin(tested[test.indices], held[split.indices])
@@ -112,52 +112,51 @@ def _refuse_leaks(parts: dict[str, Listed], splits: dict[str, Selection]) -> Non
 
 
 def _draw(
-    parts: dict[str, Listed],
-    part: str,
+    given: dict[str, ImageKeys],
+    name: str,
     fractions: dict[str, float],
     generator: np.random.Generator,
     classes: Sequence[tuple[str, int]],
 ) -> dict[str, Selection]:
-    listed = parts[part]
-    together = _together(listed)
-    indices = stratified(listed.labels, together, fractions, generator, classes)
-    return {name: Selection(part, chosen) for name, chosen in indices.items()}
+    keys = given[name]
+    indices = stratified(keys.labels, _linked(keys), fractions, generator, classes)
+    return {split: Selection(name, chosen) for split, chosen in indices.items()}
 
 
-def _together(listed: Listed) -> np.ndarray:
+def _linked(keys: ImageKeys) -> np.ndarray:
     """Keys ``(count,)``, equal for images that are linked by equal pixels or a common group."""
-    if listed.groups is None:
-        return listed.hashes
-    count = len(listed)
-    images = np.unique(listed.hashes, return_inverse=True)[1]
-    groups = np.unique(listed.groups, return_inverse=True)[1] + images.max() + 1
+    if keys.groups is None:
+        return keys.hashes
+    count = len(keys)
+    images = np.unique(keys.hashes, return_inverse=True)[1]
+    groups = np.unique(keys.groups, return_inverse=True)[1] + images.max() + 1
     edges = coo_array((np.ones(count), (images, groups)), shape=(groups.max() + 1,) * 2)
     return connected_components(edges, directed=False)[1][images]
 
 
 def stratified(
     labels: np.ndarray,
-    together: np.ndarray,
+    linked: np.ndarray,
     fractions: dict[str, float],
     generator: np.random.Generator,
     classes: Sequence[tuple[str, int]] = (),
 ) -> dict[str, np.ndarray]:
     """Return sorted indices of each named fraction of every class, and of ``train``, the rest.
 
-    Images with one key go together, with the class of the first of them.
+    LabelledLinked images go into one split, stratified by the class of the first of them.
 
     Parameters
     ----------
     labels
         ``(count,)``.
-    together
+    linked
         ``(count,)``, equal for images that must stay in one split.
     fractions
         The share of each split but ``train``.
     generator
-        Where the draw comes from.
+        The source of randomness.
     classes
-        The name of each class and how many images it has, all parts together, for messages.
+        The name of each class and how many images it has, all given splits together, for messages.
 
     Raises
     ------
@@ -165,7 +164,7 @@ def stratified(
         For a class too small to be in every split.
     """
     names = [*fractions, "train"]
-    _, first, group = np.unique(together, return_index=True, return_inverse=True)
+    _, first, group = np.unique(linked, return_index=True, return_inverse=True)
     sizes = np.bincount(group)
     split_of_group = np.empty(len(first), dtype=np.int64)
     for label in np.unique(labels[first]):
@@ -178,12 +177,12 @@ def stratified(
         here = split[labels == label]
         empty = sorted(set(range(len(names))) - set(here.tolist()))
         if empty:
-            bundles = len(np.unique(group[labels == label]))
+            groups_left = len(np.unique(group[labels == label]))
             raise UserError(
-                f"class {_called(label, classes)} has {_counted(len(here), 'image')}"
-                + (f" in {_counted(bundles, 'group')}" if bundles < len(here) else "")
+                f"class {_class_name(label, classes)} has {_counted(len(here), 'image')}"
+                + (f" in {_counted(groups_left, 'group')}" if groups_left < len(here) else "")
                 + f", too few for {', '.join(names)}: none is left for {names[empty[0]]}: "
-                + _larger(label, bundles < len(here), classes)
+                + _larger(label, groups_left < len(here), classes)
             )
     return {name: np.flatnonzero(split == index) for index, name in enumerate(names)}
 
@@ -192,19 +191,19 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _called(label: int, classes: Sequence[tuple[str, int]]) -> str:
+def _class_name(label: int, classes: Sequence[tuple[str, int]]) -> str:
     return repr(classes[label][0]) if classes else str(label)
 
 
-def _larger(label: int, bundled: bool, classes: Sequence[tuple[str, int]]) -> str:
-    """What to do about a class that is too small; classes with names are a user's own."""
-    more = "add images of other groups, or that are not equal" if bundled else "add images"
+def _larger(label: int, grouped: bool, classes: Sequence[tuple[str, int]]) -> str:
+    """How to enlarge a class that is too small; classes with names are of a user's data."""
+    more = "add images of other groups, or that are not equal" if grouped else "add images"
     if not classes:
         return more
     return f"{more}, or set min_count: {classes[label][1] + 1} to leave such classes out"
 
 
-def fewer(
+def subsample(
     split: Selection,
     labels: np.ndarray,
     seed: int,
@@ -214,7 +213,7 @@ def fewer(
     stream: int = 2,
     classes: Sequence[tuple[str, int]] = (),
 ) -> Selection:
-    """Return a part of every class of a split; smaller parts lie within larger ones.
+    """Return a subset of a split, stratified by class; smaller subsets lie within larger ones.
 
     Parameters
     ----------
@@ -227,11 +226,11 @@ def fewer(
     fraction
         Of each class, at least one image.
     per_class
-        Images of each class instead, or None.
+        LabelledImages of each class instead, or None.
     stream
         Which of the seed's independent streams decides.
     classes
-        The name of each class and how many images it has, all parts together, for messages.
+        The name of each class and how many images it has, all given splits together, for messages.
 
     Raises
     ------
@@ -246,11 +245,11 @@ def fewer(
         wanted = per_class or max(1, round(fraction * len(places)))
         if wanted > len(places):
             raise UserError(
-                f"prepare.images_per_class: class {_called(label, classes)} has "
+                f"prepare.images_per_class: class {_class_name(label, classes)} has "
                 f"{_counted(len(places), 'training image')}, "
                 f"fewer than {wanted}: ask for at most {len(places)}"
             )
-        # The order of a class depends on nothing but the seed and the class.
+        # The order of a class depends on the seed and the class alone.
         generator = np.random.default_rng(
             np.random.SeedSequence(seed, spawn_key=(stream, int(label)))
         )

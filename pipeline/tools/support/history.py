@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.common.documents import read_json
 from pipeline.common.errors import UserError
 from pipeline.common.reasons import brief
-from pipeline.results.provenance import own_repository
+from pipeline.results.provenance import git_environment
 from pipeline.study.yaml_reader import parse_yaml
 
 __all__ = ["WORKSPACE", "Version", "Workspace", "git", "open_version", "run_dvc"]
@@ -34,7 +34,11 @@ def git(*arguments: str) -> str:
 def _git(*arguments: str) -> bytes:
     try:
         done = subprocess.run(
-            ["git", *arguments], capture_output=True, check=False, timeout=120, env=own_repository()
+            ["git", *arguments],
+            capture_output=True,
+            check=False,
+            timeout=120,
+            env=git_environment(),
         )
     except FileNotFoundError:
         raise UserError("needs git, which is not on the PATH: install it") from None

@@ -1,4 +1,4 @@
-"""What a source hands over: images and labels in the parts it comes in, read shard by shard."""
+"""Images and labels as a source gives them, whole or in given splits, read in chunks."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.common.errors import UserError
-from pipeline.prepare.images.value_range import Look
+from pipeline.prepare.images.value_range import ImageSummary
 from pipeline.study.datasets import Source
 
 __all__ = [
-    "Images",
-    "Lazy",
-    "Looked",
-    "Parts",
-    "Shard",
-    "check_parts",
+    "GivenSplits",
+    "ImageChunk",
+    "ImageReader",
+    "InspectableReader",
+    "LabelledImages",
+    "check_given",
     "check_values",
-    "read_shard",
+    "read_chunk",
 ]
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Some consecutive images as they were read.
+class ImageChunk:
+    """Consecutive images of a given split, as they were read.
 
     Attributes
     ----------
     images
-        ``(count, channels, height, width)``; what stands in place of a bad image is arbitrary.
+        ``(count, channels, height, width)``; pixels of a bad image are arbitrary.
     problems
-        What is wrong with the image of an index, counted in its whole part.
+        What is wrong with an image, by its index in the given split.
     sizes
         ``(count, 2)``, height and width before they were fitted; None where nothing is fitted.
     """
@@ -43,28 +43,28 @@ class Shard:
     sizes: np.ndarray | None = None
 
 
-class Lazy(Protocol):
-    """Images that are read only when asked for, so that a part need not fit into memory."""
+class ImageReader(Protocol):
+    """Images that are read when they are asked for, so that they need not fit into memory."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     identity: str  # changes whenever what would be read changes
 
-    def read(self, start: int, stop: int) -> Shard:
+    def read(self, start: int, stop: int) -> ImageChunk:
         """Read the images from start to before stop; called from several threads."""
         ...
 
 
-class Looked(Lazy, Protocol):
-    """Images of a user's own, whose values may need a choice for all of them."""
+class InspectableReader(ImageReader, Protocol):
+    """Images of a user, for which value range and background may be chosen automatically."""
 
-    def look(self, start: int, stop: int) -> Iterator[Look]:
-        """Return what the choices for a whole data set need to know of these images."""
+    def inspect(self, start: int, stop: int) -> Iterator[ImageSummary]:
+        """Summarise these images for the choices that hold for the whole data set."""
         ...
 
 
 @dataclass(frozen=True)
-class Images:
+class LabelledImages:
     """Images and their labels.
 
     Attributes
@@ -77,11 +77,10 @@ class Images:
         ``(count,)``, float64: where the source is a turned one, the angle by which each of these
         upright images is to be turned; else None.
     groups
-        ``(count,)``, int64, equal for images that must stay in one split; None where each may go
-        its own way.
+        ``(count,)``, int64, equal for images that must stay in one split; None without groups.
     """
 
-    images: np.ndarray | Lazy
+    images: np.ndarray | ImageReader
     labels: np.ndarray
     degrees: np.ndarray | None = None
     groups: np.ndarray | None = None
@@ -89,54 +88,54 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> Images:
+    def take(self, indices: np.ndarray) -> LabelledImages:
         """Return some of the images, which are in memory, in the order of the indices."""
         assert isinstance(self.images, np.ndarray)
         degrees = None if self.degrees is None else self.degrees[indices]
-        return Images(self.images[indices], self.labels[indices], degrees)
+        return LabelledImages(self.images[indices], self.labels[indices], degrees)
 
 
-# "all", or "train" and "test", or "train", "validation" and "test": what the source has fixed.
-Parts = dict[str, Images]
+# By name: "all" where the source fixes no split, else "train" and "test", perhaps "validation".
+GivenSplits = dict[str, LabelledImages]
 
 _FIXED = ({"all"}, {"train", "test"}, {"train", "validation", "test"})
 
 
-def read_shard(images: np.ndarray | Lazy, start: int, stop: int) -> Shard:
-    """Read some images, wherever they are."""
+def read_chunk(images: np.ndarray | ImageReader, start: int, stop: int) -> ImageChunk:
+    """Read some images, from memory or with their reader."""
     if isinstance(images, np.ndarray):
-        return Shard(images[start:stop])
+        return ImageChunk(images[start:stop])
     return images.read(start, stop)
 
 
-def check_parts(parts: Parts, source: Source) -> None:
-    """Refuse images and labels that are not what is known of their source, values aside.
+def check_given(given: GivenSplits, source: Source) -> None:
+    """Refuse images and labels whose shapes, types or labels their source does not have.
 
     Raises
     ------
     UserError
-        Naming the data set, the part, what was expected and what was found.
+        Naming the data set, the split, what was expected and what was found.
     """
-    if set(parts) not in _FIXED:
-        raise UserError(f"{source.name}: its parts are {sorted(parts)}, which no split is made of")
-    for name, part in parts.items():
-        problem = _problem(part, source)
+    if set(given) not in _FIXED:
+        raise UserError(f"{source.name}: gives the splits {sorted(given)}, which cannot be used")
+    for name, images in given.items():
+        problem = _problem(images, source)
         if problem:
-            raise UserError(f"{source.name}, part {name!r}: {problem}: the source is damaged")
+            raise UserError(f"{source.name}, {name!r}: {problem}: the source is damaged")
 
 
-def check_values(images: np.ndarray, source: Source, part: str) -> None:
-    """Refuse float images that leave 0 to 1 or hold something that is no number."""
+def check_values(images: np.ndarray, source: Source, split: str) -> None:
+    """Refuse float images with values outside 0 to 1, or NaN."""
     # Not a number fails both comparisons, so it is found here too.
     if images.dtype == np.float32 and not (images.min() >= 0 and images.max() <= 1):
         raise UserError(
-            f"{source.name}, part {part!r}: values go from {images.min()} to {images.max()}, "
+            f"{source.name}, {split!r}: values go from {images.min()} to {images.max()}, "
             "expected 0 to 1: the source is damaged"
         )
 
 
-def _problem(part: Images, source: Source) -> str | None:
-    images, labels = part.images, part.labels
+def _problem(given: LabelledImages, source: Source) -> str | None:
+    images, labels = given.images, given.labels
     shape = (source.channels, source.image_size, source.image_size)
     if images.shape[1:] != shape:
         return f"images have the shape {images.shape[1:]}, expected {shape}"

@@ -1,4 +1,4 @@
-"""What lies outside of an image is its ground: in the turned test, in training and in measures."""
+"""The background of an image is what enters when it is turned: in data, training and measures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pipeline.training.augment import turned_at_random
 
 
 def drawings(folder: Path, mode: str) -> Path:
-    """Two classes of dark blots on a light ground: opaque, or transparent beside the ink."""
+    """Two classes of dark blots on a light background: opaque, or transparent beside the ink."""
     random = np.random.default_rng(0)
     for label in "ab":
         (folder / label).mkdir(parents=True)
@@ -43,7 +43,7 @@ def drawings(folder: Path, mode: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("mode", "options", "ground"),
+    ("mode", "options", "background"),
     [
         ("L", {"fit": "pad", "pad_value": 255}, 1),
         ("L", {"fit": "pad", "pad_value": 51}, 0.2),
@@ -58,23 +58,23 @@ def drawings(folder: Path, mode: str) -> Path:
     ],
 )
 def test_turned_images_of_your_own_get_the_ground_from_outside(
-    mode: str, options: dict[str, Any], ground: float | str, tmp_path: Path
+    mode: str, options: dict[str, Any], background: float | str, tmp_path: Path
 ) -> None:
     options = {"size": 24, "channels": 1, **options}
     settings = own(drawings(tmp_path / "in", mode), **options)
     prepare_all(settings, tmp_path / "out")
     data = load_dataset(tmp_path / "out/mine", SPLITS)
-    assert data.ground == data.card["ground"] == ground and data.test_turned is not None
+    assert data.background == data.card["ground"] == background and data.test_turned is not None
     degrees = np.load(tmp_path / "out/mine/test_angles.npy")
     corners = data.test_turned.images[np.abs(degrees % 90 - 45) < 30][:, 0, 0, 0]
-    value = float(1 if ground == "edge" else ground)
+    value = float(1 if background == "edge" else background)
     assert len(corners)
     np.testing.assert_allclose(corners / (255 if data.card["dtype"] == "uint8" else 1), value)
 
 
-@pytest.mark.parametrize("ground", [0, 1, 0.25, "edge"])
+@pytest.mark.parametrize("background", [0, 1, 0.25, "edge"])
 def test_training_images_are_turned_over_the_ground(
-    ground: float | str, monkeypatch: pytest.MonkeyPatch
+    background: float | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
 
@@ -85,21 +85,21 @@ def test_training_images_are_turned_over_the_ground(
     monkeypatch.setattr(training, "turned_at_random", turned)
     data = small_data()
     flat = Split(np.full((16, 1, 8, 8), 0.25, dtype=np.float32), data.train.labels)
-    data = replace(data, train=flat, card={**data.card, "ground": ground})
+    data = replace(data, train=flat, card={**data.card, "ground": background})
     params = study(epochs=1, augment="turn")
     sampled = {"learning_rate": 0.01, "channels": 8}
     cell = Cell("gsa", "C1", "relative", 1, "stem")
     training.train(configuration(cell, sampled, params, data), data)
     corner = torch.cat(seen)[:, 0, 0, 0]
-    value = 0.25 if ground == "edge" else float(ground)
+    value = 0.25 if background == "edge" else float(background)
     assert (corner - value).abs().min() < 1e-6
     assert (torch.cat(seen) - 0.25).abs().max() <= abs(value - 0.25) + 1e-6
 
 
-@pytest.mark.parametrize("ground", [1, 0.25, "edge"])
-def test_measures_move_images_over_their_ground(ground: float | str) -> None:
-    """Images that are nothing but ground look the same however they are moved."""
-    value = 0.5 if ground == "edge" else ground
+@pytest.mark.parametrize("background", [1, 0.25, "edge"])
+def test_measures_move_images_over_their_ground(background: float | str) -> None:
+    """Images that are nothing but background look the same however they are moved."""
+    value = 0.5 if background == "edge" else background
     images = np.full((6, 1, 8, 8), value, dtype=np.float32)
     images[:, :, 3:5, 3:5] = np.random.default_rng(0).random((6, 1, 2, 2))
 
@@ -121,7 +121,7 @@ def test_measures_move_images_over_their_ground(ground: float | str) -> None:
     split = Split(images, np.arange(6) % 3)
     over, black = (
         measure(Border().eval(), Splits(split, split, g), group="C4", angles=8, layer_images=2)
-        for g in (ground, 0)
+        for g in (background, 0)
     )
     for found, least, most in ((over, 0, 0.3), (black, 0.5, np.inf)):
         shifts = [row["invariance_error"] for row in found.moves if row["kind"] == "shift"]
@@ -131,12 +131,12 @@ def test_measures_move_images_over_their_ground(ground: float | str) -> None:
 
 def test_the_lie_derivative_of_an_image_depends_on_what_is_drawn_on_the_ground() -> None:
     class Over(nn.Module):
-        def __init__(self, ground: float) -> None:
+        def __init__(self, background: float) -> None:
             super().__init__()
-            self.ground, self.inner = ground, build_model(image_size=8, channels=4, depth=1)
+            self.background, self.inner = background, build_model(image_size=8, channels=4, depth=1)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.inner(x - self.ground)
+            return self.inner(x - self.background)
 
     images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.5
     torch.manual_seed(0)
