@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from gpu_networks import NETWORKS, PASSES, SMALL, Case, ways_of
+from gpu_networks import NETWORKS, PASSES, SMALL, Case, Run, ways_of
 from gpu_sharing import together
 from gpu_training import first_line, products_in, wait
-from torch import nn
 
 from gsa_core import count_parameters
 
@@ -56,7 +55,7 @@ def _alone(case: Case, asked: argparse.Namespace, ways: list[str]) -> Iterator[R
     for way in ways:
         for name, run in PASSES.items():
             _free(asked.device)
-            found = _attempted(lambda run=run, way=way: run(case, asked.device, way), least, case)
+            found = _attempted(run, case, asked.device, way, least)
             yield {**case.row(), "pass": name, "way": way, **found}
 
 
@@ -69,13 +68,12 @@ def _free(device: torch.device) -> None:
 
 
 def _attempted(
-    make: Callable[[], tuple[nn.Module, Callable[[], Any]]], least: float, case: Case
+    make: Callable[..., Run], case: Case, device: torch.device, way: str, least: float
 ) -> Row:
-    """The rate of what is made, or why there is none."""
+    """The rate of what is made, or why there is none; memory beyond what was held before."""
+    start, held = time.perf_counter(), _held(device, "memory_allocated")
     try:
-        start = time.perf_counter()
-        model, run = make()
-        device = next(model.parameters()).device
+        model, run = make(case, device, way)
         with products_in(case.precision):
             seconds = _seconds_a_step(run, device, least)
     except Exception as error:
@@ -83,10 +81,15 @@ def _attempted(
             return {"out_of_memory": True}
         return {"error": first_line(error)}
     row: Row = {"images_s": case.batch / seconds, "ms": 1000 * seconds}
-    if device.type == "cuda":
-        row["peak_mb"] = torch.cuda.max_memory_allocated(device) / 1e6
+    if device.type == "cuda":  # streams keep workspaces of cuBLAS from row to row
+        row["peak_mb"] = (_held(device, "max_memory_allocated") - held) / 1e6
     row |= {"parameters": count_parameters(model), "row_s": time.perf_counter() - start}
     return row
+
+
+def _held(device: torch.device, which: str) -> int:
+    """Bytes of a counter of `torch.cuda`; none elsewhere."""
+    return getattr(torch.cuda, which)(device) if device.type == "cuda" else 0
 
 
 def _seconds_a_step(run: Callable[[], Any], device: torch.device, least: float) -> float:

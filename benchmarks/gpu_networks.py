@@ -13,7 +13,7 @@ from torch import nn
 
 from gsa_core import build_model, solve_channels
 
-__all__ = ["NETWORKS", "PASSES", "SMALL", "Case", "ways_of"]
+__all__ = ["NETWORKS", "PASSES", "SMALL", "Case", "Run", "ways_of"]
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "staged": {"depth": 2},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -58,9 +59,15 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
+@cache
+def _side_stream() -> torch.cuda.Stream:
+    """One for all captures: cuBLAS keeps a workspace for every stream."""
+    return torch.cuda.Stream()
+
+
 def captured(step: Callable[[], Any]) -> torch.cuda.CUDAGraph:
     """A CUDA graph of a step, which is run eagerly a few times before."""
-    here, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+    here, stream = torch.cuda.current_stream(), _side_stream()
     stream.wait_stream(here)
     with torch.cuda.stream(stream):
         for _ in range(WARM_UP):

@@ -236,6 +236,17 @@ def test_ways_of_a_network(way, modules, monkeypatch):
     assert calls == (["compiled"] * 2 if way == "compiled" else [])
 
 
+def test_memory_of_a_row_is_beyond_what_was_held(modules, monkeypatch):
+    """As the workspaces that a library keeps for every stream."""
+    models, counters = modules.gpu_models, {"memory_allocated": 3e6, "max_memory_allocated": 5e6}
+    monkeypatch.setattr(models, "_held", lambda device, which: counters[which])
+    monkeypatch.setattr(models, "_seconds_a_step", lambda *x: 0.5)
+    made = lambda *x: (torch.nn.Linear(1, 1), None)  # noqa: E731
+    case = modules.gpu_networks.Case("gsa")
+    row = models._attempted(made, case, torch.device("cuda"), "eager", 0)
+    assert (row["peak_mb"], row["images_s"], row["parameters"]) == (2, 128, 2)
+
+
 def test_graph_that_cannot_be_is_a_row(modules, monkeypatch):
     asked = argparse.Namespace(device=CPU, quick=True)
     case = modules.gpu_networks.Case("gcnn", 5000, 2, side=8)
