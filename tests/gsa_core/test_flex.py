@@ -73,7 +73,7 @@ def by_operator(monkeypatch):
         return flex._compiled((len(ran),))(query, key, value, options)
 
     compile = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **x: compile(f, backend="eager", **x))
+    monkeypatch.setattr(torch, "compile", lambda f, **x: compile(f, backend="aot_eager", **x))
     monkeypatch.setattr(flex, "attended", attended)
     flex._compiled.cache_clear()
     yield ran
