@@ -16,13 +16,13 @@ from gsa_core.common.derivatives import is_transformed
 
 __all__ = ["constant"]
 
-_ENTRIES = 64  # of one function
+_ENTRIES = 16  # of one function
 
 Made = TypeVar("Made")
 
 
 def constant(function: Callable[..., Made]) -> Callable[..., Made]:
-    """Keep what a function of hashable arguments has made, the last 64 of them.
+    """Keep what a function of hashable arguments has made, the last 16 of them.
 
     The function returned takes ``like`` besides: a tensor that the result is to meet. Nothing is
     kept while operators are recorded, within transforms, and for tensors that hold no numbers.

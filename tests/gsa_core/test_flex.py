@@ -205,7 +205,8 @@ def blocks(mask: BlockMask, length: int, members: int) -> tuple[torch.Tensor, to
 def test_every_key_in_a_window_has_a_residue_of_its_own(window, size):
     """And the offset of that residue is the key's offset."""
     tiling = Tiling(*size, window)
-    offsets = residues._offsets_of_residues(tiling, torch.device("cpu"))
+    seen = (*size, window, "square", torch.device("cpu"))
+    offsets = residues._offsets_of_residues(*seen, like=torch.empty(0))
     moduli = residues._moduli(tiling)
     for n, reach, modulus, table in zip(
         size, tiling.reaches, moduli, (offsets.rows, offsets.cols), strict=True

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from gsa_core.attention.encodings.relative import OffsetTables, PositionalScores, positional_scores
 from gsa_core.attention.neighbourhood import Offsets, Tiling
+from gsa_core.common.cached import constant
 
 __all__ = [
     "BLOCK", "Mask", "ScoreChange", "mask_of", "ones_at_residues", "padded", "padded_length",
@@ -45,9 +46,12 @@ def _moduli(tiling: Tiling) -> tuple[int, int]:
     return rows, cols
 
 
-def _offsets_of_residues(tiling: Tiling, device: torch.device) -> Offsets:
+@constant
+def _offsets_of_residues(
+    rows: int, cols: int, window: int | None, shape: str, device: torch.device
+) -> Offsets:
     """Offset of the key that has a residue from every query, as of a key in its own place."""
-    parts = []
+    tiling, parts = Tiling(rows, cols, window, shape), []
     for size, reach, modulus in zip(tiling.size, tiling.reaches, _moduli(tiling), strict=True):
         residue = torch.arange(modulus, device=device)[None, :]
         offset = residue - torch.arange(size, device=device)[:, None]
@@ -61,7 +65,8 @@ def scores_at_residues(tiling: Tiling, asking: Tensor, tables: OffsetTables) -> 
     """Scores of queries with the tables, ``(batch, heads, group, own, pixels, residues)``."""
     batch, own = asking.shape[0], asking.shape[4]
     image = asking.permute(0, 4, 3, 5, 1, 2, 6).flatten(0, 1)  # (b m, g, n, i, j, d)
-    offsets = _offsets_of_residues(tiling, asking.device)
+    seen = (*tiling.size, tiling.window, tiling.shape)
+    offsets = _offsets_of_residues(*seen, asking.device, like=asking)
     found = positional_scores(image.unsqueeze(0), tables, offsets)
 
     def laid(x: Tensor | None) -> Tensor | None:
@@ -79,18 +84,26 @@ def ones_at_residues(
     tiling: Tiling, scores: PositionalScores, members: int, like: Tensor
 ) -> Float[Tensor, "members pixels residues"]:
     """A one among zeros at the row, the column and the frame of every key."""
-    (rows, cols), moduli, device = tiling.size, _moduli(tiling), like.device
-    row, col = (torch.arange(n, device=device) for n in (rows, cols))
-    index = (
-        (scores.rows, moduli[0], (row % moduli[0])[None, :, None]),
-        (scores.cols, moduli[1], (col % moduli[1])[None, None, :]),
-        (scores.frames, members, torch.arange(members, device=device)[:, None, None]),
-    )
+    present = tuple(x is not None for x in (scores.rows, scores.cols, scores.frames))
+    counts = (*_moduli(tiling), members)
+    return _ones(tiling.size, counts, present, like.dtype, like.device, like=like)
+
+
+@constant
+def _ones(
+    size: tuple[int, int],
+    counts: tuple[int, int, int],
+    present: tuple[bool, ...],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    row, col, frame = (torch.arange(n, device=device) for n in (*size, counts[2]))
+    index = (row[None, :, None], col[None, None, :], frame[:, None, None])
     parts = []
-    for term, count, of_key in index:
-        if term is not None:
-            one = (of_key[..., None] == torch.arange(count, device=device)).to(like.dtype)
-            parts.append(one.expand(members, rows, cols, count).flatten(1, 2))
+    for count, of_key, is_term in zip(counts, index, present, strict=True):
+        if is_term:
+            one = (of_key % count)[..., None] == torch.arange(count, device=device)
+            parts.append(one.to(dtype).expand(counts[2], *size, count).flatten(1, 2))
     return torch.cat(parts, -1)
 
 

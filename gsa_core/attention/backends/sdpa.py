@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from gsa_core.attention.backends.fused import fused, fused_on_gpu
+from gsa_core.attention.constants import mask_of, offsets_of, one_hot
 from gsa_core.attention.encodings.relative import OffsetTables, PositionalScores, positional_scores
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common.derivatives import (
@@ -123,9 +125,8 @@ def attend(
         return _written_out(query, key, value, bias, scale)
     if query.shape[-1] > width:  # fused kernels want equal widths
         value = functional.pad(value, (0, query.shape[-1] - width))
-    attended = functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=bias, scale=scale
-    )
+    by = fused if query.device.type == "cpu" else fused_on_gpu
+    attended = by(query, key, value, bias, scale)
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # by operators alone
     if attended.requires_grad and not recorded:
         attended = _Differentiable.apply(attended, query, key, value, bias, scale)
@@ -222,14 +223,15 @@ def attend_in_tiles(
     scale, method
         As in `attend`.
     """
-    own, offsets = query.shape[4], tiling.offsets(query.device)
+    own, seen = query.shape[4], (*tiling.size, tiling.window, tiling.shape, query.device)
+    offsets = offsets_of(*seen, like=query)
     asking = _tiles_of_queries(tiling, query if asking is None else asking)
     attended = attend_over_group(
         _tiles_of_queries(tiling, query),
         tiling.split(key, tiling.halo),
         tiling.split(value, tiling.halo),
         positional_scores(asking, tables, offsets),
-        tiling.mask(query),
+        mask_of(*seen, query.dtype, like=query),
         own=own,
         scale=scale,
         method=method,
@@ -317,17 +319,9 @@ def attend_over_group(
 def _key_terms(scores: PositionalScores, frames: int, grid: torch.Size) -> Tensor:
     """One-hot row, column and frame of every key (frame, row, column), ``(keys, rank)``."""
     axes = (scores.frames, scores.rows, scores.cols)
-    sizes = (frames, *grid)
-    parts = []
-    for axis in (1, 2, 0):  # in the order of the scores: rows, columns, frames
-        x = axes[axis]
-        if x is None:
-            continue
-        shape = [1, 1, 1, sizes[axis]]
-        shape[axis] = sizes[axis]
-        one_hot = torch.eye(sizes[axis], dtype=x.dtype, device=x.device).reshape(shape)
-        parts.append(one_hot.expand(*sizes, -1).flatten(0, 2))
-    return torch.cat(parts, -1)
+    like = next(x for x in axes if x is not None)
+    present = tuple(x is not None for x in axes)
+    return one_hot((frames, *grid), present, like.dtype, like.device, like=like)
 
 
 def _combine(bias: Tensor | None, mask: Tensor | None) -> Tensor | None:
