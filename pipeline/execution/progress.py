@@ -10,20 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from rich.console import Group
+from rich.text import Text
+
 from pipeline.common.reasons import GOOD, Failure, brief, harmless, tally
 from pipeline.common.signals import end_unread
 from pipeline.common.units import duration
+from pipeline.execution.live_table import is_capable, live_display, table_of
 
 # Seconds between two drawings of the table.
-INTERVAL = 0.25
-
-
-# Columns of the table.
+INTERVAL = 0.5
+# Columns of the table; one more, without a head, says what runs.
 HEAD = ("", "done", "running", "failed", "best", "since")
 
 
 @dataclass
-class Standing:
+class CellProgress:
     """How far one cell is."""
 
     name: str
@@ -86,17 +88,19 @@ class Progress:
             if isinstance(slots, int)
             else "as many in parallel as the cluster has room for"
         )
-        self.cells = {name: Standing(name, total) for name, total in totals.items()}
+        self.cells = {name: CellProgress(name, total) for name, total in totals.items()}
         self.stream = stream or sys.stdout
         self.quiet = os.environ.get("GSA_QUIET", "") not in ("", "0")
-        self.live = not self.quiet and self.stream.isatty() and can_move()
+        self.live = (
+            live_display(self.stream) if not self.quiet and is_capable(self.stream) else None
+        )
         self.clock = clock
         self.seconds: list[float] = []
         self.begun: float | None = None
         # What the engine says of its nodes.
         self.machines = ""
-        self.told: set[str] = set()
-        self.drawn, self.last = 0, 0.0
+        self.printed: set[str] = set()
+        self.last = 0.0
 
     @property
     def total(self) -> int:
@@ -111,7 +115,6 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line above the table."""
         if not self.quiet:
-            self._erase()
             self._write(f"{self.stage}: {harmless(text)}\n")
 
     def restore(self, name: str, ok: bool, score: float | None) -> None:
@@ -150,14 +153,14 @@ class Progress:
             self._fail(f"{name} {label}", failure)
         if self.live or self.quiet:
             return
-        told = f"{100 * score:.1f} %" if score is not None and status == "completed" else status
+        ending = f"{100 * score:.1f} %" if score is not None and status == "completed" else status
         if failure is not None:
-            told = f"{status}: {brief(failure[1], 80)}"
+            ending = f"{status}: {brief(failure[1], 80)}"
         best = "" if cell.best is None else f", best {100 * cell.best:.1f} %"
         width = max(len(name) for name in self.cells)
         self._write(
             f"{self.stage} {self.done:>{len(str(self.total))}}/{self.total}  "
-            f"{cell.name:{width}}  {label}: {told}{best}, {seconds:.1f} s; {self.left()}\n"
+            f"{cell.name:{width}}  {label}: {ending}{best}, {seconds:.1f} s; {self.left()}\n"
         )
 
     def summarise(self, failures: Sequence[Failure], what: str) -> None:
@@ -169,8 +172,8 @@ class Progress:
 
     def _fail(self, task: str, failure: Failure) -> None:
         status, reason, where = failure
-        if (line := f"{status}: {brief(reason)}") not in self.told:
-            self.told.add(line)
+        if (line := f"{status}: {brief(reason)}") not in self.printed:
+            self.printed.add(line)
             self.say(f"{task} {line}; the whole: {where}")
 
     def left(self) -> str:
@@ -190,24 +193,25 @@ class Progress:
 
     def tick(self) -> None:
         """Draw the table again if it is time to."""
-        if self.live and self.clock() - self.last > INTERVAL:
-            self._erase()
-            lines = self._table()
-            self._write("".join(f"{line}\n" for line in lines))
-            self.drawn, self.last = len(lines), self.clock()
+        if self.live is not None and self.clock() - self.last > INTERVAL:
+            self.live.console.size = shutil.get_terminal_size()
+            self.live.start()
+            self.live.update(self._table(), refresh=True)
+            self.last = self.clock()
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *ending: object) -> None:
         """Draw a last time and leave the table standing."""
-        self.last = 0.0
+        self.last = float("-inf")
         self.tick()
-        self.drawn = 0
+        if self.live is not None:
+            self.live.stop()
 
-    def _table(self) -> list[str]:
-        """Write the table: all cells where they fit, else those that run."""
-        columns, rows = shutil.get_terminal_size()
+    def _table(self) -> Group:
+        """Lay out all cells where they fit, else those that run."""
+        rows = shutil.get_terminal_size().lines
         cells = list(self.cells.values())
         if len(cells) + 3 > rows:
             cells = [cell for cell in cells if cell.running][: max(1, rows - 3)]
@@ -215,48 +219,19 @@ class Progress:
         head = f"{self.stage}: {self.done} of {self.total} done"
         head += f", {failed} failed" if failed else ""
         head = "; ".join(filter(None, [head, self.left(), self.machines]))
-        lines = [head, *aligned([HEAD, *(cell.columns() for cell in cells)])]
-        return [line[: columns - 1] for line in lines]
-
-    def _erase(self) -> None:
-        """Take the table off the terminal."""
-        if self.drawn:
-            self._write(f"\x1b[{self.drawn}F\x1b[0J")
-            self.drawn = 0
+        table = table_of([HEAD, *(cell.columns() for cell in cells)])
+        return Group(Text(head, no_wrap=True, overflow="ellipsis"), table)
 
     def _write(self, text: str) -> None:
-        """Write at once; a stage whose reader has gone ends, and its trials are not to blame."""
+        """Write at once, above the table where there is one."""
+        if self.live is not None:
+            self.live.console.print(Text(text), end="", soft_wrap=True)
+            return
         try:
             self.stream.write(text)
             self.stream.flush()
         except BrokenPipeError:
             end_unread()
-
-
-def can_move() -> bool:
-    """Whether the terminal moves its cursor, by what it says of itself."""
-    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
-
-
-def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Write rows as lines whose columns stand below one another; numbers to the right.
-
-    >>> aligned([("", "done", "best"), ("C4", "3/12", "9.5 %"), ("D4", "12/12", "98.5 %")])
-    ['       done    best', '  C4   3/12   9.5 %', '  D4  12/12  98.5 %']
-    """
-    count = max(len(row) for row in rows)
-    filled = [(*row, *[""] * (count - len(row))) for row in rows]
-    widths = [max(len(row[place]) for row in filled) for place in range(count)]
-    # The first column is a name and the last, where it has no head, says what runs.
-    names = {0, *range(len(rows[0]), count)}
-    return [
-        "  "
-        + "  ".join(
-            text.ljust(width) if place in names else text.rjust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in filled
-    ]
 
 
 def rate(seconds: float) -> str:

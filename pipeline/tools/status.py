@@ -16,7 +16,8 @@ from pipeline.confirm import stage as confirm
 from pipeline.confirm.result_store import read_record
 from pipeline.execution.dispatcher import DASHBOARD
 from pipeline.execution.inputs import read_cards
-from pipeline.execution.progress import Standing, aligned
+from pipeline.execution.live_table import aligned
+from pipeline.execution.progress import CellProgress
 from pipeline.execution.state import ROOT, holder, state_path
 from pipeline.study.cells import cells
 from pipeline.study.params import load_params
@@ -91,16 +92,16 @@ def _line(
     name: str, trials: list[FrozenTrial], ended: Mapping[int, Any], budget: int
 ) -> tuple[str, ...]:
     """Count the trials of one cell."""
-    standing, bad = Standing(name, budget), Counter[str]()
+    progress, bad = CellProgress(name, budget), Counter[str]()
     for result in ended.values():
         row = result["row"]
-        standing.add(row["status"] in GOOD, score(row))
+        progress.add(row["status"] in GOOD, score(row))
         if row["status"] != "completed":
             bad[row["status"]] += 1
     for trial in trials:
         if trial.state == TrialState.RUNNING and trial.number not in ended:
-            standing.running[str(trial.number)] = ""
-    cell, done, running, _, best, since, _ = standing.columns()
+            progress.running[str(trial.number)] = ""
+    cell, done, running, _, best, since, _ = progress.columns()
     told = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))
     return cell, done, running, told, best, since
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -143,9 +144,13 @@ class Closed(io.StringIO):
         return super().write(text)
 
 
+@pytest.mark.parametrize("terminal", [False, True])
 def test_within_a_trial_the_error_of_the_display_is_no_failed_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(Closed, "isatty", lambda self: terminal)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GSA_QUIET", raising=False)
     monkeypatch.setattr(sweep, "load_dataset", fake_study.fake_load)
@@ -175,12 +180,20 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("columns", ["20", "1", "0", "", "many"])
 @pytest.mark.parametrize(
-    ("term", "moves"), [("dumb", False), ("", False), ("unknown", False), ("xterm", True)]
+    ("term", "no_color", "moves"),
+    [
+        ("dumb", "", False),
+        ("", "", False),
+        ("unknown", "", False),
+        ("xterm", "1", False),
+        ("xterm", "", True),
+    ],
 )
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
-    term: str, moves: bool, columns: str, monkeypatch: pytest.MonkeyPatch
+    term: str, no_color: str, moves: bool, columns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.delenv("GSA_QUIET", raising=False)
     stream, seconds = Terminal(), iter(range(1000))
@@ -191,7 +204,9 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
             progress.finish("cell", f"trial {number}", "completed", 0.5, 1.0)
         progress.say("a line")
     assert ("\x1b" in stream.getvalue()) is moves
-    assert stream.getvalue().replace("\x1b", "").replace("\n", "").isprintable()
+    assert "?25l" not in stream.getvalue(), "a killed process could not show the cursor again"
+    text = re.sub(r"\x1b\[[\d;]*\w|[\r\n]", "", stream.getvalue())
+    assert text.isprintable() and ("a line" in text or moves)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -15,10 +16,17 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
+    def last_frame(self) -> list[str]:
+        """The lines of the last drawing."""
+        shown = self.getvalue().split("\x1b[2K")[-1]
+        return [line.rstrip() for line in re.sub(r"\x1b\[[\d;?]*\w", "", shown).splitlines()]
+
 
 @pytest.fixture(autouse=True)
 def loud(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GSA_QUIET", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("LINES", "30")
 
@@ -43,7 +51,7 @@ def work(stream: io.StringIO) -> Progress:
 def test_a_terminal_has_one_table() -> None:
     stream = Terminal()
     work(stream)
-    assert stream.getvalue().split("\x1b[0J")[-1].splitlines() == [
+    assert stream.last_frame() == [
         "sweep: 3 of 6 done, 1 failed; 1.0 a minute, about 3 min left; 2 nodes, 1 of 4 CPUs taken",
         "      done  running  failed    best  since",
         "  C1   2/3                   90.0 %      1",
@@ -86,5 +94,5 @@ def test_a_table_larger_than_the_terminal_shows_what_runs(monkeypatch: pytest.Mo
     monkeypatch.setenv("LINES", "3")
     stream = Terminal()
     work(stream)
-    last = stream.getvalue().split("\x1b[0J")[-1].splitlines()
+    last = stream.last_frame()
     assert len(last) == 3 and last[-1].startswith("  C4 ")
