@@ -36,10 +36,10 @@ def distributions(
 
 
 def _distribution(name: str, domain: Interval | Choices) -> BaseDistribution:
-    counts = HYPERPARAMETERS[name].counts
+    is_integer = HYPERPARAMETERS[name].is_integer
     if isinstance(domain, Choices):
-        return CategoricalDistribution([int(v) if counts else float(v) for v in domain.choices])
-    if counts:
+        return CategoricalDistribution([int(v) if is_integer else float(v) for v in domain.choices])
+    if is_integer:
         low, high, step = int(domain.low), int(domain.high), int(domain.step or 1)
         return IntDistribution(low, high, log=domain.log, step=step)
     return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, get_args
 
-from pipeline.study.values import Kind, Number, Whole
+from pydantic import Field
+
+from pipeline.study.values import FINITE
 
 __all__ = ["DEFAULTS", "HYPERPARAMETERS", "Hyperparameter"]
+
+_Probability = Annotated[float, Field(ge=0, lt=1), FINITE]
 
 
 @dataclass(frozen=True)
@@ -17,34 +21,34 @@ class Hyperparameter:
     Attributes
     ----------
     kind
-        Which values make sense.
+        The type of values that make sense.
     default
         Its value where the study does not search it; None where the study has to say.
     of_network
         Whether it is an argument of `gsa_core.build_model`; training takes the others.
     """
 
-    kind: Kind
+    kind: Any
     default: Any = None
     of_network: bool = False
 
     @property
-    def counts(self) -> bool:
-        """Whether it is a whole number."""
-        return isinstance(self.kind, Whole)
+    def is_integer(self) -> bool:
+        """Whether its values are whole numbers."""
+        return get_args(self.kind)[0] is int
 
-
-_PROBABILITY = Number(0, 1, below=True)
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {
-    "learning_rate": Hyperparameter(Number(0, 10, above=True), 0.003),
-    "weight_decay": Hyperparameter(Number(0, 10), 0.01),
-    "dropout": Hyperparameter(_PROBABILITY, 0.0, of_network=True),
-    "attention_dropout": Hyperparameter(_PROBABILITY, 0.0, of_network=True),
-    "feedforward_ratio": Hyperparameter(Number(0, 16, above=True), 2, of_network=True),
-    "channels": Hyperparameter(Whole(1, 4096), of_network=True),
-    "heads": Hyperparameter(Whole(1, 64), of_network=True),
-    "label_smoothing": Hyperparameter(_PROBABILITY, 0.0),
+    "learning_rate": Hyperparameter(Annotated[float, Field(gt=0, le=10), FINITE], 0.003),
+    "weight_decay": Hyperparameter(Annotated[float, Field(ge=0, le=10), FINITE], 0.01),
+    "dropout": Hyperparameter(_Probability, 0.0, of_network=True),
+    "attention_dropout": Hyperparameter(_Probability, 0.0, of_network=True),
+    "feedforward_ratio": Hyperparameter(
+        Annotated[float, Field(gt=0, le=16), FINITE], 2, of_network=True
+    ),
+    "channels": Hyperparameter(Annotated[int, Field(strict=True, ge=1, le=4096)], of_network=True),
+    "heads": Hyperparameter(Annotated[int, Field(strict=True, ge=1, le=64)], of_network=True),
+    "label_smoothing": Hyperparameter(_Probability, 0.0),
 }
 
 DEFAULTS = {name: one.default for name, one in HYPERPARAMETERS.items() if one.default is not None}

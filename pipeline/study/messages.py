@@ -1,21 +1,27 @@
-"""One line for each wrong parameter: place, what it got, what it accepts, what was meant."""
+"""One line for each wrong parameter: place, what it got, what it accepts, what was meant.
+
+All of it is read off the JSON schema of the parameters, so that a new key needs no message.
+"""
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import UnionType
+from functools import reduce
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from pipeline.study.values import Kind, OneOf, Several, nearest
+from pipeline.study.guesses import candidates, nearest, written
+from pipeline.study.values import REPEATED
 from pipeline.study.yaml_reader import Document, KeyPath
 
 __all__ = ["Problem", "explain"]
 
 MOST_CHARACTERS = 60
+MOST_GUESSES = 100  # so that a long list of wrong values is refused as fast as one
+
+Node = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,137 +54,178 @@ class Problem:
         return f"{place}{self.fault}; accepts {self.accepts}{guess}"
 
 
-def shown(value: Any) -> str:
-    """A value as YAML would have it, cut to fit a line."""
-    words = {None: "null", True: "true", False: "false"}
-    constant = value is None or isinstance(value, bool)
-    text = words[value] if constant else repr(value)
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3] + "..."
-
-
-def explain(error: ValidationError, model: type[BaseModel], values: Any) -> list[Problem]:
-    """Translate pydantic's errors, in the order of the keys in the file.
+def explain(error: ValidationError, kind: Any, values: Any, base: KeyPath = ()) -> list[Problem]:
+    """Translate pydantic's errors, in the order of the keys in the file, one for each place.
 
     Parameters
     ----------
     error
         What pydantic raised.
-    model
-        The model that it validated.
+    kind
+        The type, or model, that it checked.
     values
         The whole input.
+    base
+        Where the input stands in the file.
     """
-    return [_explain_one(item, model, values) for item in error.errors(include_url=False)]
+    schema, problems = _Schema(kind), dict[KeyPath, Problem]()
+    for item in error.errors(include_url=False):
+        path, node = schema.resolve(item["loc"])
+        if path not in problems:
+            found = _problem(schema, item, path, node, values, len(problems) < MOST_GUESSES)
+            problems[path] = found
+            if item["type"] == REPEATED:
+                index = item["ctx"]["index"]
+                fault = f"got {shown(item['input'][index])} a second time"
+                problems[path] = Problem((*path, index), fault, "each value once")
+    return [
+        Problem((*base, *one.path), one.fault, one.accepts, one.meant) for one in problems.values()
+    ]
 
 
-def _explain_one(item: Any, model: type[BaseModel], values: Any) -> Problem:
-    path, kind = _resolve(model, item["loc"])
-    got = item["input"]
+def shown(value: Any) -> str:
+    """A value as YAML would have it, cut to fit a line."""
+    text = written(value) if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3] + "..."
+
+
+def _problem(
+    schema: _Schema, item: Any, path: KeyPath, node: Node, values: Any, guess: bool
+) -> Problem:
     if item["type"] == "extra_forbidden":
-        owner = _resolve(model, item["loc"][:-1])[1]
-        return _unknown_key(path, list(_keys(owner)), values, model)
-    if item["loc"][-1:] == ("[key]",) and isinstance(kind, Kind):
-        if not isinstance(kind, OneOf):
-            return Problem(path, "unfit name", kind.accepts, kind.meant(path[-1]))
-        return Problem(path, "unknown name", kind.accepts, nearest(path[-1], kind.words))
+        known = list(schema.resolve(item["loc"][:-1])[1].get("properties", ()))
+        meant = nearest(path[-1], known) or schema.elsewhere(str(path[-1])) if guess else None
+        return Problem(path, "unknown key", ", ".join(known), meant)
+    accepted = schema.accepted(node)
     if item["type"] == "missing":
-        return Problem(path, "missing", _accepted(kind))
-    if isinstance(kind, Several) and isinstance(got, list):
-        return _explain_list(path, kind, got)
-    meant = kind.meant(got) if isinstance(kind, Kind) else None
-    return Problem(path, f"got {shown(got)}", _accepted(kind), meant)
+        return Problem(path, "missing", accepted)
+    if item["loc"][-1:] == ("[key]",):
+        fault = "unknown name" if "enum" in node else "unfit name"
+        likely = (one for one in candidates(path[-1], node) if guess and isinstance(one, str))
+        return Problem(path, fault, accepted, next(likely, None))
+    got = reduce(lambda value, step: value[step], path, values)
+    if item["type"] in ("too_short", "too_long"):
+        return Problem(path, f"got {len(got)} values", accepted)
+    likely = (one for one in candidates(got, node) if guess and schema.is_valid(path, one))
+    return Problem(path, f"got {shown(got)}", accepted, next(map(written, likely), None))
 
 
-def _explain_list(path: KeyPath, kind: Several, got: list[Any]) -> Problem:
-    index = kind.fault(got)
-    if index is None or index < 0:
-        return Problem(path, f"got {len(got)} values", kind.accepts)
-    value, here = got[index], (*path, index)
-    if kind.kind.is_valid(value):
-        return Problem(here, f"got {shown(value)} a second time", "each value once")
-    return Problem(here, f"got {shown(value)}", kind.kind.accepts, kind.kind.meant(value))
+class _Schema:
+    """The JSON schema of a type: what stands at a place, in words."""
 
+    def __init__(self, kind: Any) -> None:
+        self.adapter = TypeAdapter[Any](kind)
+        whole = self.adapter.json_schema()
+        self.definitions = whole.get("$defs", {})
+        self.whole = whole
 
-def _unknown_key(path: KeyPath, known: list[str], values: Any, model: type[BaseModel]) -> Problem:
-    """A key that is no field: a misspelt neighbour, or one that belongs to another section."""
-    key = str(path[-1])
-    meant = nearest(key, known)
-    if meant is None:
-        elsewhere = [_dotted(other) for other in _all_paths(model) if other[-1] == key]
-        meant = elsewhere[0] if elsewhere else None
-    return Problem(path, "unknown key", ", ".join(known), meant)
+    def resolve(self, location: tuple[str | int, ...]) -> tuple[KeyPath, Node]:
+        """Follow pydantic's location: its path in the file, and the schema of what stands there.
 
-
-def _resolve(annotation: Any, location: tuple[str | int, ...]) -> tuple[KeyPath, Any]:
-    """Follow pydantic's location through the types: its path in the file and what stands there."""
-    path: KeyPath = ()
-    found = _unwrap(annotation)
-    for place, step in enumerate(location, 1):
-        if step == "[key]":
-            return path, _unwrap(typing.get_args(found)[0]) if found else None
-        if isinstance(found, UnionType) or typing.get_origin(found) is typing.Union:
-            tags = {_tag(member): member for member in typing.get_args(found)}
-            if step in tags:  # pydantic's name for a member, not a key of the file
-                found = _unwrap(tags[str(step)])
+        A choice between types is one place: what is wrong in one of them is wrong with the value.
+        """
+        path: KeyPath = ()
+        node = self._follow(self.whole)
+        for step in location:
+            if "anyOf" in node:
+                break
+            if step == "[key]":
+                names = node.get("propertyNames", {})
+                return path, names
+            if "oneOf" in node:  # pydantic's name for a member, not a key of the file
+                named = (one for one in node["oneOf"] if one["$ref"].endswith(f"/{step}"))
+                node = self._follow(next(named))
                 continue
-        path = (*path, step)
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            hints = typing.get_type_hints(found, include_extras=True)
-            found = _unwrap(hints[str(step)]) if step in found.model_fields else None
-        elif typing.get_origin(found) is dict:
-            after = location[place:]
-            found = found if after[:1] == ("[key]",) else _unwrap(typing.get_args(found)[1])
-        else:
-            found = None
-    return path, found
+            path = (*path, step)
+            ahead = location[len(path) :]
+            node = node if ahead[:1] == ("[key]",) else self._follow(_child(node, step))
+        return path, node
 
+    def accepted(self, node: Node) -> str:
+        """What a schema accepts, in words."""
+        node = self._follow(node)
+        if "errorMessage" in node:
+            return str(node["errorMessage"])
+        if "anyOf" in node:
+            members = sorted(node["anyOf"], key=lambda one: one.get("type") != "null")
+            return " or ".join(map(self.accepted, members))
+        if "oneOf" in node:
+            return " or ".join(f"{{{self._keys(one)}}}" for one in node["oneOf"])
+        if "enum" in node or "const" in node:
+            return ", ".join(node.get("enum", [node.get("const")]))
+        match node.get("type"):
+            case "null":
+                return f"null ({node['description']})"
+            case "boolean":
+                return "true or false"
+            case "integer" | "number":
+                return _number(node)
+            case "array":
+                most, each = node["maxItems"], self.accepted(node["items"])
+                return f"a list of {node['minItems']} to {most} values, each {each}"
+        return self._mapping(node)
 
-def _unwrap(annotation: Any) -> Any:
-    """The kind of an annotated type, or the bare type."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        kinds = [extra for extra in annotation.__metadata__ if isinstance(extra, Kind)]
-        return kinds[0] if kinds else _unwrap(annotation.__origin__)
-    return annotation
+    def is_valid(self, path: KeyPath, value: Any) -> bool:
+        """Whether a value may stand at a place, whatever stands elsewhere."""
+        for step in reversed(path):
+            value = [value] if isinstance(step, int) else {step: value}
+        here = tuple(0 if isinstance(step, int) else step for step in path)
+        try:
+            self.adapter.validate_python(value)
+        except ValidationError as error:
+            found = (self.resolve(item["loc"])[0] for item in error.errors(include_url=False))
+            return all(one[: len(here)] != here for one in found)
+        return True
 
+    def elsewhere(self, key: str) -> str | None:
+        """Where in the file a key belongs, if it is one of another section."""
+        return next((_dotted(path) for path in self._paths(self.whole) if path[-1] == key), None)
 
-def _tag(member: Any) -> str:
-    return str(getattr(member.__metadata__[0], "tag", ""))
-
-
-def _keys(found: Any) -> Iterator[str]:
-    if isinstance(found, type) and issubclass(found, BaseModel):
-        yield from found.model_fields
-
-
-def _all_paths(model: type[BaseModel], base: KeyPath = ()) -> Iterator[KeyPath]:
-    for name, hint in typing.get_type_hints(model, include_extras=True).items():
-        found = _unwrap(hint)
-        if name in model.model_fields:
+    def _paths(self, node: Node, base: KeyPath = ()) -> Iterator[KeyPath]:
+        for name, inner in self._follow(node).get("properties", {}).items():
             yield (*base, name)
-            if isinstance(found, type) and issubclass(found, BaseModel):
-                yield from _all_paths(found, (*base, name))
+            yield from self._paths(inner, (*base, name))
+
+    def _mapping(self, node: Node) -> str:
+        if "properties" in node:
+            return f"a mapping with the keys {self._keys(node)}"
+        inner = self._follow(_child(node, ""))
+        if "properties" in inner:
+            return f"a mapping of names to mappings with the keys {self._keys(inner)}"
+        each = "" if "oneOf" in inner else "values, each "
+        return f"a mapping of names to {each}{self.accepted(inner)}"
+
+    def _keys(self, node: Node) -> str:
+        return ", ".join(self._follow(node)["properties"])
+
+    def _follow(self, node: Node) -> Node:
+        if "$ref" not in node:
+            return node
+        return {**self.definitions[node["$ref"].rpartition("/")[2]], "title": node["$ref"]}
 
 
-def _accepted(found: Any) -> str:
-    if isinstance(found, Kind):
-        return found.accepts
-    keys = ", ".join(_keys(found))
-    if keys:
-        return f"a mapping with the keys {keys}"
-    if typing.get_origin(found) is dict and _keys_of_values(found):
-        return f"a mapping of names to mappings with the keys {_keys_of_values(found)}"
-    if typing.get_origin(found) is dict and isinstance(value := _value_kind(found), Kind):
-        return f"a mapping of names to values, each {value.accepts}"
-    return "a mapping of names to {low, high, log, step} or {choices}"
+def _child(node: Node, step: str | int) -> Node:
+    """The schema of a key or an item of what a schema describes."""
+    if isinstance(step, int):
+        return dict(node.get("items", {}))
+    named = node.get("properties", {})
+    others = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
+    found = named.get(step) or next((one for one in others if one), None)
+    return found or {}
 
 
-def _keys_of_values(found: Any) -> str:
-    return ", ".join(_keys(_value_kind(found)))
-
-
-def _value_kind(found: Any) -> Any:
-    """What the values of a mapping are."""
-    return _unwrap(typing.get_args(found)[1])
+def _number(node: Node) -> str:
+    whole = node["type"] == "integer"
+    text = "a whole number" if whole else "a number"
+    if "multipleOf" in node:
+        text = f"a multiple of {node['multipleOf']}"
+    bounds = {
+        "exclusiveMinimum": "above", "minimum": "from", "maximum": "to", "exclusiveMaximum": "below"
+    }  # fmt: skip
+    for key, word in bounds.items():
+        if key in node:
+            text += f" {word} {node[key] if whole else format(node[key], 'g')}"
+    return text
 
 
 def _dotted(path: KeyPath) -> str:

@@ -33,7 +33,7 @@ PIPELINE = (
 )  # fmt: skip
 
 # What checks params.yaml as a whole.
-READERS = {path.name for path in (ROOT / "pipeline" / "study").glob("*.py")}
+READERS = set((ROOT / "pipeline" / "study").rglob("*.py"))
 
 # Import names that differ from the name of the package.
 PACKAGES = {
@@ -222,7 +222,7 @@ def sections(file: Path) -> Iterator[str]:
 def test_stage_depends_on_every_section_it_reads(stage: str) -> None:
     known = set(yaml.safe_load((ROOT / "params.yaml").read_text()))
     code = files_of([f"pipeline.{stage}"]).items()
-    code = {file for name, file in code if name.endswith(".py") and file.name not in READERS}
+    code = {file for name, file in code if name.endswith(".py") and file not in READERS}
     read = {name for file in code for name in sections(file)} & known
     listed = {name.split(".")[0] for name in dvc_stages()[stage]["params"]}
     assert read - {"resources"} <= listed
@@ -244,9 +244,7 @@ def keys(values: Any) -> Iterator[str]:
 
 
 def test_every_parameter_is_consumed() -> None:
-    used = {
-        name for file in files("pipeline") if file.name not in READERS for name in accessed(file)
-    }
+    used = {name for file in files("pipeline") if file not in READERS for name in accessed(file)}
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     searched = set(values["sweep"]["search_space"])  # names of hyperparameters, not attributes
     assert set(keys(values)) - searched <= used | set(AXES)  # cells are combinations of the axes

@@ -167,7 +167,7 @@ SLIPS = {
     ),
     "a plain transformer twice": (
         study(sweep__model=["gsa", "vit"], sweep__tokens=["patch"]),
-        "sweep.model[1]: got 'vit' beside 'gsa' with group C1 and tokens patch",
+        "sweep.model[1]: got 'vit' with 'gsa' with group C1 and tokens patch",
         "one of the two",
     ),
     "symmetrized off the grid": (
@@ -270,7 +270,7 @@ SLIPS = {
     ),
     "no data left to train": (
         study(prepare__validation_fraction=0.6, prepare__test_fraction=0.4),
-        "prepare.test_fraction: got 0.4 beside validation_fraction 0.6, which leaves 0%",
+        "prepare.test_fraction: got 0.4 with validation_fraction 0.6, which leaves 0%",
         "",
     ),
     "a path as a name": (study(study="../x"), "study: got '../x'", "did you mean 'x'?"),

@@ -50,20 +50,20 @@ def test_rectangles_and_more_channels_are_read(tmp_path: Path, root: Path) -> No
         ({"kind": "arrays", "channels": 65}, "channels: got 65; accepts a whole number from 1 to"),
         (
             {"size": [8, 12, 3]},
-            "mine.size: got [8, 12, 3]; accepts a whole number from 4 to 1024, or",
+            "mine.size: got [8, 12, 3]; accepts a whole number from 4 to 1024 or [h",
         ),
         ({"size": [8, 2]}, "mine.size: got [8, 2]; accepts"),
         ({"size": "8x12"}, "did you mean '[8, 12]'?"),
         ({"path": ""}, "mine.path: got ''; accepts text"),
         ({"pth": "x"}, "mine.pth: unknown key"),
-        ({"group_column": "patient"}, "group_column: set beside kind: folder; accepts only kind"),
+        ({"group_column": "patient"}, "group_column: set with kind: folder; accepts only kind"),
         ({"group_pattern": "("}, "group_pattern: got '(', which is no regular expression"),
         ({"on_bad_image": "ignore"}, "on_bad_image: got 'ignore'; accepts error, skip"),
-        ({"value_range": [9, 0]}, "value_range: got [9, 0]; accepts auto or type or [low, high]"),
-        ({"value_range": "typ"}, "value_range: got 'typ'; accepts auto or type or [low, high]"),
-        ({"pad_value": 0.5}, "pad_value: got 0.5 beside dtype: uint8; accepts edge or a whole"),
-        ({"pad_value": 9, "dtype": "float32"}, "got 9 beside dtype: float32; accepts edge or a"),
-        ({"pad_value": 9, "fit": "crop"}, "pad_value: set beside fit: crop; accepts only fit: pad"),
+        ({"value_range": [9, 0]}, "value_range: got [9, 0]; accepts auto, type or [low, high]"),
+        ({"value_range": "typ"}, "value_range: got 'typ'; accepts auto, type or [low, high]"),
+        ({"pad_value": 0.5}, "pad_value: got 0.5 with dtype: uint8; accepts edge or a whole"),
+        ({"pad_value": 9, "dtype": "float32"}, "got 9 with dtype: float32; accepts edge or a"),
+        ({"pad_value": 9, "fit": "crop"}, "pad_value: set with fit: crop; accepts only fit: pad"),
         ({"background": "blak"}, "background: got 'blak'; accepts auto, black, white; did you"),
         ({"min_count": 0}, "min_count: got 0; accepts a whole number from 1"),
         ({"name": "mnist"}, "sources.mnist: the name of a known data set"),
@@ -82,7 +82,7 @@ def test_a_slip_is_named(changes: dict[str, Any], words: str, tmp_path: Path, ro
     ("changes", "words"),
     [
         ({"datasets": ["digit"]}, "datasets[0]: got 'digit'; accepts digits, mnist"),
-        ({"images_per_class": 5, "train_fraction": 0.5}, "images_per_class: got 5 beside"),
+        ({"images_per_class": 5, "train_fraction": 0.5}, "images_per_class: got 5 with"),
         ({"train_fraction": 0}, "train_fraction: got 0; accepts a number above 0 to 1"),
         ({"test_images": 0}, "test_images: got 0; accepts null (all of them)"),
         ({"shrink": 3}, "prepare.shrink: got 3, but digits has 8x8 pixels; accepts one of 1, 2"),
@@ -91,7 +91,7 @@ def test_a_slip_is_named(changes: dict[str, Any], words: str, tmp_path: Path, ro
         ({"sources": []}, "prepare.sources: got []; accepts a mapping of names to mappings with"),
     ],
 )
-def test_a_slip_beside_is_named(
+def test_a_mistake_in_prepare_is_named(
     changes: dict[str, Any], words: str, tmp_path: Path, root: Path
 ) -> None:
     values = yaml.safe_load((root / "tests/study.yaml").read_text())

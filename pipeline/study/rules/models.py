@@ -11,7 +11,7 @@ from pipeline.study.messages import Problem
 from pipeline.study.models import ENCODED, MODEL_KINDS, PATCHED
 from pipeline.study.schema import Params
 
-__all__ = ["MODEL_RULES", "image_size", "token_grid"]
+__all__ = ["MODEL_RULES"]
 
 # Groups that map a square pixel grid's axes onto one another, so that a table of offsets exists.
 KEEPS_AXES = ("C1", "C2", "C4", "D1", "D2", "D4")
@@ -57,7 +57,7 @@ def _models(params: Params) -> Iterator[Problem]:
         ):
             yield Problem(
                 path,
-                "got 'vit' beside 'gsa' with group C1 and tokens patch, which are the same network",
+                "got 'vit' with 'gsa' with group C1 and tokens patch, which are the same network",
                 "one of the two",
             )
 
@@ -75,14 +75,14 @@ def _width_and_heads(params: Params) -> Iterator[Problem]:
             yield Problem(
                 path,
                 f"got {value}, but sweep.search_space.{name} searches what it would fix",
-                f"null beside sweep.search_space.{name}, or a number without it",
+                f"null with sweep.search_space.{name}, or a number without it",
                 "null",
             )
         elif value is None and not searched and not _all_lack(params, name):
             yield Problem(
                 path,
                 f"got null, but sweep.search_space has no {name!r}",
-                f"a number, or null beside sweep.search_space.{name}",
+                f"a number, or null with sweep.search_space.{name}",
             )
 
 

@@ -1,0 +1,144 @@
+"""The section `sweep` of params.yaml: the cells of a study and what is searched in each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from pipeline.study.hyperparameters import HYPERPARAMETERS
+from pipeline.study.models import AXES, MODEL_KINDS
+from pipeline.study.objectives import CONSTRAINED, OBJECTIVES
+from pipeline.study.values import FINITE, GroupName, Name, OneOf, Section, Several
+
+__all__ = [
+    "Architecture",
+    "Budget",
+    "Choices",
+    "Depth",
+    "Interval",
+    "Model",
+    "Positional",
+    "Stopping",
+    "Sweep",
+    "Tokens",
+]
+
+Model = Annotated[str, OneOf(MODEL_KINDS)]
+Positional = Literal["none", "absolute", "relative", "radial", "rotary"]
+Depth = Annotated[int, Field(strict=True, ge=1, le=64)]
+Tokens = Literal["pixel", "patch", "stem", "trunk"]
+Many = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+NoLimit = Annotated[None, Field(description="no limit")]
+Finite = Annotated[float, Field(ge=-1e9, le=1e9), FINITE]
+
+
+class Architecture(Section):
+    """What all cells have in common."""
+
+    form: Literal["framewise", "joint", "published"]
+    """Which positions and group elements attend to which."""
+    heads: (
+        Annotated[int, Field(strict=True, ge=1, le=64)]
+        | Annotated[None, Field(description="searched")]
+    )
+    window: (
+        Annotated[int, Field(strict=True, ge=1, le=255)]
+        | Annotated[None, Field(description="global attention")]
+    )
+    """An odd number of tokens."""
+    encoding: Literal["auto", "table", "continuous"]
+    window_shape: Literal["auto", "square", "disc", "soft_disc"] = "auto"
+    patch_size: (
+        Annotated[int, Field(strict=True, ge=1, le=1024)]
+        | Annotated[None, Field(description="4 for patches, 2 for stems")]
+    ) = None
+    """Pixels to a token along each side, of the tokens `patch` and `stem`."""
+
+
+When = dict[Annotated[str, OneOf(AXES)], Several[Name | Annotated[int, Field(strict=True)]]]
+
+
+class Interval(Section):
+    """Numbers from low to high, uniformly or (`log`) in their logarithm, perhaps in steps."""
+
+    low: Finite
+    high: Finite
+    log: Annotated[bool, Field(strict=True)] = False
+    step: (
+        Annotated[float, Field(gt=0, le=1e9), FINITE]
+        | Annotated[None, Field(description="any number")]
+    ) = None
+    when: When = Field(default_factory=dict)
+    """Which cells have the hyperparameter, by axis; all of them without it."""
+
+
+class Choices(Section):
+    """A list of numbers, each as likely as the next."""
+
+    choices: Several[Finite]
+    when: When = Field(default_factory=dict)
+    """Which cells have the hyperparameter, by axis; all of them without it."""
+
+
+def _domain_tag(value: Any) -> str:
+    has_choices = isinstance(value, Choices) or (isinstance(value, dict) and "choices" in value)
+    return (Choices if has_choices else Interval).__name__
+
+
+Domain = Annotated[
+    Annotated[Interval, Tag(Interval.__name__)] | Annotated[Choices, Tag(Choices.__name__)],
+    Discriminator(_domain_tag),
+]
+
+
+class Stopping(Section):
+    """Trials stop where they are not among the best 1 / reduction of earlier ones of their cell."""
+
+    reduction: (
+        Annotated[int, Field(strict=True, ge=2, le=16)]
+        | Annotated[None, Field(description="no trial is stopped")]
+    ) = None
+    min_epochs: Many = 1
+
+
+class Budget(Section):
+    """When a sweep ends before all trials have run; what is null does not end it."""
+
+    hours: Annotated[float, Field(gt=0, le=1e6), FINITE] | NoLimit = None
+    gpu_hours: Annotated[float, Field(gt=0, le=1e9), FINITE] | NoLimit = None
+    patience: Many | NoLimit = None
+    """Of a cell: trials without an improvement, looked at after every tenth trial."""
+
+
+class Sweep(Section):
+    """The cells of the study, their common budget, and what is searched in each."""
+
+    seed: Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+    model: Several[Model]
+    group: Several[GroupName]
+    positional: Several[Positional]
+    depth: Several[Depth]
+    tokens: Several[Tokens]
+    architecture: Architecture
+    match_parameters: (
+        Annotated[int, Field(strict=True, ge=100, le=10**9)]
+        | Annotated[None, Field(description="the width is searched as `channels`")]
+    )
+    """Equal budgets: the width of each cell is solved for this many parameters."""
+    trials_per_cell: Many
+    epochs: Many
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=65_536)]
+    augment: Literal["none", "quarter", "turn"] = "none"
+    """Whether training images are turned at every step, each by its own angle: a multiple of 90
+    degrees, which is exact, or any angle, bilinear."""
+    sampler: Literal["tpe", "random", "qmc", "grid", "cmaes"]
+    search_space: dict[Annotated[str, OneOf(HYPERPARAMETERS)], Domain]
+    stopping: Stopping = Stopping()
+    objectives: Several[Annotated[str, OneOf(OBJECTIVES)]] = ("accuracy",)
+    """Accuracy is that on the validation split; so is the invariance error."""
+    constraints: dict[
+        Annotated[str, OneOf(CONSTRAINED)], Annotated[float, Field(gt=0, le=1e18), FINITE]
+    ] = Field(default_factory=dict)
+    """A trial above one of these bounds is never the best."""
+    budget: Budget = Budget()
