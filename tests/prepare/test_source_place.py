@@ -86,10 +86,11 @@ def test_folders_that_dvc_does_not_look_at_are_refused(path: str) -> None:
     assert "is for a published data set and not looked at by DVC" in refusal(path)
 
 
+@pytest.mark.parametrize("folder", ["tmp1", "standalone/tmp1"])
 def test_a_copy_of_an_experiment_says_what_it_lacks(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    folder: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = project / ".dvc/tmp/exps/tmp1"
+    copy = project / ".dvc/tmp/exps" / folder
     (copy / ".dvc").mkdir(parents=True)
     check_locations(own(Path("data/raw/mine")))  # said when it is opened
     monkeypatch.chdir(copy)

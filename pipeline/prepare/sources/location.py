@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["RAW", "check_locations"]
 
 RAW = Path("data/raw")
-# DVC runs experiments of a queue, or with --temp, in a copy of what git holds.
-_COPIES = (".dvc", "tmp", "exps")
+# DVC runs experiments of a queue, or with --temp, in a copy of what git holds, below this folder.
+_COPIES = "/.dvc/tmp/exps/"
 
 
 def check_locations(settings: Prepare) -> None:
@@ -66,7 +66,7 @@ def _problems(name: str, path: Path) -> Iterator[str]:
         return
     whole = RAW / inside
     if not os.path.lexists(whole):
-        if Path.cwd().parts[-4:-1] == _COPIES:
+        if _COPIES in Path.cwd().as_posix():
             yield (
                 f"{shown} is not in this copy, which has what git holds: run the experiment "
                 "without --temp and --queue"
