@@ -1,14 +1,23 @@
-"""The README's example runs, and its links lead somewhere."""
+"""The README's examples run; links and paths of all pages lead to files."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = {
+    page.relative_to(ROOT).as_posix(): page.read_text()
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+}
+# Pages that name what is no more.
+OLD_NAMES = ("CHANGELOG.md", "docs/upgrading.md")
 # A study makes these; before the first one they are not there.
 MADE = ("reports/",)
 
@@ -46,10 +55,29 @@ def test_a_network_is_brought_back_as_shown(
     assert found["model"].config == saved.config
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_link_leads_to_a_file(root: Path, target: str) -> None:
-    if not target.startswith(MADE):
-        assert (root / target).is_file()
+@pytest.mark.parametrize(
+    ("page", "target"),
+    [(name, link) for name, text in PAGES.items() for link in re.findall(r"\]\(([^)#:]+)\)", text)],
+)
+def test_link_leads_to_a_file(page: str, target: str) -> None:
+    path = (ROOT / page).parent / target
+    if not path.resolve().is_relative_to(ROOT / "reports"):
+        assert path.is_file()
+
+
+@pytest.mark.parametrize("page", [name for name in PAGES if name not in OLD_NAMES])
+def test_paths_that_a_page_names_exist(page: str) -> None:
+    named = re.findall(r"`((?:gsa_core|pipeline|tests|scripts|benchmarks)/[\w/.]+)`", PAGES[page])
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {citation[key] for key in ("version", "license")} == {
+        project[key] for key in ("version", "license")
+    }
+    assert citation["keywords"] == project["keywords"]
 
 
 def test_tree_names_what_is_there(root: Path) -> None:

@@ -376,7 +376,7 @@ def test_metadata_of_a_parquet_file_that_are_none_name_no_class(info: str, tmp_p
 def test_a_note_of_a_survey_that_is_none_is_made_again(content: str, tmp_path: Path) -> None:
     (tmp_path / "survey.json").write_text(content)
     survey = Survey(tmp_path / "survey.json", "mine", "auto")
-    assert survey.white() == white_level(0)
+    assert survey.white_level() == white_level(0)
     assert survey.facts() == Survey(tmp_path / "survey.json", "mine", "auto").facts() != {}
 
 
