@@ -38,9 +38,9 @@ class Study:
 def recorded(path: Path) -> np.ndarray:
     """Read the seconds of recorded trials, scaled to a mean of one."""
     if path.suffix == ".parquet":
-        from pipeline.results import records
+        from pipeline.results import records, schemas
 
-        seconds = records.read(path, records.TRIALS)["seconds"].dropna().to_numpy()
+        seconds = records.read(path, schemas.TRIALS)["seconds"].dropna().to_numpy()
     else:
         seconds = np.loadtxt(path)
     return np.asarray(seconds / seconds.mean())

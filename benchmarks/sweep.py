@@ -212,9 +212,9 @@ def run(arguments: list[str], folder: str, environment: Mapping[str, str]) -> st
 
 def busy(folder: Path) -> float:
     """Sum the seconds of all trials of the real sweep."""
-    from pipeline.results import records
+    from pipeline.results import records, schemas
 
-    table = records.read(folder / "data/sweep/digits/trials.parquet", records.TRIALS)
+    table = records.read(folder / "data/sweep/digits/trials.parquet", schemas.TRIALS)
     return float(table["seconds"].sum())
 
 

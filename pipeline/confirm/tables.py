@@ -8,20 +8,20 @@ from typing import Any
 
 from pipeline.common.files import write_copy
 from pipeline.confirm.plan import Run
-from pipeline.results import records
-from pipeline.results.rows import Row, configured_row, log_rows
+from pipeline.results import records, schemas
+from pipeline.results.records import Row, configured_row, log_rows
 
 __all__ = ["write_confirm", "write_hierarchy", "write_weights"]
 
 # Tables of the measures of a run, by the name of their file.
 MEASURED = {
-    "angles": records.ANGLES,
-    "layers": records.LAYERS,
-    "moves": records.MOVES,
-    "calibration": records.CALIBRATION,
-    "confusion": records.CONFUSION,
-    "features": records.FEATURES,
-    "encodings": records.ENCODINGS,
+    "angles": schemas.ANGLES,
+    "layers": schemas.LAYERS,
+    "moves": schemas.MOVES,
+    "calibration": schemas.CALIBRATION,
+    "confusion": schemas.CONFUSION,
+    "features": schemas.FEATURES,
+    "encodings": schemas.ENCODINGS,
 }
 
 
@@ -46,14 +46,14 @@ def write_confirm(
             "tuned_validation_accuracy": run.tuned_validation_accuracy,
             "weights": write_weights(folder / "weights", run.name, value),
         }
-        runs.append(configured_row(records.RUNS, trial, run.configuration or {}, measured))
+        runs.append(configured_row(schemas.RUNS, trial, run.configuration or {}, measured))
         epochs += [{**row, **trial, "stage": "confirm"} for row in value["epochs"]]
         logs += log_rows(value, {**trial, "stage": "confirm"})
         for name, rows in measured_rows.items():
             rows += [{**row, **keys} for row in measures.get(name, [])]
-    records.write(folder / "runs.parquet", runs, records.RUNS, provenance)
-    records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)
-    records.write(folder / "logs.parquet", logs, records.LOGS, provenance)
+    records.write(folder / "runs.parquet", runs, schemas.RUNS, provenance)
+    records.write(folder / "epochs.parquet", epochs, schemas.EPOCHS, provenance)
+    records.write(folder / "logs.parquet", logs, schemas.LOGS, provenance)
     for name, schema in MEASURED.items():
         records.write(folder / f"{name}.parquet", measured_rows[name], schema, provenance)
     return runs
@@ -74,4 +74,4 @@ def write_hierarchy(
 ) -> None:
     """Write `hierarchy.parquet`: which symmetry each encoding has, of the architecture alone."""
     rows = [{**row, "study": study} for row in rows]
-    records.write(path, rows, records.HIERARCHY, provenance)
+    records.write(path, rows, schemas.HIERARCHY, provenance)

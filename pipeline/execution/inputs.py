@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.common.documents import parse_json
 from pipeline.common.errors import UserError
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.results.provenance import digest
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.schema import Params, Prepare
@@ -103,7 +103,7 @@ def read_trials(
     again = RUN.format("sweep")
     if not path.exists():
         raise UserError(f"{path}: not there; {again}")
-    trials = records.read(path, records.TRIALS)
+    trials = records.read(path, schemas.TRIALS)
     others = sorted(set(trials["study"].dropna()) - {params.study})
     if others and not any_search:
         raise UserError(

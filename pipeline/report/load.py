@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.common.errors import UserError
-from pipeline.results import records
+from pipeline.results import records, schemas
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,22 @@ def load_study(settings: Settings, data: Path) -> Study:
             f"{data} holds no results: run `dvc repro` (stages sweep and confirm) before the report"
         )
     tables = {
-        "trials": [reader.read(f"sweep/{name}/trials.parquet", records.TRIALS) for name in names],
-        "runs": [reader.read(f"confirm/{name}/runs.parquet", records.RUNS) for name in names],
-        "curves": [reader.read(f"confirm/{name}/epochs.parquet", records.EPOCHS) for name in names],
-        "angles": [reader.read(f"confirm/{name}/angles.parquet", records.ANGLES) for name in names],
-        "layers": [reader.read(f"confirm/{name}/layers.parquet", records.LAYERS) for name in names],
+        "trials": [reader.read(f"sweep/{name}/trials.parquet", schemas.TRIALS) for name in names],
+        "runs": [reader.read(f"confirm/{name}/runs.parquet", schemas.RUNS) for name in names],
+        "curves": [reader.read(f"confirm/{name}/epochs.parquet", schemas.EPOCHS) for name in names],
+        "angles": [reader.read(f"confirm/{name}/angles.parquet", schemas.ANGLES) for name in names],
+        "layers": [reader.read(f"confirm/{name}/layers.parquet", schemas.LAYERS) for name in names],
         **{
             table: [reader.read(f"confirm/{name}/{table}.parquet", schema) for name in names]
             for table, schema in (
-                ("confusion", records.CONFUSION),
-                ("features", records.FEATURES),
-                ("moves", records.MOVES),
-                ("calibration", records.CALIBRATION),
-                ("encodings", records.ENCODINGS),
+                ("confusion", schemas.CONFUSION),
+                ("features", schemas.FEATURES),
+                ("moves", schemas.MOVES),
+                ("calibration", schemas.CALIBRATION),
+                ("encodings", schemas.ENCODINGS),
             )
         },
-        "hierarchy": [reader.read("confirm/hierarchy.parquet", records.HIERARCHY)],
+        "hierarchy": [reader.read("confirm/hierarchy.parquet", schemas.HIERARCHY)],
     }
     frames = {key: pd.concat(parts, ignore_index=True) for key, parts in tables.items()}
     if frames["trials"].empty and frames["runs"].empty:

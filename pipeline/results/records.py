@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,47 +20,11 @@ from pipeline.common.documents import mapping, parse_json
 from pipeline.common.errors import UserError
 from pipeline.common.files import json_text, write_bytes
 from pipeline.results.provenance import provenance
-from pipeline.results.schemas import (
-    ANGLES,
-    CALIBRATION,
-    CONFUSION,
-    ENCODINGS,
-    EPOCHS,
-    FEATURES,
-    HIERARCHY,
-    LAYERS,
-    LOGS,
-    MOVES,
-    RUNS,
-    SCHEMA_VERSION,
-    STATUSES,
-    TRIALS,
-    key_columns,
-    table_name,
-)
+from pipeline.results.schemas import SCHEMA_VERSION, STATUSES, key_columns, table_name
 
-__all__ = [
-    "ANGLES",
-    "CALIBRATION",
-    "CONFUSION",
-    "ENCODINGS",
-    "EPOCHS",
-    "FEATURES",
-    "HIERARCHY",
-    "LAYERS",
-    "LOGS",
-    "MOVES",
-    "RUNS",
-    "SCHEMA_VERSION",
-    "STATUSES",
-    "TRIALS",
-    "key_columns",
-    "provenance",
-    "read",
-    "read_provenance",
-    "table_name",
-    "write",
-]
+__all__ = ["Row", "configured_row", "log_rows", "provenance", "read", "read_provenance", "write"]
+
+Row = dict[str, Any]
 
 _REPAIR = "move it away and run `dvc repro` to make it again"
 _VERSION, _TABLE, _PROVENANCE, _SHA256 = (
@@ -68,6 +33,24 @@ _VERSION, _TABLE, _PROVENANCE, _SHA256 = (
     b"gsa.provenance",
     b"gsa.sha256",
 )
+
+
+def configured_row(
+    schema: Any, keys: Mapping[str, Any], config: Mapping[str, Any], row: Mapping[str, Any]
+) -> Row:
+    """Join keys, configuration and measurements into one row of a table of the schema."""
+    known = set(schema.names)
+    return {
+        **{name: value for name, value in config.items() if name in known},
+        **{name: value for name, value in row.items() if name in known},
+        **keys,
+        "configuration": json.dumps(config, sort_keys=True),
+    }
+
+
+def log_rows(result: Mapping[str, Any], keys: Row) -> list[Row]:
+    """Return the row of the output of a trial or run; no row if it never ran."""
+    return [{**keys, "log": result["log"]}] if result.get("log") else []
 
 
 def write(

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.results import records
-from pipeline.results.rows import Row, configured_row, log_rows
+from pipeline.results import records, schemas
+from pipeline.results.records import Row, configured_row, log_rows
 from pipeline.search.objectives import front
 from pipeline.sweep.cell_search import CellSearch
 
@@ -34,9 +34,9 @@ def write_sweep(
             # A proposal that makes no model has parameters but no whole configuration.
             config = result["row"].get("configuration") or trial.params
             row = {**result["row"], "pareto": pareto}
-            trials.append(configured_row(records.TRIALS, keys, config, row))
+            trials.append(configured_row(schemas.TRIALS, keys, config, row))
             epochs += [{**epoch, **keys, "stage": "sweep"} for epoch in result["epochs"]]
             logs += log_rows(result, {**keys, "stage": "sweep"})
-    records.write(folder / "trials.parquet", trials, records.TRIALS, provenance)
-    records.write(folder / "epochs.parquet", epochs, records.EPOCHS, provenance)
-    records.write(folder / "logs.parquet", logs, records.LOGS, provenance)
+    records.write(folder / "trials.parquet", trials, schemas.TRIALS, provenance)
+    records.write(folder / "epochs.parquet", epochs, schemas.EPOCHS, provenance)
+    records.write(folder / "logs.parquet", logs, schemas.LOGS, provenance)

@@ -19,7 +19,7 @@ from pipeline.confirm import stage as confirm
 from pipeline.confirm.result_store import read_record
 from pipeline.execution.inputs import read_card
 from pipeline.execution.state import state_path
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
@@ -92,9 +92,9 @@ def _of(table: pd.DataFrame, cell: str, column: str, value: int) -> dict[str, An
 def _table(folder: Path) -> pd.DataFrame:
     """Read the rows of a stage with their logs; one that never ran has none."""
     name, column = ("runs", "seed") if folder.parent == confirm.CONFIRMED else ("trials", "trial")
-    schema = records.RUNS if name == "runs" else records.TRIALS
+    schema = schemas.RUNS if name == "runs" else schemas.TRIALS
     rows = records.read(folder / f"{name}.parquet", schema)[["cell", column, "status", "reason"]]
-    logs = records.read(folder / "logs.parquet", records.LOGS)[["cell", column, "log"]]
+    logs = records.read(folder / "logs.parquet", schemas.LOGS)[["cell", column, "log"]]
     return rows.merge(logs, on=["cell", column], how="left")
 
 

@@ -15,7 +15,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.reasons import GOOD, brief, command, harmless
 from pipeline.common.spelling import did_you_mean
 from pipeline.report import figures
-from pipeline.results import records
+from pipeline.results import records, schemas
 
 __all__ = ["main", "trace"]
 
@@ -66,7 +66,7 @@ def _figure(name: str) -> Iterator[str]:
 def _row(dataset: str | None, cell: str, kind: str, number: int) -> Iterator[str]:
     _check_there(RUNS if kind == "seed" else TRIALS)
     pattern, schema, column = (
-        (RUNS, records.RUNS, "seed") if kind == "seed" else (TRIALS, records.TRIALS, "trial")
+        (RUNS, schemas.RUNS, "seed") if kind == "seed" else (TRIALS, schemas.TRIALS, "trial")
     )
     found = False
     for path in sorted(DATA.glob(pattern)):

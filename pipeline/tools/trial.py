@@ -18,7 +18,7 @@ from pipeline.dataset import load_dataset
 from pipeline.execution.inputs import read_card, read_trials
 from pipeline.execution.outcomes import outcome
 from pipeline.execution.tasks import Context, Task, WorkFunction, perform
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.results.provenance import ENVIRONMENT
 from pipeline.study.hyperparameters import DEFAULTS
 from pipeline.study.params import load_params
@@ -110,9 +110,9 @@ def find(dataset: str, cell: str, number: int) -> tuple[dict[str, Any], list[dic
         There is no such row, or no table yet.
     """
     folder = sweep.SWEPT / dataset
-    table = records.read(folder / "trials.parquet", records.TRIALS)
+    table = records.read(folder / "trials.parquet", schemas.TRIALS)
     chosen = row_of(table, cell, "trial", number)
-    epochs = records.read(folder / "epochs.parquet", records.EPOCHS)
+    epochs = records.read(folder / "epochs.parquet", schemas.EPOCHS)
     epochs = epochs[(epochs["cell"] == cell) & (epochs["trial"] == number)].sort_values("epoch")
     return _plain(chosen)[0], _plain(epochs)
 

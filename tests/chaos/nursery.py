@@ -136,9 +136,9 @@ def output(folder: Path) -> str:
 
 def trials(folder: Path) -> pd.DataFrame:
     """The trials that a sweep left in a folder."""
-    from pipeline.results import records
+    from pipeline.results import records, schemas
 
-    return records.read(folder / "data/sweep/digits/trials.parquet", records.TRIALS)
+    return records.read(folder / "data/sweep/digits/trials.parquet", schemas.TRIALS)
 
 
 def deaths(output: str) -> Counter[tuple[str, str]]:

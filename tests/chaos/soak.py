@@ -23,7 +23,7 @@ from nodes import ROOT, Nodes, permitted
 from nursery import at_risk
 
 from pipeline.common.checksummed import decode
-from pipeline.results import records
+from pipeline.results import records, schemas
 
 # Results between two faults, from and to, and how often each kind of fault is drawn.
 BETWEEN = (2, 10)
@@ -145,7 +145,7 @@ def main() -> None:
             seconds = time.monotonic() - begun
         finally:
             nodes.end()
-        table = records.read(folder / "data/sweep/digits/trials.parquet", records.TRIALS)
+        table = records.read(folder / "data/sweep/digits/trials.parquet", schemas.TRIALS)
         if len(sys.argv) > 2:
             table["seconds"].dropna().round(3).to_csv(sys.argv[2], index=False, header=False)
         double = table.duplicated(["cell", "trial"]).sum()

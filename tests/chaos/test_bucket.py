@@ -19,7 +19,7 @@ import pytest
 import yaml
 from nursery import until
 
-from pipeline.results import records
+from pipeline.results import records, schemas
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
@@ -98,7 +98,7 @@ def start(folder: Path, root: Path, storage: str | None) -> subprocess.Popen[byt
 
 def epochs(folder: Path) -> pd.DataFrame:
     """The epochs of the trial, but for their times."""
-    table = records.read(folder / "data/sweep/digits/epochs.parquet", records.EPOCHS)
+    table = records.read(folder / "data/sweep/digits/epochs.parquet", schemas.EPOCHS)
     return table.drop(columns="seconds")
 
 

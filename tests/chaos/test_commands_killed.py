@@ -19,13 +19,13 @@ import yaml
 from nursery import until
 from stages import is_running
 
-from pipeline.results import records
+from pipeline.results import records, schemas
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(2400)]
 
 Witness = Callable[[int, str, str], None]
 CELLS = {"group": ["C1", "C4"], "positional": ["absolute"], "depth": [1]}
-TABLES = {"sweep/digits/trials": records.TRIALS, "confirm/digits/runs": records.RUNS}
+TABLES = {"sweep/digits/trials": schemas.TRIALS, "confirm/digits/runs": schemas.RUNS}
 # What no two runs have in common, and where they ran.
 OWN = ["seconds", "peak_memory_bytes"]
 

@@ -14,7 +14,7 @@ from nursery import Nursery
 from pipeline.common.errors import UserError
 from pipeline.confirm.result_store import RunStore
 from pipeline.execution.checkpoints import Checkpoints
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.sweep.journal import CheckedJournal, open_journal
 
 pytestmark = [pytest.mark.chaos]
@@ -74,14 +74,14 @@ def test_a_table_is_never_read_wrongly(tmp_path: Path, witness: Witness) -> None
         {**keys, "trial": number, "epoch": 1, "train_loss": 1 / (number + 1), "seconds": 1.0}
         for number in range(20)
     ]
-    records.write(path, rows, records.EPOCHS, {})
-    whole, true = path.read_bytes(), records.read(path, records.EPOCHS)
+    records.write(path, rows, schemas.EPOCHS, {})
+    whole, true = path.read_bytes(), records.read(path, schemas.EPOCHS)
     refused = 0
     cuts = [whole[:size] for size in range(0, len(whole))]
     for damaged in [*cuts, *flips(whole, FLIPS)]:
         path.write_bytes(damaged)
         try:
-            found = records.read(path, records.EPOCHS)
+            found = records.read(path, schemas.EPOCHS)
         except UserError as error:
             assert str(path) in str(error)
             refused += 1

@@ -18,18 +18,18 @@ import pandas as pd
 import pytest
 from nursery import KEYS, TRIALS, Nursery, drive, output, starts, trials, until
 
-from pipeline.results import records
+from pipeline.results import records, schemas
 
 Size = Callable[[int, int], int]
 Witness = Callable[[int, str, str], None]
 TABLES = {
-    "sweep/digits/trials": records.TRIALS,
-    "sweep/digits/epochs": records.EPOCHS,
-    "confirm/digits/runs": records.RUNS,
-    "confirm/digits/epochs": records.EPOCHS,
-    "confirm/digits/angles": records.ANGLES,
-    "confirm/digits/layers": records.LAYERS,
-    "confirm/hierarchy": records.HIERARCHY,
+    "sweep/digits/trials": schemas.TRIALS,
+    "sweep/digits/epochs": schemas.EPOCHS,
+    "confirm/digits/runs": schemas.RUNS,
+    "confirm/digits/epochs": schemas.EPOCHS,
+    "confirm/digits/angles": schemas.ANGLES,
+    "confirm/digits/layers": schemas.LAYERS,
+    "confirm/hierarchy": schemas.HIERARCHY,
 }
 # A study of two trials, a run and the hierarchy: small enough to be ended at its every call.
 TINY = {"group": ["C1"], "trials_per_cell": 2}
@@ -294,7 +294,7 @@ def test_a_clock_that_leaps(
         found = trials(folder)
         pd.testing.assert_frame_equal(found[KEYS], whole)
         assert (found["seconds"] >= 0).all()
-        epochs = records.read(folder / "data/sweep/digits/epochs.parquet", records.EPOCHS)
+        epochs = records.read(folder / "data/sweep/digits/epochs.parquet", schemas.EPOCHS)
         assert (epochs["seconds"] >= 0).all()
     witness(
         11,

@@ -17,7 +17,7 @@ from pipeline.confirm.plan import best_trial
 from pipeline.confirm.result_store import RunStore
 from pipeline.execution.engine import InProcess
 from pipeline.execution.run_stage import StageFailed
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.sweep import stage as sweep
 
 
@@ -40,13 +40,13 @@ def run_sweep(function: Any = fake_trial) -> None:
 def run_confirm(function: Any = fake_confirmation) -> pd.DataFrame:
     """Run confirm and return its runs."""
     confirm.confirm(fake_study.study(), InProcess(), function)
-    return records.read("data/confirm/digits/runs.parquet", records.RUNS)
+    return records.read("data/confirm/digits/runs.parquet", schemas.RUNS)
 
 
 def test_the_best_of_each_cell_runs_with_every_seed() -> None:
     run_sweep()
     runs = run_confirm()
-    trials = records.read("data/sweep/digits/trials.parquet", records.TRIALS)
+    trials = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
     best = trials.groupby("cell")["validation_accuracy"].max()
     assert runs.groupby("cell")["seed"].apply(list).tolist() == [[101, 102]] * 3
     assert (runs["tuned_validation_accuracy"] == runs["cell"].map(best)).all()
@@ -91,7 +91,7 @@ def test_all_runs_failed_is_an_error_after_the_rows_are_written() -> None:
     run_sweep()
     with pytest.raises(StageFailed, match="none of the 6 runs completed"):
         run_confirm(failing)
-    runs = records.read("data/confirm/digits/runs.parquet", records.RUNS)
+    runs = records.read("data/confirm/digits/runs.parquet", schemas.RUNS)
     assert runs["reason"].str.startswith("RuntimeError: no luck").all()
 
 

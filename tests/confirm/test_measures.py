@@ -23,7 +23,7 @@ from pipeline.confirm.measures.scores import (
     spread,
 )
 from pipeline.dataset import Split
-from pipeline.results.records import (
+from pipeline.results.schemas import (
     ANGLES,
     CALIBRATION,
     CONFUSION,

@@ -18,7 +18,7 @@ from pipeline.execution.checkpoints import Checkpoint, checkpoints_of
 from pipeline.execution.engine import InProcess
 from pipeline.execution.resumable_training import train_resumably
 from pipeline.execution.tasks import Context
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
 from pipeline.sweep import stage as sweep
@@ -218,10 +218,10 @@ def test_a_sweep_keeps_states_of_unfinished_trials_alone(
     sweep.sweep(params, InProcess(), crashing)
     assert epochs == [1, 2, 3, 1, 2, 1, 2, 3], "rows before the break are told again"
     assert not list(Path(".state").rglob("*.state"))
-    table = records.read("data/sweep/digits/trials.parquet", records.TRIALS)
+    table = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
     Path(".state").rename("elsewhere")
     sweep.sweep(params, InProcess(), run_trial)
-    whole = records.read("data/sweep/digits/trials.parquet", records.TRIALS)
+    whole = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
     timed = ["seconds", "peak_memory_bytes"]
     pd.testing.assert_frame_equal(table.drop(columns=timed), whole.drop(columns=timed))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from pipeline.results import records
+from pipeline.results import records, schemas
 
 FAKE = Path(__file__).with_name("fake_study.py")
 KEYS = ["cell", "trial", "learning_rate", "channels", "status", "validation_accuracy"]
@@ -77,7 +77,7 @@ class Stage:
         return (self.folder / "out.txt").read_text()
 
     def trials(self) -> pd.DataFrame:
-        return records.read(self.folder / "data/sweep/digits/trials.parquet", records.TRIALS)
+        return records.read(self.folder / "data/sweep/digits/trials.parquet", schemas.TRIALS)
 
     def end(self) -> None:
         """Kill what is left of all starts."""

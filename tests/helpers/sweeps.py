@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.execution.dispatcher import Dispatcher
 from pipeline.execution.engine import InProcess
 from pipeline.execution.tasks import Context, perform
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.sweep import stage as sweep
 
 TABLE = Path("data/sweep/digits/trials.parquet")
@@ -52,4 +52,4 @@ def run(engine: Any = None, function: Any = learning, **section: Any) -> pd.Data
     """Run a sweep and return its trials."""
     section = {"group": ["C1"], "trials_per_cell": 30, "epochs": 9, **section}
     sweep.sweep(fake_study.study(**section), engine or InProcess(), function)
-    return records.read(TABLE, records.TRIALS)
+    return records.read(TABLE, schemas.TRIALS)

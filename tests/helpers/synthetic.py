@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.results import records
+from pipeline.results import records, schemas
 
 Row = dict[str, Any]
 
@@ -64,22 +64,22 @@ def write_study(
             path.parent.mkdir(parents=True, exist_ok=True)
             records.write(path, tables[name], schema, shape.provenance)
     path = data / "confirm" / "hierarchy.parquet"
-    records.write(path, hierarchy_rows(shape, generator), records.HIERARCHY, shape.provenance)
+    records.write(path, hierarchy_rows(shape, generator), schemas.HIERARCHY, shape.provenance)
     return data
 
 
 FILES = {
-    "trials": ("sweep", records.TRIALS),
-    "sweep_epochs": ("sweep", records.EPOCHS),
-    "runs": ("confirm", records.RUNS),
-    "epochs": ("confirm", records.EPOCHS),
-    "angles": ("confirm", records.ANGLES),
-    "layers": ("confirm", records.LAYERS),
-    "confusion": ("confirm", records.CONFUSION),
-    "calibration": ("confirm", records.CALIBRATION),
-    "features": ("confirm", records.FEATURES),
-    "encodings": ("confirm", records.ENCODINGS),
-    "moves": ("confirm", records.MOVES),
+    "trials": ("sweep", schemas.TRIALS),
+    "sweep_epochs": ("sweep", schemas.EPOCHS),
+    "runs": ("confirm", schemas.RUNS),
+    "epochs": ("confirm", schemas.EPOCHS),
+    "angles": ("confirm", schemas.ANGLES),
+    "layers": ("confirm", schemas.LAYERS),
+    "confusion": ("confirm", schemas.CONFUSION),
+    "calibration": ("confirm", schemas.CALIBRATION),
+    "features": ("confirm", schemas.FEATURES),
+    "encodings": ("confirm", schemas.ENCODINGS),
+    "moves": ("confirm", schemas.MOVES),
 }
 
 

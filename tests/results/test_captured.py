@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.common.errors import UserError
 from pipeline.confirm.result_store import RunStore
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.results.schemas import SCHEMA_VERSION
 from pipeline.sweep.cell_search import result_of
 from pipeline.sweep.journal import open_journal
@@ -18,10 +18,10 @@ CAPTURED = Path(__file__).parents[1] / "captured"
 CURRENT = CAPTURED / f"v{SCHEMA_VERSION}"
 OLDER = [path for path in sorted(CAPTURED.glob("v*")) if path != CURRENT]
 TABLES = {
-    "sweep-trials": (records.TRIALS, 6),
-    "sweep-epochs": (records.EPOCHS, 12),
-    "confirm-runs": (records.RUNS, 4),
-    "confirm-hierarchy": (records.HIERARCHY, 1),
+    "sweep-trials": (schemas.TRIALS, 6),
+    "sweep-epochs": (schemas.EPOCHS, 12),
+    "confirm-runs": (schemas.RUNS, 4),
+    "confirm-hierarchy": (schemas.HIERARCHY, 1),
 }
 
 

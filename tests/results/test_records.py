@@ -22,18 +22,18 @@ from hypothesis import strategies as st
 
 from pipeline.common import files
 from pipeline.common.errors import UserError
-from pipeline.results import records
+from pipeline.results import records, schemas
 
 TABLES = [
-    records.TRIALS,
-    records.EPOCHS,
-    records.RUNS,
-    records.ANGLES,
-    records.LAYERS,
-    records.HIERARCHY,
+    schemas.TRIALS,
+    schemas.EPOCHS,
+    schemas.RUNS,
+    schemas.ANGLES,
+    schemas.LAYERS,
+    schemas.HIERARCHY,
 ]
 PROVENANCE = {"git_commit": "0" * 40, "git_dirty": False, "data_sha256": None}
-by_name = pytest.mark.parametrize("schema", TABLES, ids=records.table_name)
+by_name = pytest.mark.parametrize("schema", TABLES, ids=schemas.table_name)
 
 
 def hierarchy_rows(seeds: int = 3) -> list[dict[str, Any]]:
@@ -50,13 +50,13 @@ def hierarchy_rows(seeds: int = 3) -> list[dict[str, Any]]:
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     path = tmp_path / "hierarchy.parquet"
-    records.write(path, hierarchy_rows(), records.HIERARCHY, PROVENANCE)
+    records.write(path, hierarchy_rows(), schemas.HIERARCHY, PROVENANCE)
     return path
 
 
 def values(field: pa.Field) -> st.SearchStrategy[Any]:
     if field.name == "status":
-        return st.sampled_from(records.STATUSES)
+        return st.sampled_from(schemas.STATUSES)
     if pa.types.is_string(field.type):
         return st.text(max_size=8)
     if pa.types.is_integer(field.type):
@@ -67,7 +67,7 @@ def values(field: pa.Field) -> st.SearchStrategy[Any]:
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[pa.Schema, list[dict[str, Any]]]:
     schema = draw(st.sampled_from(TABLES))
-    key = records.key_columns(schema)
+    key = schemas.key_columns(schema)
     finite = st.floats(allow_nan=False, allow_infinity=False)
     columns = {
         field.name: (finite if field.name == "angle_degrees" else values(field))
@@ -124,7 +124,7 @@ def test_a_key_that_is_absent_is_null_and_not_finite_is_null(tmp_path: Path) -> 
     rows = hierarchy_rows(1)
     rows[0]["error"], rows[1]["error"] = math.nan, np.float32("inf")
     del rows[0]["expected_symmetric"]
-    records.write(tmp_path / "t.parquet", rows, records.HIERARCHY, PROVENANCE)
+    records.write(tmp_path / "t.parquet", rows, schemas.HIERARCHY, PROVENANCE)
     table = pq.read_table(tmp_path / "t.parquet")
     assert table["error"].null_count == 2 and table["expected_symmetric"].null_count == 1
 
@@ -148,14 +148,14 @@ def test_a_defective_row_is_refused(change: dict[str, Any], words: str, small: P
     rows = hierarchy_rows()
     rows[-1] |= change
     with pytest.raises(ValueError, match=re.escape(words)):
-        records.write(small, rows, records.HIERARCHY, PROVENANCE)
+        records.write(small, rows, schemas.HIERARCHY, PROVENANCE)
     assert small.read_bytes() == before
 
 
 def test_an_unknown_status_is_refused(tmp_path: Path) -> None:
     row = {name: "x" for name in ("study", "dataset", "cell")} | {"trial": 0, "status": "done"}
     with pytest.raises(ValueError, match="status 'done' is none of completed, stopped"):
-        records.write(tmp_path / "t.parquet", [row], records.TRIALS, PROVENANCE)
+        records.write(tmp_path / "t.parquet", [row], schemas.TRIALS, PROVENANCE)
 
 
 def assert_sentence(error: pytest.ExceptionInfo[UserError], path: Path) -> None:
@@ -168,13 +168,13 @@ def test_cut_at_every_byte_it_is_refused(small: Path) -> None:
     for length in range(len(whole)):
         small.write_bytes(whole[:length])
         with pytest.raises(UserError) as error:
-            records.read(small, records.HIERARCHY)
+            records.read(small, schemas.HIERARCHY)
         assert_sentence(error, small)
 
 
 def test_a_flipped_bit_is_never_a_wrong_value(small: Path) -> None:
     whole = small.read_bytes()
-    frame = records.read(small, records.HIERARCHY)
+    frame = records.read(small, schemas.HIERARCHY)
     provenance = records.read_provenance(small)
     generator = random.Random(0)
     refused = 0
@@ -183,7 +183,7 @@ def test_a_flipped_bit_is_never_a_wrong_value(small: Path) -> None:
         flipped[bit // 8] ^= 1 << bit % 8
         small.write_bytes(flipped)
         try:
-            found = records.read(small, records.HIERARCHY)
+            found = records.read(small, schemas.HIERARCHY)
         except UserError:
             refused += 1
             continue
@@ -195,20 +195,20 @@ def test_a_flipped_bit_is_never_a_wrong_value(small: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such file: run `dvc repro`") as error:
-        records.read(tmp_path / "runs.parquet", records.RUNS)
+        records.read(tmp_path / "runs.parquet", schemas.RUNS)
     assert_sentence(error, tmp_path / "runs.parquet")
 
 
 def test_another_table_is_refused(small: Path) -> None:
     with pytest.raises(UserError, match="holds the table 'hierarchy', but 'runs' belongs here"):
-        records.read(small, records.RUNS)
+        records.read(small, schemas.RUNS)
 
 
 def test_both_schema_versions_are_named(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = f"has schema version '{records.SCHEMA_VERSION}', but this code reads '7'"
+    told = f"has schema version '{schemas.SCHEMA_VERSION}', but this code reads '7'"
     monkeypatch.setattr(records, "SCHEMA_VERSION", 7)
     with pytest.raises(UserError, match=told):
-        records.read(small, records.HIERARCHY)
+        records.read(small, schemas.HIERARCHY)
 
 
 def rewrite(path: Path, table: pa.Table, *, store_schema: bool = False) -> None:
@@ -224,7 +224,7 @@ def rewrite(path: Path, table: pa.Table, *, store_schema: bool = False) -> None:
 def test_a_column_that_is_missing_is_named(small: Path) -> None:
     rewrite(small, pq.read_table(small).drop_columns(["error"]))
     with pytest.raises(UserError, match="it lacks the column 'error'"):
-        records.read(small, records.HIERARCHY)
+        records.read(small, schemas.HIERARCHY)
 
 
 def test_a_changed_value_does_not_match_the_checksum(small: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_changed_value_does_not_match_the_checksum(small: Path) -> None:
     error = pa.array([0.125] * len(table))
     rewrite(small, table.set_column(table.schema.get_field_index("error"), "error", error))
     with pytest.raises(UserError, match="does not match its checksum"):
-        records.read(small, records.HIERARCHY)
+        records.read(small, schemas.HIERARCHY)
 
 
 class Bomb:
@@ -266,7 +266,7 @@ def test_a_pickled_extension_type_is_refused_before_it_is_loaded(
     try:
         rewrite(small, table.set_column(index, "error", column), store_schema=True)
         with pytest.raises(UserError, match="may name types that run code"):
-            records.read(small, records.HIERARCHY)
+            records.read(small, schemas.HIERARCHY)
         assert not (tmp_path / "executed").exists()
         pq.read_schema(small)  # the control: a plain reader does run the pickle
         assert (tmp_path / "executed").exists()
@@ -288,7 +288,7 @@ def test_a_full_disk_leaves_the_old_file(
     else:
         monkeypatch.setattr(files.os, step, full)
     with pytest.raises(UserError, match=r"cannot write [\d,]+ bytes, because the disk is full"):
-        records.write(small, hierarchy_rows(9), records.HIERARCHY, PROVENANCE)
+        records.write(small, hierarchy_rows(9), schemas.HIERARCHY, PROVENANCE)
     monkeypatch.undo()
     assert small.read_bytes() == before
     assert [path.name for path in small.parent.iterdir()] == [small.name]

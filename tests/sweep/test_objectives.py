@@ -13,7 +13,7 @@ from sweeps import TABLE, learning, run
 from pipeline.confirm.plan import plan_runs
 from pipeline.execution.outcomes import outcome
 from pipeline.execution.tasks import Context
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.search import objectives
 from pipeline.search.objectives import front
 from pipeline.search.space import configuration
@@ -58,7 +58,7 @@ def test_a_cell_without_a_feasible_trial_says_so() -> None:
 
     with pytest.raises(StageFailed):
         run(constraints={"params": 10})
-    table = records.read(TABLE, records.TRIALS)
+    table = records.read(TABLE, schemas.TRIALS)
     [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
     assert planned.reason == "each of the 30 completed trials breaks one of sweep.constraints"
 
@@ -85,7 +85,7 @@ def test_a_run_whose_measure_is_no_number_has_diverged() -> None:
 
 
 def test_objectives_have_columns() -> None:
-    assert {column for column, _ in OBJECTIVES.values()} <= set(records.TRIALS.names)
+    assert {column for column, _ in OBJECTIVES.values()} <= set(schemas.TRIALS.names)
 
 
 def test_the_invariance_error_of_a_trial_is_that_of_its_model() -> None:
@@ -108,7 +108,7 @@ def test_confirm_takes_the_best_accuracy_of_the_front() -> None:
         return value
 
     run(function=wide_is_better, objectives=["accuracy", "params"], trials_per_cell=12)
-    table = records.read(TABLE, records.TRIALS)
+    table = records.read(TABLE, schemas.TRIALS)
     assert table["pareto"].sum() > 1, "the front has one trial"
     [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
     assert planned.tuned_validation_accuracy == table["validation_accuracy"].max()

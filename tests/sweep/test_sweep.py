@@ -16,7 +16,7 @@ import pytest
 from pipeline.confirm import stage as confirm
 from pipeline.execution.engine import InProcess
 from pipeline.execution.run_stage import StageFailed
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.sweep import stage as sweep
 
 Function = Callable[..., dict[str, Any]]
@@ -45,7 +45,7 @@ def run_sweep(function: Function = fake_study.fake_trial, **section: Any) -> pd.
 
 
 def trials() -> pd.DataFrame:
-    return records.read("data/sweep/digits/trials.parquet", records.TRIALS)
+    return records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
 
 
 def starts() -> Counter[str]:
@@ -59,7 +59,7 @@ def test_every_cell_gets_its_budget_in_turn() -> None:
     assert (table["status"] == "completed").all()
     numbers = [int(line.split()[-1]) for line in Path("starts.txt").read_text().splitlines()]
     assert numbers == sorted(numbers), "a cell was ahead of the others"
-    epochs = records.read("data/sweep/digits/epochs.parquet", records.EPOCHS)
+    epochs = records.read("data/sweep/digits/epochs.parquet", schemas.EPOCHS)
     assert len(epochs) == 12 * 2
 
 
@@ -191,7 +191,7 @@ def test_a_trial_over_time_is_a_timeout_with_its_epochs() -> None:
     with pytest.raises(StageFailed):
         sweep.sweep(params, InProcess(limit=-1.0), fake_study.fake_trial)
     assert (trials()["status"] == "timeout").all()
-    epochs = records.read("data/sweep/digits/epochs.parquet", records.EPOCHS)
+    epochs = records.read("data/sweep/digits/epochs.parquet", schemas.EPOCHS)
     assert epochs["epoch"].tolist() == [1, 1, 1]
 
 
@@ -252,12 +252,12 @@ def do_both() -> list[pd.DataFrame]:
     sweep.sweep(params, InProcess(), fake_study.fake_trial)
     confirm.confirm(params, InProcess(), fake_study.fake_confirmation)
     tables = {
-        "sweep/digits/trials": records.TRIALS,
-        "sweep/digits/epochs": records.EPOCHS,
-        "confirm/digits/runs": records.RUNS,
-        "confirm/digits/epochs": records.EPOCHS,
-        "confirm/digits/angles": records.ANGLES,
-        "confirm/digits/layers": records.LAYERS,
-        "confirm/hierarchy": records.HIERARCHY,
+        "sweep/digits/trials": schemas.TRIALS,
+        "sweep/digits/epochs": schemas.EPOCHS,
+        "confirm/digits/runs": schemas.RUNS,
+        "confirm/digits/epochs": schemas.EPOCHS,
+        "confirm/digits/angles": schemas.ANGLES,
+        "confirm/digits/layers": schemas.LAYERS,
+        "confirm/hierarchy": schemas.HIERARCHY,
     }
     return [records.read(f"data/{name}.parquet", schema) for name, schema in tables.items()]

@@ -27,7 +27,7 @@ from pipeline.prepare.sources import open_source as own
 from pipeline.prepare.sources import parquet
 from pipeline.prepare.splits import group_pattern as patterns
 from pipeline.prepare.survey import Survey
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.study.params import Params, load_params
 from pipeline.study.schema import OwnSource, Prepare
 from pipeline.tools import summary, use
@@ -304,7 +304,7 @@ def test_a_card_of_no_mapping_is_one_sentence_before_a_stage(
 @pytest.mark.parametrize("ended", [3, [1], {"C4": 3}, "x"])
 def test_a_provenance_of_other_types_is_one_sentence(ended: Any, tmp_path: Path) -> None:
     path = tmp_path / "trials.parquet"
-    records.write(path, [], records.TRIALS, {"ended": ended})
+    records.write(path, [], schemas.TRIALS, {"ended": ended})
     with pytest.raises(UserError, match="does not say why cells ended"):
         records.read_provenance(path)
 

@@ -19,7 +19,7 @@ from pipeline.execution.dispatcher import Dispatcher
 from pipeline.execution.engine import InProcess
 from pipeline.execution.task_log import LINES, Log
 from pipeline.execution.tasks import Context, Result, Task, perform
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.sweep import stage as sweep
 from pipeline.tools import log as command
 
@@ -122,7 +122,7 @@ def test_a_log_is_found_from_its_row(study: Any, capsys: pytest.CaptureFixture[s
     seed = study.confirm.seeds[0]
     command.main(parse(["log", "--cell", CELL, "--seed", str(seed)]))
     assert said(capsys.readouterr().out)[0].startswith("begun on ")
-    table = records.read(confirm.CONFIRMED / "digits" / "logs.parquet", records.LOGS)
+    table = records.read(confirm.CONFIRMED / "digits" / "logs.parquet", schemas.LOGS)
     assert set(table["stage"]) == {"confirm"} and len(table) == len(study.confirm.seeds) * 3
     with pytest.raises(UserError, match=f"--seed: got 9; {CELL} has {seed}"):
         command.main(parse(["log", "--cell", CELL, "--seed", "9"]))

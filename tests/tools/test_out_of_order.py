@@ -19,7 +19,7 @@ from pipeline.common.commands import parse
 from pipeline.confirm import stage as confirm
 from pipeline.execution.engine import InProcess
 from pipeline.execution.inputs import read_card, read_trials
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.tools import log, status
@@ -272,11 +272,11 @@ def test_a_trial_measures_again_what_the_study_no_longer_asks_for(
 
 def test_trials_without_a_digest_of_their_search_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     params = a_study()
-    rows = records.read(TRIALS, records.TRIALS)
+    rows = records.read(TRIALS, schemas.TRIALS)
     origin = {"data_sha256": records.read_provenance(TRIALS)["data_sha256"]}
     plain = [{str(k): v for k, v in row.items()} for row in rows.astype(object).to_dict("records")]
     records.write(TRIALS, [{k: v for k, v in row.items() if v == v} for row in plain],
-                  records.TRIALS, origin)  # fmt: skip
+                  schemas.TRIALS, origin)  # fmt: skip
     assert len(read_trials(params, "digits", CARD.read_bytes())) == len(rows)
 
 

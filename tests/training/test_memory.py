@@ -20,7 +20,7 @@ from pipeline.common.commands import parse
 from pipeline.execution import gpu_share
 from pipeline.execution.engine import InProcess
 from pipeline.execution.resumable_training import is_out_of_memory
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
 from pipeline.sweep import stage as sweep
@@ -60,7 +60,7 @@ def run() -> list[dict[str, Any]]:
     """Run two trials of one cell and return their rows."""
     params = fake_study.study(group=["C1"], trials_per_cell=2, epochs=1)
     sweep.sweep(params, InProcess())
-    table = records.read("data/sweep/digits/trials.parquet", records.TRIALS)
+    table = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
     return table.to_dict("records")
 
 

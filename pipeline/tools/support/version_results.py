@@ -17,7 +17,7 @@ from pipeline.report.analysis.comparisons import verdict
 from pipeline.report.analysis.measures import ANY_ANGLE, QUARTER, SHORT, UPRIGHT
 from pipeline.report.analysis.statistics import Interval, finite, holm, mean_interval, sign_flip_p
 from pipeline.report.text.formatting import percent_interval
-from pipeline.results import records
+from pipeline.results import records, schemas
 from pipeline.results.provenance import ENVIRONMENT
 from pipeline.tools.support.history import Version, Workspace
 
@@ -44,7 +44,7 @@ class Results:
         try:
             files = version.outputs("data/confirm")
             found = [path for name, path in sorted(files.items()) if name.endswith("/runs.parquet")]
-            frames = [records.read(path, records.RUNS) for path in found]
+            frames = [records.read(path, schemas.RUNS) for path in found]
             origin = records.read_provenance(found[0]) if found else {}
         except UserError as error:
             reason = str(error).replace(str(Path.cwd()) + "/", "")
