@@ -16,7 +16,7 @@ from pipeline.results import records, schemas
 
 @dataclass(frozen=True)
 class Settings:
-    """What the report is told: the study's name and the `report` section of the parameters."""
+    """Settings of the report: the study's name and the `report` section of the parameters."""
 
     study: str
     confidence: float = 0.95
@@ -26,7 +26,7 @@ class Settings:
 
     @property
     def matched(self) -> list[str]:
-        """The axes on which a cell and its baseline are alike, beside the data set."""
+        """The axes on which a cell and its baseline agree, besides the data set."""
         return [axis for axis in ("model", "tokens", "depth") if axis not in self.baseline]
 
 

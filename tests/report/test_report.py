@@ -71,7 +71,7 @@ def test_metrics_are_the_means_of_the_rows(small: Path) -> None:
         assert cell["invariance_error"] == pytest.approx(geometric, rel=1e-5)
         assert cell["runs"] == 3
     assert "\n" not in metrics["summary"]
-    assert "6 is the least" in metrics["summary"]
+    assert "at least 6 needed" in metrics["summary"]
 
 
 def test_page_fetches_nothing_and_styles_nothing_inline(small: Path) -> None:
@@ -144,7 +144,7 @@ def test_one_seed_has_no_interval_and_the_report_says_so(tmp_path: Path) -> None
     shape = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), seeds=(101,))
     analysis = analysis_of(tmp_path, shape)
     assert analysis.cells["test_accuracy_low"].isna().all()
-    assert "with one seed: nothing can be told" in markdown.report(analysis, [])
+    assert "with one seed: no test is possible" in markdown.report(analysis, [])
     assert "One seed a cell" in " ".join(panels.seed_notes(analysis.cells, 0.95))
 
 

@@ -124,8 +124,8 @@ def test_holm_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("comparisons", "pairs"), [(1, 6), (17, 10)])
-def test_least_pairs(comparisons: int, pairs: int) -> None:
-    assert statistics.least_pairs(0.05, comparisons) == pairs
+def test_minimum_pairs(comparisons: int, pairs: int) -> None:
+    assert statistics.minimum_pairs(0.05, comparisons) == pairs
     floor = 2.0 ** (1 - pairs) * comparisons
     assert floor < 0.05 <= 2 * floor
 

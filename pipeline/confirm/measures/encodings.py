@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from gsa_core.attention.encodings.absolute import AbsoluteEncoding
 from gsa_core.attention.encodings.relative import FrameOffsets
+from pipeline.confirm.measures.map_rows import MAX_VALUES, map_rows
 
 __all__ = ["encoding_rows"]
 
 REACH = 3  # offsets shown to each side; a window or an image may allow fewer
-MOST_VALUES = 20_000  # larger grids make no legible picture
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def encoding_rows(model: nn.Module) -> list[dict[str, Any]]:
     for name, module in model.named_modules():
         if isinstance(module, AbsoluteEncoding | FrameOffsets):
             maps = _absolute(module) if isinstance(module, AbsoluteEncoding) else _offsets(module)
-            if maps is not None and maps[..., 0].numel() <= MOST_VALUES:
+            if maps is not None and maps[..., 0].numel() <= MAX_VALUES:
                 return _rows(name, maps)
     return []
 
@@ -55,9 +55,4 @@ def _offsets(encoding: FrameOffsets) -> Float[Tensor, "group height width channe
 
 def _rows(layer: str, maps: Tensor) -> list[dict[str, Any]]:
     channel = int(maps[0].flatten(0, 1).var(0).argmax())
-    return [
-        {"layer": layer, "frame": frame, "row": row, "col": col, "value": value}
-        for frame, plane in enumerate(maps[..., channel].tolist())
-        for row, line in enumerate(plane)
-        for col, value in enumerate(line)
-    ]
+    return map_rows(maps[..., channel], layer=layer)

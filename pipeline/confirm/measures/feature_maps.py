@@ -1,4 +1,4 @@
-"""Feature maps of one image at four turns: what the picture of equivariance is drawn from."""
+"""Feature maps of one image at four turns: the rows of the figure of equivariance."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from gsa_core import point_group
+from pipeline.confirm.measures.map_rows import MAX_VALUES, map_rows
 
 __all__ = ["feature_rows"]
-
-MOST_VALUES = 20_000  # of one layer at one turn; larger maps make no legible picture
 
 
 @torch.no_grad()
@@ -45,7 +44,7 @@ def feature_rows(model: nn.Module, image: Tensor, group: str) -> list[dict[str, 
     rows = _rows("input", -1, [torch.rot90(image[0].mean(0), k)[None] for k in range(4)])
     for name in dict.fromkeys([framed[0], framed[-1]]):
         maps = [turn[name][0] for turn in turns]  # (channels, |H|, height, width)
-        if maps[0][0].numel() > MOST_VALUES:
+        if maps[0][0].numel() > MAX_VALUES:
             continue
         channel = int(maps[0].flatten(1).var(1).argmax())
         rows += _rows(name, names.index(name), [part[channel] for part in maps])
@@ -62,10 +61,6 @@ def _maps(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 def _rows(layer: str, index: int, turns: list[Tensor]) -> list[dict[str, Any]]:
     """One row a value of maps ``(frames, height, width)``."""
     return [
-        {"layer": layer, "layer_index": index, "turn": turn, "frame": frame, "row": row,
-         "col": col, "value": value}
-        for turn, maps in enumerate(turns)
-        for frame, plane in enumerate(maps.tolist())
-        for row, line in enumerate(plane)
-        for col, value in enumerate(line)
+        row for turn, maps in enumerate(turns)
+        for row in map_rows(maps, layer=layer, layer_index=index, turn=turn)
     ]  # fmt: skip

@@ -45,7 +45,7 @@ TRANSFORMATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 
 
 def expected_symmetric(group: str, positional: str, transformation: str) -> bool:
-    """What theory says: whether the logits are unmoved.
+    """Whether the logits are invariant, in theory.
 
     ``none`` is blind to every permutation of the pixels; ``absolute`` keeps the group about the
     image centre; ``relative`` and ``rotary`` add translations, ``radial`` all of O(2) too. A turn
@@ -59,8 +59,8 @@ def expected_symmetric(group: str, positional: str, transformation: str) -> bool
         return transformation == "translation" and positional != "absolute"
     if positional == "radial":
         return True
-    own = point_group(group)
-    return own.mirrors if transformation == "mirror" else own.rotations % 4 == 0
+    symmetry = point_group(group)
+    return symmetry.mirrors if transformation == "mirror" else symmetry.rotations % 4 == 0
 
 
 def measure_hierarchy(

@@ -50,7 +50,7 @@ MOVEMENTS: dict[str, tuple[Movement, ...]] = {
 
 
 def lie_errors(model: nn.Module, images: Tensor, ground: float = 0) -> dict[str, float]:
-    """Return the normalised error of each movement and, beside it, the floor of the resampler.
+    """Return the normalised error of each movement and the floor of the resampler.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is measured of a confirmed network: the same transformations for every model of a study."""
+"""The measurements of a confirmed network: the same transformations for every model of a study."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ Row = dict[str, Any]
 SQUARE = dihedral_group(4)
 QUARTER_TURNS, MIRRORS = range(1, 4), range(4, 8)  # elements of D4
 SHIFTS = ((1, 0), (0, 1), (-1, 0), (0, -1), (2, 0), (0, 2))  # pixels down and to the right
-# Mirrors, shifts and angles between quarter turns are tried on a part of the test split, evenly
-# spaced and the same for every model: they are no headline, but most of the time that is spent.
-PART, LEAST_MOVED, MOST_MOVED = 1 / 7, 64, 512
-MOST_LIE = 16
+# Mirrors, shifts and angles between quarter turns are measured on a part of the test split, evenly
+# spaced and the same for every model: they are secondary, and take most of the time.
+PART, MIN_MOVED, MAX_MOVED = 1 / 7, 64, 512
+MAX_LIE = 16
 
 
 @dataclass(frozen=True)
 class TestSplits:
-    """The test images as they are, and each turned by an angle of its own.
+    """The test images as they are, and each turned by a random angle.
 
     ``ground`` is what lies outside of them (`pipeline.dataset.Dataset.background`).
     """
@@ -69,7 +69,7 @@ class Measures:
 def whole_float32() -> Iterator[None]:
     """Multiply in whole float32: TF32 keeps ten bits, and its rounding looks like a broken layer.
 
-    On a GPU torch convolves in TF32 unless told otherwise.
+    On a GPU torch convolves in TF32 by default.
     """
     backends: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
     before = [backend.allow_tf32 for backend in backends]
@@ -103,7 +103,7 @@ def measure(
     test
         The test splits.
     group
-        Name of the network's group, whose elements its layers are tried with.
+        Name of the network's group, under whose elements its layers are measured.
     angles
         Steps of a full turn.
     layer_images
@@ -113,7 +113,7 @@ def measure(
         frame sees it, for the pictures of them.
     """
     whole = Probe(model, test.upright)
-    some = whole.part(min(max(round(PART * len(whole.labels)), LEAST_MOVED), MOST_MOVED))
+    some = whole.part(min(max(round(PART * len(whole.labels)), MIN_MOVED), MAX_MOVED))
     quarters = [whole.moved(partial(act_on_image, SQUARE, k)) for k in QUARTER_TURNS]
     mirrors = [some.moved(partial(act_on_image, SQUARE, k)) for k in MIRRORS]
     turned_logits = logits_of(model, test.turned.images)
@@ -131,7 +131,7 @@ def measure(
         "consistency_turned": turned["consistency"],
         "calibration_error": calibration_error(whole.logits, whole.labels),
         "calibration_error_turned": calibration_error(turned_logits, whole.labels),
-        **lie_errors(model, to_pixels(some.images[:MOST_LIE]), _number(test.ground)),
+        **lie_errors(model, to_pixels(some.images[:MAX_LIE]), _number(test.ground)),
     }
     moves = [
         {"kind": "element", "transformation": SQUARE.element_name(k), **row}
@@ -173,21 +173,22 @@ def _mean(rows: Sequence[Row], name: str) -> float:
 
 
 def _layers(model: nn.Module, images: Tensor, group: str) -> list[Row]:
-    """Equivariance errors of every layer alone, under the elements of the network's own group.
+    """Equivariance errors of every layer alone, under the elements of the network's group.
 
-    The layers of a network without symmetry are tried with the quarter turns, in space alone.
+    The layers of a network without symmetry are measured under quarter turns of space.
     """
-    own = point_group(group)
-    tried = own if own.order > 1 else point_group("C4")
-    elements = [element for element in tried.exact_elements if element]
+    symmetry = point_group(group)
+    if symmetry.order == 1:
+        symmetry = point_group("C4")
+    elements = [element for element in symmetry.exact_elements if element]
     device = next(model.parameters()).device
     layers: dict[str, nn.Module] = model.layers()  # type: ignore[operator]
-    errors = layer_errors(layers, images.to(device), tried, elements)
+    errors = layer_errors(layers, images.to(device), symmetry, elements)
     return [
         {
             "layer": name,
             "layer_index": list(layers).index(name),
-            "element": tried.element_name(element),
+            "element": symmetry.element_name(element),
             "error": error,
         }
         for (name, element), error in errors.items()

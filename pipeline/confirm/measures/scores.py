@@ -1,4 +1,4 @@
-"""Scores of predictions: how different, how honest in their confidence, what is mistaken."""
+"""Scores of predictions: distance between logits, calibration, confusion matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 __all__ = ["calibration_error", "calibration_rows", "confusion_rows", "spread"]
 
 BINS = 15
-MOST_PAIRED, ROWS = 4096, 512  # images whose pairs are compared, and rows of pairs held at once
+MAX_PAIRED, ROWS = 4096, 512  # images whose pairs are compared, and rows of pairs held at once
 
 
 def spread(logits: Tensor) -> float:
@@ -20,8 +20,8 @@ def spread(logits: Tensor) -> float:
     """
     if len(logits) < 2:
         raise ValueError(f"logits: got {len(logits)} image; the spread needs 2 or more")
-    if len(logits) > MOST_PAIRED:
-        logits = logits[torch.linspace(0, len(logits) - 1, MOST_PAIRED).round().long()]
+    if len(logits) > MAX_PAIRED:
+        logits = logits[torch.linspace(0, len(logits) - 1, MAX_PAIRED).round().long()]
     total = sum(
         # not by the dot-product shortcut, which loses half the digits
         torch.cdist(part, logits, compute_mode="donot_use_mm_for_euclid_dist").double().sum().item()
@@ -51,7 +51,7 @@ def calibration_rows(
     """Mean confidence and accuracy of every bin of confidence that holds an image."""
     sums = zip(*(column.tolist() for column in _binned(logits, labels, bins)), strict=True)
     return [
-        {"images": images, "bin": place, "count": int(count), "confidence": confidence / count,
+        {"images": images, "bin": place, "count": count, "confidence": confidence / count,
          "accuracy": right / count}
         for place, (count, confidence, right) in enumerate(sums) if count
     ]  # fmt: skip
@@ -62,12 +62,8 @@ def _binned(logits: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor, 
     confidence, predicted = logits.double().softmax(1).max(1)
     right = (predicted == labels).double()
     place = (confidence * bins).long().clamp(max=bins - 1)
-    empty = torch.zeros(bins, dtype=torch.float64)
-    return (
-        empty.index_add(0, place, torch.ones_like(right)),
-        empty.index_add(0, place, confidence),
-        empty.index_add(0, place, right),
-    )
+    counts = torch.bincount(place, minlength=bins)
+    return (counts, torch.bincount(place, confidence, bins), torch.bincount(place, right, bins))
 
 
 def confusion_rows(images: str, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:

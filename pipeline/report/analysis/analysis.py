@@ -12,7 +12,7 @@ from pipeline.report.analysis.cells import finished, summarise, with_ids
 from pipeline.report.analysis.checks import Check, run_checks
 from pipeline.report.analysis.importance import importances
 from pipeline.report.load import Settings, Study
-from pipeline.report.plotting.style import Look
+from pipeline.report.plotting.style import Palette
 
 # Resampling in the report always starts here: same rows, same report.
 RANDOM_SEED = 20_240_601
@@ -35,7 +35,7 @@ class Analysis:
     overall: pd.DataFrame
     importances: pd.DataFrame
     checks: list[Check]
-    look: Look
+    palette: Palette
 
     @property
     def settings(self) -> Settings:
@@ -75,5 +75,5 @@ def analyse(study: Study) -> Analysis:
         overall=overall.interquartile_means(done, study.settings, generator),
         importances=importances(study.trials, generator),
         checks=run_checks(cells, done, compared, study),
-        look=Look.of(cells["group"], cells["positional"]),
+        palette=Palette.of(cells["group"], cells["positional"]),
     )

@@ -1,4 +1,4 @@
-"""Does the study find what theory promises? Each promise, what was found, and whether it holds."""
+"""Checks of the study against theory: each expectation, what was found, and whether it holds."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 
 from pipeline.report.analysis import measures
-from pipeline.report.analysis.statistics import least_pairs
+from pipeline.report.analysis.statistics import minimum_pairs
 from pipeline.report.load import Study
 from pipeline.report.text.formatting import counted, listed, percent, plain, signed_points, small
 from pipeline.report.text.names import DOUBLE_MOVED, DOUBLE_ROUNDING, ROUNDING
 
 HOLDS, FAILS, INCONCLUSIVE, NO_DATA = "holds", "fails", "inconclusive", "no data"
 
-# An asymmetric network moves its logits by far more than this; one that does not is suspicious.
-CLEARLY_MOVED = 1e-3
+# The error of a network without symmetry is far above this.
+MIN_ASYMMETRIC = 1e-3
 
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation, what was measured, and the outcome in one of four words."""
+    """One expectation, what was measured, and one of four outcomes."""
 
     expected: str
     found: str
@@ -72,23 +72,23 @@ def other_cells(cells: pd.DataFrame) -> Check:
     """The measure can fail: cells without the symmetry must show an error."""
     column = measures.ERROR.column
     expected = (
-        f"Cells without that symmetry show an error well above rounding (> {small(CLEARLY_MOVED)})"
+        f"Cells without that symmetry show an error well above rounding (> {small(MIN_ASYMMETRIC)})"
     )
     others = cells[~cells["exact"] & cells[column].notna()]
     if cells.empty:
         return Check(expected, "no run finished", NO_DATA)
     if others.empty:
         return Check(expected, "every finished cell is invariant by construction", NO_DATA)
-    still = others[~(others[column + "_low"].fillna(others[column]) > CLEARLY_MOVED)]
+    still = others[~(others[column + "_low"].fillna(others[column]) > MIN_ASYMMETRIC)]
     if still.empty:
         found = f"smallest mean of {counted(len(others), 'cell')}: {small(others[column].min())}"
         return Check(expected, found, HOLDS)
     names = [f"{plain(r['label'], 30)} ({small(r[column])})" for _, r in still.iterrows()]
-    return Check(expected, f"not so for {listed(names)}", FAILS)
+    return Check(expected, f"except {listed(names)}", FAILS)
 
 
 def same_answers(cells: pd.DataFrame, runs: pd.DataFrame) -> Check:
-    """An invariant network answers alike; only near-ties may flip by rounding."""
+    """An invariant network predicts the same; only near-ties may change by rounding."""
     expected = "Invariant cells predict the same on quarter-turned images as on upright ones"
     mine = runs[runs["id"].isin(cells.loc[cells["exact"], "id"])]
     moved = (mine[measures.QUARTER.column] - mine[measures.UPRIGHT.column]).abs().dropna()
@@ -129,7 +129,7 @@ def hierarchy(table: pd.DataFrame) -> Check:
 def turned_gain(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> Check:
     """Trained upright, an invariant cell should beat the baseline on quarter-turned images.
 
-    Images of one's own may lie in any orientation, so only what the test tells apart fails.
+    A user's images may lie in any orientation, so only a significant loss fails.
     """
     expected = (
         "Invariant cells beat the baseline on quarter-turned images, where training images are "
@@ -142,22 +142,23 @@ def turned_gain(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> Ch
     losers = rows.loc[rows["distinguishable"] & (rows["difference"] < 0), "label"]
     if len(losers):
         losers = [plain(label, 30) for label in losers]
-        return Check(expected, f"{found}; not so for {listed(losers)}", FAILS)
+        return Check(expected, f"{found}; worse for {listed(losers)}", FAILS)
     if rows["distinguishable"].all():
         return Check(expected, found, HOLDS)
     return Check(expected, f"{found}; {_too_few(rows, alpha)}", INCONCLUSIVE)
 
 
 def upright_price(cells: pd.DataFrame, compared: pd.DataFrame, alpha: float) -> Check:
-    """What invariance costs where it is not needed. Theory promises nothing here."""
-    expected = "What invariance costs or gains on upright images (theory promises nothing)"
+    """What invariance costs where it is not needed. Theory predicts nothing here."""
+    expected = "What invariance costs or gains on upright images (theory predicts nothing)"
     rows = _exact_comparisons(cells, compared, measures.UPRIGHT.column)
     if rows.empty:
         return Check(expected, "nothing to compare", NO_DATA)
-    told = rows[rows["distinguishable"]]
-    if told.empty:
+    distinguished = rows[rows["distinguishable"]]
+    if distinguished.empty:
         return Check(expected, f"{_range(rows)}; {_too_few(rows, alpha)}", INCONCLUSIVE)
-    better, worse = int((told["difference"] > 0).sum()), int((told["difference"] < 0).sum())
+    better = int((distinguished["difference"] > 0).sum())
+    worse = len(distinguished) - better
     found = f"{_range(rows)}; of {len(rows)} cells {better} are better and {worse} worse"
     return Check(expected, found, HOLDS)
 
@@ -176,10 +177,10 @@ def _range(rows: pd.DataFrame) -> str:
 
 def _too_few(rows: pd.DataFrame, alpha: float) -> str:
     fewest, comparisons = int(rows["pairs"].min()), int(rows["comparisons"].max())
-    least = least_pairs(alpha, comparisons)
-    if fewest >= least:
-        return "the test does not tell them apart"
+    needed = minimum_pairs(alpha, comparisons)
+    if fewest >= needed:
+        return "the paired test does not distinguish them"
     return (
-        f"the paired test cannot tell with {counted(fewest, 'seed')}: {least_pairs(alpha)} is the "
-        f"least, {least} among {counted(comparisons, 'comparison')}"
+        f"the paired test is inconclusive with {counted(fewest, 'seed')}: at least "
+        f"{minimum_pairs(alpha)} needed, {needed} for {counted(comparisons, 'comparison')}"
     )

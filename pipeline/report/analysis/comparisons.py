@@ -12,8 +12,8 @@ from pipeline.report.analysis.measures import Measure
 from pipeline.report.analysis.statistics import (
     Interval,
     holm,
-    least_pairs,
     mean_interval,
+    minimum_pairs,
     sign_flip_p,
 )
 from pipeline.report.load import Settings
@@ -121,13 +121,13 @@ def verdict(interval: Interval, p_holm: float, alpha: float, comparisons: int) -
         return "not compared: no finished seed in common with the baseline"
     effect = signed_points(interval.centre)
     if interval.n == 1:
-        return f"{effect} points with one seed: nothing can be told"
+        return f"{effect} points with one seed: no test is possible"
     effect = f"{effect} {PLUS_MINUS} {100 * interval.half_width:.1f} points"
     seeds = counted(interval.n, "seed")
-    least, corrected = least_pairs(alpha), least_pairs(alpha, max(comparisons, 1))
-    if interval.n < least:
-        also = f", {corrected} after correction" if corrected > least else ""
-        return f"{effect}, not distinguishable with {seeds}: {least} is the least{also}"
+    needed, corrected = minimum_pairs(alpha), minimum_pairs(alpha, max(comparisons, 1))
+    if interval.n < needed:
+        also = f", {corrected} after correction" if corrected > needed else ""
+        return f"{effect}, not distinguishable with {seeds}: at least {needed} needed{also}"
     if math.isfinite(p_holm) and p_holm < alpha:
         word = "better" if interval.centre > 0 else "worse"
         size = signed_points(abs(interval.centre)).lstrip("+")
@@ -136,6 +136,6 @@ def verdict(interval: Interval, p_holm: float, alpha: float, comparisons: int) -
     if interval.n < corrected:
         return (
             f"{effect}, not distinguishable with {seeds}: "
-            f"{corrected} is the least among {comparisons} comparisons"
+            f"at least {corrected} needed for {comparisons} comparisons"
         )
     return f"{effect}, no difference shown with {seeds} (p = {p_value(p_holm)} after Holm)"

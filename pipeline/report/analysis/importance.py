@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from pipeline.study.hyperparameters import HYPERPARAMETERS
 
-LEAST_TRIALS = 20  # with fewer a forest predicts nothing worth dividing
-MOST_TRIALS = 3000  # of a data set; more are sampled, since the forest's time grows with them
+MIN_TRIALS = 20  # fewer are too few for a forest
+MAX_TRIALS = 3000  # of a data set; more are sampled, since the forest's time grows with them
 RESAMPLES, TREES, GRID, BACKGROUND = 10, 64, 12, 64
 COLUMNS = ["dataset", "hyperparameter", "trials", "sampled", "share", "low", "high", "predicted"]
 
@@ -42,11 +42,11 @@ def importances(trials: pd.DataFrame, generator: np.random.Generator) -> pd.Data
 
 def _of_dataset(trials: pd.DataFrame, generator: np.random.Generator) -> list[dict[str, Any]]:
     trials = trials[trials.groupby("cell")["trial"].transform("size") > 1]
-    if len(trials) < LEAST_TRIALS:
+    if len(trials) < MIN_TRIALS:
         return []
     every = len(trials)
-    if every > MOST_TRIALS:
-        trials = trials.iloc[np.sort(generator.choice(every, MOST_TRIALS, replace=False))]
+    if every > MAX_TRIALS:
+        trials = trials.iloc[np.sort(generator.choice(every, MAX_TRIALS, replace=False))]
     varied = [
         name for name in HYPERPARAMETERS if _varies(trials, name) and not _follows(trials, name)
     ]

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+
+from pipeline.report.analysis.statistics import t_half_width
 
 
 def mean_intervals(
@@ -25,9 +26,7 @@ def mean_intervals(
     groups = usable.groupby(by, sort=False, dropna=False)[column]
     found = groups.agg(["mean", "std", "count"]).reset_index()
     n = found["count"].to_numpy()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quantile = stats.t.ppf((1 + confidence) / 2, np.maximum(n - 1, 1))
-        half = np.where(n > 1, quantile * found["std"] / np.sqrt(n), np.nan)
+    half = t_half_width(found["std"], np.where(n > 1, n, np.nan), confidence)
     return found[by].assign(**{
         column: found["mean"], "low": np.maximum(bounds[0], found["mean"] - half),
         "high": np.minimum(bounds[1], found["mean"] + half), "n": n,

@@ -1,4 +1,4 @@
-"""Reliability diagrams: whether confidence is accuracy, upright and turned."""
+"""Reliability diagrams: accuracy against confidence, on upright and turned images."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pipeline.report.text.formatting import listed, percent, plain
 from pipeline.report.text.names import SETTING, encoding_order, group_order
 
 ORDER = 110
-TITLE = "Is confidence accuracy?"
+TITLE = "Calibration"
 ALT = (
     "Reliability diagrams, one column a positional encoding, upright images above and turned ones "
-    "below: accuracy against confidence, one line a group. The diagonal is honest confidence."
+    "below: accuracy against confidence, one line a group. On the diagonal the two are equal."
 )
 SOURCES = ("confirm/*/calibration.parquet",)
 ABSENT = "no confidences were counted"
 IMAGES = ("upright", "turned")
 KEYS = [*SETTING, "positional", "images", "group"]
-LEAST = 0.01  # of the images of a line: a smaller bin is a handful of images, and is not drawn
+MIN_SHARE = 0.01  # of the images of a line: a smaller bin is a handful of images, and is not drawn
 
 # Dots of three sizes by share of the images: from, to, points.
-SIZES = ((LEAST, 0.05, 2.2), (0.05, 0.2, 3.5), (0.2, 1.01, 5.5))
+SIZES = ((MIN_SHARE, 0.05, 2.2), (0.05, 0.2, 3.5), (0.2, 1.01, 5.5))
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -58,24 +58,24 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             for offset, images in enumerate(IMAGES):
                 axis = axes[index * len(IMAGES) + offset][column]
                 mine = (part["positional"] == encoding) & (part["images"] == images)
-                _lines(axis, part[mine], analysis.look)
+                _lines(axis, part[mine], analysis.palette)
             name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
             style.panel_title(axes[index * len(IMAGES)][column], name, len(encodings))
     for row, line in enumerate(axes):
         line[0].set_ylabel(f"Accuracy, {IMAGES[row % len(IMAGES)]}")
     for axis in axes[-1]:
         axis.set_xlabel("Confidence")
-    style.legend(figure, *analysis.look.sections(lines=True))
+    style.legend(figure, *analysis.palette.sections(lines=True))
     style.note(figure, [
-        *panels.lost_notes(analysis.cells),
+        *panels.failure_notes(analysis.cells),
         "15 bins of equal width, all depths and seeds together; dots are larger from 5 and from "
-        f"20 % of the images on, bins below {percent(LEAST, 0)} are not drawn. Below the diagonal: "
-        "too sure. Turned: every image by its own angle, resampled.",
+        f"20 % of the images on, bins below {percent(MIN_SHARE, 0)} are not drawn. Below the "
+        "diagonal: overconfident. Turned: every image by its own angle, resampled.",
     ])  # fmt: skip
     return figure
 
 
-def _lines(axes: Axes, rows: pd.DataFrame, look: style.Look) -> None:
+def _lines(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
     axes.set_xlim(0, 1.03)
     axes.set_ylim(0, 1.03)
     axes.set_xticks([0, 0.5, 1])
@@ -84,12 +84,12 @@ def _lines(axes: Axes, rows: pd.DataFrame, look: style.Look) -> None:
     percent_axis(axes.yaxis)
     axes.set_box_aspect(1)
     axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
-    for group, line in rows[rows["share"] >= LEAST].groupby("group", sort=False):
-        axes.plot(line["confidence"], line["accuracy"], color=look.colours[group], linewidth=1.1,
-                  linestyle=look.dashes[group])  # fmt: skip
+    for group, line in rows[rows["share"] >= MIN_SHARE].groupby("group", sort=False):
+        axes.plot(line["confidence"], line["accuracy"], color=palette.colours[group], linewidth=1.1,
+                  linestyle=palette.dashes[group])  # fmt: skip
         for least, most, size in SIZES:
             seen = line[(line["share"] >= least) & (line["share"] < most)]
-            axes.plot(seen["confidence"], seen["accuracy"], "o", color=look.colours[group],
+            axes.plot(seen["confidence"], seen["accuracy"], "o", color=palette.colours[group],
                       markersize=size, markeredgecolor=style.INK, markeredgewidth=0.4,
                       zorder=3)  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What is mistaken for what: counts of label and prediction, on upright and on turned images."""
+"""Confusion matrices, on upright and on turned images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import listed, percent, plain
 
 ORDER = 100
-TITLE = "What is mistaken for what"
+TITLE = "Confusion matrices"
 ALT = (
     "Confusion matrices of the group with symmetry and of the baseline, upright and turned: rows "
     "are true classes, columns predictions, the number is the share of the row in per cent."
@@ -20,7 +20,7 @@ ALT = (
 SOURCES = ("confirm/*/confusion.parquet",)
 ABSENT = "no predictions were counted, or there are too many classes"
 IMAGES = ("upright", "turned")
-MOST_CLASSES = 16  # more make no legible matrix
+MAX_CLASSES = 16  # more make no legible matrix
 KEYS = ["dataset", "group", "images"]
 
 
@@ -32,7 +32,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
     counts = rows.groupby([*KEYS, "label", "predicted"], as_index=False)["count"].sum()
     total = counts.groupby([*KEYS, "label"])["count"].transform("sum")
     counts["share"] = counts["count"] / total
-    few = counts.groupby("dataset")["label"].transform("nunique") <= MOST_CLASSES
+    few = counts.groupby("dataset")["label"].transform("nunique") <= MAX_CLASSES
     return counts[few]
 
 
@@ -48,7 +48,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             style.panel_title(axis, ": ".join(filter(None, [title, images])), len(IMAGES))
     panels.label_outer(axes, "Predicted class", "True class")
     style.note(figure, [
-        *panels.lost_notes(analysis.cells),
+        *panels.failure_notes(analysis.cells),
         "All cells and seeds of a group together. Turned: every image by its own random angle, "
         "resampled. Numbers: per cent of the true class, from 1 on; accuracy by class is the "
         "diagonal.",
@@ -89,7 +89,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
 
 
 def _hardest(rows: pd.DataFrame) -> str:
-    """Say which class each group gets right least, upright."""
+    """Name the class of lowest accuracy of each group, upright."""
     upright = rows[rows["images"] == "upright"]
     # A class that is never right has no row on the diagonal.
     right = upright["share"].where(upright["label"] == upright["predicted"], 0.0)
@@ -101,4 +101,4 @@ def _hardest(rows: pd.DataFrame) -> str:
         parts.append(
             f"{label} with {plain(group, 12)} on {plain(dataset, 20)} ({percent(mine.min(), 0)})"
         )
-    return f"The class that is right least often, upright: {listed(parts, 9)}."
+    return f"The class of lowest accuracy, upright: {listed(parts, 9)}."

@@ -1,4 +1,4 @@
-"""What a cell costs: accuracy against parameters, FLOPs and seconds."""
+"""Accuracy against parameters, FLOPs and training seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.report.text.formatting import amount, listed, percent, plain
 from pipeline.report.text.names import SETTING
 
 ORDER = 190
-TITLE = "What accuracy costs"
+TITLE = "Accuracy against cost"
 ALT = (
     "Scatter plots of test accuracy, upright above and quarter-turned below, against parameters, "
     "floating-point operations an image and training seconds, on log axes; one mark a cell."
@@ -53,25 +53,27 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         axes, itertools.product(parts, ACCURACIES), strict=True
     ):
         for axis, (column, name) in zip(row, SHOWN, strict=True):
-            _panel(axis, part[part[column] > 0], column, accuracy, analysis.look)
+            _panel(axis, part[part[column] > 0], column, accuracy, analysis.palette)
             if row is axes[-1]:
                 axis.set_xlabel(name)
         low = part[accuracy + "_low"].fillna(part[accuracy]).min()
         fit_percent(row[0], low, part[accuracy + "_high"].fillna(part[accuracy]).max())
         row[0].set_ylabel(f"Accuracy, {measures.SHORT[accuracy]}")
         style.name_row(row[0], title)
-    style.legend(figure, *analysis.look.sections())
+    style.legend(figure, *analysis.palette.sections())
     devices = sorted({plain(name, 24) for name in analysis.runs["device"].dropna()})
     style.note(
         figure,
         [*panels.seed_notes(analysis.cells, analysis.settings.confidence),
          "Ringed and joined: Pareto front. Seconds depend on the machine "
-         f"({', '.join(devices) or 'device unknown'}) and on what else it was doing."],
+         f"({', '.join(devices) or 'device unknown'}) and its load."],
     )  # fmt: skip
     return figure
 
 
-def _panel(axes: Axes, cells: pd.DataFrame, column: str, accuracy: str, look: style.Look) -> None:
+def _panel(
+    axes: Axes, cells: pd.DataFrame, column: str, accuracy: str, palette: style.Palette
+) -> None:
     if cells.empty:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center",
                   color=style.MUTED)  # fmt: skip
@@ -80,7 +82,7 @@ def _panel(axes: Axes, cells: pd.DataFrame, column: str, accuracy: str, look: st
     front = front.sort_values(column)
     axes.plot(front[column], front[accuracy], color=style.MUTED, linewidth=0.8, zorder=1.5)
     for _, cell in cells.iterrows():
-        x, y, colour = cell[column], cell[accuracy], look.colours[cell["group"]]
+        x, y, colour = cell[column], cell[accuracy], palette.colours[cell["group"]]
         artists = []
         if np.isfinite(cell[accuracy + "_low"]):
             ends = [cell[accuracy + "_low"], cell[accuracy + "_high"]]
@@ -88,7 +90,7 @@ def _panel(axes: Axes, cells: pd.DataFrame, column: str, accuracy: str, look: st
         if cell["id"] in set(front["id"]):
             artists += axes.plot(x, y, "o", markersize=9.5, markerfacecolor="none",
                                  markeredgecolor=style.MUTED, markeredgewidth=0.9)  # fmt: skip
-        artists += axes.plot(x, y, marker=look.markers[cell["positional"]], color=colour,
+        artists += axes.plot(x, y, marker=palette.markers[cell["positional"]], color=colour,
                              markersize=5, markeredgecolor=style.INK,
                              markeredgewidth=0.5)  # fmt: skip
         for artist in artists:

@@ -48,7 +48,7 @@ def draw(curves: pd.DataFrame, analysis: Analysis) -> Figure:
     depths = sorted(curves["depth"].unique())
     figure, axes, parts = panels.crossed(curves)
     for axis, group, part in parts:
-        _panel(axis, part, depths, analysis.look.colours[group])
+        _panel(axis, part, depths, analysis.palette.colours[group])
     low, high = curves["low"].fillna(curves["validation_accuracy"]), curves["high"]
     fit_percent(axes[0][0], float(low.min()), float(high.fillna(1.0).max()))
     whole_axis(axes[0][0].xaxis)

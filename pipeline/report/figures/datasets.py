@@ -13,7 +13,7 @@ from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import listed, percent, plain
 
 ORDER = 50
-TITLE = "Over all data sets"
+TITLE = "Interquartile means over data sets"
 ALT = (
     "One row a cell: the interquartile mean of its test accuracy over the seeds of all data sets, "
     "with a bootstrap interval, for upright, quarter-turned and freely turned images."

@@ -1,4 +1,4 @@
-"""What more blocks buy: accuracy against depth."""
+"""Accuracy against depth."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipeline.report.text.formatting import plain, signed_points
 from pipeline.report.text.names import SETTING
 
 ORDER = 170
-TITLE = "Depth"
+TITLE = "Accuracy by depth"
 ALT = (
     "Accuracy against the number of blocks, a panel a test, one line a group and encoding with "
     "intervals."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "the study has one depth, or no finished run"
-MOST_LINES = 9  # in one panel; beyond that every encoding gets a row of its own
+MAX_LINES = 9  # in one panel; beyond that every encoding gets a separate row
 SHOWN = tuple(measures.SHORT.items())
 
 
@@ -35,7 +35,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw the three accuracies against depth."""
     lines = cells.groupby([*SETTING, "group", "positional"]).ngroups / len(panels.settings(cells))
-    crowded = lines > MOST_LINES
+    crowded = lines > MAX_LINES
     parts = panels.split(cells, [*SETTING, "positional"] if crowded else SETTING)
     figure, axes = panels.grid(len(parts), len(SHOWN), 1.9 if crowded else 2.5)
     depths = sorted(cells["depth"].unique())
@@ -46,8 +46,8 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         shifts = np.linspace(-0.22, 0.22, len(lines)) * step if len(lines) > 1 else [0.0]
         for axis, (column, name) in zip(row, SHOWN, strict=True):
             for shift, ((group, encoding), line) in zip(shifts, lines, strict=True):
-                _line(axis, line, column, shift, analysis.look.colours[group],
-                      analysis.look.markers[encoding])  # fmt: skip
+                _line(axis, line, column, shift, analysis.palette.colours[group],
+                      analysis.palette.markers[encoding])  # fmt: skip
             axis.set_xticks(depths)
             axis.set_xlim(depths[0] - 0.45 * step, depths[-1] + 0.45 * step)
             axis.set_xlabel("Depth (blocks)")
@@ -57,7 +57,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
                 style.panel_title(axis, name, len(SHOWN))
         row[0].set_ylabel("Test accuracy")
         style.name_row(row[0], title)
-    style.legend(figure, *analysis.look.sections())
+    style.legend(figure, *analysis.palette.sections())
     style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
     return figure
 

@@ -22,7 +22,7 @@ ALT = (
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no cell shares a finished seed with its baseline"
-MOST_SEEDS = 20  # dots a cell; the interval holds all of them
+MAX_SEEDS = 20  # dots a cell; the interval uses all of them
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -39,18 +39,18 @@ def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
     for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
         points_axis(axis)
         for _, row in compared[compared["measure"] == measure.column].iterrows():
-            y, colour = places[row["id"]], analysis.look.colours[row["group"]]
-            dots = paired(analysis.runs, row["id"], row["baseline_id"], measure.column)[:MOST_SEEDS]
+            y, colour = places[row["id"]], analysis.palette.colours[row["group"]]
+            dots = paired(analysis.runs, row["id"], row["baseline_id"], measure.column)[:MAX_SEEDS]
             (seeds,) = axis.plot(dots, [y + 0.28] * len(dots), ".", color=colour, markersize=3.5,
                                  alpha=0.6, markeredgewidth=0)  # fmt: skip
             style.tag(seeds, row["id"])
             fill = colour if row["distinguishable"] else style.PAPER
             forest.interval(axis, y, row, ("difference", "low", "high"), color=colour,
-                            marker=analysis.look.markers[row["positional"]],
+                            marker=analysis.palette.markers[row["positional"]],
                             markerfacecolor=fill)  # fmt: skip
         style.panel_title(axis, title, len(MEASURED))
     marks = [_handle(style.INK, "yes"), _handle(style.PAPER, "no")]
-    style.legend(figure, *analysis.look.sections(), ("Told apart", marks))
+    style.legend(figure, *analysis.palette.sections(), ("Distinguishable", marks))
     style.note(figure, _notes(compared, analysis))
     return figure
 
@@ -63,15 +63,17 @@ def _handle(fill: str, label: str) -> Line2D:
 def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:
     name, alike = baseline_name(analysis.settings), baseline_alike(analysis.settings)
     level = f"{100 * analysis.settings.confidence:g} %"
-    some = f", the first {MOST_SEEDS}" if compared["pairs"].max() > MOST_SEEDS else ""
+    some = f", the first {MAX_SEEDS}" if compared["pairs"].max() > MAX_SEEDS else ""
     notes = [f"Baseline: {name} of the same {alike}. Small dots: single seeds{some}."]
     if compared["pairs"].max() > 1:
         notes.append(f"Bars: {level} Student t intervals of the mean paired difference, "
                      "not corrected.")  # fmt: skip
     else:
-        notes.append("One seed: no interval, nothing is told apart.")
-    notes += panels.lost_notes(analysis.cells)
-    notes.append("Filled: told apart from the baseline by the exact sign-flip test after Holm.")
+        notes.append("One seed: no interval and no test.")
+    notes += panels.failure_notes(analysis.cells)
+    notes.append(
+        "Filled: distinguishable from the baseline by the exact sign-flip test, corrected by Holm."
+    )
     return notes
 
 
@@ -82,10 +84,10 @@ def caption(compared: pd.DataFrame, analysis: Analysis) -> str:
         rows = compared[(compared["measure"] == measure.column) & compared["difference"].notna()]
         if rows.empty:
             continue
-        told = int(rows["distinguishable"].sum())
+        differ = int(rows["distinguishable"].sum())
         largest = rows.loc[rows["difference"].abs().idxmax()]
         sentences.append(
-            f"{title.capitalize()}: {told} of {len(rows)} cells are told apart from the baseline; "
-            f"largest difference {plain(largest['label'], 30)}: {largest['verdict']}."
+            f"{title.capitalize()}: {differ} of {len(rows)} cells are distinguishable from the "
+            f"baseline; largest difference {plain(largest['label'], 30)}: {largest['verdict']}."
         )
     return " ".join(sentences)

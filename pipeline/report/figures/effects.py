@@ -13,7 +13,7 @@ from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import PLUS_MINUS, counted, plain, signed_points
 
 ORDER = 60
-TITLE = "What each choice does"
+TITLE = "Effect of each axis of the study"
 ALT = (
     "One row a level of group, encoding or depth: the change of accuracy against a reference "
     "level, averaged over all other choices, with its interval over seeds."
@@ -38,7 +38,7 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
     for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
         points_axis(axis)
         for _, row in effects[effects["measure"] == measure.column].iterrows():
-            colour = analysis.look.colours.get(row["level"], style.INK)
+            colour = analysis.palette.colours.get(row["level"], style.INK)
             forest.interval(axis, labels.index(row["label"]), row, ("difference", "low", "high"),
                             color=colour, marker="o")  # fmt: skip
         style.panel_title(axis, title, len(MEASURED))
@@ -47,7 +47,7 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
     style.note(figure, [
         "Matched cells differ in this choice alone; their differences are averaged per seed.",
         f"Bars: {bars} {counted(seeds, 'seed')}." if seeds > 1 else "One seed: no interval.",
-        *panels.lost_notes(analysis.cells),
+        *panels.failure_notes(analysis.cells),
     ])  # fmt: skip
     return figure
 

@@ -67,7 +67,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     for row, (title, part) in zip(axes, parts, strict=True):
         for axis, (column, name) in zip(row, SHOWN, strict=True):
             for group, line in part.groupby("group", sort=False):
-                _line(axis, line.sort_values("train_images"), column, str(group), analysis.look)
+                _line(axis, line.sort_values("train_images"), column, str(group), analysis.palette)
             amount_axis(axis, cells["train_images"].to_numpy(dtype=np.float64))
             low, high = (part[column + end].fillna(part[column]) for end in ("_low", "_high"))
             fit_percent(axis, float(low.min()), float(high.max()))
@@ -77,19 +77,19 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         style.name_row(row[0], title)
     for axis in axes[-1]:
         axis.set_xlabel("Training images")
-    style.legend(figure, *analysis.look.sections(lines=True))
+    style.legend(figure, *analysis.palette.sections(lines=True))
     style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
     return figure
 
 
-def _line(axes: Axes, line: pd.DataFrame, column: str, group: str, look: style.Look) -> None:
-    axes.plot(line["train_images"], line[column], color=look.colours[group], linewidth=1,
-              linestyle=look.dashes[group])  # fmt: skip
+def _line(axes: Axes, line: pd.DataFrame, column: str, group: str, palette: style.Palette) -> None:
+    axes.plot(line["train_images"], line[column], color=palette.colours[group], linewidth=1,
+              linestyle=palette.dashes[group])  # fmt: skip
     for _, cell in line.iterrows():
         x, ends = cell["train_images"], [cell[column + "_low"], cell[column + "_high"]]
-        (bar,) = axes.plot([x, x], ends, color=look.colours[group], linewidth=0.9)
-        (mark,) = axes.plot(x, cell[column], marker=look.markers[cell["positional"]],
-                            markersize=4.5, color=look.colours[group],
+        (bar,) = axes.plot([x, x], ends, color=palette.colours[group], linewidth=0.9)
+        (mark,) = axes.plot(x, cell[column], marker=palette.markers[cell["positional"]],
+                            markersize=4.5, color=palette.colours[group],
                             markeredgecolor=style.INK, markeredgewidth=0.5)  # fmt: skip
         style.tag(bar, cell["id"])
         style.tag(mark, cell["id"])

@@ -1,4 +1,4 @@
-"""What the whole study cost, and what failed: seconds and outcomes of every cell."""
+"""Training time and outcomes of the trials and runs of every cell."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pipeline.report.plotting.axes import whole_axis
 from pipeline.report.text.formatting import listed, percent, plain
 
 ORDER = 200
-TITLE = "What the study cost, and what failed"
+TITLE = "Training time and failures"
 ALT = (
     "One row a cell: training time of its search and of its confirming runs, and how many trials "
     "and runs completed, failed, diverged or ran out of time."
 )
 SOURCES = ("confirm/*/runs.parquet", "sweep/*/trials.parquet")
-ABSENT = "nothing was tried"
+ABSENT = "there is no trial and no run"
 STAGES = (("search", "trials"), ("confirm", "runs"))
-LOST = ("failed", "diverged", "timeout")
-ENDED = ("completed", "stopped", *LOST)
+FAILED = ("failed", "diverged", "timeout")
+ENDED = ("completed", "stopped", *FAILED)
 UNITS = ((7200.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 
 
@@ -47,26 +47,26 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     figure, (time, count) = forest.sheet(rows["label"].tolist(), 2)
     most = float((rows["search_seconds"] + rows["confirm_seconds"]).max())
     size, unit = next((size, unit) for least, size, unit in UNITS if most >= least)
-    looks = {"search": style.MUTED, "confirm": style.INK}
-    _stack(time, rows, [(rows[f"{stage}_seconds"] / size, {"color": looks[stage]})
+    colours = {"search": style.MUTED, "confirm": style.INK}
+    _stack(time, rows, [(rows[f"{stage}_seconds"] / size, {"color": colours[stage]})
                         for stage, _ in STAGES])  # fmt: skip
     time.set_xlabel(f"Training {unit}")
-    lost = [rows[[f"{stage}_{status}" for stage, _ in STAGES]].sum(axis=1) for status in LOST]
-    hatches = dict(zip(LOST, ("xxxx", "////", "...."), strict=True))
-    done = [(rows[f"{stage}_completed"], {"color": looks[stage]}) for stage, _ in STAGES]
+    failed = [rows[[f"{stage}_{status}" for stage, _ in STAGES]].sum(axis=1) for status in FAILED]
+    hatches = dict(zip(FAILED, ("xxxx", "////", "...."), strict=True))
+    done = [(rows[f"{stage}_completed"], {"color": colours[stage]}) for stage, _ in STAGES]
     bad = [
         (counts, {"facecolor": style.PAPER, "edgecolor": style.INK, "hatch": hatches[status]})
-        for status, counts in zip(LOST, lost, strict=True)
+        for status, counts in zip(FAILED, failed, strict=True)
     ]
     stopped = rows["search_stopped"] + rows["confirm_stopped"]
     early: dict[str, Any] = {"facecolor": style.GRID, "edgecolor": style.INK}
     _stack(count, rows, [*done, (stopped, early), *bad])
     count.set_xlabel("Trials and runs")
     whole_axis(count.xaxis)
-    handles = [Patch(color=looks[stage], label=f"{stage} ({name})") for stage, name in STAGES]
+    handles = [Patch(color=colours[stage], label=f"{stage} ({name})") for stage, name in STAGES]
     kinds = [
         Patch(facecolor=style.PAPER, edgecolor=style.INK, hatch=hatches[status], label=status)
-        for status, counts in zip(LOST, lost, strict=True) if counts.any()
+        for status, counts in zip(FAILED, failed, strict=True) if counts.any()
     ]  # fmt: skip
     if stopped.any():
         handles.append(Patch(**early, label="stopped early"))
@@ -74,7 +74,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     style.legend(figure, *[(title, entries) for title, entries in sections if entries])
     style.note(figure, [
         "Sums over all trials and runs of a cell, those that failed included; seconds depend on "
-        "the machine and on what else it was doing. Data, measuring and report are not counted.",
+        "the machine and its load. Preparation, measurements and report are not counted.",
     ])  # fmt: skip
     return figure
 
@@ -82,11 +82,11 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
 def _stack(axes: Axes, rows: pd.DataFrame, layers: Sequence[tuple[pd.Series, dict]]) -> None:
     """Lay bars of every cell one after another."""
     start = np.zeros(len(rows))
-    for values, look in layers:
+    for values, options in layers:
         for y, (cell, value) in enumerate(zip(rows["id"], values, strict=True)):
             if value > 0:
                 (bar,) = axes.barh(y, value, left=start[y], height=0.62, linewidth=0.5, zorder=2,
-                                   **look)  # fmt: skip
+                                   **options)  # fmt: skip
                 style.tag(bar, cell)
         start += values.to_numpy(dtype=np.float64)
     axes.set_xlim(0, max(float(start.max()) * 1.04, 1e-9))
@@ -97,16 +97,17 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     seconds = {stage: float(rows[f"{stage}_seconds"].sum()) for stage, _ in STAGES}
     total = max(sum(seconds.values()), 1e-300)
     whole = rows["search_seconds"] + rows["confirm_seconds"]
-    dearest = rows.loc[whole.idxmax()]
+    slowest = rows.loc[whole.idxmax()]
     counts = {
-        status: int(sum(rows[f"{stage}_{status}"].sum() for stage, _ in STAGES)) for status in LOST
+        status: int(sum(rows[f"{stage}_{status}"].sum() for stage, _ in STAGES))
+        for status in FAILED
     }
     every = int(sum(rows[f"{s}_{k}"].sum() for s, _ in STAGES for k in ENDED))
-    lost = [f"{number} {status}" for status, number in counts.items() if number]
+    failed = [f"{number} {status}" for status, number in counts.items() if number]
     return (
         f"{duration(total)} of training, {percent(seconds['search'] / total, 0)} of it for the "
-        f"search; the dearest cell is {plain(dearest['label'], 30)} "
+        f"search; the slowest cell is {plain(slowest['label'], 30)} "
         f"({percent(float(whole.max()) / total, 0)}). "
-        + (f"{listed(lost)} of {every} trials and runs." if lost
+        + (f"{listed(failed)} of {every} trials and runs." if failed
            else f"All {every} trials and runs completed.")
     )  # fmt: skip

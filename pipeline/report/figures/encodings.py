@@ -12,14 +12,14 @@ from pipeline.report.text.formatting import listed, plain, small
 from pipeline.report.text.names import encoding_order, group_order, parse_group
 
 ORDER = 130
-TITLE = "How the group acts on learned positions"
+TITLE = "Learned positional encodings under the group"
 ALT = (
     "One row a positional encoding of a trained network, one column a frame: the encoding turned "
     "and mirrored by the element of the frame."
 )
 SOURCES = ("confirm/*/encodings.parquet",)
 ABSENT = "no group with several frames has a learned map of positions"
-MOST_FRAMES = 8  # more make no legible row
+MAX_FRAMES = 8  # more make no legible row
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame()
     frames = rows.groupby(["dataset", "cell"])["frame"].max() + 1
-    known = frames[(frames > 1) & (frames <= MOST_FRAMES)]
+    known = frames[(frames > 1) & (frames <= MAX_FRAMES)]
     runs = analysis.runs.merge(known.rename("frames").reset_index(), on=["dataset", "cell"])
     if runs.empty:
         return pd.DataFrame()

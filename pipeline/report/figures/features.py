@@ -11,7 +11,7 @@ from pipeline.report.plotting import panels, style
 from pipeline.report.text.formatting import plain, small
 
 ORDER = 120
-TITLE = "How a turned input moves the features"
+TITLE = "Feature maps of turned images"
 ALT = (
     "One test image at four quarter turns, and below each the feature maps of the lifting layer "
     "and of the last group layer, one column a frame: turned and moved on cyclically."
@@ -88,7 +88,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
         for name, values in maps(rows).items() if values.shape[1] > 1
     ]  # fmt: skip
     return (
-        "When the input turns by 90 degrees every map turns with it and moves on to the next "
+        "When the input turns by 90 degrees every map turns with it and moves to the next "
         "frame. Largest difference from exactly that, over the range of the values: "
         f"{', '.join(parts)}."
     )

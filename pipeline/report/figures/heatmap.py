@@ -25,7 +25,7 @@ SHOWN = tuple(measures.SHORT.items())
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return every cell, also those without a number, which are drawn as gaps beside others."""
+    """Return every cell, also those without a number, which are drawn as gaps."""
     known = analysis.drawn[[column for column, _ in SHOWN]].notna().any(axis=None)
     return analysis.cells if known else analysis.cells.iloc[:0]
 

@@ -22,7 +22,7 @@ from pipeline.report.text.names import (
 )
 
 ORDER = 140
-TITLE = "Encoding decides translations, group decides rotations"
+TITLE = "Symmetries of untrained networks by group and encoding"
 ALT = (
     "Heat maps, one a group: encodings as rows, transformations as columns. The number is the "
     "measured error of random-weight networks; a frame marks what theory calls symmetric."

@@ -1,4 +1,4 @@
-"""Which hyperparameters moved the score within a cell."""
+"""The share of the variance of scores within a cell that each hyperparameter explains."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import counted, listed, percent, plain
 
 ORDER = 230
-TITLE = "Which hyperparameters mattered"
+TITLE = "Hyperparameter importance"
 ALT = (
     "One row a hyperparameter: its share of the variance of validation accuracy within a cell, as "
     "a random forest on the trials predicts it, with the range over resampled trials."
@@ -44,15 +44,15 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         percent_axis(axis.xaxis)
         axis.set_xlabel("Share of the variance")
         title = f"{plain(dataset, 20)}: " if len(datasets) > 1 else ""
-        foreseen = percent(max(here["predicted"].iloc[0], 0.0), 0)
-        style.panel_title(axis, f"{title}forest foresees {foreseen}", len(datasets))
+        explained = percent(max(here["predicted"].iloc[0], 0.0), 0)
+        style.panel_title(axis, f"{title}variance explained {explained}", len(datasets))
     trials = int(rows["trials"].min())
     style.note(figure, [
         f"Functional analysis of variance over {counted(trials, 'trial')}"
         + (" (sampled)" if rows["sampled"].any() else "")
         + ", scores relative to the mean of their cell. Bars: range over resampled trials. "
-        "Foreseen: variance explained on trials the forest was not fitted to; below "
-        f"{percent(WEAK, 0)} drawn hollow, for then the shares are mostly of noise.",
+        "Variance explained: on trials the forest was not fitted to; below "
+        f"{percent(WEAK, 0)} drawn hollow, because the shares are then mostly noise.",
     ])  # fmt: skip
     return figure
 
@@ -70,8 +70,8 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
         together = percent(max(1 - float(here["share"].sum()), 0.0), 0)
         predicted = float(here["predicted"].iloc[0])
         sentences.append(
-            f"{plain(dataset, 20)}: {listed(shares, 8)}; {together} is what they do together. "
-            f"The forest foresees {percent(max(predicted, 0.0), 0)} of the variance within cells"
+            f"{plain(dataset, 20)}: {listed(shares, 8)}; {together} are interactions. "
+            f"The forest explains {percent(max(predicted, 0.0), 0)} of the variance within cells"
             + (", too little to rank them." if predicted < WEAK else ".")
         )
     return " ".join(sentences)

@@ -1,4 +1,4 @@
-"""How likely a run of a cell is to beat one of its baseline: size of the effect without units."""
+"""The probability that a run of a cell is more accurate than one of its baseline."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pipeline.report.text.formatting import counted, listed, percent, plain
 ORDER = 40
 TITLE = "Probability of improvement on the baseline"
 ALT = (
-    "One row a cell: the chance that one of its runs beats a run of the baseline, with a bootstrap "
-    "interval, for upright, quarter-turned and freely turned test images."
+    "One row a cell: the probability that one of its runs beats a run of the baseline, with a "
+    "bootstrap interval, for upright, quarter-turned and freely turned test images."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no cell but the baseline finished"
@@ -52,8 +52,8 @@ def _notes(rows: pd.DataFrame, analysis: Analysis) -> list[str]:
         notes.append(f"A mark at 0 or 100 % without a bar: all runs agree, and {least} a cell "
                      "resampled can only agree again; it is no proof.")  # fmt: skip
     if rows["low"].isna().all():
-        notes.append("One run a cell: every mark is one comparison, and nothing is told.")
-    return notes + panels.lost_notes(analysis.cells)
+        notes.append("One run a cell: every mark is one comparison; no test is possible.")
+    return notes + panels.failure_notes(analysis.cells)
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:

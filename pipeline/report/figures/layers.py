@@ -1,4 +1,4 @@
-"""Layer by layer: where in the trained networks equivariance holds and where it breaks."""
+"""The equivariance error of every layer of the trained networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.report.text.formatting import plain, small
 from pipeline.report.text.names import ROUNDING, SETTING
 
 ORDER = 150
-TITLE = "Equivariance error, layer by layer"
+TITLE = "Equivariance error by layer"
 ALT = (
     "Relative equivariance error on a log axis for every layer from input to output, one "
     "panel a depth, one line a cell."
@@ -23,7 +23,7 @@ SOURCES = ("confirm/*/layers.parquet",)
 ABSENT = "no run finished"
 KEYS = ["id", "label", *SETTING, "depth", "group", "positional"]
 COLUMNS = 3
-MOST_NAMES = 9  # on one axis
+MAX_NAMES = 9  # on one axis
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
     for axis in flat[len(parts) :]:
         axis.set_visible(False)
     scale = ErrorScale(layers["error"])
-    look = analysis.look
+    palette = analysis.palette
     for axis, (title, part) in zip(flat, parts, strict=False):
         scale.apply(axis, "y")
         order = layer_order(part)
@@ -56,7 +56,7 @@ def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
             group, encoding = line["group"].iloc[0], line["positional"].iloc[0]
             places = [order.index(name) for name in line["layer"]]
             (drawn,) = axis.plot(places, scale.place(line["error"]), linewidth=0.9,
-                                 color=look.colours[group], marker=look.markers[encoding],
+                                 color=palette.colours[group], marker=palette.markers[encoding],
                                  markersize=4, markeredgecolor=style.INK,
                                  markeredgewidth=0.35)  # fmt: skip
             style.tag(drawn, cell)
@@ -64,11 +64,11 @@ def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
         style.panel_title(axis, title, columns)
     for row in axes:
         row[0].set_ylabel("Relative equivariance error")
-    style.legend(figure, *look.sections())
+    style.legend(figure, *palette.sections())
     style.note(figure, [
-        *panels.lost_notes(analysis.cells),
+        *panels.failure_notes(analysis.cells),
         "Every layer alone, fed the upright features; largest error over the elements of the "
-        "cell's own group and over seeds. C1 is measured under quarter turns of space. Shaded: "
+        "cell's group and over seeds. C1 is measured under quarter turns of space. Shaded: "
         "float32 rounding.",
     ])  # fmt: skip
     return figure
@@ -84,7 +84,7 @@ def layer_order(layers: pd.DataFrame) -> list[str]:
 
 
 def _name_layers(axis: Axes, order: list[str]) -> None:
-    step = -(-len(order) // MOST_NAMES)
+    step = -(-len(order) // MAX_NAMES)
     names = [plain(name, 14) for name in order[::step]]
     axis.set_xticks(range(0, len(order), step), names, rotation=40, ha="right",
                     rotation_mode="anchor")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The Lie-derivative errors of every cell, each beside the floor of its resampler."""
+"""The Lie derivatives of every cell, each with the floor of its resampler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.report.plotting.axes import ErrorScale
 from pipeline.report.text.formatting import listed, percent, plain, small
 
 ORDER = 160
-TITLE = "Under infinitesimal turns and shifts"
+TITLE = "Lie derivatives under rotation and translation"
 ALT = (
     "One row a cell: the normalised Lie derivative of its logits under rotation and under "
     "translation, on a log axis, with its interval and the floor of the resampler."
@@ -45,21 +45,21 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
             names = (column, f"{column}_low", f"{column}_high")
             places = {name: float(scale.place(cell[name])) for name in names}
             forest.interval(axis, y, pd.Series({"id": cell["id"], **places}), names,
-                            color=analysis.look.colours[cell["group"]],
-                            marker=analysis.look.markers[cell["positional"]])  # fmt: skip
+                            color=analysis.palette.colours[cell["group"]],
+                            marker=analysis.palette.markers[cell["positional"]])  # fmt: skip
             (floor,) = axis.plot(scale.place(cell[f"{column}_floor"]), y, "|", color=style.INK,
                                  markersize=8, markeredgewidth=1.2, zorder=2.5)  # fmt: skip
             style.tag(floor, cell["id"])
         axis.set_xlabel("Squared change over variance")
         style.panel_title(axis, title, len(SHOWN))
     floor = Line2D([], [], linestyle="", marker="|", color=style.INK, markersize=8, label="floor")
-    style.legend(figure, *analysis.look.sections(), ("Resampler", [floor]))
+    style.legend(figure, *analysis.palette.sections(), ("Resampler", [floor]))
     notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)
     style.note(figure, [
         *[line.replace("intervals", "intervals of the logarithm") for line in notes],
         "Mean squared change of the logits per radian or pixel over their variance over images; "
         "floor: what an identity map is charged for bilinear resampling there and back. "
-        "A secondary measure: it sees neither quarter turns nor mirrors, and ranks nothing.",
+        "A secondary measure, not for ranking: it covers neither quarter turns nor mirrors.",
     ])  # fmt: skip
     return figure
 

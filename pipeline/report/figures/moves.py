@@ -12,7 +12,7 @@ from pipeline.report.text.formatting import percent, plain, small
 from pipeline.report.text.names import ROUNDING, SETTING, encoding_order, group_order
 
 ORDER = 90
-TITLE = "Under every element of D4, and shifts"
+TITLE = "Invariance error under D4 and shifts"
 ALT = (
     "Heat map: one row a group and encoding, one column a transformation of the test images. The "
     "number is the invariance error of the logits of trained networks; dark is invariant."
@@ -70,7 +70,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.axvline(len(columns) - shifts, color=style.PAPER, linewidth=3)
         style.panel_title(axis, title, 1)
     style.note(figure, [
-        *panels.lost_notes(analysis.cells),
+        *panels.failure_notes(analysis.cells),
         "Number: invariance error of the logits, geometric mean over depths and seeds; dark: "
         f"float32 rounding (at most {small(ROUNDING)}). Left: rotations, then mirrors (m: columns "
         "reversed, then turned). Right: shifts by pixels down and to the right, zeros moving in. "

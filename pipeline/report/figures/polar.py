@@ -1,4 +1,4 @@
-"""Accuracy round the full turn as a polar plot: a circle is invariance."""
+"""Accuracy by angle as a polar plot: an invariant network gives a circle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.report.text.formatting import percent, plain
 from pipeline.report.text.names import encoding_order
 
 ORDER = 80
-TITLE = "Accuracy round the circle"
+TITLE = "Accuracy by angle, polar"
 ALT = (
     "Polar plots, one a positional encoding: the angle is that of the test image, the radius the "
     "accuracy, one closed line a group. An invariant model draws a circle."
@@ -47,19 +47,19 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             row, column = divmod(place, columns)
             axis = axes[index * per_part + row][column]
             axis.set_visible(True)
-            _circle(axis, part[part["positional"] == encoding], analysis.look)
+            _circle(axis, part[part["positional"] == encoding], analysis.palette)
             name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
             style.panel_title(axis, name, columns)
-    style.legend(figure, *analysis.look.sections(lines=True))
+    style.legend(figure, *analysis.palette.sections(lines=True))
     style.note(figure, [
         "Means over depths and seeds. Radius: accuracy, 0 at the centre.",
         "Dots: exact quarter turns.",
-        *panels.lost_notes(analysis.cells),
+        *panels.failure_notes(analysis.cells),
     ])  # fmt: skip
     return figure
 
 
-def _circle(axis: Any, rows: pd.DataFrame, look: style.Look) -> None:
+def _circle(axis: Any, rows: pd.DataFrame, palette: style.Palette) -> None:
     axis.set_theta_zero_location("N")
     axis.set_ylim(0, 1)
     axis.yaxis.set_major_locator(FixedLocator([0.5, 1.0]))
@@ -72,9 +72,9 @@ def _circle(axis: Any, rows: pd.DataFrame, look: style.Look) -> None:
     axis.spines["polar"].set_visible(False)
     for group, line in rows.groupby("group", sort=False):
         angle, value, _, _ = turn.closed(line, "accuracy")
-        colour = look.colours[group]
+        colour = palette.colours[group]
         artists = axis.plot(np.radians(angle), value, color=colour, linewidth=1.2,
-                            linestyle=look.dashes[group])  # fmt: skip
+                            linestyle=palette.dashes[group])  # fmt: skip
         exact = line[line["exact"]]
         artists += axis.plot(np.radians(exact["angle_degrees"]), exact["accuracy"], "o",
                              color=colour, markersize=3, markeredgecolor=style.INK,
@@ -90,4 +90,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
         f"{plain(group, 16)} between {percent(row['min'])} and {percent(row['max'])}"
         for group, row in spread.iterrows()
     ]
-    return f"Accuracy over all angles and encodings: {'; '.join(parts)}. A circle is invariance."
+    return (
+        f"Accuracy over all angles and encodings: {'; '.join(parts)}. An invariant network gives a "
+        "circle."
+    )

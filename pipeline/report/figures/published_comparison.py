@@ -1,4 +1,4 @@
-"""Published accuracies beside this study's own, each with its protocol."""
+"""Published accuracies and those of this study, each with its protocol."""
 
 from __future__ import annotations
 
@@ -18,42 +18,44 @@ from pipeline.report.text.formatting import percent, percent_interval, plain
 from pipeline.report.text.summary import interval_of
 
 ORDER = 250
-TITLE = "Published numbers beside ours"
+TITLE = "Comparison with published accuracies"
 ALT = (
     "One row a published or measured accuracy, sorted; marks of this study have intervals, every "
-    "row its protocol in words."
+    "row its protocol."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no published number of these data sets is known"
-# What others call the data sets that a study may name, and the column that asks their question.
-CALLED = {
+# Data sets of a study: their name in the literature, and the column measured in the same way.
+LITERATURE = {
     "mnist-rot": ("rotMNIST", measures.UPRIGHT),
     "rotated-mnist": ("rotMNIST", measures.UPRIGHT),
     "mnist": ("upright MNIST -> rotMNIST", measures.ANY_ANGLE),
     "cifar10": ("CIFAR-10", measures.UPRIGHT),
     "patch-camelyon": ("PatchCamelyon", measures.UPRIGHT),
 }
-MOST_OWN = 8  # of a data set: the cells that validated best
+MAX_CELLS = 8  # of a data set: the cells that validated best
 COLUMNS = ["dataset", "label", "id", "group", "positional", "accuracy", "low", "high", "protocol",
            "on_test"]  # fmt: skip
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return published and own accuracies of the data sets that both know, best first."""
+    """Return published and measured accuracies of the data sets that both have, best first."""
     known = published.table()
     rows = []
     for dataset, cells in analysis.drawn.groupby("dataset", sort=False):
-        if dataset not in CALLED:
+        if dataset not in LITERATURE:
             continue
-        name, measure = CALLED[str(dataset)]
-        rows += [_theirs(str(dataset), row) for _, row in known[known["data"] == name].iterrows()]
-        best = cells.sort_values(measures.VALIDATION.column, ascending=False).head(MOST_OWN)
-        rows += [_ours(cell, measure) for _, cell in best.iterrows()]
+        name, measure = LITERATURE[str(dataset)]
+        rows += [
+            _published(str(dataset), row) for _, row in known[known["data"] == name].iterrows()
+        ]
+        best = cells.sort_values(measures.VALIDATION.column, ascending=False).head(MAX_CELLS)
+        rows += [_measured(cell, measure) for _, cell in best.iterrows()]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.sort_values(["dataset", "accuracy"], ascending=[True, False], kind="stable")
 
 
-def _theirs(dataset: str, row: pd.Series) -> dict:
+def _published(dataset: str, row: pd.Series) -> dict:
     label = " ".join(filter(None, [row["model"], row["group"]]))
     return {
         "dataset": dataset, "label": label, "id": np.nan, "group": row["group"],
@@ -62,7 +64,7 @@ def _theirs(dataset: str, row: pd.Series) -> dict:
     }  # fmt: skip
 
 
-def _ours(cell: pd.Series, measure: measures.Measure) -> dict:
+def _measured(cell: pd.Series, measure: measures.Measure) -> dict:
     interval = interval_of(cell, measure.column)
     return {
         "dataset": cell["dataset"], "label": cell["label"], "id": cell["id"],
@@ -78,10 +80,10 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     most = max(len(part) for _, part in parts)
     figure, axes = panels.grid(len(parts), 1, 0.7 + 0.17 * most)
     for (axis,), (title, part) in zip(axes, parts, strict=True):
-        _panel(axis, part, analysis.look)
+        _panel(axis, part, analysis.palette)
         style.panel_title(axis, title or plain(part["dataset"].iloc[0]), 1)
     style.note(figure, [
-        *panels.lost_notes(analysis.cells),
+        *panels.failure_notes(analysis.cells),
         "Filled: this study, with intervals over seeds. Hollow: published; crossed out where the "
         "best epoch was chosen on the test images. Protocols differ: no two numbers may be "
         "compared without them.",
@@ -89,25 +91,26 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, look: style.Look) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)), [plain(label, 40) for label in rows["label"]])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     for y, (_, row) in enumerate(rows.iterrows()):
-        own = pd.notna(row["id"])
-        colour = look.colours.get(row["group"], style.MUTED) if own else style.PAPER
-        marker = look.markers.get(row["positional"], "o") if own else "o"
+        measured = pd.notna(row["id"])
+        colour = palette.colours.get(row["group"], style.MUTED) if measured else style.PAPER
+        marker = palette.markers.get(row["positional"], "o") if measured else "o"
         (mark,) = axes.plot(row["accuracy"], y, marker=marker, color=colour, zorder=3,
                             markeredgecolor=style.INK, markeredgewidth=0.7)  # fmt: skip
-        if own:
+        if measured:
             (bar,) = axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=1.1)
             style.tag(mark, int(row["id"]))
             style.tag(bar, int(row["id"]))
         if row["on_test"]:
             axes.plot(row["accuracy"], y, "x", color=style.INK, markersize=7, zorder=4)
-        words = textwrap.shorten(row["protocol"], 58, placeholder=" …")
-        axes.text(1.01, y, words, fontsize=6, color=style.INK if own else style.MUTED, va="center",
+        protocol = textwrap.shorten(row["protocol"], 58, placeholder=" …")
+        axes.text(1.01, y, protocol, fontsize=6, va="center",
+                  color=style.INK if measured else style.MUTED,
                   transform=axes.get_yaxis_transform())  # fmt: skip
     percent_axis(axes.xaxis)
     axes.set_xlabel("Test accuracy")
@@ -117,9 +120,9 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
     sentences = []
     for dataset, part in rows.groupby("dataset", sort=False):
-        own, theirs = part[part["id"].notna()], part[part["id"].isna()]
-        best = analysis.cells.loc[analysis.cells["id"] == own.iloc[0]["id"]].iloc[0]
-        column = CALLED[str(dataset)][1].column
+        ours, theirs = part[part["id"].notna()], part[part["id"].isna()]
+        best = analysis.cells.loc[analysis.cells["id"] == ours.iloc[0]["id"]].iloc[0]
+        column = LITERATURE[str(dataset)][1].column
         on_test = int(theirs["on_test"].sum())
         sentences.append(
             f"{plain(dataset, 20)}: {len(theirs)} published numbers from "

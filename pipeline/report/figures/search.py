@@ -1,4 +1,4 @@
-"""What the search bought: best validation accuracy so far against the trial."""
+"""Best validation accuracy so far against the number of the trial."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.report.text.formatting import counted, percent, plain, signed_poin
 from pipeline.report.text.names import SETTING
 
 ORDER = 220
-TITLE = "Best score against search budget"
+TITLE = "Best score by number of trials"
 ALT = (
     "Step lines of the best validation accuracy so far against the number of the trial, one panel "
     "a group and encoding, one line a depth; dots are single trials."
@@ -26,7 +26,7 @@ SOURCES = ("sweep/*/trials.parquet",)
 ABSENT = "no cell has two completed trials"
 
 
-MOST_TRIALS = 60  # dots a cell
+MAX_TRIALS = 60  # dots a cell
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
     for axis, group, part in parts:
         for cell, line in part.groupby("id", sort=False):
             dash = style.dash(depths.index(line["depth"].iloc[0]))
-            _steps(axis, cell, line, dash, analysis.look.colours[group])
+            _steps(axis, cell, line, dash, analysis.palette.colours[group])
     fit_percent(axes[0][0], trials["validation_accuracy"].min(), trials["best"].max())
     whole_axis(axes[0][0].xaxis)
     axes[0][0].set_xlim(0.6, trials["trial"].max() + 1.4)
@@ -59,17 +59,17 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
     figure.supylabel("Validation accuracy", fontsize=8)
     style.depth_legend(figure, depths)
     most = trials.groupby("id").size().max()
-    some = [f"Dots: {MOST_TRIALS} trials a cell, evenly chosen; the lines hold all of them."]
+    some = [f"Dots: {MAX_TRIALS} trials a cell, evenly chosen; the lines use all of them."]
     style.note(figure, [
-        *panels.lost_notes(analysis.cells),
+        *panels.failure_notes(analysis.cells),
         "As observed, one search a cell: no band, because the trials of an adaptive search are "
-        "not independent draws.", *(some if most > MOST_TRIALS else []),
+        "not independent draws.", *(some if most > MAX_TRIALS else []),
     ])  # fmt: skip
     return figure
 
 
 def _steps(axes: Axes, cell: int, line: pd.DataFrame, dash: Any, colour: str) -> None:
-    some = evenly(line, "id", MOST_TRIALS)
+    some = evenly(line, "id", MAX_TRIALS)
     (dots,) = axes.plot(some["trial"] + 1, some["validation_accuracy"], "o", color=colour,
                         markersize=2.5, alpha=0.6, markeredgewidth=0)  # fmt: skip
     steps = line[~line["best"].duplicated() | ~line["best"].duplicated(keep="last")]

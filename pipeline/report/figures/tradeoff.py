@@ -26,7 +26,7 @@ SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no run finished"
 Y, X = measures.QUARTER.column, measures.ERROR.column
 COLUMNS = 3
-MOST_RUNS = 20  # a cell; the mark and its interval hold all of them
+MAX_RUNS = 20  # a cell; the mark and its interval hold all of them
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     blocks = -(-len(parts) // columns)
     figure, axes = panels.grid(blocks * len(bands), columns, 2.35)
     single = analysis.runs[analysis.runs["id"].isin(cells["id"])]
-    runs = evenly(single, "id", MOST_RUNS)
+    runs = evenly(single, "id", MAX_RUNS)
     for index, (title, part) in enumerate(parts):
         block, column = divmod(index, columns)
         for row, (above, is_zoom) in enumerate(bands):
@@ -55,7 +55,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
             shown = part[part[Y] >= above]
             everything = cells[cells[Y] >= above]
             scale = ErrorScale(_errors(everything, runs), whole=not is_zoom)
-            _panel(here, shown, runs, analysis.look, scale)
+            _panel(here, shown, runs, analysis.palette, scale)
             fit_percent(here, *_extent(everything, runs))
             if not is_zoom:
                 here.text(scale.start * 1.15, 0.02, "float32 rounding", fontsize=6,
@@ -66,10 +66,10 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         for row in range(len(bands)):
             axes[(spare // columns) * len(bands) + row][spare % columns].set_visible(False)
     panels.label_outer(axes, "Invariance error", "Accuracy, quarter-turned")
-    style.legend(figure, *analysis.look.sections())
+    style.legend(figure, *analysis.palette.sections())
     notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)
     if cells["runs_finished"].max() > 1:
-        some = f", {MOST_RUNS} a cell evenly chosen" if len(runs) < len(single) else ""
+        some = f", {MAX_RUNS} a cell evenly chosen" if len(runs) < len(single) else ""
         notes.append(f"Small dots: single runs{some}.")
     style.note(figure, [*notes, NOTE])
     return figure
@@ -84,7 +84,7 @@ NOTE = (
 def zoom_threshold(accuracy: np.ndarray) -> float | None:
     """Return where the crowd of accurate cells begins, or None when nothing is crowded.
 
-    The crowd is what lies above the widest gap, when that gap dwarfs the crowd's own spread.
+    The crowd is what lies above the widest gap, if that gap is much wider than the crowd.
     """
     ordered = np.sort(accuracy)
     if ordered.size < 3:
@@ -110,18 +110,18 @@ def _extent(cells: pd.DataFrame, runs: pd.DataFrame) -> tuple[float, float]:
 
 
 def _panel(
-    axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, look: style.Look, scale: ErrorScale
+    axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, palette: style.Palette, scale: ErrorScale
 ) -> None:
     scale.apply(axes, "x")
     front = cells[cells["pareto"]].sort_values(X)
     axes.plot(scale.place(front[X]), front[Y], color=style.MUTED, linewidth=0.8, zorder=1.5)
     for _, cell in cells.iterrows():
-        colour = look.colours[cell["group"]]
+        colour = palette.colours[cell["group"]]
         for _, run in runs[runs["id"] == cell["id"]].iterrows():
             (dot,) = axes.plot(scale.place(run[X]), run[Y], ".", color=colour, markersize=4,
                                alpha=0.45, markeredgewidth=0, zorder=2)  # fmt: skip
             style.tag(dot, cell["id"], run["run"])
-        _mark(axes, cell, colour, look.markers[cell["positional"]], scale)
+        _mark(axes, cell, colour, palette.markers[cell["positional"]], scale)
 
 
 def _mark(axes: Axes, cell: pd.Series, colour: str, marker: str, scale: ErrorScale) -> None:

@@ -15,7 +15,7 @@ from pipeline.report.text.formatting import counted, listed, percent, plain
 from pipeline.report.text.names import SETTING, encoding_order
 
 ORDER = 70
-TITLE = "Along a full turn"
+TITLE = "Accuracy and consistency by angle"
 ALT = (
     "Line plots over the angle of the test image, one column a positional encoding, one line a "
     "group: test accuracy above, share of unchanged predictions below."
@@ -62,27 +62,29 @@ def draw(turn: pd.DataFrame, analysis: Analysis) -> Figure:
         for column, encoding in enumerate(encodings):
             mine = part[part["positional"] == encoding]
             for offset, (measure, _) in enumerate(ROWS):
-                _lines(axes[index * len(ROWS) + offset][column], mine, measure, analysis.look)
+                _lines(axes[index * len(ROWS) + offset][column], mine, measure, analysis.palette)
             name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
             style.panel_title(axes[index * len(ROWS)][column], name, len(encodings))
     for row, line in enumerate(axes):
         line[0].set_ylabel(ROWS[row % len(ROWS)][1])
     for axis in axes[-1]:
         axis.set_xlabel("Turned by (degrees)")
-    style.legend(figure, *analysis.look.sections(lines=True))
+    style.legend(figure, *analysis.palette.sections(lines=True))
     style.note(figure, _notes(turn, analysis))
     return figure
 
 
-def _lines(axes: Axes, rows: pd.DataFrame, measure: str, look: style.Look) -> None:
+def _lines(axes: Axes, rows: pd.DataFrame, measure: str, palette: style.Palette) -> None:
     axes.set_xlim(0, 360)
     axes.set_xticks(range(0, 361, 90))
     axes.set_ylim(-0.02, 1.03)
     percent_axis(axes.yaxis)
     for group, line in rows.groupby("group", sort=False):
         angle, value, low, high = closed(line, measure)
-        colour = look.colours[group]
-        artists = axes.plot(angle, value, color=colour, linestyle=look.dashes[group], linewidth=1.3)
+        colour = palette.colours[group]
+        artists = axes.plot(
+            angle, value, color=colour, linestyle=palette.dashes[group], linewidth=1.3
+        )
         if np.isfinite(low).any():
             band = axes.fill_between(angle, low, high, color=colour, alpha=0.18, linewidth=0)
             style.tag_mean(band, line["cells"].iloc[0])
@@ -116,11 +118,11 @@ def _notes(turn: pd.DataFrame, analysis: Analysis) -> list[str]:
         else "One seed: no bands."
     )
     return [
-        *panels.lost_notes(analysis.cells),
+        *panels.failure_notes(analysis.cells),
         f"Means over seeds{averaged}.",
         bands,
         "Dots: quarter turns, which move pixels exactly; between them the image is resampled, so "
-        "the dips also measure interpolation, most of all on small images.",
+        "the dips also measure interpolation, most on small images.",
     ]
 
 

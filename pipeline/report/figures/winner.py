@@ -1,4 +1,4 @@
-"""The winner's curse: the score that won the search beside what the seeds confirm."""
+"""The winner's curse: the best score of the search against the scores of the confirmed runs."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw a row a cell."""
     figure, (axis,) = forest.sheet(cells["label"].tolist(), 1)
     for y, (_, cell) in enumerate(cells.iterrows()):
-        colour = analysis.look.colours[cell["group"]]
-        marker = analysis.look.markers[cell["positional"]]
+        colour = analysis.palette.colours[cell["group"]]
+        marker = analysis.palette.markers[cell["positional"]]
         columns = (VALIDATION, VALIDATION + "_low", VALIDATION + "_high")
         forest.interval(axis, y, cell, columns, color=colour, marker=marker)
         (won,) = axis.plot(cell[TUNED], y, "|", color=style.INK, markersize=9, markeredgewidth=1.4)
@@ -50,7 +50,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         _handle("o", "seeds, validation", 5),
         _handle("x", "seeds, test", 4.5),
     ]
-    style.legend(figure, ("Score", marks), ("Group", analysis.look.group_handles()))
+    style.legend(figure, ("Score", marks), ("Group", analysis.palette.group_handles()))
     style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
     return figure
 
@@ -66,7 +66,7 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
     test = cells[TEST] - cells[TUNED]
     lower = int((confirmed < 0).sum())
     return (
-        "The score that won a search was won by luck as well as by merit. Run again with fresh "
+        "The best score of a search is biased upwards. Trained again with other "
         f"seeds, {lower} of {counted(len(cells), 'cell')} score lower on the same validation "
         f"images; the mean change is {signed_points(float(confirmed.mean()))} points (lowest: "
         f"{plain(cells.loc[confirmed.idxmin(), 'label'], 30)}, "

@@ -22,7 +22,7 @@ from pipeline.report.plotting import style
 __all__ = ["Picture", "make_pictures"]
 
 PNG_DOTS_PER_INCH = 200
-MOST_PROCESSES = 4
+MAX_PROCESSES = 4
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Picture:
 def make_pictures(analysis: Analysis) -> list[Picture]:
     """Draw all figures in the order of the page."""
     names = figures.in_order()
-    processes = min(_cores(), MOST_PROCESSES)
+    processes = min(_cores(), MAX_PROCESSES)
     if processes == 1:
         _start(analysis)
         return [_make(name) for name in names]

@@ -47,7 +47,7 @@ def _rows(frame: pd.DataFrame) -> list[list[Any]]:
 
 
 def _value(value: Any) -> Any:
-    """Return a number to its last digit, text as one line, None for what is not known."""
+    """Return a number to its last digit, text as one line, None for an unknown value."""
     if isinstance(value, str):
         return plain(value, 2000)
     if pd.isna(value) or (isinstance(value, float) and not math.isfinite(value)):

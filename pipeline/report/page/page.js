@@ -63,9 +63,9 @@ if (filters) {
 // The exact row behind a mark -----------------------------------------------------------------
 
 const card = document.getElementById("row");
-const words = new Map(); // what each mark's title said: the card says it now
+const titles = new Map(); // the title of each mark, shown in the card instead
 for (const title of document.querySelectorAll(".drawing [data-cell] > title")) {
-  words.set(title.parentNode, title.textContent);
+  titles.set(title.parentNode, title.textContent);
   title.remove();
 }
 let pinned = null;
@@ -92,8 +92,8 @@ function show(mark) {
     other.classList.toggle("same", cellsOf(other).some((cell) => same.has(cell)));
   }
   const { cell, run } = mark.dataset;
-  if (run !== undefined) showRun(run, words.get(mark));
-  else if (cell !== undefined) showCell(cell, words.get(mark), drawing.dataset.figure);
+  if (run !== undefined) showRun(run, titles.get(mark));
+  else if (cell !== undefined) showCell(cell, titles.get(mark), drawing.dataset.figure);
   else {
     const label = study.cells.columns.indexOf("label");
     const names = Array.from(same, (one) => study.cells.rows[one][label]);
@@ -142,7 +142,7 @@ function forget(except) {
 }
 
 function near(x, y) {
-  // A line is thinner than a hand is steady: look around the pointer too.
+  // Lines are thin: search around the pointer too.
   for (const reach of [0, 4, 8]) {
     for (const [dx, dy] of [[0, 0], [reach, 0], [-reach, 0], [0, reach], [0, -reach]]) {
       const mark = document.elementFromPoint(x + dx, y + dy)?.closest(".drawing [data-cell], .drawing [data-cells]");

@@ -1,4 +1,4 @@
-"""Make matplotlib's SVG fit for a page: no style attributes, own ids, cells as data, tooltips."""
+"""Adapt matplotlib's SVG to a page: no style attributes, ids by figure, cells as data, tooltips."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def clean(source: str, name: str, explain: Callable[[int, int | None], str]) -> 
     root.set("stroke-linecap", "butt")
     for element in root.iter():
         _style_to_attributes(element)
-        _own_names(element, name)
+        _prefix_ids(element, name)
         _tagged(element, explain)
     for parent in list(root.iter()):
         for child in list(parent):
@@ -63,7 +63,7 @@ def _shorter(match: re.Match[str]) -> str:
     return f"{float(match[0]):.6g}"
 
 
-def _own_names(element: Element, name: str) -> None:
+def _prefix_ids(element: Element, name: str) -> None:
     for key, value in list(element.attrib.items()):
         if key == "id" and not (_TAGGED.fullmatch(value) or _AVERAGED.fullmatch(value)):
             element.set(key, f"{name}-{value}")

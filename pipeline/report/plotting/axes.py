@@ -1,4 +1,4 @@
-"""Axes that tell the truth: exact zeros on a log axis, percentages, whole numbers."""
+"""Axes: exact zeros on a log axis, percentages, percentage points, whole numbers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pipeline.report.text.names import ROUNDING
 
 
 class ErrorScale:
-    """A log scale for errors with a place of its own for exact zeros.
+    """A log scale for errors with a separate place for exact zeros.
 
-    Zero has no place on a log axis, and dropping it or drawing it at 1e-16 would both lie. Here
-    zeros sit one and a half decades left of everything else at a tick that says `0`.
+    A log axis has no place for zero, and leaving it out or drawing it at 1e-16 would be wrong. Here
+    zeros are drawn one and a half decades left of everything else at a tick that says `0`.
     """
 
     def __init__(self, values: Iterable[float], whole: bool = True) -> None:

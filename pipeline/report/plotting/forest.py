@@ -35,7 +35,7 @@ def sheet(labels: list[str], columns: int) -> tuple[Figure, list[Axes]]:
 
 
 def interval(
-    axes: Axes, y: float, row: pd.Series, columns: tuple[str, str, str], **look: Any
+    axes: Axes, y: float, row: pd.Series, columns: tuple[str, str, str], **options: Any
 ) -> None:
     """Draw a mark with its interval; `columns` name centre, low and high.
 
@@ -43,11 +43,11 @@ def interval(
     """
     centre, low, high = (row[column] for column in columns)
     cell = row.get("id")
-    colour = look.pop("color", style.INK)
+    colour = options.pop("color", style.INK)
     artists = []
     if np.isfinite(low) and np.isfinite(high):
         artists += axes.plot([low, high], [y, y], color=colour, linewidth=1.1, zorder=2)
-    options = {"marker": "o", "markersize": 5, "markerfacecolor": colour, **look}
+    options = {"marker": "o", "markersize": 5, "markerfacecolor": colour, **options}
     artists += axes.plot(centre, y, linestyle="", markeredgecolor=style.INK, markeredgewidth=0.6,
                          zorder=3, **options)  # fmt: skip
     for artist in artists:
@@ -67,9 +67,9 @@ def by_configuration(rows: pd.DataFrame, analysis: Analysis) -> tuple[Figure, li
             row["cells"] = style.cells_where(analysis.cells, of)
             interval(
                 axis, labels.index(row["label"]), row, ("centre", "low", "high"),
-                color=analysis.look.colours[row["group"]],
-                marker=analysis.look.markers[row["positional"]],
+                color=analysis.palette.colours[row["group"]],
+                marker=analysis.palette.markers[row["positional"]],
             )  # fmt: skip
         style.panel_title(axis, title, len(MEASURED))
-    style.legend(figure, *analysis.look.sections())
+    style.legend(figure, *analysis.palette.sections())
     return figure, axes

@@ -1,4 +1,4 @@
-"""Splitting a table into panels, and what must be said below a figure about its seeds."""
+"""Splitting a table into panels, and the notes below a figure about its seeds."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ def seed_notes(cells: pd.DataFrame, confidence: float) -> list[str]:
         notes.append(f"Bars: {100 * confidence:g} % Student t intervals over {spread} {noun}.")
     single = cells[counts == 1]["label"].map(lambda name: plain(name, 30)).tolist()
     if single and len(single) == len(drawn):
-        notes.append("One seed a cell: no interval can be given, and nothing is told apart.")
+        notes.append("One seed a cell: no interval and no test are possible.")
     elif single:
         notes.append(f"One seed, no interval: {listed(single)}.")
-    return notes + lost_notes(cells)
+    return notes + failure_notes(cells)
 
 
-def lost_notes(cells: pd.DataFrame) -> list[str]:
+def failure_notes(cells: pd.DataFrame) -> list[str]:
     """Say which cells are missing from a figure, and how many runs from its means."""
     counts, notes = cells["runs_finished"], []
     partial = cells[(counts > 0) & (counts < cells["runs"])]

@@ -1,4 +1,4 @@
-"""One look for every figure: sizes, inks, colours by group, shapes by encoding."""
+"""The style of every figure: sizes, inks, colours by group, shapes by encoding."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ STYLE = {
 
 @contextmanager
 def report_style() -> Iterator[None]:
-    """Draw with this project's look and nothing of the user's own matplotlib settings."""
+    """Draw with this project's style and nothing of the user's matplotlib settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(cast(Any, STYLE))
@@ -66,7 +66,7 @@ def report_style() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Look:
+class Palette:
     """Colour and dash of every group and shape of every encoding of one study."""
 
     colours: dict[str, str]
@@ -74,8 +74,8 @@ class Look:
     markers: dict[str, str]
 
     @classmethod
-    def of(cls, groups: pd.Series, encodings: pd.Series) -> Look:
-        """Assign looks to the names in use; well-known names always look the same."""
+    def of(cls, groups: pd.Series, encodings: pd.Series) -> Palette:
+        """Assign styles to the names in use; well-known names always have the same."""
         names = sorted(set(groups), key=group_order)
         shapes = sorted(set(encodings), key=encoding_order)
         return cls(

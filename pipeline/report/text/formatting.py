@@ -1,4 +1,4 @@
-"""Numbers and names as words: one spelling for captions, tables and verdicts."""
+"""Numbers and names as text: one format for captions, tables and verdicts."""
 
 from __future__ import annotations
 

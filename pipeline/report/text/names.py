@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 KEYS = ["study", "dataset", "cell", "model", "group", "positional", "depth", "tokens"]
-# What tells two cells apart, and the part of it that splits a figure into panels.
+# The axes by which cells differ, and those that split a figure into panels.
 AXES = ["dataset", "model", "tokens", "depth", "group", "positional"]
 SETTING = ["dataset", "model", "tokens"]
 

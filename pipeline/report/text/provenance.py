@@ -1,4 +1,4 @@
-"""Where the rows came from: provenance of every file, and what is wrong with it."""
+"""Provenance of every file, and warnings about it."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def endings(analysis: Analysis) -> dict[str, int]:
 
 
 def warnings(analysis: Analysis) -> list[str]:
-    """Return what a reader must be warned of before believing the page."""
+    """Return the warnings at the top of the page."""
     sources, found = analysis.study.sources, []
     dirty = [s.path for s in sources if str(s.provenance.get("git_dirty")).lower() == "true"]
     if dirty:
         found.append(
-            "Made with uncommitted changes: the commit below does not tell all that ran "
+            "Made with uncommitted changes: the commit below does not identify all the code "
             f"({listed(dirty, 3)})."
         )
     commits = {s.provenance.get("git_commit") for s in sources}
@@ -82,7 +82,7 @@ def warnings(analysis: Analysis) -> list[str]:
         for note in source.provenance.get("data_notes", [])
     ]
     found += dict.fromkeys(notes)  # every file of a data set has them
-    found += [f"Not there: {plain(name, 80)}." for name in analysis.study.absent]
+    found += [f"Missing: {plain(name, 80)}." for name in analysis.study.absent]
     return found
 
 

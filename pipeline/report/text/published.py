@@ -1,4 +1,4 @@
-"""Accuracies that others published, with their protocols, to stand beside a study's own."""
+"""Accuracies that others published, with their protocols, for comparison with a study's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 CAPTION = (
     "Published test accuracies in per cent. Protocols differ in training images, augmentation and "
-    "epochs; where the best epoch was chosen on the test images, or one seed was run, it says so. "
+    "epochs; an entry says if the best epoch was chosen on the test images, or one seed was run. "
     "None was run here, and none may be compared with a number above without its protocol."
 )
 

@@ -1,4 +1,4 @@
-"""What the study found, in one line and a few key numbers."""
+"""The result of the study: one sentence and a few key numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.checks import FAILS
 from pipeline.report.analysis.comparisons import baseline_of
-from pipeline.report.analysis.statistics import Interval, least_pairs
+from pipeline.report.analysis.statistics import Interval, minimum_pairs
 from pipeline.report.load import Settings
 from pipeline.report.text.formatting import counted, percent, percent_interval, plain, small
 
@@ -35,14 +35,14 @@ def interval_of(cell: pd.Series, column: str) -> Interval:
 def representative(cells: pd.DataFrame) -> pd.Series | None:
     """Return the cell with the best confirmed *validation* accuracy.
 
-    Choosing by test accuracy would report the luckiest cell.
+    Choosing by test accuracy would bias the reported accuracy upwards.
     """
     known = cells[cells[measures.VALIDATION.column].notna() & cells[QUARTER.column].notna()]
     return None if known.empty else known.loc[known[measures.VALIDATION.column].idxmax()]
 
 
 def sentence(analysis: Analysis) -> str:
-    """Return the whole finding in one line."""
+    """Return the result in one sentence."""
     drawn, cells = analysis.drawn, analysis.cells
     if drawn.empty:
         reasons = _main_reason(analysis)
@@ -70,10 +70,10 @@ def _of_dataset(cells: pd.DataFrame, settings: Settings) -> str:
         best = representative(cells)
         if best is None:
             return f"nothing was measured on {plain(cells['dataset'].iloc[0], 30)}"
-        return f"{_keeps(best)}, and no cell is invariant by construction"
+        return f"{_accuracies(best)}, and no cell is invariant by construction"
     if exact is None:
-        return f"{_keeps(plain_cell)}, and no invariant cell finished"
-    text = f"{_keeps(exact)}"
+        return f"{_accuracies(plain_cell)}, and no invariant cell finished"
+    text = f"{_accuracies(exact)}"
     if plain_cell is not None:
         text += (
             f", {plain(plain_cell['label'], 30)} {percent(plain_cell[UPRIGHT.column])} and "
@@ -83,17 +83,15 @@ def _of_dataset(cells: pd.DataFrame, settings: Settings) -> str:
     return f"{text}; invariant cells measure errors of at most {small(errors.max())}"
 
 
-def _baseline(
-    cells: pd.DataFrame, beside: pd.Series | None, settings: Settings
-) -> pd.Series | None:
+def _baseline(cells: pd.DataFrame, cell: pd.Series | None, settings: Settings) -> pd.Series | None:
     """Return the baseline that another cell is compared with, else the best one there is."""
-    if beside is None:
+    if cell is None:
         return representative(cells[cells["baseline"]])
-    found = baseline_of(beside, cells, settings)
+    found = baseline_of(cell, cells, settings)
     return None if found is None else representative(cells[cells["id"] == found["id"]])
 
 
-def _keeps(cell: pd.Series) -> str:
+def _accuracies(cell: pd.Series) -> str:
     return (
         f"{plain(cell['label'], 30)} classifies {percent(cell[UPRIGHT.column])} of upright and "
         f"{percent(cell[QUARTER.column])} of quarter-turned test images"
@@ -105,19 +103,19 @@ def _certainty(analysis: Analysis) -> str:
     seeds = int(analysis.drawn["runs_finished"].min())
     if compared.empty:
         return f"{counted(seeds, 'seed')} a cell, no baseline to compare with"
-    told, pairs = int(compared["distinguishable"].sum()), int(compared["pairs"].max())
-    if told:
-        return f"{told} of {len(compared)} comparisons with the baseline are told apart"
+    differ, pairs = int(compared["distinguishable"].sum()), int(compared["pairs"].max())
+    if differ:
+        return f"{differ} of {len(compared)} comparisons with the baseline are distinguishable"
     alpha, comparisons = 1 - analysis.settings.confidence, int(compared["comparisons"].max())
-    least = least_pairs(alpha)
-    if pairs < least:
+    needed = minimum_pairs(alpha)
+    if pairs < needed:
         return (
-            f"with {counted(pairs, 'seed')} a cell the paired test cannot tell any two cells "
-            f"apart: {least} is the least"
+            f"with {counted(pairs, 'seed')} a cell the paired test cannot distinguish any two "
+            f"cells: at least {needed} needed"
         )
     return (
-        f"with {counted(pairs, 'seed')} a cell none of {comparisons} cells is told apart from its "
-        f"baseline after correction ({least_pairs(alpha, comparisons)} seeds are the least)"
+        f"with {counted(pairs, 'seed')} a cell none of {comparisons} cells is distinguishable from "
+        f"its baseline after correction (at least {minimum_pairs(alpha, comparisons)} seeds needed)"
     )
 
 
@@ -127,7 +125,7 @@ def _main_reason(analysis: Analysis) -> str:
 
 
 def key_numbers(analysis: Analysis) -> list[KeyNumber]:
-    """Return the numbers a reader looks for first."""
+    """Return the numbers at the top of the page."""
     drawn = analysis.drawn
     numbers = []
     exact = representative(drawn[drawn["exact"]])
