@@ -89,4 +89,4 @@ def test_layers_follow_the_rule(options, kernel):
     layer = GroupSelfAttention(point_group("C2"), 2, 4, 1, **options)
     with Operators() as seen:
         layer(torch.zeros(1, 2, 2, 5, 5))
-    assert ("gsa_core.attention.layers.default" in seen.names) == kernel
+    assert ("gsa_core.attention.default" in seen.names) == kernel
