@@ -3,7 +3,7 @@
 # make chaos    every fault of docs/reliability.md at its full size, and its table; half an hour
 # make clean    remove what these made, but neither results nor the state of a running sweep
 #
-# PYTHON=...    the Python 3.11 that makes the environment
+# PYTHON=...    the Python, 3.11 to 3.13, that makes the environment; uv does it where it is installed
 # VENV=...      an environment of your own, used as it is; PYTHONPATH is not
 
 VENV ?= .venv
@@ -14,9 +14,9 @@ unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE CDPATH
 # Stages call `python`; only they see the environment, so that it is never made from itself.
 INSIDE = env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 PATH="$$(cd "$$VENV" && pwd)/bin:$$PATH"
 
-# The first of these that runs and is a Python 3.11.
-PYTHON ?= $(shell for python in python3.11 python3 python; do \
-	$$python -I -c 'import fcntl, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+# The first of these that runs and is a Python 3.11 to 3.13.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+	$$python -I -c 'import fcntl, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 
 .PHONY: help study test chaos venv clean
@@ -49,8 +49,8 @@ chaos: venv
 
 venv:
 ifeq ($(VENV),.venv)
-	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11, which is not on the PATH; install" \
-	"it or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11, 3.12 or 3.13, and none is on the PATH;" \
+	"install one or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@"$(PYTHON)" -I scripts/make_environment.py $(VENV)
 else
 	@test -n "$$VENV" && "$$VENV/bin/python" -I -c '' >/dev/null 2>&1 || { echo "error: VENV=$$VENV: has no" \

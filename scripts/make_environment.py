@@ -1,8 +1,8 @@
 """Make the project's virtual environment from the pinned constraints; standard library only.
 
 Quick when nothing changed: a stamp holds the hash of everything that decides the environment, and
-is written last. Without a matching stamp the environment is made anew, so an interrupted
-installation is never trusted.
+is written last. Without a matching stamp the environment is made from the start, so an interrupted
+installation is never trusted. `uv` does it where it is installed, venv and pip otherwise.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-with suppress(ImportError):  # an older Python has none, and main refuses it in words
+with suppress(ImportError):  # an older Python has none, and main refuses it in a sentence
     import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".state"
 LOG = STATE / "environment.log"
 NEEDED_GIB = 4  # the environment takes about 2, a download and a study's results the rest
+OLDEST, NEWEST = (3, 11), (3, 13)  # for which the packages of constraints.txt are made
 # Whether lines can be written over one another.
 LIVE = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 PULSE_SECONDS = 5 if LIVE else 15
@@ -42,6 +43,8 @@ NETWORK_SIGNS = (
     "ReadTimeoutError",
     "ConnectTimeoutError",
     "ProxyError",
+    "error sending request",
+    "Failed to fetch",
 )
 
 
@@ -61,7 +64,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def is_ready(folder: Path) -> bool:
-    """Tell whether the environment is whole and made from today's requirements."""
+    """Say whether the environment is whole and made from today's requirements."""
     stamp = folder / ".stamp"
     return (
         os.access(folder / "bin" / "python", os.X_OK)
@@ -73,7 +76,7 @@ def is_ready(folder: Path) -> bool:
 def check_packages(extras: list[str]) -> None:
     """Refuse the environment of the running Python where it lacks what the project needs."""
     place = Path(sys.executable).parents[1]
-    if sys.version_info < (3, 11):  # noqa: UP036, any Python may be named
+    if sys.version_info < OLDEST:
         stop(f"{place}: is of Python {sys.version.split()[0]}; the project needs 3.11 or later")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"]]
@@ -89,7 +92,7 @@ def check_packages(extras: list[str]) -> None:
 
 
 def check_machine(folder: Path) -> None:
-    """Refuse early, and in words, what would otherwise fail late and in tracebacks."""
+    """Refuse early and in a sentence what would otherwise fail late and in tracebacks."""
     if shutil.which("git") is None:
         stop("needs git (DVC keeps a study's history in it); install git and run this again")
     free = shutil.disk_usage(folder.parent).free / 2**30
@@ -100,73 +103,95 @@ def check_machine(folder: Path) -> None:
         )
 
 
+def commands(folder: Path, uv: str | None) -> list[list[str]]:
+    """Return the commands that install into a folder, the first of which makes it where uv does."""
+    python, project = str(folder / "bin" / "python"), ["--editable", ".[study,dev]"]
+    if uv:
+        return [
+            [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
+            [uv, "pip", "install", "--python", python, *project],
+        ]
+    return [
+        [python, "-m", "pip", "install", "--no-input", "--retries", "2",
+         "--disable-pip-version-check", "--progress-bar", "off", *project]
+    ]  # fmt: skip
+
+
 def make_folder(folder: Path) -> None:
     """Make an empty virtual environment."""
     try:
         venv.EnvBuilder(clear=True, with_pip=True, symlinks=True).create(folder)
     except (OSError, subprocess.CalledProcessError) as error:
         stop(
-            f"could not make {folder} ({error}); on Debian and Ubuntu install python3.11-venv, "
-            "elsewhere check that the folder can be written"
+            f"could not make {folder} ({error}); on Debian and Ubuntu install "
+            f"python3.{sys.version_info[1]}-venv, elsewhere check that the folder can be written"
         )
 
 
 def install(folder: Path, lock: int) -> None:
-    """Install the project with all extras, pip's own words going to the log."""
-    command = [
-        str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input", "--retries", "2",
-        "--disable-pip-version-check", "--progress-bar", "off", "--editable", ".[study,dev]",
-    ]  # fmt: skip
-    # As a variable, not an option, the pins also hold where pip builds a package.
-    foreign = ("PYTHONPATH", "PYTHONHOME")
+    """Install the project with all extras; what the installer says goes to the log."""
+    if uv := shutil.which("uv"):
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        make_folder(folder)
+    # As a variable, not an option, the pins also hold where a package is built.
+    foreign = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
-    environment |= {"PIP_CONSTRAINT": "constraints.txt", "PYTHONNOUSERSITE": "1"}
+    pins = dict.fromkeys(
+        ("PIP_CONSTRAINT", "UV_CONSTRAINT", "UV_BUILD_CONSTRAINT"), "constraints.txt"
+    )
+    environment |= {**pins, "PYTHONNOUSERSITE": "1"}
     total = sum(
         "==" in line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     )
-    print(f"[setup] installing {total} pinned packages into {folder.name}; log: {shown(LOG)}")
+    name = "uv" if uv else "pip"
+    print(
+        f"[setup] installing {total} pinned packages into {folder.name} with {name}; "
+        f"log: {shown(LOG)}", flush=True,
+    )  # fmt: skip
     with LOG.open("w", encoding="utf-8") as log:
-        # The child inherits the lock: should this process be killed, nobody starts beside pip.
-        pip = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=log, pass_fds=(lock,)
-        )
-        try:
-            watch(pip, total)
-        except KeyboardInterrupt:
-            pip.terminate()
-            pip.wait()
-            stop("interrupted; the same command starts the installation again")
-    if pip.returncode != 0:
-        stop(explain(LOG.read_text(encoding="utf-8", errors="replace")))
+        for command in commands(folder, uv):
+            # The child inherits the lock: should this process be killed, no other installs.
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, pass_fds=(lock,)
+            )
+            try:
+                watch(process, total)
+            except KeyboardInterrupt:
+                process.terminate()
+                process.wait()
+                stop("interrupted; the same command starts the installation again")
+            if process.returncode != 0:
+                stop(explain(LOG.read_text(encoding="utf-8", errors="replace"), name))
 
 
-def watch(pip: subprocess.Popen[bytes], total: int) -> None:
-    """Say every few seconds how far pip is."""
+def watch(process: subprocess.Popen[bytes], total: int) -> None:
+    """Say every few seconds how far the installation is."""
     start = time.monotonic()
     end = "\r" if LIVE else "\n"
     while True:
         try:
-            pip.wait(PULSE_SECONDS)
+            process.wait(PULSE_SECONDS)
             return
         except subprocess.TimeoutExpired:
             text = LOG.read_text(encoding="utf-8", errors="replace")
         names = {line.split()[1] for line in text.splitlines() if line.startswith("Collecting ")}
         unpacking = "Installing collected packages" in text
         step = "unpacking" if unpacking else f"found {len(names)} of {total}"
+        step = step if "Collecting " in text else "working"  # uv does not say
         print(f"[setup] {step} ({time.monotonic() - start:.0f} s)  ", end=end, flush=True)
 
 
-def explain(text: str) -> str:
-    """Turn pip's log into one sentence."""
+def explain(text: str, name: str = "pip") -> str:
+    """Turn the log of an installer into one sentence."""
     where = f"the log is {shown(LOG)}"
     if "No space left on device" in text:
         return f"the disk filled up while unpacking; make room and run this again ({where})"
     if any(sign in text for sign in NETWORK_SIGNS):
         return f"the packages could not be fetched; check the network and run this again ({where})"
-    errors = [line for line in text.splitlines() if line.startswith("ERROR:")] or [
-        "no reason given"
-    ]
-    return f"pip failed: {errors[-1].removeprefix('ERROR:').strip()} ({where})"
+    errors = [line for line in text.splitlines() if re.match(r"ERROR:|error:|\s+×", line)]
+    reason = re.sub(r"^(ERROR:|error:|\s+×)", "", (errors or ["no reason given"])[-1]).strip()
+    return f"{name} failed: {reason} ({where})"
 
 
 def shown(path: Path) -> str:
@@ -189,8 +214,11 @@ def main() -> None:
         check_packages(asked.check)
         return
     folder = ROOT / asked.folder
-    if sys.version_info[:2] != (3, 11):
-        stop(f"needs Python 3.11, for which constraints.txt pins packages, not {sys.version[:6]}")
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        stop(
+            "needs Python 3.11, 3.12 or 3.13, for which the packages of constraints.txt are made, "
+            f"not {sys.version.split()[0]}"
+        )
     if is_ready(folder):
         return
     check_machine(folder)
@@ -203,7 +231,6 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
         if is_ready(folder):
             return
-        make_folder(folder)
         install(folder, lock.fileno())
         (folder / ".stamp").write_text(fingerprint(folder) + "\n", encoding="utf-8")
     print(f"[setup] {folder.name} is ready")
