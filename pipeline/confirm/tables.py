@@ -11,8 +11,6 @@ from pipeline.confirm.plan import Run
 from pipeline.results import records, schemas
 from pipeline.results.records import Row, configured_row, log_rows
 
-__all__ = ["write_confirm", "write_hierarchy", "write_weights"]
-
 # Tables of the measures of a run, by the name of their file.
 MEASURED = {
     "angles": schemas.ANGLES,

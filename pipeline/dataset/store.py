@@ -14,16 +14,6 @@ from pipeline.common.documents import read_json
 from pipeline.common.errors import UserError
 from pipeline.common.files import file_sha256
 
-__all__ = [
-    "CARD_FORMAT",
-    "SPLITS",
-    "Dataset",
-    "Split",
-    "load_dataset",
-    "release_pages",
-    "split_files",
-]
-
 # Raise it whenever the layout of a prepared folder or the meaning of its card changes.
 CARD_FORMAT = 1
 

@@ -18,8 +18,6 @@ from pipeline.prepare.usable_images import describe_skipped
 from pipeline.prepare.writing import PixelStatistics
 from pipeline.study.datasets import Source
 
-__all__ = ["describe", "describe_reading"]
-
 _PACKAGES = ("numpy", "torch", "scikit-learn", "matplotlib", "pillow")
 _MOST_PAIRS = 20  # of classes that share images
 _PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))

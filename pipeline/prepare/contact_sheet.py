@@ -16,8 +16,6 @@ from pipeline.common.files import write_bytes
 from pipeline.prepare.images.turning import shrink, turn
 from pipeline.study.datasets import Source
 
-__all__ = ["SHOWN", "class_examples", "class_means_sheet", "contact_sheet", "write_pictures"]
-
 _ROWS = 3  # samples a class
 SHOWN = 20  # classes shown at most
 _LETTERS = 12  # of a class's name

@@ -12,17 +12,6 @@ from pipeline.common.errors import UserError
 from pipeline.prepare.images.value_range import ImageSummary
 from pipeline.study.datasets import Source
 
-__all__ = [
-    "GivenSplits",
-    "ImageChunk",
-    "ImageReader",
-    "InspectableReader",
-    "LabelledImages",
-    "check_given",
-    "check_values",
-    "read_chunk",
-]
-
 
 @dataclass(frozen=True)
 class ImageChunk:

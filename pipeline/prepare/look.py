@@ -28,8 +28,6 @@ from pipeline.study.params import load_params
 if TYPE_CHECKING:
     from pipeline.study.schema import OwnSource, Prepare
 
-__all__ = ["look", "main"]
-
 FOLDER = Path(".state/look")
 MOST_READ = 256  # images read of each given split, evenly spread
 MOST_CLASSES, MOST_LISTED = 40, 5  # classes drawn; problems listed

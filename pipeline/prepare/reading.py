@@ -23,8 +23,6 @@ from pipeline.prepare.splits.near_duplicates import image_hashes, perceptual_has
 from pipeline.prepare.splits.splitting import ImageKeys
 from pipeline.study.datasets import Source
 
-__all__ = ["StoredSplit", "chunk_length", "store_split"]
-
 _CHUNK_BYTES = 8 << 20
 _CHUNK_IMAGES = 1024
 _FORMAT = 4  # raise it when the content of a record or of the array changes

@@ -46,8 +46,6 @@ from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.params import load_params
 from pipeline.study.schema import Prepare
 
-__all__ = ["main", "prepare_all", "prepare_dataset"]
-
 OUTPUT = Path("data/prepare")
 
 # Independent random streams of one seed.

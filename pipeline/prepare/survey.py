@@ -22,8 +22,6 @@ from pipeline.prepare.images.value_range import ImageSummary, is_black, value_bo
 from pipeline.prepare.labelled_images import InspectableReader
 from pipeline.prepare.reading import cores
 
-__all__ = ["Survey"]
-
 _STEP = 64  # images that a thread inspects at once
 
 

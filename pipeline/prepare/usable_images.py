@@ -13,8 +13,6 @@ from pipeline.prepare.labelled_images import LabelledImages
 from pipeline.prepare.reading import StoredSplit
 from pipeline.study.datasets import Source
 
-__all__ = ["describe_skipped", "reading_notes", "usable_images", "writing_notes"]
-
 _LISTED, _PRINTED = 1000, 3  # bad images named in the card and in the output
 
 

@@ -15,8 +15,6 @@ from pipeline.common.files import replacing
 from pipeline.dataset.store import release_pages
 from pipeline.prepare.reading import chunk_length
 
-__all__ = ["PixelStatistics", "write_images"]
-
 MOST_BYTES = 1 << 26  # of the sums of an image of each shown class
 
 

@@ -18,16 +18,6 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import json_text
 from pipeline.results.schemas import SCHEMA_VERSION
 
-__all__ = [
-    "COMMIT",
-    "ENVIRONMENT",
-    "LIBRARIES",
-    "digest",
-    "git_environment",
-    "given_commit",
-    "provenance",
-]
-
 # Packages that results and proposals depend on.
 LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
 _PACKAGES = (*LIBRARIES, "ray", "pyarrow")

@@ -4,25 +4,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = [
-    "ANGLES",
-    "CALIBRATION",
-    "CONFUSION",
-    "ENCODINGS",
-    "EPOCHS",
-    "FEATURES",
-    "HIERARCHY",
-    "LAYERS",
-    "LOGS",
-    "MOVES",
-    "RUNS",
-    "SCHEMA_VERSION",
-    "STATUSES",
-    "TRIALS",
-    "key_columns",
-    "table_name",
-]
-
 # Raise it whenever a column is added or removed, or changes its type or meaning.
 SCHEMA_VERSION = 4
 

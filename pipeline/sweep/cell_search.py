@@ -13,12 +13,10 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.execution.tasks import DIED
-from pipeline.search.objectives import directions, score, values_of, violations
+from pipeline.search.objectives import directions, values_of, violations
 from pipeline.study.cells import Cell
 from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.sweep.proposals import GENERATION, Proposer
-
-__all__ = ["CellSearch", "Rules", "result_of", "score"]
 
 RESULT = "result"
 # After so many trials with the same error and none completed, the rest of a cell is not run.

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-__all__ = ["SuccessiveHalving"]
-
 
 @dataclass(frozen=True)
 class SuccessiveHalving:

@@ -12,8 +12,6 @@ from optuna.trial import FrozenTrial
 
 from pipeline.search.designs import at
 
-__all__ = ["Evolution"]
-
 
 class Evolution:
     """CMA-ES over the quantiles of the search space, started in its centre.

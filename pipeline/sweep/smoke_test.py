@@ -14,8 +14,6 @@ from pipeline.dataset import Dataset
 from pipeline.sweep.cell_search import CellSearch
 from pipeline.training.loop import model_arguments
 
-__all__ = ["broken_cells"]
-
 # Cells that are not reached within so many seconds are tested by their first trials.
 SECONDS = 30.0
 

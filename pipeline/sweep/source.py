@@ -10,8 +10,9 @@ from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.outcomes import EngineNotes, outcome
 from pipeline.execution.progress import Progress
 from pipeline.execution.tasks import Result, Task
+from pipeline.search.objectives import score
 from pipeline.sweep.budget import Budget
-from pipeline.sweep.cell_search import CellSearch, score
+from pipeline.sweep.cell_search import CellSearch
 
 
 class SweepSource(EngineNotes):

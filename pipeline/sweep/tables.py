@@ -11,8 +11,6 @@ from pipeline.results.records import Row, configured_row, log_rows
 from pipeline.search.objectives import front
 from pipeline.sweep.cell_search import CellSearch
 
-__all__ = ["write_sweep"]
-
 
 def write_sweep(
     folder: Path,

@@ -19,11 +19,12 @@ from pipeline.execution.inputs import read_cards
 from pipeline.execution.live_table import aligned
 from pipeline.execution.progress import CellProgress
 from pipeline.execution.state import ROOT, holder, state_path
+from pipeline.search.objectives import score
 from pipeline.study.cells import cells
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
-from pipeline.sweep.cell_search import result_of, score
+from pipeline.sweep.cell_search import result_of
 from pipeline.sweep.journal import ReadOnlyJournal
 
 __all__ = ["main", "status"]

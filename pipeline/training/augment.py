@@ -7,8 +7,6 @@ from torch import Tensor
 
 from gsa_core import rotate_image
 
-__all__ = ["turned_at_random"]
-
 
 def turned_at_random(
     images: Tensor, augment: str, generator: torch.Generator, outside: float | str = 0

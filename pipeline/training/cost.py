@@ -16,8 +16,6 @@ from pipeline.dataset import Dataset
 from pipeline.training.inference import to_pixels
 from pipeline.training.loop import model_arguments
 
-__all__ = ["image_flops", "image_seconds", "trial_bytes"]
-
 STEPS = 3  # measured; the fastest counts
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["device_name", "peak_memory", "reset_peak_memory", "use_threads"]
-
 
 def device_name(device: str) -> str:
     """Return the model of a GPU, or "cpu"."""

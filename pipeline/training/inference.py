@@ -9,8 +9,6 @@ from torch.nn import functional
 
 from pipeline.dataset import Split
 
-__all__ = ["INFERENCE_BATCH", "logits_of", "score", "to_pixels"]
-
 INFERENCE_BATCH = 256  # images
 
 

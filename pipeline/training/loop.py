@@ -21,8 +21,6 @@ from pipeline.training.devices import device_name, peak_memory, reset_peak_memor
 from pipeline.training.inference import INFERENCE_BATCH, score, to_pixels
 from pipeline.training.training_state import TrainingState, capture, restore, tensors_of
 
-__all__ = ["Outcome", "TrainingState", "model_arguments", "train"]
-
 Row = dict[str, Any]
 
 

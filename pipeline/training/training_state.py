@@ -12,8 +12,6 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-__all__ = ["TrainingState", "capture", "restore", "tensors_of"]
-
 
 @dataclass(frozen=True)
 class TrainingState:

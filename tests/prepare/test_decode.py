@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from images import picture
 from PIL import Image
 
-from pipeline.prepare.images.decode import Target, decode, fit_array
+from pipeline.prepare.images.decode import decode
+from pipeline.prepare.images.fit_to_square import Target, fit_array
 
 RGB = Target(8, "resize", 3)
 GREY = Target(8, "resize", 1)

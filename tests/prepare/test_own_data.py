@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.dataset import load_dataset
 from pipeline.dataset.store import SPLITS
-from pipeline.prepare.images.decode import Target, fit_array
+from pipeline.prepare.images.fit_to_square import Target, fit_array
 from pipeline.prepare.stage import prepare_all
 
 

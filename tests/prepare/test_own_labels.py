@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.common.errors import UserError
-from pipeline.prepare.images.decode import Target
+from pipeline.prepare.images.fit_to_square import Target
 from pipeline.prepare.labels.classes import LabelledSource
 from pipeline.prepare.sources import arrays, parquet
 

@@ -9,7 +9,7 @@ import pytest
 from images import fill, own
 
 from pipeline.common.errors import UserError
-from pipeline.prepare.images.decode import Target
+from pipeline.prepare.images.fit_to_square import Target
 from pipeline.prepare.labels.classes import LabelledSource
 from pipeline.prepare.sources import folder
 from pipeline.prepare.sources.open_source import open_source

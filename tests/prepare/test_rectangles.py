@@ -14,7 +14,8 @@ from pipeline.common.errors import UserError
 from pipeline.dataset import load_dataset
 from pipeline.dataset.store import SPLITS
 from pipeline.prepare.contact_sheet import class_examples
-from pipeline.prepare.images.decode import Target, decode, fit_array
+from pipeline.prepare.images.decode import decode
+from pipeline.prepare.images.fit_to_square import Target, fit_array
 from pipeline.prepare.sources import arrays
 from pipeline.prepare.stage import prepare_all
 

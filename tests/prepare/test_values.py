@@ -12,7 +12,8 @@ from image_bytes import png16, tiff
 from images import picture
 from PIL import Image
 
-from pipeline.prepare.images.decode import Target, decode
+from pipeline.prepare.images.decode import decode
+from pipeline.prepare.images.fit_to_square import Target
 
 SIDE = 16
 FINE = Target(SIDE, "resize", 1, "float32")

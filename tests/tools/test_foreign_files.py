@@ -21,7 +21,7 @@ from pipeline.dataset import load_dataset
 from pipeline.execution import inputs, nodes
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.prepare.fetch.download import download
-from pipeline.prepare.images.decode import Target
+from pipeline.prepare.images.fit_to_square import Target
 from pipeline.prepare.images.value_range import white_level
 from pipeline.prepare.sources import open_source as own
 from pipeline.prepare.sources import parquet

@@ -20,8 +20,6 @@ from typing import BinaryIO, cast
 
 from pipeline.common.errors import UserError, first_line
 
-__all__ = ["LimitedStream", "check_directory", "open_gzip", "open_zip_member", "read_tar_members"]
-
 MOST_MEMBERS = 1000
 _MOST_DIRECTORY = 1 << 20  # bytes of a zip file's directory: read at once by the standard library
 _END_OF_DIRECTORY, _END_BYTES = b"PK\x05\x06", 22

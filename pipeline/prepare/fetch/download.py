@@ -13,8 +13,6 @@ from urllib.request import Request, urlopen
 from pipeline.common import units
 from pipeline.common.files import explaining, settle
 
-__all__ = ["checksum_name", "download", "file_checksum"]
-
 _PORTION = 1 << 18
 _TIMEOUT = 30.0  # seconds without a byte
 _REPORT = 3.0  # seconds between two lines of progress

@@ -10,8 +10,6 @@ from pathlib import Path
 from pipeline.common.errors import UserError
 from pipeline.prepare.fetch.download import checksum_name, download, file_checksum
 
-__all__ = ["FOLDER_VARIABLE", "RawFile", "find_files", "missing_files"]
-
 FOLDER_VARIABLE = "GSA_DATA"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, features
 
 from pipeline.common.errors import first_line
-from pipeline.prepare.images.fit_to_square import FITS, Target, fit_array
+from pipeline.prepare.images.fit_to_square import Target, fit_array
 from pipeline.prepare.images.high_depth import TRANSPARENT, read_high_depth, stored_image
 from pipeline.prepare.images.signatures import HEAD, is_raw, is_tiff, refusal_of
 from pipeline.prepare.images.tiff import Layout, read_layout
@@ -25,8 +25,6 @@ from pipeline.prepare.images.value_range import (
     to_channels,
     visible,
 )
-
-__all__ = ["FITS", "FORMATS", "SUFFIXES", "Target", "decode", "fit_array", "inspect_file"]
 
 # No other decoder is ever tried.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", *(("AVIF",) if features.check("avif") else ()))

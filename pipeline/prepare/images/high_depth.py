@@ -11,8 +11,6 @@ from PIL import Image, ImageFile
 from pipeline.prepare.images.tiff import Layout, read_samples
 from pipeline.prepare.images.value_range import StoredImage
 
-__all__ = ["TRANSPARENT", "read_high_depth", "stored_image"]
-
 TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")  # modes of Pillow
 
 # By the value of the orientation tag.

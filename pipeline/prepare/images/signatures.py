@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import zlib
 
-__all__ = ["HEAD", "READ", "hint_of", "is_raw", "is_tiff", "refusal_of"]
-
 HEAD = 1024  # bytes to look at
 READ = "PNG, JPEG, TIFF, BMP or WebP"
 

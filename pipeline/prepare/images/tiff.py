@@ -14,8 +14,6 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import TiffImagePlugin
 
-__all__ = ["Layout", "read_layout", "read_samples"]
-
 MOST_BYTES = 1 << 29  # of the samples of an image
 _MOST_PAGES = 64
 _CONVERT = "convert it to 8 or 16 bits, or to 32-bit floats, grey or RGB, without compression"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["shrink", "turn"]
-
 _BATCH = 1 << 22  # numbers turned at once: bounds the memory, not the result
 
 

@@ -7,19 +7,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = [
-    "ImageSummary",
-    "StoredImage",
-    "is_black",
-    "rounded_outside",
-    "summarise",
-    "to_channels",
-    "to_unit",
-    "value_bounds",
-    "visible",
-    "white_level",
-]
-
 # Largest values of 8, 10, 12, 14 and 16 bits.
 WHITES = (255, 1023, 4095, 16383, 65535)
 # Largest rounding error of floats outside 0 to 1; for float16 a step beyond 1.

@@ -21,8 +21,6 @@ from pipeline.prepare.labelled_images import (
 )
 from pipeline.prepare.splits.names import split_of
 
-__all__ = ["LabelledSource", "Subset", "natural_order", "number_classes"]
-
 
 @dataclass(frozen=True)
 class LabelledSource:

@@ -13,8 +13,6 @@ import pyarrow as pa
 from pipeline.common.errors import UserError
 from pipeline.prepare.sources.image_files import plain_name
 
-__all__ = ["Column", "as_names", "read_array", "read_arrow"]
-
 
 @dataclass(frozen=True)
 class Column:

@@ -7,8 +7,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["parse_amat"]
-
 _PORTION = 1 << 22
 
 

@@ -11,15 +11,13 @@ import numpy as np
 
 from pipeline.common.errors import UserError, first_line
 from pipeline.prepare.fetch.archives import check_directory
-from pipeline.prepare.images.decode import Target, fit_array
+from pipeline.prepare.images.fit_to_square import Target, fit_array
 from pipeline.prepare.images.value_range import ImageSummary, StoredImage, summarise, to_channels
 from pipeline.prepare.labelled_images import ImageChunk
 from pipeline.prepare.labels.classes import LabelledSource, number_classes
 from pipeline.prepare.labels.columns import Column, as_names, read_array
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.prepare.splits.names import is_enough, split_of, words_of
-
-__all__ = ["ArrayImages", "read"]
 
 _MOST_BYTES = 4 << 30  # of an array inside an npz file, which is read into memory
 # The word of an array's name that says what it holds; the other words name its split.

@@ -9,8 +9,6 @@ from pipeline.prepare.fetch.archives import read_tar_members
 from pipeline.prepare.fetch.raw_files import RawFile, find_files
 from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 
-__all__ = ["FILES", "parse_records", "read"]
-
 # The binary version: plain bytes. The Python version is a pickle, which runs code when opened.
 FILES = (
     RawFile(

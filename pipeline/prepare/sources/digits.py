@@ -6,8 +6,6 @@ import numpy as np
 
 from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 
-__all__ = ["read"]
-
 
 def read() -> GivenSplits:
     """Return all images, without a split; grey levels 0 to 16 become 0 to 1, without loss."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pipeline.prepare.labelled_images import GivenSplits
 from pipeline.prepare.sources.mnist import mnist_files, read_mnist_files
 
-__all__ = ["FILES", "read"]
-
 _MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.common.errors import UserError
-from pipeline.prepare.images.decode import SUFFIXES, Target
+from pipeline.prepare.images.decode import SUFFIXES
+from pipeline.prepare.images.fit_to_square import Target
 from pipeline.prepare.labels.classes import LabelledSource, number_classes
 from pipeline.prepare.sources.folder_layout import find_layout
 from pipeline.prepare.sources.folder_tree import (
@@ -20,8 +21,6 @@ from pipeline.prepare.sources.folder_tree import (
 )
 from pipeline.prepare.sources.image_files import EncodedImages, plain_name
 from pipeline.prepare.splits.group_pattern import groups_found
-
-__all__ = ["read"]
 
 
 @dataclass(frozen=True)

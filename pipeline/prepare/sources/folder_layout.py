@@ -18,8 +18,6 @@ from pipeline.prepare.sources.folder_tree import (
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.prepare.splits.names import is_enough, is_plain, split_of
 
-__all__ = ["Layout", "find_layout"]
-
 
 @dataclass
 class Layout:

@@ -11,18 +11,6 @@ from pipeline.common.errors import UserError
 from pipeline.prepare.images.decode import SUFFIXES
 from pipeline.prepare.sources.image_files import plain_name
 
-__all__ = [
-    "SYSTEM_FILES",
-    "are_thumbnails",
-    "content_of",
-    "count_files",
-    "folders_in",
-    "folders_with_images",
-    "holds_images",
-    "holds_own_images",
-    "is_system_file",
-]
-
 # Their name in the card.
 SYSTEM_FILES = "hidden files, thumbnails and files of the system"
 

@@ -10,8 +10,6 @@ import numpy as np
 
 from pipeline.prepare.fetch.archives import open_gzip
 
-__all__ = ["parse_idx", "read_idx"]
-
 _UNSIGNED_BYTE = 8  # the element type of image sets
 _MOST_BYTES = 2**31  # more than any set of this format; bounds what a forged header can ask for
 

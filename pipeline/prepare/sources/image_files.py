@@ -10,11 +10,10 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import json_text
-from pipeline.prepare.images.decode import Target, decode, inspect_file
+from pipeline.prepare.images.decode import decode, inspect_file
+from pipeline.prepare.images.fit_to_square import Target
 from pipeline.prepare.images.value_range import ImageSummary
 from pipeline.prepare.labelled_images import ImageChunk
-
-__all__ = ["EncodedImages", "plain_name"]
 
 
 def plain_name(name: str | Path) -> str:

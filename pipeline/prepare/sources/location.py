@@ -16,8 +16,6 @@ from pipeline.study.datasets import SOURCES, sized
 if TYPE_CHECKING:
     from pipeline.study.schema import Prepare
 
-__all__ = ["RAW", "check_locations"]
-
 RAW = Path("data/raw")
 # DVC runs experiments of a queue, or with --temp, in a copy of what git holds, below this folder.
 _COPIES = "/.dvc/tmp/exps/"

@@ -9,8 +9,6 @@ from pipeline.prepare.fetch.raw_files import RawFile, find_files
 from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 from pipeline.prepare.sources.idx import read_idx
 
-__all__ = ["FILES", "mnist_files", "read", "read_mnist_files"]
-
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

@@ -7,8 +7,6 @@ from pipeline.prepare.fetch.raw_files import RawFile, find_files
 from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 from pipeline.prepare.sources.amat import parse_amat
 
-__all__ = ["FILES", "SIZES", "read"]
-
 FILES = (
     RawFile(
         "mnist_rotation_new.zip",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.common.errors import UserError
-from pipeline.prepare.images.decode import Target
+from pipeline.prepare.images.fit_to_square import Target
 from pipeline.prepare.labelled_images import GivenSplits, InspectableReader
 from pipeline.prepare.labels.classes import LabelledSource
 from pipeline.prepare.sources import arrays, folder, parquet
@@ -18,8 +18,6 @@ from pipeline.study.datasets import SOURCES, Source, sized
 
 if TYPE_CHECKING:
     from pipeline.study.schema import OwnSource, Prepare
-
-__all__ = ["OpenedSource", "open_source"]
 
 
 @dataclass(frozen=True)

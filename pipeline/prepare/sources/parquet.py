@@ -12,13 +12,11 @@ import pyarrow.parquet as pq
 
 from pipeline.common.documents import parse_json
 from pipeline.common.errors import UserError, first_line
-from pipeline.prepare.images.decode import Target
+from pipeline.prepare.images.fit_to_square import Target
 from pipeline.prepare.labels.classes import LabelledSource, number_classes
 from pipeline.prepare.labels.columns import Column, as_names, read_arrow
 from pipeline.prepare.sources.image_files import EncodedImages, plain_name
 from pipeline.prepare.splits.names import is_enough, split_of
-
-__all__ = ["read"]
 
 MOST_ROWS = 50_000_000
 _MOST_RATIO, _ALLOWANCE = 50, 1 << 28  # largest unpacked size: ratio x size + allowance in bytes

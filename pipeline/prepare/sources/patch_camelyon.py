@@ -14,8 +14,6 @@ from pipeline.prepare.fetch.archives import open_gzip
 from pipeline.prepare.fetch.raw_files import RawFile, find_files
 from pipeline.prepare.labelled_images import GivenSplits, ImageChunk, LabelledImages
 
-__all__ = ["FILES", "SIZES", "read"]
-
 SIZES = {"train": 262_144, "validation": 32_768, "test": 32_768}
 SIDE, CHANNELS = 96, 3
 

@@ -7,8 +7,6 @@ import numpy as np
 from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 from pipeline.prepare.sources import mnist
 
-__all__ = ["SIZES", "read"]
-
 # Larochelle et al. (2007) drew 12,000 images for training, the last 2,000 of them for validation,
 # and 50,000 for the test from MNIST, and turned each by a uniform angle.
 SIZES = {"train": 10_000, "validation": 2_000, "test": 50_000}

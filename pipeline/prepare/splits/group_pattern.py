@@ -13,8 +13,6 @@ from collections.abc import Sequence
 
 from pipeline.common.errors import UserError
 
-__all__ = ["groups_found"]
-
 # Seconds for all names together: ten thousand times what a plain pattern takes for a few.
 SECONDS, SECONDS_A_NAME = 10.0, 1e-4
 SEARCH = """

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_enough", "is_plain", "split_of", "words_of"]
-
 _SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trainval", "trn"), "train"),
     **dict.fromkeys(("validation", "validate", "valid", "val", "dev"), "validation"),

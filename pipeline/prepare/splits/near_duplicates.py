@@ -9,8 +9,6 @@ import numpy as np
 
 from pipeline.dataset.store import release_pages
 
-__all__ = ["NEAR", "Candidates", "count_near", "image_hashes", "perceptual_hashes"]
-
 _ROWS, _COLUMNS = 8, 9  # bands of the coarse image: 8 comparisons in each of 8 rows
 _COMPARED = 4  # images with the same perceptual hash that a candidate is compared with
 _MOST = 20_000  # candidates compared: bounds the time

@@ -11,8 +11,6 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.common.errors import UserError
 
-__all__ = ["ImageKeys", "Selection", "make_splits", "stratified", "subsample"]
-
 
 @dataclass(frozen=True)
 class ImageKeys:
