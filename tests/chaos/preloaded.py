@@ -1,7 +1,10 @@
 """What the fork server imports before it forks drivers."""
 
+import fake_study  # noqa: F401
+import nursery  # noqa: F401
 import torch
 
+from pipeline.execution import engine  # noqa: F401
 from pipeline.execution.source_code import code_of
 
 torch.set_num_threads(1)

@@ -110,7 +110,7 @@ def test_a_package_of_another_python_is_named(
     monkeypatch.delitem(sys.modules, "foreign_yaml", raising=False)
 
     def imports() -> None:
-        pass  # type: ignore[import-not-found]
+        from foreign_yaml import safe_load  # type: ignore[import-not-found]  # noqa: F401
 
     with pytest.raises(SystemExit) as ending:
         errors.main(imports)
@@ -122,7 +122,7 @@ def test_a_package_of_another_python_is_named(
 
 def test_a_package_that_is_missing_is_named(capsys: Any) -> None:
     def imports() -> None:
-        pass  # type: ignore[import-not-found]
+        import no_such_package  # type: ignore[import-not-found]  # noqa: F401
 
     with pytest.raises(SystemExit):
         errors.main(imports)
@@ -131,7 +131,7 @@ def test_a_package_that_is_missing_is_named(capsys: Any) -> None:
 
 def test_a_module_of_our_own_that_is_missing_is_a_defect() -> None:
     def imports() -> None:
-        pass  # type: ignore[import-not-found]
+        import pipeline.nothing  # type: ignore[import-not-found]  # noqa: F401
 
     with pytest.raises(ModuleNotFoundError):
         errors.main(imports)

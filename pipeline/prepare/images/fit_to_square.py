@@ -12,8 +12,6 @@ from pipeline.prepare.images.value_range import rounded_outside, to_unit, value_
 if TYPE_CHECKING:
     from pipeline.prepare.survey import Survey
 
-FITS = ("resize", "crop", "pad")
-
 
 @dataclass(frozen=True)
 class Target:
