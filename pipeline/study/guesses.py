@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -44,12 +45,10 @@ def candidates(got: Any, node: Mapping[str, Any]) -> Iterator[Any]:
             yield from [TRUTH[str(got).lower()]] if str(got).lower() in TRUTH else []
         case "integer" | "number":
             yield from _numbers(got, node)
-        case "string" if not words:
-            yield from _texts(got)
+        case "string" | None if not words and not node.get("anyOf"):
+            yield from _texts(got, node)
         case "array":
             yield from _lists(got, node)
-        case None if "pattern" in node or "errorMessage" in node:  # names of keys
-            yield from _texts(got)
 
 
 def written(value: Any) -> str:
@@ -62,8 +61,9 @@ def written(value: Any) -> str:
         return f"[{', '.join(map(written, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    quoted = isinstance(value, str) and re.fullmatch(r"[-+.0-9e]+", value)
-    return f'"{value}"' if quoted else str(value)
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", value):
+        return f'"{value}"'  # unquoted it is a number
+    return str(value)
 
 
 def _numbers(got: Any, node: Mapping[str, Any]) -> Iterator[float]:
@@ -82,14 +82,14 @@ def _numbers(got: Any, node: Mapping[str, Any]) -> Iterator[float]:
         yield value
 
 
-def _texts(got: Any) -> Iterator[str]:
+def _texts(got: Any, node: Mapping[str, Any]) -> Iterator[str]:
     """A name with hyphens in place of what it cannot hold, a number in quotes, a group."""
     if isinstance(got, str):
         yield re.sub(r"[^A-Za-z0-9_]+", "-", got).strip("-_")[:64]
-    elif type(got) in (int, float):
+    elif type(got) is int or (isinstance(got, float) and math.isfinite(got)):
         yield str(got)
     match = re.fullmatch(r"([A-Za-z]*)[ _-]?([0-9]{1,2})", str(got))
-    if match is not None:
+    if match is not None and "[CD]" in node.get("pattern", ""):
         letter = "D" if match[1].upper().startswith("D") else "C"
         yield f"{letter}{min(max(int(match[2]), 1), 64)}"
 
@@ -98,8 +98,9 @@ def _lists(got: Any, node: Mapping[str, Any]) -> Iterator[list[Any]]:
     """A pair in reverse, two sides written as 32x48, a list of the one value."""
     if isinstance(got, list):
         yield got[::-1]
-    elif sides := re.fullmatch(r"([0-9]{1,4}) ?[x*×] ?([0-9]{1,4})", str(got)):
+        return
+    if sides := re.fullmatch(r"([0-9]{1,4}) ?[x*×] ?([0-9]{1,4})", str(got)):
         yield [int(sides[1]), int(sides[2])]
-    elif got is not None and not isinstance(got, dict) and "items" in node:
+    if got is not None and not isinstance(got, dict) and "items" in node:
         yield [got]
         yield from ([one] for one in candidates(got, node["items"]))

@@ -71,7 +71,9 @@ def explain(error: ValidationError, kind: Any, values: Any, base: KeyPath = ()) 
     schema, problems = _Schema(kind), dict[KeyPath, Problem]()
     for item in error.errors(include_url=False):
         path, node = schema.resolve(item["loc"])
-        if path not in problems:
+        # A list none of whose items is valid is not too short as well.
+        implied = item["type"] == "too_short" and item["input"] and "anyOf" not in node
+        if path not in problems and not implied:
             found = _problem(schema, item, path, node, values, len(problems) < MOST_GUESSES)
             problems[path] = found
             if item["type"] == REPEATED:
@@ -126,19 +128,18 @@ class _Schema:
         """
         path: KeyPath = ()
         node = self._follow(self.whole)
-        for step in location:
+        for place, step in enumerate(location, 1):
             if "anyOf" in node:
                 break
             if step == "[key]":
-                names = node.get("propertyNames", {})
-                return path, names
+                return path, node["propertyNames"]
             if "oneOf" in node:  # pydantic's name for a member, not a key of the file
                 named = (one for one in node["oneOf"] if one["$ref"].endswith(f"/{step}"))
                 node = self._follow(next(named))
                 continue
             path = (*path, step)
-            ahead = location[len(path) :]
-            node = node if ahead[:1] == ("[key]",) else self._follow(_child(node, step))
+            if location[place : place + 1] != ("[key]",):
+                node = self._follow(_child(node, step))
         return path, node
 
     def accepted(self, node: Node) -> str:

@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from pipeline.study.data_schema import OwnSource, Prepare
 from pipeline.study.sweep_schema import Choices, Depth, Interval, Model, Positional, Sweep, Tokens
-from pipeline.study.values import FINITE, Asked, GroupName, InsideFolder, Name, Section, Several
+from pipeline.study.values import FINITE, Asked, GroupName, InsideFolder, Name, Section, Thousand
 
 __all__ = [
     "GENERATION",
@@ -43,9 +43,7 @@ OfEach = Annotated[None, Field(description="each its own")]
 class Confirm(Section):
     """Seeds of the confirming runs, and how finely the chosen models are measured."""
 
-    seeds: Annotated[
-        Several[Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]], Field(max_length=1000)
-    ]
+    seeds: Thousand[Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]]
     """Other seeds than that of the sweep."""
     angles: Annotated[int, Field(strict=True, ge=4, le=3600, multiple_of=4)]
     """Steps of a full turn."""

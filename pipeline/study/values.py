@@ -31,6 +31,7 @@ __all__ = [
     "Section",
     "Several",
     "Text",
+    "Thousand",
     "accepts",
 ]
 
@@ -89,11 +90,9 @@ def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 T = TypeVar("T")
-Several = Annotated[
-    tuple[T, ...],
-    Field(min_length=1, max_length=64, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_each_once),
-]
+_Unique = Annotated[T, Field(json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)]
+Several = _Unique[Annotated[tuple[T, ...], Field(min_length=1, max_length=64)]]
+Thousand = _Unique[Annotated[tuple[T, ...], Field(min_length=1, max_length=1000)]]
 
 Name = Annotated[
     str,

@@ -1,18 +1,21 @@
 """Read YAML without surprises: no tags, no anchors, no duplicate keys, and the line of every value.
 
-Plain scalars follow YAML 1.2 as DVC reads them (``1e-3`` is a number, ``no`` is a word), so a stage
-and DVC never disagree about a parameter.
+ruamel.yaml reads it as it does for DVC (YAML 1.2: ``1e-3`` is a number, ``no`` is a word), so a
+stage and DVC never disagree about a parameter.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, MaxDepthExceededError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from pipeline.common.errors import UserError
 
@@ -23,11 +26,8 @@ KeyPath = tuple[str | int, ...]
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 12
 MAX_DIGITS = 30  # beyond these a number is a mistake, and slow to convert
-
-CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
-INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-SPECIAL_FLOAT = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
+# Other plain words that YAML has types for, such as dates, are text.
+CONVERTED = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,29 @@ def parse_yaml(
     """Read the text of one YAML file, as `read_yaml` does; `name` is what its errors call it."""
     if len(text) > most_bytes:
         raise UserError(f"{name}: longer than {most_bytes // 1024} KiB; no study needs as much")
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _PlainComposer
+    yaml.max_depth = most_depth + 1  # which counts the whole file as the first level
+    lines: dict[KeyPath, int] = {(): 1}
     try:
-        return _Builder(name, yaml.parse(text, Loader=yaml.SafeLoader), most_depth).document()
-    except yaml.MarkedYAMLError as error:
+        root = yaml.compose(text)
+        values = None if root is None else _value(root, (), lines, yaml.constructor)
+    except _Refused as refused:
+        raise UserError(f"{name}:{refused.line}: {refused}") from None
+    except MaxDepthExceededError as error:
+        deep = f"nested more than {most_depth} deep; no study needs as much"
+        raise UserError(f"{name}:{error.problem_mark.line + 1}: {deep}") from None
+    except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise UserError(f"{name}:{line}: not valid YAML: {error.problem}") from None
-    except yaml.reader.ReaderError as error:
+        problem = str(error.problem).removeprefix("but ")
+        raise UserError(f"{name}:{line}: not valid YAML: {problem}") from None
+    except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise UserError(
             f"{name}:{line}: holds a character that cannot be shown; remove it"
         ) from None
+    return Document(name, values, lines)
 
 
 def read_text(path: Path) -> str:
@@ -97,80 +109,54 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def _line(event: yaml.Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark else 1
+class _Refused(Exception):
+    """Valid YAML that a parameter file has no use for."""
+
+    def __init__(self, where: Any, sentence: str) -> None:
+        super().__init__(sentence)
+        self.line = where.start_mark.line + 1
 
 
-class _Builder:
-    """Builds values from the parser's events, so that nothing is expanded or constructed."""
+class _PlainComposer(Composer):
+    """Composes nodes without tags, anchors and aliases."""
 
-    def __init__(self, name: str, events: Iterator[yaml.Event], most_depth: int) -> None:
-        self.name, self.events, self.most_depth = name, events, most_depth
-        self.lines: dict[KeyPath, int] = {(): 1}
+    def compose_node(self, parent: Node | None, index: Any) -> Node:
+        """Compose the next node, which may be a key."""
+        event = self.parser.peek_event()
+        if isinstance(event, AliasEvent) or event.anchor:
+            raise _Refused(event, "anchors (&) and aliases (*) are not accepted; write it out")
+        if getattr(event, "tag", None):
+            raise _Refused(event, f"the tag {event.tag!r} is not accepted; write a plain value")
+        node: Node = super().compose_node(parent, index)
+        return node
 
-    def document(self) -> Document:
-        next(self.events)  # start of the stream
-        if isinstance(next(self.events), yaml.StreamEndEvent):
-            return Document(self.name, None, self.lines)
-        values = self.node(next(self.events), ())
-        next(self.events)  # end of the document
-        after = next(self.events)
-        if not isinstance(after, yaml.StreamEndEvent):
-            raise self.refuse(after, "a second document starts here; keep one")
-        return Document(self.name, values, self.lines)
 
-    def refuse(self, event: yaml.Event, sentence: str) -> UserError:
-        return UserError(f"{self.name}:{_line(event)}: {sentence}")
+def _value(node: Node, path: KeyPath, lines: dict[KeyPath, int], constructor: Any) -> Any:
+    """Convert a node, noting the line of each value, or of its key."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, SequenceNode):
+        return [_value(one, (*path, i), lines, constructor) for i, one in enumerate(node.value)]
+    if not isinstance(node, MappingNode):
+        return _scalar(node, constructor)
+    values: dict[str, Any] = {}
+    for key, inner in node.value:
+        if not isinstance(key, ScalarNode):
+            raise _Refused(key, "a key must be a plain word")
+        here = (*path, key.value)
+        if key.value in values:
+            first = f"the key stands twice, first on line {lines[here]}"
+            raise _Refused(key, f"{key.value}: {first}")
+        lines[here] = key.start_mark.line + 1
+        values[key.value] = _value(inner, here, lines, constructor)
+    return values
 
-    def node(self, event: yaml.Event, path: KeyPath) -> Any:
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise self.refuse(event, "anchors (&) and aliases (*) are not accepted; write it out")
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            raise self.refuse(event, f"the tag {tag!r} is not accepted; write a plain value")
-        if len(path) > self.most_depth:
-            most = self.most_depth
-            raise self.refuse(event, f"nested more than {most} deep; no study needs as much")
-        self.lines.setdefault(path, _line(event))
-        if isinstance(event, yaml.MappingStartEvent):
-            return self.mapping(path)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self.sequence(path)
-        assert isinstance(event, yaml.ScalarEvent)
-        return self.scalar(event)
 
-    def mapping(self, path: KeyPath) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            if not isinstance(event, yaml.ScalarEvent):
-                raise self.refuse(event, "a key must be a plain word")
-            key = event.value
-            here = (*path, key)
-            if key in values:
-                before = self.lines[here]
-                raise self.refuse(event, f"{key}: the key stands twice, first on line {before}")
-            self.lines[here] = _line(event)
-            values[key] = self.node(next(self.events), here)
-        return values
-
-    def sequence(self, path: KeyPath) -> list[Any]:
-        values: list[Any] = []
-        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
-            values.append(self.node(event, (*path, len(values))))
-        return values
-
-    def scalar(self, event: yaml.ScalarEvent) -> Any:
-        text = event.value
-        if event.style is not None:  # quoted, or a block
-            return text
-        if text.lower() in CONSTANTS and text in (text.lower(), text.title(), text.upper()):
-            return CONSTANTS[text.lower()]
-        if INTEGER.fullmatch(text):
-            if len(text) > MAX_DIGITS:
-                raise self.refuse(event, f"a number of {len(text)} digits; no study needs as many")
-            return int(text)
-        if FLOAT.fullmatch(text):
-            return float(text)
-        if SPECIAL_FLOAT.fullmatch(text):
-            return float(text.replace(".", "", 1))
-        return text
+def _scalar(node: Node, constructor: Any) -> Any:
+    if node.tag not in CONVERTED:
+        return node.value
+    if str(node.tag).endswith(":int") and len(node.value) > MAX_DIGITS:
+        raise _Refused(node, f"a number of {len(node.value)} digits; no study needs as many")
+    try:
+        return constructor.construct_object(node)
+    except ValueError:  # such as -_, which only looks like a number
+        return node.value

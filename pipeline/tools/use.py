@@ -57,7 +57,7 @@ def use(name: str | None) -> None:
     print(f"{name}: {_title(known[name])}", flush=True)
     for line in _findings(params):
         print(f"{name}: {line}", flush=True)
-    content = known[name].read_bytes()
+    content = known[name].read_bytes().replace(b"$schema=../", b"$schema=", 1)
     if PARAMS.exists() and _values(PARAMS) not in map(_values, known.values()):
         write_bytes(BEFORE, PARAMS.read_bytes())
         print(f"{name}: what {PARAMS} said before is kept in {BEFORE}")
@@ -66,8 +66,9 @@ def use(name: str | None) -> None:
 
 
 def _title(path: Path) -> str:
-    """What the first line of a study says."""
-    return plain_name(read_text(path).partition("\n")[0].lstrip("# "))
+    """What the first line of a study says, after the one that names its schema for editors."""
+    lines = (line for line in read_text(path).splitlines() if "$schema=" not in line)
+    return plain_name(next(lines, "").lstrip("# "))
 
 
 def _values(path: Path) -> Any:

@@ -39,6 +39,7 @@ READERS = set((ROOT / "pipeline" / "study").rglob("*.py"))
 PACKAGES = {
     "PIL": "pillow",
     "pydantic_core": "pydantic",
+    "ruamel": "ruamel.yaml",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }

@@ -8,13 +8,16 @@ import random
 from typing import Any
 
 import optuna
+import pyarrow as pa
 import pytest
 from fake_study import FakeData, study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from pipeline.results.schemas import TRIALS
 from pipeline.search.space import configuration, distributions, shape_of
 from pipeline.study.cells import Cell, cells
+from pipeline.study.hyperparameters import HYPERPARAMETERS
 from pipeline.study.models import MODEL_KINDS, unused
 from pipeline.study.schema import Params
 from pipeline.sweep.proposals import GENERATION, Proposer
@@ -109,6 +112,12 @@ def test_a_configuration_is_flat_and_whole() -> None:
     assert isinstance(config["channels"], int)
     assert isinstance(config["heads"], int)
     assert not any(isinstance(value, dict | tuple) for value in config.values())
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+def test_a_hyperparameter_has_a_column_of_each_trial_and_a_type(name: str) -> None:
+    field = TRIALS.field(name)
+    assert field.type == (pa.int64() if HYPERPARAMETERS[name].is_integer else pa.float64())
 
 
 def test_widths_meet_the_budget_of_parameters() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import math
 import os
 import re
 import subprocess
@@ -16,10 +18,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from pipeline.common.errors import UserError
 from pipeline.study.params import Params, load_params
-from pipeline.study.yaml_reader import KeyPath
+from pipeline.study.schema import SCHEMA_FILE, schema_text
+from pipeline.study.yaml_reader import KeyPath, parse_yaml
 
 DEFAULT = (Path(__file__).resolve().parents[1] / "study.yaml").read_text()
 SECONDS, MEBIBYTES = 2, 200
@@ -120,6 +124,21 @@ SLIPS = {
         study(sweep__search_space={"lr": {"low": 0.1, "high": 0.2}}),
         "sweep.search_space.lr: unknown name; accepts learning_rate, weight_decay",
         "did you mean 'learning_rate'?",
+    ),
+    "a condition on no axis": (
+        study(sweep__search_space__dropout={"choices": [0, 0.1], "when": {"grup": ["C4"]}}),
+        "sweep.search_space.dropout.when.grup: unknown name; accepts model, group, positional",
+        "did you mean 'group'?",
+    ),
+    "conditions in a list": (
+        study(sweep__search_space__dropout={"low": 0, "high": 0.1, "when": ["C4"]}),
+        "sweep.search_space.dropout.when: got ['C4']; accepts a mapping of names to values, each",
+        "",
+    ),
+    "text for choices": (
+        study(sweep__search_space__dropout={"choices": "0.1"}),
+        "sweep.search_space.dropout.choices: got '0.1'; accepts a list of 1 to 64 values, each a",
+        "did you mean '[0.1]'?",
     ),
     "an empty space": (study(sweep__search_space={}), "sweep.search_space: got no name", ""),
     "low above high": (
@@ -295,6 +314,9 @@ NOT_A_STUDY = {
     "tab": DEFAULT.replace("  seed", "\tseed").encode(),
     "duplicate key": DEFAULT.replace("  epochs: 12", "  epochs: 12\n  epochs: 13").encode(),
     "duplicate section": DEFAULT.encode() + b"report: {}\n",
+    "date": DEFAULT.replace("study: ", "study: 2026-01-01 # ")
+    .encode()
+    .replace(b"seed: 0", b"seed: 2026-01-01"),
     "two documents": DEFAULT.encode() + b"---\n" + DEFAULT.encode(),
     "python tag": b"study: !!python/object/apply:os.system ['echo hi']\n",
     "own tag": b"study: !x digits\n",
@@ -416,10 +438,80 @@ def test_small_number_may_be_written_in_every_way(tmp_path: Path, number: str) -
     assert read(tmp_path, text).sweep.search_space["learning_rate"].low == 0.001
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("0o17", 15), ("012", 12), ("1_000", 1000), ("1e3", 1000.0), ("'12'", "12"), ("no", "no"),
+        ("2026-01-01", "2026-01-01"), ("-_", "-_"), ("~", None), ("TRUE", True), (".inf", math.inf),
+    ],
+)  # fmt: skip
+def test_scalars_are_read_as_dvc_reads_them(written: str, value: Any) -> None:
+    read_here = parse_yaml(f"a: {written}", "params.yaml").values["a"]
+    assert (read_here, type(read_here)) == (value, type(value))
+    if not (isinstance(value, str) and value in ("2026-01-01", "-_")):  # text here, no number
+        assert YAML(typ="safe").load(f"a: {written}")["a"] == value
+
+
+def test_schema_for_editors_is_up_to_date(root: Path) -> None:
+    kept = (root / SCHEMA_FILE).read_text()
+    assert kept == schema_text(), "run `python -m pipeline.study.schema`"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "expected"),
+    [
+        ("Sweep", "sampler", {"enum": ["tpe", "random", "qmc", "grid", "cmaes"]}),
+        ("Sweep", "epochs", {"type": "integer", "minimum": 1, "maximum": 10_000}),
+        ("Report", "confidence", {"type": "number", "minimum": 0.5, "exclusiveMaximum": 1}),
+        ("Confirm", "angles", {"multipleOf": 4}),
+        ("Baseline", "group", {"pattern": "^[CD]([1-9]|[1-5][0-9]|6[0-4])$"}),
+        ("Resources", "workers", {"anyOf": [
+            {"const": "auto", "type": "string"},
+            {"type": "integer", "minimum": 1, "maximum": 100_000},
+        ]}),
+    ],
+)  # fmt: skip
+def test_schema_for_editors_says_what_is_accepted(
+    section: str, key: str, expected: dict[str, Any]
+) -> None:
+    definition = json.loads(schema_text())["$defs"][section]
+    assert not definition["additionalProperties"]
+    assert expected.items() <= definition["properties"][key].items()
+
+
+def test_studies_name_the_schema_in_their_first_line(root: Path) -> None:
+    for path in (root / "params.yaml", *(root / "studies").glob("*.yaml")):
+        place = path.read_text().splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+        assert (path.parent / place).resolve() == root / SCHEMA_FILE
+
+
+@pytest.mark.parametrize("number", [0, 1, 0.5])
+def test_numbers_stay_as_they_are_written(tmp_path: Path, number: float) -> None:
+    params = read(tmp_path, study(resources__gpus_per_trial=number))
+    dumped = params.model_dump(mode="json")["resources"]["gpus_per_trial"]
+    assert (dumped, type(dumped)) == (number, type(number))
+
+
+def test_a_thousand_seeds_are_read_and_each_wrong_one_is_named(tmp_path: Path) -> None:
+    seeds = tuple(range(1, 1001))
+    assert read(tmp_path, study(confirm__seeds=list(seeds))).confirm.seeds == seeds
+    assert len(refused(tmp_path, study(confirm__seeds=["x"] * 1000))) == 1000
+    assert "got 1001 values" in refused(tmp_path, study(confirm__seeds=[*seeds, 1001]))[0]
+
+
 def test_line_of_the_slip_is_named(tmp_path: Path) -> None:
     text = DEFAULT.replace("group: [C1, C4, D4]", "group:\n    - C1\n    - C0\n    - D4")
     line = text[: text.index("C0")].count("\n") + 1
     assert refused(tmp_path, text)[0].startswith(f"params.yaml:{line}: sweep.group[1]: got 'C0'")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"sweep__group": ["E4"]}, {"confirm__seeds": ["x"]}, {"prepare__datasets": [None]},
+     {"sweep__search_space__dropout": {"choices": ["x"]}}, {"resources__workers": "x"}],
+)  # fmt: skip
+def test_one_mistake_is_one_sentence(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert len(refused(tmp_path, study(**changes))) == 1
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
