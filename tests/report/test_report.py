@@ -15,11 +15,14 @@ import pytest
 from synthetic import Row, Shape, write_study
 
 from pipeline.common.errors import UserError
-from pipeline.report.analysis.analysis import analyse
+from pipeline.report import figures
+from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.figures import hierarchy, turn
 from pipeline.report.files import markdown, metrics, tables
+from pipeline.report.files.pictures import draw_picture, make_pictures
 from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
+from pipeline.report.page.tooltips import Explainer
 from pipeline.report.plotting import panels
 from pipeline.report.stage import build
 from pipeline.report.text import provenance as traced
@@ -113,17 +116,10 @@ def test_same_rows_give_the_same_bytes_in_another_process(small: Path) -> None:
         assert again.read_bytes() == path.read_bytes(), path.name
 
 
-def test_an_older_report_leaves_nothing_behind(small: Path, tmp_path: Path) -> None:
+def test_all_failed_is_a_page_that_says_so_and_nothing_of_an_older_report(tmp_path: Path) -> None:
     stale = tmp_path / "reports" / "figures" / "stale.svg"
     stale.parent.mkdir(parents=True)
     stale.write_text("old")
-    everything_fails = Shape(groups=("C1",), encodings=("none",), depths=(1,),
-                             failing=("gsa-C1-none-d1-stem",))  # fmt: skip
-    build(SETTINGS, write_study(tmp_path, everything_fails), tmp_path / "reports")
-    assert not stale.exists()
-
-
-def test_all_failed_is_a_page_that_says_so(tmp_path: Path) -> None:
     shape = Shape(groups=("C1",), encodings=("none",), depths=(1,), reason="OSError: <b>boom</b>",
                   failing=("gsa-C1-none-d1-stem",))  # fmt: skip
     build(SETTINGS, write_study(tmp_path, shape), tmp_path / "reports")
@@ -228,8 +224,19 @@ def no_number(tables: Tables) -> None:
 OF_RUNS = {"confusion", "cost", "curves", "heatmap", "layers", "polar", "tradeoff", "turn"}
 
 
+def drawn(analysis: Analysis) -> set[str]:
+    """Names of the figures that have rows."""
+    return {name for name in figures.names() if len(figures.load(name).table(analysis))}
+
+
+def test_every_figure_of_one_run_can_be_drawn(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, ONE_CELL)
+    pictures = {picture.name for picture in make_pictures(analysis) if picture.document}
+    assert pictures == drawn(analysis)
+
+
 @pytest.mark.parametrize(
-    ("lost", "drawn", "not_drawn", "said"),
+    ("lost", "there", "not_there", "said"),
     [
         ((), OF_RUNS | {"hierarchy", "winner"}, {"differences", "search"}, "1 trial"),
         (("sweep",), OF_RUNS | {"hierarchy"}, {"search"}, "sweep/digits/trials.parquet"),
@@ -238,23 +245,24 @@ OF_RUNS = {"confusion", "cost", "curves", "heatmap", "layers", "polar", "tradeof
     ],
 )
 def test_one_cell_with_one_seed_and_missing_stages(
-    tmp_path: Path, lost: tuple[str, ...], drawn: set[str], not_drawn: set[str], said: str
+    tmp_path: Path, lost: tuple[str, ...], there: set[str], not_there: set[str], said: str
 ) -> None:
     data = write_study(tmp_path, ONE_CELL)
     for folder in lost:
         shutil.rmtree(data / folder)
-    build(SETTINGS, data, tmp_path / "reports")
-    assert said in page_of(tmp_path)
-    figures = {path.stem for path in (tmp_path / "reports" / "figures").iterdir()}
-    assert drawn <= figures
-    assert not figures & not_drawn
+    analysis = analyse(load_study(SETTINGS, data))
+    assert said in page.page(analysis, [])
+    assert there <= drawn(analysis)
+    assert not drawn(analysis) & not_there
 
 
 def test_runs_without_a_number_are_no_figure(tmp_path: Path) -> None:
-    build(SETTINGS, write_study(tmp_path, SMALL, no_number), tmp_path / "reports")
-    figures = {path.stem for path in (tmp_path / "reports" / "figures").iterdir()}
-    assert not figures & {"tradeoff", "cost", "turn", "polar", "layers", "differences", "heatmap"}
-    assert "Not drawn" in page_of(tmp_path)
+    analysis = analysis_of(tmp_path, SMALL, no_number)
+    lost = {"tradeoff", "cost", "turn", "polar", "layers", "differences", "heatmap"}
+    assert not drawn(analysis) & lost
+    pictures = [draw_picture(name, analysis, Explainer(analysis)) for name in sorted(lost)]
+    text = page.page(analysis, pictures)
+    assert "Not drawn" in text and text.count(": no run finished.</li>") >= 3
 
 
 @pytest.mark.parametrize(

@@ -8,23 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browser import CHROMIUM, Browser
-from payloads import HOSTILE, harm
-from synthetic import write_study
-
-from pipeline.report.load import Settings
-from pipeline.report.stage import build
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 CELLS = 12
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reported study whose every name is an attack, with one cell that has no run."""
-    root = tmp_path_factory.mktemp("browser")
-    build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +22,11 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def browser(chromium: Browser, study: Path) -> Browser:
+def browser(chromium: Browser, hostile: Path) -> Browser:
     """The page, just opened on a desktop."""
     chromium.said.clear()
     chromium.asked.clear()
-    chromium.open(study / "reports" / "index.html")
+    chromium.open(hostile / "reports" / "index.html")
     return chromium
 
 
@@ -70,11 +57,11 @@ def test_a_hostile_page_is_silent(browser: Browser) -> None:
 
 
 def test_a_script_of_another_would_be_noticed(
-    browser: Browser, study: Path, tmp_path: Path
+    browser: Browser, hostile: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "foreign.html"
     foreign = "<img src=http://127.0.0.1:9/x><script>document.title='pwned'</script></body>"
-    copy.write_text((study / "reports" / "index.html").read_text().replace("</body>", foreign))
+    copy.write_text((hostile / "reports" / "index.html").read_text().replace("</body>", foreign))
     browser.open(copy)
     assert browser.value("document.title") == "digits: report"
     assert any("Content Security Policy" in line for line in browser.said)
@@ -118,7 +105,7 @@ def test_tables_sort_by_number_and_say_so(browser: Browser) -> None:
     assert browser.value(f"{head}[{column}].getAttribute('aria-sort')") == "descending"
 
 
-def test_a_mark_shows_the_exact_row_behind_it(browser: Browser, study: Path) -> None:
+def test_a_mark_shows_the_exact_row_behind_it(browser: Browser, hostile: Path) -> None:
     seed = "[data-figure=tradeoff] [data-run]"
     # Single runs lie below the mark of their cell: move that away to point at one.
     browser.value("document.querySelectorAll('[data-figure=tradeoff] [data-cell]:not([data-run])')"
@@ -126,7 +113,7 @@ def test_a_mark_shows_the_exact_row_behind_it(browser: Browser, study: Path) -> 
     browser.mouse("move", *point(browser, seed))
     said = browser.value("document.querySelector('#row dl').innerText").split("\n")
     row = dict(zip(said[::2], said[1::2], strict=True))
-    (path,) = (study / "data" / "confirm").glob("*/runs.parquet")
+    (path,) = (hostile / "data" / "confirm").glob("*/runs.parquet")
     runs = pd.read_parquet(path)
     same = runs[(runs["cell"] == row["cell"]) & (runs["seed"] == int(row["seed"]))].iloc[0]
     for column in ("test_accuracy", "invariance_error", "learning_rate", "seconds"):
@@ -162,9 +149,9 @@ def test_the_keyboard_reaches_everything(browser: Browser) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 820, 390])
 def test_nothing_is_cut_off_and_everything_legible(
-    browser: Browser, study: Path, width: int, scheme: str
+    browser: Browser, hostile: Path, width: int, scheme: str
 ) -> None:
-    browser.open(study / "reports" / "index.html", width, 900, scheme)
+    browser.open(hostile / "reports" / "index.html", width, 900, scheme)
     assert browser.value("document.documentElement.scrollWidth - innerWidth") <= 0
     assert browser.value(FAINT) == []
 

@@ -156,6 +156,7 @@ def test_a_figure_is_one_file(
     assert (picture.title, picture.caption) == ("Seeds", "Runs a cell.")
     assert picture.numbers.startswith("id,runs\n0,3") and picture.document and picture.pixels
     assert 'id="seeds"' in page.page(two, [picture])
+    assert '.csv">numbers (CSV)</a> · <a href="' in page.page(two, [picture])
     assert '../data/confirm/digits/runs.parquet">' in page.page(two, [picture])
 
 

@@ -13,7 +13,7 @@ from pipeline.report.analysis.statistics import pareto_front
 from pipeline.report.analysis.vectorised import evenly
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import ErrorScale, fit_percent
-from pipeline.report.text.formatting import listed, percent, plain, small
+from pipeline.report.text.formatting import counted, listed, percent, plain, small
 from pipeline.report.text.names import ROUNDING, SETTING
 
 ORDER = 10
@@ -150,11 +150,11 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
     ]
     exact, others = cells[cells["exact"]], cells[~cells["exact"]]
     sentences = []
-    for part, words in ((exact, "invariant by construction"), (others, "not invariant")):
+    for part, kind in ((exact, "invariant by construction"), (others, "not invariant")):
         if len(part):
             sentences.append(
-                f"The {len(part)} cells {words} reach {percent(part[Y].min())} to "
-                f"{percent(part[Y].max())} on quarter-turned test images with errors of "
+                f"{counted(len(part), 'cell')} {kind}: {percent(part[Y].min())} to "
+                f"{percent(part[Y].max())} on quarter-turned test images, errors of "
                 f"{small(part[X].min())} to {small(part[X].max())}."
             )
     sentences.append(f"On the Pareto front: {listed(front, 6)}.")

@@ -1,0 +1,18 @@
+"""A reported study whose every name is an attack, with one cell that has no run."""
+
+from pathlib import Path
+
+import pytest
+from payloads import HOSTILE, harm
+from synthetic import write_study
+
+from pipeline.report.load import Settings
+from pipeline.report.stage import build
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds its data and reports."""
+    root = tmp_path_factory.mktemp("hostile")
+    build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
+    return root
