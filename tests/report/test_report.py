@@ -310,13 +310,13 @@ def test_what_was_left_out_of_the_data_is_warned_of_once(tmp_path: Path) -> None
     assert "data_notes" not in provenance({}, {"classes_left_out": {}, "skipped": {"count": 0}})
     shape = replace(SMALL, provenance={**SMALL.provenance, "data_notes": notes})
     analysis = analyse(load_study(SETTINGS, write_study(tmp_path, shape)))
-    told = [line for line in traced.warnings(analysis) if line.startswith("digits: ")]
-    assert told == [
+    warned = [line for line in traced.warnings(analysis) if line.startswith("digits: ")]
+    assert warned == [
         "digits: the class fish has no image that can be read (it is empty).",
         "digits: the class cow (3 images) is left out, being below min_count.",
         "digits: bad images left out: 2.",
     ]
-    assert told[0] in page.page(analysis, []) and "data_notes" not in set(
+    assert warned[0] in page.page(analysis, []) and "data_notes" not in set(
         traced.table(analysis).what
     )
 
@@ -331,8 +331,8 @@ def test_a_search_that_ended_early_says_why_and_stopped_trials_are_no_failures(
     provenance = {**SMALL.provenance, "ended": {"gsa-C4-absolute-d1-stem": why}}
     data = write_study(tmp_path, replace(SMALL, provenance=provenance), stop_one)
     analysis = analyse(load_study(SETTINGS, data))
-    told = [line for line in traced.warnings(analysis) if why in line]
-    assert told and told[0].startswith("The search of ")
+    warned = [line for line in traced.warnings(analysis) if why in line]
+    assert warned and warned[0].startswith("The search of ")
     assert list(metrics.metrics(analysis)["study"]["search_ended"]) == [why]
     assert tables.failures(analysis).empty
     assert tables.status_counts(analysis)["trials stopped"].sum() == 1

@@ -1,4 +1,4 @@
-"""Single figures: honest axes, room for every label, the right marks."""
+"""Single figures: axes, labels that do not overlap, marks."""
 
 import fnmatch
 import itertools
@@ -36,8 +36,7 @@ from pipeline.report.page import page
 from pipeline.report.page.tooltips import Explainer
 from pipeline.report.plotting import style
 from pipeline.report.plotting.axes import ErrorScale, round_ticks
-from pipeline.report.text import formatting as words
-from pipeline.report.text import names
+from pipeline.report.text import formatting, names
 
 SIXTY = Shape(
     groups=("C1", "C2", "C4", "C8", "D4"), encodings=("none", "absolute", "relative", "rotary"),
@@ -248,4 +247,4 @@ def test_what_is_exact_by_construction(
     ("value", "text"), [(0.0, "0"), (2.34e-7, "2.3e-7"), (1e-5, "1e-5"), (0.98, "0.98"), (12, "12")]
 )
 def test_small_numbers_in_words(value: float, text: str) -> None:
-    assert words.small(value) == text
+    assert formatting.small(value) == text

@@ -69,7 +69,7 @@ def test_a_baseline_that_names_a_model_is_that_of_all_models() -> None:
     assert against is not None and tuple(against[["dataset", "model"]]) == ("b", "gsa")
     assert comparisons.baseline_of(cells.iloc[3], cells, SETTINGS) is None
     assert comparisons.baseline_name(settings) == "C1 absolute gsa stem"
-    assert comparisons.baseline_alike(settings) == "data set and depth"
+    assert comparisons.baseline_matched(settings) == "data set and depth"
 
 
 @pytest.fixture(scope="module")

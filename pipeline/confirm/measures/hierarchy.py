@@ -1,7 +1,7 @@
 """The hierarchy of encodings: which symmetry each has, whatever its weights.
 
 A property of the architecture, so measured on networks with random weights, on pixel tokens
-(convolutional tokens bring a sense of position of their own), in float64.
+(convolutional tokens carry information on positions), in float64.
 """
 
 from __future__ import annotations

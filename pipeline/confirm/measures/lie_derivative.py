@@ -49,7 +49,7 @@ MOVEMENTS: dict[str, tuple[Movement, ...]] = {
 }
 
 
-def lie_errors(model: nn.Module, images: Tensor, ground: float = 0) -> dict[str, float]:
+def lie_errors(model: nn.Module, images: Tensor, background: float = 0) -> dict[str, float]:
     """Return the normalised error of each movement and the floor of the resampler.
 
     Parameters
@@ -59,7 +59,7 @@ def lie_errors(model: nn.Module, images: Tensor, ground: float = 0) -> dict[str,
         kernel, since fused ones have no forward derivative.
     images
         Images ``(batch, channels, height, width)`` from 0 to 1.
-    ground
+    background
         The value outside of an image, into which its border fades.
 
     Returns
@@ -72,12 +72,12 @@ def lie_errors(model: nn.Module, images: Tensor, ground: float = 0) -> dict[str,
     """
     double = copy.deepcopy(model).double().eval()
     device = next(double.parameters()).device
-    x = images.to(device, torch.float64) - ground  # outside is zero
+    x = images.to(device, torch.float64) - background  # outside is zero
     x = x * disc(*x.shape[-2:]).to(x)
     found: dict[str, float] = {}
 
     def logits_at(part: Tensor) -> Tensor:
-        found: Tensor = double(part + ground)
+        found: Tensor = double(part + background)
         return found
 
     with sdpa_kernel(SDPBackend.MATH), torch.no_grad():

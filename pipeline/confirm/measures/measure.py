@@ -43,12 +43,12 @@ MAX_LIE = 16
 class TestSplits:
     """The test images as they are, and each turned by a random angle.
 
-    ``ground`` is what lies outside of them (`pipeline.dataset.Dataset.background`).
+    ``background`` is what lies outside of them (`pipeline.dataset.Dataset.background`).
     """
 
     upright: Split
     turned: Split
-    ground: float | str = 0
+    background: float | str = 0
 
 
 @dataclass(frozen=True)
@@ -131,17 +131,19 @@ def measure(
         "consistency_turned": turned["consistency"],
         "calibration_error": calibration_error(whole.logits, whole.labels),
         "calibration_error_turned": calibration_error(turned_logits, whole.labels),
-        **lie_errors(model, to_pixels(some.images[:MAX_LIE]), _number(test.ground)),
+        **lie_errors(model, to_pixels(some.images[:MAX_LIE]), _number(test.background)),
     }
     moves = [
         {"kind": "element", "transformation": SQUARE.element_name(k), **row}
         for k, row in enumerate(quarters + mirrors, start=1)
     ]
     for rows, cols in SHIFTS:
-        row = some.moved(partial(shift_image, rows=rows, cols=cols, outside=test.ground))
+        row = some.moved(partial(shift_image, rows=rows, cols=cols, outside=test.background))
         moves.append({"kind": "shift", "transformation": f"{rows:+d} {cols:+d}", **row})
     exact = {0: whole.compared(whole.logits), **dict(zip((90, 180, 270), quarters, strict=True))}
-    around = [_at_angle(some, exact, 360 * step / angles, test.ground) for step in range(angles)]
+    around = [
+        _at_angle(some, exact, 360 * step / angles, test.background) for step in range(angles)
+    ]
     few = to_pixels(test.upright.images[:layer_images])
     both = {"upright": whole.logits, "turned": turned_logits}
     return Measures(
@@ -156,16 +158,16 @@ def measure(
     )
 
 
-def _at_angle(some: Probe, exact: dict[int, Row], angle: float, ground: float | str) -> Row:
+def _at_angle(some: Probe, exact: dict[int, Row], angle: float, background: float | str) -> Row:
     """Measure at an angle; between the quarter turns it also measures the interpolation."""
     exactly = exact.get(int(angle)) if angle % 90 == 0 else None
-    row = exactly or some.moved(partial(rotate_image, degrees=angle, outside=ground))
+    row = exactly or some.moved(partial(rotate_image, degrees=angle, outside=background))
     return {"angle_degrees": angle, "exact": angle % 90 == 0, **row}
 
 
-def _number(ground: float | str) -> float:
+def _number(background: float | str) -> float:
     """What an image's border fades into; of ``edge`` it is black."""
-    return 0 if isinstance(ground, str) else ground
+    return 0 if isinstance(background, str) else background
 
 
 def _mean(rows: Sequence[Row], name: str) -> float:

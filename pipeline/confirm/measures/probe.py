@@ -46,7 +46,7 @@ class Probe:
         return self.split.images
 
     def part(self, most: int) -> Probe:
-        """At most so many images, evenly spaced: a split may be sorted by class."""
+        """Return at most `most` images, evenly spaced: a split may be sorted by class."""
         if len(self.labels) <= most:
             return self
         chosen = np.linspace(0, len(self.labels) - 1, most).round().astype(int)

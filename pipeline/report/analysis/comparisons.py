@@ -1,4 +1,4 @@
-"""Paired differences to the baseline on the same seeds, each with a verdict in words."""
+"""Paired differences to the baseline on the same seeds, each with a verdict."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COLUMNS = [
 def against_baseline(
     runs: pd.DataFrame, cells: pd.DataFrame, settings: Settings, generator: np.random.Generator
 ) -> pd.DataFrame:
-    """Compare every cell with the baseline of its own data set and `settings.matched` axes.
+    """Compare every cell with the baseline of its data set and `settings.matched` axes.
 
     Returns one row a cell and measure. p-values are corrected by Holm's method over all cells
     compared on one measure.
@@ -80,10 +80,10 @@ def _one_measure(
 
 def baseline_of(cell: pd.Series, cells: pd.DataFrame, settings: Settings) -> pd.Series | None:
     """Return the baseline that a cell is compared with, if the cells have it."""
-    alike = cells["baseline"]
+    matches = cells["baseline"]
     for axis in ("dataset", *settings.matched):
-        alike = alike & (cells[axis] == cell[axis])
-    found = cells[alike]
+        matches = matches & (cells[axis] == cell[axis])
+    found = cells[matches]
     return None if found.empty else found.iloc[0]
 
 
@@ -95,7 +95,7 @@ def baseline_name(settings: Settings) -> str:
     )
 
 
-def baseline_alike(settings: Settings) -> str:
+def baseline_matched(settings: Settings) -> str:
     """Name what a cell and its baseline have in common."""
     return listed(["data set", *settings.matched])
 
@@ -103,7 +103,7 @@ def baseline_alike(settings: Settings) -> str:
 def no_comparison(settings: Settings) -> str:
     """Say that no cell can be compared."""
     return (
-        f"No comparison: no cell shares {baseline_alike(settings)} with the baseline "
+        f"No comparison: no cell shares {baseline_matched(settings)} with the baseline "
         f"{baseline_name(settings)}."
     )
 
@@ -116,7 +116,7 @@ def paired(runs: pd.DataFrame, first: int, second: int, column: str) -> np.ndarr
 
 
 def verdict(interval: Interval, p_holm: float, alpha: float, comparisons: int) -> str:
-    """Say in words what a paired comparison shows and, if nothing, what would be needed."""
+    """Return the result of a paired comparison as text and, if inconclusive, the seeds needed."""
     if interval.n == 0:
         return "not compared: no finished seed in common with the baseline"
     effect = signed_points(interval.centre)

@@ -79,8 +79,8 @@ def _follows(trials: pd.DataFrame, name: str) -> bool:
     """Whether a width was not searched but solved for equal parameters: others decide it."""
     if name != "channels":
         return False
-    alike = trials.groupby(["cell", "feedforward_ratio", "heads"], dropna=False)[name].nunique()
-    return bool((alike == 1).all())
+    widths = trials.groupby(["cell", "feedforward_ratio", "heads"], dropna=False)[name].nunique()
+    return bool((widths == 1).all())
 
 
 def variance_shares(
@@ -121,5 +121,5 @@ def variance_shares(
 
 
 def _evenly(table: Array, number: int) -> Array:
-    """So many quantiles of every column, evenly spaced, ``(number, columns)``."""
+    """`number` evenly spaced quantiles of every column, ``(number, columns)``."""
     return np.quantile(table, (np.arange(number) + 0.5) / number, axis=0, method="nearest")

@@ -1,4 +1,4 @@
-"""The columns a report speaks about: their names in words, their kind, which way is better."""
+"""The measures of the report: columns of the runs, with their labels and kinds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FLOPS = Measure("flops", "FLOPs an image", "cost")
 SECONDS = Measure("seconds", "Training seconds", "cost")
 MEMORY = Measure("peak_memory_bytes", "Peak memory, bytes", "cost")
 
-# What a test accuracy is called where its column is one of three.
+# Short names of the three test accuracies.
 TEST = {UPRIGHT: "upright", QUARTER: "quarter-turned", ANY_ANGLE: "any angle"}
 SHORT = {measure.column: name for measure, name in TEST.items()}
 

@@ -49,7 +49,7 @@ def improvements(
 ) -> pd.DataFrame:
     """Return the chance that a run of a cell beats one of its baseline, over all data sets.
 
-    One row a cell and measure; the baseline is alike on the `settings.matched` axes.
+    One row a cell and measure; the baseline agrees on the `settings.matched` axes.
     """
     rows = []
     parts = list(_configurations(runs))
@@ -79,9 +79,9 @@ def _configurations(runs: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.Dat
              for key, part in runs.groupby(CONFIGURATION, sort=False)]  # fmt: skip
     for cell, part in sorted(parts, key=lambda item: _order(item[0])):
         shown = ["group", "positional", "depth", "tokens", "model"]
-        words = [f"d{cell[axis]}" if axis == "depth" else str(cell[axis])
+        names = [f"d{cell[axis]}" if axis == "depth" else str(cell[axis])
                  for axis in shown if axis in varying or axis == "positional"]  # fmt: skip
-        yield {"label": " ".join(words), **cell}, part
+        yield {"label": " ".join(names), **cell}, part
 
 
 def _order(cell: dict[str, Any]) -> tuple:

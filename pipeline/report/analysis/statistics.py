@@ -104,7 +104,7 @@ def bootstrap_interval(
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """Percentile interval of a statistic, resampling inside each stratum (a data set) apart.
+    """Percentile interval of a statistic, resampling inside each stratum (a data set).
 
     `statistic` reduces the last axis of its argument.
     """
@@ -134,7 +134,7 @@ def probability_of_improvement(
 ) -> Interval:
     """Probability that a run of the first beats a run of the second; a tie counts one half.
 
-    Runs are compared within a stratum (a data set), and strata count alike. The percentile
+    Runs are compared within a stratum (a data set), and strata have equal weight. The percentile
     interval resamples the runs of either side inside each stratum (Agarwal et al. 2021); `n` is
     the number of runs of the smallest side.
     """

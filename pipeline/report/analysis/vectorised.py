@@ -1,4 +1,4 @@
-"""Studies of many rows: intervals of thousands of groups at once, and even samples of marks."""
+"""Vectorised intervals of all groups of a table, and evenly spaced samples of its rows."""
 
 from __future__ import annotations
 

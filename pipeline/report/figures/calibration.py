@@ -70,7 +70,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         *panels.failure_notes(analysis.cells),
         "15 bins of equal width, all depths and seeds together; dots are larger from 5 and from "
         f"20 % of the images on, bins below {percent(MIN_SHARE, 0)} are not drawn. Below the "
-        "diagonal: overconfident. Turned: every image by its own angle, resampled.",
+        "diagonal: overconfident. Turned: every image by a random angle, resampled.",
     ])  # fmt: skip
     return figure
 

@@ -49,7 +49,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     panels.label_outer(axes, "Predicted class", "True class")
     style.note(figure, [
         *panels.failure_notes(analysis.cells),
-        "All cells and seeds of a group together. Turned: every image by its own random angle, "
+        "All cells and seeds of a group together. Turned: every image by a random angle, "
         "resampled. Numbers: per cent of the true class, from 1 on; accuracy by class is the "
         "diagonal.",
     ])  # fmt: skip

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.analysis.comparisons import MEASURED, baseline_alike, baseline_name, paired
+from pipeline.report.analysis.comparisons import MEASURED, baseline_matched, baseline_name, paired
 from pipeline.report.plotting import forest, panels, style
 from pipeline.report.plotting.axes import points_axis
 from pipeline.report.plotting.forest import TITLES
@@ -61,10 +61,10 @@ def _handle(fill: str, label: str) -> Line2D:
 
 
 def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:
-    name, alike = baseline_name(analysis.settings), baseline_alike(analysis.settings)
+    name, matched = baseline_name(analysis.settings), baseline_matched(analysis.settings)
     level = f"{100 * analysis.settings.confidence:g} %"
     some = f", the first {MAX_SEEDS}" if compared["pairs"].max() > MAX_SEEDS else ""
-    notes = [f"Baseline: {name} of the same {alike}. Small dots: single seeds{some}."]
+    notes = [f"Baseline: {name} of the same {matched}. Small dots: single seeds{some}."]
     if compared["pairs"].max() > 1:
         notes.append(f"Bars: {level} Student t intervals of the mean paired difference, "
                      "not corrected.")  # fmt: skip

@@ -20,7 +20,7 @@ ALT = (
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no two finished cells differ in one choice alone"
-WORDS = {"group": "group", "positional": "encoding", "depth": "depth"}
+AXIS_NAMES = {"group": "group", "positional": "encoding", "depth": "depth"}
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def _labels(effects: pd.DataFrame) -> list[str]:
 
 
 def _label(row: pd.Series) -> str:
-    return f"{WORDS[row['axis']]} {plain(row['level'], 14)} for {plain(row['reference'], 14)}"
+    return f"{AXIS_NAMES[row['axis']]} {plain(row['level'], 14)} for {plain(row['reference'], 14)}"
 
 
 def caption(effects: pd.DataFrame, analysis: Analysis) -> str:

@@ -120,13 +120,13 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
     sentences = []
     for dataset, part in rows.groupby("dataset", sort=False):
-        ours, theirs = part[part["id"].notna()], part[part["id"].isna()]
-        best = analysis.cells.loc[analysis.cells["id"] == ours.iloc[0]["id"]].iloc[0]
+        measured, others = part[part["id"].notna()], part[part["id"].isna()]
+        best = analysis.cells.loc[analysis.cells["id"] == measured.iloc[0]["id"]].iloc[0]
         column = LITERATURE[str(dataset)][1].column
-        on_test = int(theirs["on_test"].sum())
+        on_test = int(others["on_test"].sum())
         sentences.append(
-            f"{plain(dataset, 20)}: {len(theirs)} published numbers from "
-            f"{percent(theirs['accuracy'].min())} to {percent(theirs['accuracy'].max())}, "
+            f"{plain(dataset, 20)}: {len(others)} published numbers from "
+            f"{percent(others['accuracy'].min())} to {percent(others['accuracy'].max())}, "
             f"{on_test} of them the best epoch on the test images; the most accurate cell here, "
             f"{plain(best['label'], 30)}, reaches {percent_interval(interval_of(best, column))}."
         )

@@ -60,8 +60,8 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
             if not is_zoom:
                 here.text(scale.start * 1.15, 0.02, "float32 rounding", fontsize=6,
                           color=style.MUTED, transform=here.get_xaxis_transform())  # fmt: skip
-            words = [title, "zoom"] if is_zoom else [title]
-            style.panel_title(here, ": ".join(filter(None, words)), columns)
+            names = [title, "zoom"] if is_zoom else [title]
+            style.panel_title(here, ": ".join(filter(None, names)), columns)
     for spare in range(len(parts), blocks * columns):
         for row in range(len(bands)):
             axes[(spare // columns) * len(bands) + row][spare % columns].set_visible(False)

@@ -34,7 +34,7 @@ def escape(text: object) -> str:
 def results(analysis: Analysis) -> str:
     """Return mean and interval in per cent of every cell on every data set."""
     cells = analysis.cells
-    # The name of a row is that of the cell without the data set, which has columns of its own.
+    # The name of a row is that of the cell without the data set, which is in the heads of columns.
     cells = cells.assign(name=short_labels(cells.assign(dataset="")))
     datasets = list(cells["dataset"].drop_duplicates())
     width = len(COLUMNS) + 1
@@ -44,7 +44,7 @@ def results(analysis: Analysis) -> str:
     names = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}" for name in datasets)
     heads = " & ".join([*(head for _, head in COLUMNS), "Error"] * len(datasets))
     seeds = sorted(set(analysis.drawn["runs_finished"].astype(int)))
-    many = counted(seeds[-1], "seed") if seeds else "no seed"
+    last = counted(seeds[-1], "seed") if seeds else "no seed"
     lines = [
         r"% Needs \usepackage{booktabs}.",
         rf"\begin{{tabular}}{{l{'r' * width * len(datasets)}}}",
@@ -58,7 +58,7 @@ def results(analysis: Analysis) -> str:
         r"\end{tabular}",
         "% Test accuracy in per cent: mean with the "
         f"{100 * analysis.settings.confidence:g} % Student t interval over "
-        f"{f'{seeds[0]} to {many}' if len(seeds) > 1 else many}.",
+        f"{f'{seeds[0]} to {last}' if len(seeds) > 1 else last}.",
         "% Error: invariance error under quarter turns, geometric mean.",
         "% Bold: better than the baseline by the exact paired test after Holm.",
     ]

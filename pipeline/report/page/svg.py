@@ -43,7 +43,7 @@ def clean(source: str, name: str, explain: Callable[[int, int | None], str]) -> 
             if child.tag == f"{SVG}defs" and not len(child):
                 parent.remove(child)
     for shape in root.iterfind(f".//{SVG}defs/{SVG}path"):
-        # Every use of a marker says its own stroke; this one would win over a page's theme.
+        # Every use of a marker sets a stroke; this one would override the theme of the page.
         shape.attrib.pop("stroke", None)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 

@@ -19,7 +19,7 @@ def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def split(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, pd.DataFrame]]:
-    """Split by some columns, in the table's own order, titled by those that vary."""
+    """Split by some columns, in the order of the table, titled by those that vary."""
     varying = [column for column in columns if table[column].nunique() > 1]
     parts = []
     for values, part in table.groupby(columns, sort=False, dropna=False):

@@ -193,7 +193,7 @@ def title(figure: Figure, text: str) -> None:
 
 
 def panel_title(axes: Axes, text: str, columns: int) -> None:
-    """Title one of so many panels in a row, in two lines where one does not hold the name."""
+    """Title one of several panels in a row, in two lines where the name is too long for one."""
     width = 78 // columns
     axes.set_title("\n".join(textwrap.wrap(plain(text, 2 * width), width)[:2]))
 

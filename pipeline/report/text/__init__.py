@@ -1,1 +1,1 @@
-"""Sentences of the report: names, numbers in words, summary, method."""
+"""Sentences of the report: names, numbers as text, summary, methods."""

@@ -6,7 +6,7 @@ import math
 
 from pipeline.common.documents import configuration
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.analysis.comparisons import baseline_alike, baseline_name
+from pipeline.report.analysis.comparisons import baseline_matched, baseline_name
 from pipeline.report.analysis.statistics import minimum_pairs
 from pipeline.report.text.formatting import PLUS_MINUS, counted, listed, plain, small
 from pipeline.report.text.names import ROUNDING
@@ -40,7 +40,7 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
          f"{_over_images(analysis)}. Over data sets, and for probabilities of improvement: "
          "percentile intervals of a bootstrap stratified by data set."),
         ("Comparisons", f"Against {baseline_name(settings)} of the same "
-         f"{baseline_alike(settings)}, paired by seed; exact two-sided sign-flip test, "
+         f"{baseline_matched(settings)}, paired by seed; exact two-sided sign-flip test, "
          "Holm's correction within each kind of test images. "
          f"With n pairs its p-value cannot fall below 2 / 2^n: at least {needed} seeds are "
          f"needed for {percent} confidence, before any correction."),
