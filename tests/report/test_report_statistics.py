@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from pipeline.report.analysis import statistics
 
@@ -106,6 +107,14 @@ def test_sign_flip_by_hand() -> None:
     assert statistics.sign_flip_p([1, 2, -4]) == 1.0
     assert statistics.sign_flip_p([1, -2, 4]) == 0.75
     assert statistics.sign_flip_p([0, 0, 0]) == 1.0
+
+
+@pytest.mark.parametrize("n", [3, 8])
+def test_sign_flip_agrees_with_scipy(n: int) -> None:
+    differences = np.random.default_rng(n).integers(-3, 4, n) / 360
+    theirs = stats.permutation_test((differences,), np.sum, permutation_type="samples",
+                                    vectorized=True, n_resamples=np.inf)  # fmt: skip
+    assert statistics.sign_flip_p(differences) == pytest.approx(theirs.pvalue)
 
 
 def test_sign_flip_beyond_enumeration_needs_a_generator() -> None:
