@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag
 from pipeline.study.hyperparameters import HYPERPARAMETERS
 from pipeline.study.models import AXES, MODEL_KINDS
 from pipeline.study.objectives import CONSTRAINED, OBJECTIVES
-from pipeline.study.values import FINITE, GroupName, Name, OneOf, Section, Several
+from pipeline.study.values import FINITE, GroupName, Name, OneOf, Section, Several, accepts
 
 __all__ = [
     "Architecture",
@@ -56,7 +56,10 @@ class Architecture(Section):
     """Pixels to a token along each side, of the tokens `patch` and `stem`."""
 
 
-When = dict[Annotated[str, OneOf(AXES)], Several[Name | Annotated[int, Field(strict=True)]]]
+AxisValue = Annotated[
+    Name | Annotated[int, Field(strict=True)], accepts("a name or a whole number")
+]
+When = dict[Annotated[str, OneOf(AXES)], Several[AxisValue]]
 
 
 class Interval(Section):
