@@ -1,4 +1,4 @@
-"""Records as lines of JSON that end in their own checksum, so that damage is noticed."""
+"""Records as lines of JSON that end in a checksum, so that damage is noticed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHECKSUM = "crc32"
 
 
 def encode(record: dict[str, Any]) -> bytes:
-    """Write a record as one line that ends in its own checksum."""
+    """Write a record as one line that ends in a checksum."""
     body = json.dumps(record, separators=(",", ":"))
     return f'{body[:-1]},"{CHECKSUM}":{zlib.crc32(body.encode())}}}\n'.encode()
 

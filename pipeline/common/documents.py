@@ -62,8 +62,8 @@ def parse_json(content: bytes | str, name: str, advice: str, *, most: int = MOST
     return value
 
 
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no number of JSON")
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def mapping(value: Any, name: str, advice: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def first_line(error: BaseException, most: int = 160) -> str:
 def main(function: Callable[[], None]) -> None:
     """Run an entry point: exit 2 without a traceback on a `UserError`, 130 when interrupted.
 
-    When nobody reads the output any more it ends without a word, with the exit code of a process
+    When nobody reads the output any more it ends silently, with the exit code of a process
     that SIGPIPE has ended. Any other exception is a defect of the project: its traceback stays,
     and the exit code is 1.
     """
@@ -122,11 +122,11 @@ def _foreign(error: ImportError | SyntaxError) -> str | None:
         )
     places = [getattr(error, "filename", None), getattr(error, "path", None)]
     places += [frame.filename for frame in traceback.extract_tb(error.__traceback__)[-1:]]
-    own = (sys.prefix, sys.base_prefix, Path(__file__).resolve().parents[2])
+    known = (sys.prefix, sys.base_prefix, Path(__file__).resolve().parents[2])
     foreign = [
         place for place in places
         if place and Path(place).is_absolute()
-        and not any(Path(place).is_relative_to(one) for one in own)
+        and not any(Path(place).is_relative_to(one) for one in known)
     ]  # fmt: skip
     if not foreign:
         return None

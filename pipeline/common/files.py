@@ -33,7 +33,7 @@ __all__ = [
 
 @contextmanager
 def replacing(path: Path | str, size: int = 0) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that takes its place when the block ends without an error.
+    """Open a temporary file that replaces `path` when the block ends without an error.
 
     A reader, or a crash at any moment, sees the old file or the new one, never a part.
 
@@ -65,13 +65,13 @@ def replacing(path: Path | str, size: int = 0) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing_folder(path: Path | str) -> Iterator[Path]:
-    """Give an empty folder beside `path` that takes its place when the block ends without an error.
+    """Give an empty folder that replaces `path` when the block ends without an error.
 
     What an earlier, killed attempt left there is removed first. An old folder under the final
     name stays until the new one is complete.
     """
     path = Path(path)
-    aside, old = (path.with_name(f".{path.name}.{word}") for word in ("tmp", "old.tmp"))
+    aside, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old.tmp"))
     with explaining(path):
         try:
             for left in (aside, old):

@@ -42,7 +42,7 @@ class StepProgress:
         self.unit = unit
         self.text, self.total, self.done = f"prepare: {name}: {doing}", total, already
         self.started_at, self.clock, self.lock = already, clock, Lock()
-        self.begun = self.printed = clock()
+        self.started = self.printed = clock()
         if already:
             print(f"{self.text}: resuming after {already:,} of {total:,} {unit}", flush=True)
 
@@ -54,7 +54,7 @@ class StepProgress:
             if now - self.printed < _SECONDS or self.done >= self.total:
                 return
             self.printed = now
-            rate = (self.done - self.started_at) / (now - self.begun)
+            rate = (self.done - self.started_at) / (now - self.started)
             left = duration((self.total - self.done) / rate)
             print(
                 f"{self.text}: {self.done:,} of {self.total:,} {self.unit}, "

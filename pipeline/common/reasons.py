@@ -1,4 +1,4 @@
-"""Why a task failed: kept whole with its row, and told in one line wherever a failure is told."""
+"""Why a task failed: kept whole with its row, and summarised in one line elsewhere."""
 
 from __future__ import annotations
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-# A stage that was told to end and has not after this many seconds ends without ceremony.
+# A stage that got a signal and has not ended after this many seconds is ended at once.
 DEADLINE = 20.0
 POLL = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """The stage was told to end; not an Exception, so that no handler mistakes it for a failure."""
+    """A signal ends the stage; not an Exception, so that no handler mistakes it for a failure."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -75,7 +75,7 @@ def end_unread() -> None:
 
 
 def rearm() -> None:
-    """Install the handlers, again where a library has put its own in their place."""
+    """Install the handlers, also where a library has replaced them."""
     for number in SIGNALS:
         signal.signal(number, _handle)
 
@@ -134,21 +134,21 @@ def callers() -> list[Callable[[], bool]]:
     shell nor, under nohup, whatever the user means to outlive.
     """
     parent = os.getppid()
-    asked: list[Callable[[], bool]] = [lambda: os.getppid() == parent]
+    checks: list[Callable[[], bool]] = [lambda: os.getppid() == parent]
     here = _stat(os.getpid())
     while here is not None and (above := _stat(here.parent)) is not None:
         if above.group != here.group or above.hangup != here.hangup:
             break
-        pid, begun = here.parent, above.begun
-        asked.append(lambda pid=pid, begun=begun: _begun(pid) == begun)  # type: ignore[misc]
+        pid, start = here.parent, above.start
+        checks.append(lambda pid=pid, start=start: _start_of(pid) == start)  # type: ignore[misc]
         here = above
-    return asked
+    return checks
 
 
 def first_callers() -> list[Callable[[], bool]]:
     """Return the callers that were there when this module was imported, which is at once."""
-    born, asked = _AT_IMPORT
-    return asked if born == os.getpid() else callers()  # a fork has a parent of its own
+    born, checks = _AT_IMPORT
+    return checks if born == os.getpid() else callers()  # a fork has another parent
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class _Process:
 
     parent: int
     group: int
-    begun: str
+    start: str
     hangup: bool
 
 
@@ -175,10 +175,10 @@ def _stat(pid: int) -> _Process | None:
     return _Process(int(fields[1]), int(fields[2]), fields[19], hangup)
 
 
-def _begun(pid: int) -> str | None:
+def _start_of(pid: int) -> str | None:
     """Return when a process began, None when it is gone."""
     process = _stat(pid)
-    return None if process is None else process.begun
+    return None if process is None else process.start
 
 
 _AT_IMPORT = (os.getpid(), callers())

@@ -6,7 +6,7 @@ __all__ = ["duration", "size"]
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words.
+    """Write a time with its unit.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes in words, with three digits.
+    """Write a number of bytes with its unit, to three digits.
 
     Examples
     --------

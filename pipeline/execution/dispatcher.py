@@ -37,7 +37,7 @@ class Deaths:
     epoch: int = 0
 
     def another(self, epochs: list[dict[str, Any]]) -> Deaths:
-        """One more, of a worker that told of `epochs`."""
+        """One more, of a worker that reported `epochs`."""
         reached = max((row["epoch"] for row in epochs), default=0)
         return Deaths(1, reached) if reached > self.epoch else replace(self, count=self.count + 1)
 
@@ -87,14 +87,14 @@ class Dispatcher:
         if worker in self.out and rows:
             kept = self.epochs[worker]
             for row in rows:
-                # A worker that begins a trial again tells its first epochs again.
+                # A worker that restarts a trial reports its first epochs again.
                 while kept and kept[-1]["epoch"] >= row["epoch"]:
                     kept.pop()
                 kept.append(row)
             self.source.epoch(self.out[worker][0], rows[-1])
 
     def finish(self, worker: str, result: Result) -> None:
-        """Commit the result that `worker` brought; a second telling of it changes nothing."""
+        """Commit the result that `worker` sent; sending it twice changes nothing."""
         if worker in self.out:
             task, _ = self.out[worker]
             parts = [str(self.logs.pop(task.key, "")), result.log]
@@ -106,8 +106,8 @@ class Dispatcher:
         """Deal with the task of a worker that ended without a result."""
         if worker not in self.out:
             return
-        task, begun = self.out[worker]
-        seconds, epochs = time.monotonic() - begun, self.epochs[worker]
+        task, start = self.out[worker]
+        seconds, epochs = time.monotonic() - start, self.epochs[worker]
         deaths = self.deaths.get(task.key, Deaths()).another(epochs)
         self.deaths[task.key] = deaths
         self.logs[task.key].add(f"the worker process ended after {seconds:.1f} s; {hint}")

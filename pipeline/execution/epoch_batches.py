@@ -24,7 +24,7 @@ def interval(slots: int) -> float:
 
 @dataclass
 class EpochBatches:
-    """Rows of finished epochs that the driver has not been told.
+    """Rows of finished epochs that have not been sent to the driver.
 
     What is left when the task ends need not be sent: the result holds every row. Of a worker that
     dies, those of the last seconds are lost, which its checkpoint may hold all the same.

@@ -68,8 +68,11 @@ def _expected(prepare: Prepare, name: str) -> dict[str, Any]:
         "shrink": prepare.shrink if known in SOURCES else 1,
     }
     if known in prepare.sources:
-        own = prepare.sources[known]
-        expected |= {"image_shape": [own.channels, own.side, own.side], "dtype": own.dtype}
+        source = prepare.sources[known]
+        expected |= {
+            "image_shape": [source.channels, source.side, source.side],
+            "dtype": source.dtype,
+        }
     return expected
 
 

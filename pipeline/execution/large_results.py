@@ -1,4 +1,4 @@
-"""Bring what is large in a result to the driver in parts, none of which any memory minds."""
+"""Send large results to the driver in parts that fit any memory."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class PartBuffer:
         content = memoryview(bytes(self.kept.pop(worker, b"")))
         value = dict(result.value) if isinstance(result.value, dict) else {}
         start = 0
-        for name, apart in value.items():
-            if isinstance(apart, Placeholder):
-                value[name] = bytes(content[start : start + apart.length])
-                start += apart.length
+        for name, placeholder in value.items():
+            if isinstance(placeholder, Placeholder):
+                value[name] = bytes(content[start : start + placeholder.length])
+                start += placeholder.length
         if start != len(content):
             raise ValueError(f"{len(content):,} bytes came for a result of {start:,}")
         return replace(result, value=value) if start else result

@@ -33,7 +33,7 @@ class _Console(Console):
 
 
 def live_display(stream: TextIO) -> Live:
-    """Return a display that is drawn in place on a terminal, when it is asked to."""
+    """Return a display that is redrawn in place, on request."""
     return Live(
         console=_Console(stream), auto_refresh=False, redirect_stdout=False, redirect_stderr=False
     )

@@ -1,4 +1,4 @@
-"""What a Ray of this machine needs, asked before it starts: it would take minutes to fail."""
+"""What a Ray of this machine needs, checked before it starts: it would take minutes to fail."""
 
 from __future__ import annotations
 

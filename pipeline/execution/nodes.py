@@ -1,4 +1,4 @@
-"""What a cluster's nodes need and do: the code they are sent, and what if none of them is left."""
+"""A cluster's nodes: the runtime env they are sent, and the end of a stage that has none left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.execution.tasks import CannotWork
 
 __all__ = ["NodeWatch", "nodes_in_use", "runtime_env"]
 
-# Seconds between two looks at a cluster of which nothing is heard.
+# Seconds between two queries of a cluster's nodes.
 LOOK = 5.0
 
 

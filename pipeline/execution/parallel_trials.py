@@ -19,7 +19,7 @@ BYTES_A_TRIAL = 1e9
 
 
 def with_workers(params: Params) -> Params:
-    """Replace `workers: auto` by what this machine has room for; a cluster is asked by Ray."""
+    """Replace `workers: auto` by what this machine has room for; Ray counts a cluster's."""
     resources = params.resources
     if resources.workers != "auto":
         return params

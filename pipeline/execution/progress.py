@@ -65,7 +65,7 @@ class Progress:
     Parameters
     ----------
     stage : str
-        What runs, first word of every line.
+        What runs; it begins every line.
     totals : mapping
         Tasks of each cell, in order.
     slots : int or str
@@ -96,7 +96,7 @@ class Progress:
         )
         self.clock = clock
         self.seconds: list[float] = []
-        self.begun: float | None = None
+        self.started: float | None = None
         # What the engine says of its nodes.
         self.machines = ""
         self.printed: set[str] = set()
@@ -123,7 +123,7 @@ class Progress:
 
     def start(self, name: str, label: str) -> None:
         """Note that a task runs."""
-        self.begun = self.clock() if self.begun is None else self.begun
+        self.started = self.clock() if self.started is None else self.started
         self.cells[name].running[label] = label
         self.tick()
 
@@ -181,11 +181,11 @@ class Progress:
         remaining = self.total - self.done
         if not remaining:
             return "done"
-        if not self.seconds or self.begun is None:
+        if not self.seconds or self.started is None:
             return "time left not known yet"
-        elapsed = self.clock() - self.begun
+        elapsed = self.clock() - self.started
         slots = max(self.slots, sum(len(cell.running) for cell in self.cells.values()))
-        if len(self.seconds) < slots:  # the others of the first round are not told yet
+        if len(self.seconds) < slots:  # the others of the first round have not ended yet
             mean = sum(self.seconds) / len(self.seconds)
             return f"about {duration(mean * remaining / min(slots, remaining))} left"
         pace = elapsed / len(self.seconds)

@@ -47,7 +47,7 @@ def train_resumably(
     checkpoint
         Address of this task's checkpoint; None trains without.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     try:
         return _train(config, data, context, checkpoint)
     except Exception as error:
@@ -61,9 +61,9 @@ def train_resumably(
     outcome = _train_halved(halved, data, context, checkpoint)
     _release()
     reason = outcome.row["reason"]
-    told = f"each batch was trained in halves after {first}"
-    outcome.row.update(reason=f"{reason}\n{told}" if reason else told)
-    outcome.row.update({CONFIGURATION: halved, "seconds": time.monotonic() - begun})
+    note = f"each batch was trained in halves after {first}"
+    outcome.row.update(reason=f"{reason}\n{note}" if reason else note)
+    outcome.row.update({CONFIGURATION: halved, "seconds": time.monotonic() - start})
     return outcome
 
 
@@ -81,10 +81,10 @@ def _train_halved(config: Row, data: Dataset, context: Context, checkpoint: str 
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that there is no memory, in whatever words."""
+    """Whether an error says that there is no memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)
 
 
 def _release() -> None:
@@ -106,8 +106,8 @@ def _train(config: Row, data: Dataset, context: Context, checkpoint: str | None)
 
     def keep(snapshot: Callable[[], TrainingState]) -> None:
         nonlocal place, due
-        begun = time.monotonic()
-        if place is None or begun < due:
+        start = time.monotonic()
+        if place is None or start < due:
             return
         state = snapshot()
         values = {**state.values, CONFIGURATION: config}
@@ -117,7 +117,7 @@ def _train(config: Row, data: Dataset, context: Context, checkpoint: str | None)
             context.note(f"{place.address}: no checkpoint could be written ({error})")
             place = None
         now = time.monotonic()
-        due = now + max(INTERVAL, (now - begun) / SHARE)
+        due = now + max(INTERVAL, (now - start) / SHARE)
 
     return train(
         config,
@@ -140,9 +140,12 @@ def load(place: Checkpoint, config: Row, context: Context) -> TrainingState | No
             snapshot = TrainingState.from_bytes(content)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             aside = place.set_aside()
-            context.note(f"{place.address}: damaged ({error}), set aside as {aside}; begun anew")
+            context.note(
+                f"{place.address}: damaged ({error}), set aside as {aside}; "
+                "started from the beginning"
+            )
             return None
     except OSError as error:
-        context.note(f"{place.address}: cannot be read ({error}); begun anew")
+        context.note(f"{place.address}: cannot be read ({error}); started from the beginning")
         return None
     return snapshot if snapshot.values.get(CONFIGURATION) == config else None

@@ -44,7 +44,7 @@ def run_stage(
     function: Callable[[Params, Engine], None],
     check: Callable[[Params], object] = lambda params: None,
 ) -> None:
-    """Run a stage; exit 1 when all of it failed, 128 + the signal when it was told to end.
+    """Run a stage; exit 1 when all of it failed, 128 + the signal that ended it.
 
     What the stage needs is looked at by `check`, before Ray is imported or anything is written.
     """
@@ -64,7 +64,7 @@ def run_stage(
             params = with_workers(params)
             function(params, make_engine(params.resources, ROOT / stage / "ray"))
     except Interrupted as stopped:
-        if stopped.number != signal.SIGPIPE:  # which ends a command without a word
+        if stopped.number != signal.SIGPIPE:  # which ends a command silently
             print(
                 f"{stage}: ended by {stopped}; what is finished is kept, the same command goes on",
                 file=sys.stderr,

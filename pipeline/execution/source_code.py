@@ -1,6 +1,6 @@
 """Which parts of the project a module runs, found by following its imports, and their digests.
 
-A part is a package (``pipeline/study``, ``gsa_core/nn``) or a file beside packages
+A part is a package (``pipeline/study``, ``gsa_core/nn``) or a file next to packages
 (``gsa_core/groups.py``). The hash that names the state of a stage, the check that workers run the
 driver's code, and the test of the dependencies in dvc.yaml all ask here, so that none of them is
 kept by hand. A file is read once a process: a later edit is not what this process has loaded.

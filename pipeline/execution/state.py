@@ -42,7 +42,7 @@ def state_path(stage: str, definition: Mapping[str, Any]) -> Path:
 def state_folder(stage: str, definition: Mapping[str, Any]) -> Path:
     """Return the folder of a stage's work that `definition` defines, made if it is new.
 
-    `definition.json` inside says what the hash is of, for whoever wonders why work began anew.
+    `definition.json` inside says what the hash is of, to see why work started from the beginning.
     """
     folder = state_path(stage, definition)
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def state_folder(stage: str, definition: Mapping[str, Any]) -> Path:
 def superseded(stage: str, definition: Mapping[str, Any]) -> str | None:
     """Say why work begins at nothing although there is other work on the same data.
 
-    None where the work that `definition` defines was begun already, or there is none.
+    None where the work that `definition` defines was started already, or there is none.
     """
     if state_path(stage, definition).exists():
         return None

@@ -1,4 +1,4 @@
-"""What is said while a task runs: warnings, log records and notes, which travel with its result."""
+"""The log of a task: its warnings, log records and notes, sent with its result."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Log(logging.Handler):
 
     @contextmanager
     def listening(self, device: str) -> Iterator[None]:
-        """Take what `logging` and `warnings` say in this thread; it is said elsewhere as ever."""
+        """Take what `logging` and `warnings` say in this thread; it is shown elsewhere as well."""
         self.listener = threading.get_ident()
-        self.add(f"begun on {socket.gethostname()}, process {os.getpid()}, {device}")
+        self.add(f"started on {socket.gethostname()}, process {os.getpid()}, {device}")
         root = logging.getLogger()
         root.addHandler(self)
         try:
-            # It also makes a warning that an earlier task has heard be said again.
+            # It also repeats a warning that an earlier task has shown.
             with warnings.catch_warnings():
                 show = warnings.showwarning
 

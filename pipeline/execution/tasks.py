@@ -73,7 +73,7 @@ class Context:
     flush: Callable[[], None] | None = None
     send_note: Callable[[str], None] | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    begun: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=time.monotonic)
     log: Log = field(default_factory=Log)
 
     def report(self, epoch: dict[str, Any], flush: bool = False) -> None:
@@ -83,11 +83,11 @@ class Context:
             self.send(epoch)
         if flush and self.flush is not None:
             self.flush()
-        if time.monotonic() - self.begun > self.limit:
+        if time.monotonic() - self.start > self.limit:
             raise OverTime
 
     def note(self, text: str) -> None:
-        """Tell the user something about the task."""
+        """Show the user something about the task, and log it."""
         self.log.add(text)
         if self.send_note is not None:
             self.send_note(text)
@@ -113,7 +113,7 @@ class WorkSource(Protocol):
         """Commit the result of a task for good."""
 
     def note(self, text: str) -> None:
-        """Tell the user something about the work."""
+        """Show the user something about the work."""
 
     def machines(self, text: str) -> None:
         """Say what the work runs on now, and how much of it is taken."""
@@ -133,7 +133,7 @@ def perform(
     except (Exception, SystemExit) as error:
         # The same code on the same input fails the same way: a row, never a retry.
         status, reason = "failed", describe(error)
-    seconds = time.monotonic() - context.begun
+    seconds = time.monotonic() - context.start
     context.log.add(f"{status} after {seconds:.1f} s")
     return Result(status, value, reason, seconds, context.epochs, str(context.log))
 

@@ -1,1 +1,1 @@
-"""The tools beside the stages: a file a command, of its name; `common/commands.py` finds them."""
+"""The commands that are no stages: a file each; `pipeline.common.commands` finds them."""

@@ -1,6 +1,6 @@
 """Print the log of a trial or of a run, and why it failed.
 
-What is kept of an unfinished stage is asked first, then the tables that it writes at its end.
+What is kept of an unfinished stage is read first, then the tables that it writes at its end.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ ARGUMENTS = {
 COLUMNS = ["cell", "trial", "status", "reason", "log"]
 
 
-def main(asked: Namespace) -> None:
+def main(given: Namespace) -> None:
     """Print the log of a trial or a run."""
     params = load_params()
-    dataset = dataset_named(asked.dataset, params.prepare.datasets)
-    print(log(params, dataset, asked.cell, asked.number, asked.seed))
+    dataset = dataset_named(given.dataset, params.prepare.datasets)
+    print(log(params, dataset, given.cell, given.number, given.seed))
 
 
 def log(

@@ -85,7 +85,7 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
         f"  {len(journal.records)} whole records in {path}",
         # The dashboard may write, in records without a checksum: so it is given a copy.
         f"  to look closer: cp {path} look.log && optuna-dashboard look.log",
-        f"  or start with {DASHBOARD}=1 for Ray's own dashboard, which says where it is",
+        f"  or start with {DASHBOARD}=1 for Ray's dashboard, which says where it is",
     ]
 
 
@@ -103,8 +103,8 @@ def _line(
         if trial.state == TrialState.RUNNING and trial.number not in ended:
             progress.running[str(trial.number)] = ""
     cell, done, running, _, best, since, _ = progress.columns()
-    told = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))
-    return cell, done, running, told, best, since
+    failures = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))
+    return cell, done, running, failures, best, since
 
 
 def _failures(dataset: str, cell: str, ended: Mapping[int, Any]) -> Iterator[Failure]:

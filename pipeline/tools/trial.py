@@ -69,17 +69,17 @@ class Comparison:
         return bool(self.recorded == self.now)
 
 
-def main(asked: Namespace, function: WorkFunction = run_trial) -> None:
+def main(given: Namespace, function: WorkFunction = run_trial) -> None:
     """Repeat a trial in this process and say whether its metrics are the recorded ones."""
     params = load_params()
-    dataset = dataset_named(asked.dataset, params.prepare.datasets)
+    dataset = dataset_named(given.dataset, params.prepare.datasets)
     card = read_card(params.prepare, dataset)
     read_trials(params, dataset, card, any_search=True)
-    row, epochs = find(dataset, asked.cell, asked.number)
+    row, epochs = find(dataset, given.cell, given.number)
     config = configuration(row["configuration"])
     if not config.keys() >= {"epochs", "seed", *DEFAULTS}:
         raise UserError(
-            f"trial {asked.number} made no model, so there is nothing to do again: "
+            f"trial {given.number} made no model, so there is nothing to do again: "
             f"{brief(row['reason'])}"
         )
     data = {dataset: load_dataset(sweep.PREPARED / dataset, sweep.SPLITS, verify=True)}
@@ -87,8 +87,8 @@ def main(asked: Namespace, function: WorkFunction = run_trial) -> None:
     # A table has no device of a trial that failed.
     device = "cuda" if isinstance(row["device"], str) and row["device"] != "cpu" else "cpu"
     payload = {"dataset": dataset, "configuration": config, "measures": _measures(row)}
-    task = Task(f"{asked.cell} {asked.number}", payload)
-    print(f"trial {asked.number} of {asked.cell} on {dataset}, in this process, on {device}")
+    task = Task(f"{given.cell} {given.number}", payload)
+    print(f"trial {given.number} of {given.cell} on {dataset}, in this process, on {device}")
     print("  " + ", ".join(f"{name} {value}" for name, value in config.items()), flush=True)
     value = outcome(perform(function, task, data, Context(device, send=_show)))
     if value["row"].get("reason"):
@@ -118,7 +118,7 @@ def find(dataset: str, cell: str, number: int) -> tuple[dict[str, Any], list[dic
 
 
 def _measures(row: Mapping[str, Any]) -> list[str]:
-    """List what a trial measured beside its accuracy, whatever the study asks for by now."""
+    """List what a trial measured besides its accuracy, even if the study no longer asks for it."""
     return [] if pd.isna(row["validation_invariance_error"]) else ["invariance_error"]
 
 
@@ -129,14 +129,14 @@ def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def compare(
     row: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]], value: Mapping[str, Any]
 ) -> list[Comparison]:
-    """Set recorded metrics beside those of now, those of every recorded epoch too.
+    """Pair recorded metrics with those of now, of every recorded epoch too.
 
     Of a trial that was stopped at its time limit only the recorded epochs are compared: how many
     there are depends on the machine.
     """
     names: tuple[str, ...] = () if row["status"] == "timeout" else ROW
     if row["status"] == value["row"]["status"] == "failed":
-        names = ROW[:1]  # nothing else was measured; the table repeats the epochs that were asked
+        names = ROW[:1]  # nothing else was measured; the table repeats the epochs that were given
     pairs = [Comparison(name, row[name], value["row"].get(name)) for name in names]
     now = {epoch["epoch"]: epoch for epoch in value["epochs"]}
     for epoch in epochs:
@@ -153,16 +153,16 @@ def report(pairs: Sequence[Comparison]) -> int:
     differ = [pair for pair in pairs if not pair.equal]
     shown = [pair for pair in pairs if not pair.name.startswith("epoch ")]
     for pair in [*shown, *(pair for pair in differ if pair not in shown)]:
-        word = "equal" if pair.equal else "DIFFERS"
-        print(f"  {pair.name:20} recorded {pair.recorded}, now {pair.now}: {word}")
-    print(f"{len(pairs) - len(differ)} of {len(pairs)} metrics equal, the epochs' own included")
+        result = "equal" if pair.equal else "DIFFERS"
+        print(f"  {pair.name:20} recorded {pair.recorded}, now {pair.now}: {result}")
+    print(f"{len(pairs) - len(differ)} of {len(pairs)} metrics equal, those of epochs included")
     return len(differ)
 
 
 def _show(epoch: dict[str, Any]) -> None:
     accuracy = epoch.get("validation_accuracy")
-    told = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
-    print(f"  epoch {epoch['epoch']}: loss {epoch['train_loss']:.4f}{told}", flush=True)
+    score = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
+    print(f"  epoch {epoch['epoch']}: loss {epoch['train_loss']:.4f}{score}", flush=True)
 
 
 def _explain(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -158,7 +158,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_trial_begins_anew(
     file.write_bytes(damaged[damage])
     notes = Notes()
     assert_equal(train_resumably(config, small_data(), notes.context(), str(file)), whole)
-    assert len(notes) == 1 and "damaged" in notes[0] and "begun anew" in notes[0]
+    assert len(notes) == 1 and "damaged" in notes[0] and "started from the beginning" in notes[0]
     assert (tmp_path / "trial.state.damaged-1").read_bytes() == damaged[damage]
 
 

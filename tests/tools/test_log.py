@@ -45,7 +45,7 @@ def test_what_is_said_in_every_task_is_heard_in_every_task() -> None:
     with pytest.warns(UserWarning, match="the same in every task"):
         logs = [said(perform(talk, Task("0", {}), {}, Context()).log) for _ in range(2)]
     for lines in logs:
-        assert lines[0].startswith("begun on ") and lines[0].endswith(", cpu")
+        assert lines[0].startswith("started on ") and lines[0].endswith(", cpu")
         assert lines[1].startswith("UserWarning: the same in every task (tools/test_log.py:")
         assert lines[2:4] == ["WARNING library: also this", "a note in two lines"]
         assert lines[4].startswith("finished after ") and len(lines) == 5
@@ -90,7 +90,7 @@ def test_a_worker_that_died_is_told_before_what_the_next_one_says() -> None:
     dispatcher.finish("second", perform(talk, Task("0", {}), {}, Context()))
     first, second, *_ = said(source.results[0].log)
     assert first.startswith("the worker process ended after ") and first.endswith("; the hint")
-    assert second.startswith("begun on ")
+    assert second.startswith("started on ")
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_log_is_found_from_its_row(study: Any, capsys: pytest.CaptureFixture[s
     confirm.confirm(study, InProcess(), fake_study.fake_confirmation)
     seed = study.confirm.seeds[0]
     command.main(parse(["log", "--cell", CELL, "--seed", str(seed)]))
-    assert said(capsys.readouterr().out)[0].startswith("begun on ")
+    assert said(capsys.readouterr().out)[0].startswith("started on ")
     table = records.read(confirm.CONFIRMED / "digits" / "logs.parquet", schemas.LOGS)
     assert set(table["stage"]) == {"confirm"} and len(table) == len(study.confirm.seeds) * 3
     with pytest.raises(UserError, match=f"--seed: got 9; {CELL} has {seed}"):

@@ -136,7 +136,7 @@ def test_compare_says_what_changed_and_whether_it_matters(inside: Scratch) -> No
     assert "make.py: changed (prepare, confirm)" in text
     upright = next(line for line in text.splitlines() if "gsa-C4-none-d1-stem, upright" in line)
     assert "worse by 5.0" in upright and "8 seeds" in upright
-    assert "2 of 2 changed mean accuracies told apart" in text
+    assert "2 of 2 changed mean accuracies differ significantly" in text
     assert inside.run("git", "status", "--porcelain") == "", "nothing is checked out"
 
 

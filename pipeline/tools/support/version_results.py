@@ -88,15 +88,16 @@ def results_differences(before: Results, after: Results, same_data: bool) -> tup
             if row is not None:
                 rows.append({"name": f"{name}, {SHORT[measure]}", **row})
     adjusted = holm([row["p"] for row in rows])
-    told = 0
+    significant = 0
     for row, p in zip(rows, adjusted, strict=True):
-        told += bool(p < 1 - CONFIDENCE)
-        words = verdict(row["interval"], float(p), 1 - CONFIDENCE, len(rows))
-        lines.append(f"{row['name']}: {row['before']} -> {row['after']}; {words}{row['how']}")
+        significant += bool(p < 1 - CONFIDENCE)
+        text = verdict(row["interval"], float(p), 1 - CONFIDENCE, len(rows))
+        lines.append(f"{row['name']}: {row['before']} -> {row['after']}; {text}{row['how']}")
     if not rows:
         return lines, "no accuracy changed in the cells that both have"
-    doubt = "" if told else ": with these seeds the change does not show"
-    return lines, f"{told} of {len(rows)} changed mean accuracies told apart from chance{doubt}"
+    doubt = "" if significant else ": with these seeds the change does not show"
+    found = f"{significant} of {len(rows)} changed mean accuracies differ significantly"
+    return lines, found + doubt
 
 
 def _rows(results: Results) -> pd.DataFrame:
