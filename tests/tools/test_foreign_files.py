@@ -353,7 +353,9 @@ NOT_OURS = ["[]", "3", "{", "", '{"runtime_env": 3}', DEEP, '{"info": ' * 100_00
 
 @pytest.mark.parametrize("job", NOT_OURS)
 def test_a_job_that_is_none_is_one_sentence(job: str) -> None:
-    with pytest.raises(UserError, match=f"{nodes.SUBMITTED_JOB}: .*submit the job with Ray") as error:
+    with pytest.raises(
+        UserError, match=f"{nodes.SUBMITTED_JOB}: .*submit the job with Ray"
+    ) as error:
         nodes.has_folder(job)
     assert "\n" not in str(error.value)
 
