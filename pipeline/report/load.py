@@ -13,6 +13,20 @@ import pyarrow as pa
 from pipeline.common.errors import UserError
 from pipeline.results import records, schemas
 
+# Tables of every data set: stage, name of the file, schema.
+TABLES = {
+    "trials": ("sweep", "trials", schemas.TRIALS),
+    "runs": ("confirm", "runs", schemas.RUNS),
+    "curves": ("confirm", "epochs", schemas.EPOCHS),
+    "angles": ("confirm", "angles", schemas.ANGLES),
+    "layers": ("confirm", "layers", schemas.LAYERS),
+    "confusion": ("confirm", "confusion", schemas.CONFUSION),
+    "features": ("confirm", "features", schemas.FEATURES),
+    "moves": ("confirm", "moves", schemas.MOVES),
+    "calibration": ("confirm", "calibration", schemas.CALIBRATION),
+    "encodings": ("confirm", "encodings", schemas.ENCODINGS),
+}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -77,23 +91,10 @@ def load_study(settings: Settings, data: Path) -> Study:
             f"{data} holds no results: run `dvc repro` (stages sweep and confirm) before the report"
         )
     tables = {
-        "trials": [reader.read(f"sweep/{name}/trials.parquet", schemas.TRIALS) for name in names],
-        "runs": [reader.read(f"confirm/{name}/runs.parquet", schemas.RUNS) for name in names],
-        "curves": [reader.read(f"confirm/{name}/epochs.parquet", schemas.EPOCHS) for name in names],
-        "angles": [reader.read(f"confirm/{name}/angles.parquet", schemas.ANGLES) for name in names],
-        "layers": [reader.read(f"confirm/{name}/layers.parquet", schemas.LAYERS) for name in names],
-        **{
-            table: [reader.read(f"confirm/{name}/{table}.parquet", schema) for name in names]
-            for table, schema in (
-                ("confusion", schemas.CONFUSION),
-                ("features", schemas.FEATURES),
-                ("moves", schemas.MOVES),
-                ("calibration", schemas.CALIBRATION),
-                ("encodings", schemas.ENCODINGS),
-            )
-        },
-        "hierarchy": [reader.read("confirm/hierarchy.parquet", schemas.HIERARCHY)],
+        table: [reader.read(f"{stage}/{name}/{file}.parquet", schema) for name in names]
+        for table, (stage, file, schema) in TABLES.items()
     }
+    tables["hierarchy"] = [reader.read("confirm/hierarchy.parquet", schemas.HIERARCHY)]
     frames = {key: pd.concat(parts, ignore_index=True) for key, parts in tables.items()}
     if frames["trials"].empty and frames["runs"].empty:
         raise UserError(

@@ -12,8 +12,6 @@ from gsa_core.attention.encodings.absolute import AbsoluteEncoding
 from gsa_core.attention.encodings.relative import FrameOffsets
 from pipeline.confirm.measures.map_rows import MAX_VALUES, map_rows
 
-__all__ = ["encoding_rows"]
-
 REACH = 3  # offsets shown to each side; a window or an image may allow fewer
 
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from gsa_core import point_group
 from pipeline.confirm.measures.map_rows import MAX_VALUES, map_rows
 
-__all__ = ["feature_rows"]
-
 
 @torch.no_grad()
 def feature_rows(model: nn.Module, image: Tensor, group: str) -> list[dict[str, Any]]:

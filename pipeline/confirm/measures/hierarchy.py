@@ -20,8 +20,6 @@ from gsa_core import (
     shift_image,
 )
 
-__all__ = ["TRANSFORMATIONS", "expected_symmetric", "measure_hierarchy"]
-
 Row = dict[str, Any]
 POSITIONAL = ("none", "absolute", "relative")  # measured whatever the study has
 IMAGES, CANVAS, CONTENT = 6, 16, 5.0  # images, pixels a side, radius of what is drawn on them

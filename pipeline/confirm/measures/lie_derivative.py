@@ -20,8 +20,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gsa_core import rotate_image, shift_image
 
-__all__ = ["MOVEMENTS", "disc", "lie_errors", "tangent"]
-
 STEP = 1e-3  # radians or pixels; bilinear sampling is linear on either side of 0
 BATCH = 8  # the plain attention kernel holds all scores, in float64 and with their derivatives
 Movement = Callable[[Tensor, float], Tensor]

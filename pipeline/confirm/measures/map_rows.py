@@ -7,8 +7,6 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["MAX_VALUES", "map_rows"]
-
 MAX_VALUES = 20_000  # of the maps of one layer; more make no legible figure
 
 

@@ -27,8 +27,6 @@ from pipeline.confirm.measures.scores import calibration_error, calibration_rows
 from pipeline.dataset import Split
 from pipeline.training.inference import logits_of, to_pixels
 
-__all__ = ["Measures", "TestSplits", "measure"]
-
 Row = dict[str, Any]
 SQUARE = dihedral_group(4)
 QUARTER_TURNS, MIRRORS = range(1, 4), range(4, 8)  # elements of D4

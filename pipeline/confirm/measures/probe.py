@@ -16,8 +16,6 @@ from pipeline.confirm.measures.scores import spread
 from pipeline.dataset import Split
 from pipeline.training.inference import logits_of, to_pixels
 
-__all__ = ["Probe"]
-
 Row = dict[str, Any]
 BATCH = 256
 

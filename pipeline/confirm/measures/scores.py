@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["calibration_error", "calibration_rows", "confusion_rows", "spread"]
-
 BINS = 15
 MAX_PAIRED, ROWS = 4096, 512  # images whose pairs are compared, and rows of pairs held at once
 

@@ -19,8 +19,6 @@ from pipeline.report.page import svg
 from pipeline.report.page.tooltips import Explainer
 from pipeline.report.plotting import style
 
-__all__ = ["Picture", "make_pictures"]
-
 PNG_DOTS_PER_INCH = 200
 MAX_PROCESSES = 4
 

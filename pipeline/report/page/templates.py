@@ -13,8 +13,6 @@ from markupsafe import Markup, escape
 
 from pipeline.report.text.formatting import plain
 
-__all__ = ["ENVIRONMENT", "lines", "render", "table"]
-
 LONGEST = 4000  # characters of one value
 
 
