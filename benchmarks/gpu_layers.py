@@ -23,7 +23,7 @@ from gpu_flex import flex_rows
 from torch.nn import functional
 
 from gsa_core import point_group
-from gsa_core.attention.backends.sdpa import METHODS
+from gsa_core.attention.backends.registry import METHODS
 
 __all__ = ["bandwidth", "device_methods", "layers"]
 

@@ -1,31 +1,28 @@
-"""Self-attention layers over a group: thin callers of `gsa_core.attention.backends.sdpa`."""
+"""Self-attention layers over a group: thin callers of one of `gsa_core.attention.backends`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
-from gsa_core.attention.backends.cpu import kernel_problem
-from gsa_core.attention.backends.flex import attend_by_flex, flex_problem
-from gsa_core.attention.backends.operators import fused_attention, fused_rotation
-from gsa_core.attention.backends.sdpa import METHODS, attend_in_tiles, faster_method
+from gsa_core.attention.backends.registry import METHODS, choose_backend
 from gsa_core.attention.dropout import OrbitDropout
 from gsa_core.attention.encodings.absolute import AbsoluteEncoding
 from gsa_core.attention.encodings.published import PublishedFunction, PublishedTable
 from gsa_core.attention.encodings.relative import (
     FrameOffsets,
-    OffsetTables,
     RadialFunction,
     RelativeFunction,
     RelativeTable,
 )
 from gsa_core.attention.encodings.rotary import RotaryEncoding
+from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import WINDOW_SHAPES, Tiling
 from gsa_core.common.arguments import (
     check_choice,
@@ -201,73 +198,16 @@ class _SelfAttention(Identified):
         """
         tiling = Tiling(query.shape[1], query.shape[2], self.window, self.window_shape)
         query = query.unsqueeze(3 if self.form == "published" else 4)
+        query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
         shared = self.form in ("joint", "published")  # keys lie in every frame
         key, value = (x.unsqueeze(3 if shared else 4) for x in (key, value))
         value = self.dropout(value)
         tables = OffsetTables() if self.relative is None else self.relative(tiling.reaches)
-        method = self._chosen(query, tiling, tables)
-        by = self._attend_by_kernel if method == "kernel" else self._attend_by_torch
-        attended = by(tiling, query, key, value, tables, method)
+        if self.rotary is not None:
+            tables = replace(tables, rotation=self.rotary)
+        backend = choose_backend(self.method, query, tables, tiling)
+        attended = backend.attention(query, key, value, tables, tiling, scale=self.scale)
         return attended.sum(4).flatten(-2) if attended.shape[4] > 1 else attended.flatten(-3)
-
-    def _chosen(self, query: Tensor, tiling: Tiling, tables: OffsetTables) -> str:
-        """The method that computes this; says why not, if the one asked for cannot."""
-        if self.method in ("torch", "written_out"):
-            return self.method
-        width = self.head_dim + (self.group.order if self._beside_frames() else 0)
-        on, chosen = (query.device.type, query.dtype), self.method
-        if self.method == "auto":
-            kind: dict[str, Any] = {"local": tiling.local, "rotary": self.rotary is not None}
-            chosen = faster_method(*on, tables=tables, width=width, **kind)
-        if chosen == "torch":
-            return chosen
-        problem = kernel_problem(*on, width) if chosen == "kernel" else flex_problem(*on)
-        if problem and self.method != "auto":
-            raise ValueError(f"method: got {chosen!r}; {problem}")
-        return "torch" if problem else chosen
-
-    def _beside_frames(self) -> bool:
-        """Whether rotary positions stand beside a table of group offsets."""
-        return self.rotary is not None and self.form in ("joint", "published")
-
-    def _attend_by_kernel(
-        self,
-        tiling: Tiling,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        tables: OffsetTables,
-        method: str,
-    ) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
-        dtype = query.dtype
-        if self.rotary is not None:
-            angles, upright = self.rotary.angles(*tiling.size), query
-            query, key = fused_rotation(angles, query, key)
-            if tables.frames is not None:
-                query, key = _with_frames(upright, tables.frames, query, key)
-                value = functional.pad(value, (0, query.shape[-1] - value.shape[-1]))
-                tables = OffsetTables()
-        key, value = torch.broadcast_tensors(key, value)  # either may differ for each frame g
-        query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
-        attended = fused_attention(query, key, value, tables, tiling, scale=self.scale)
-        return attended.to(dtype)[..., : self.head_dim]
-
-    def _attend_by_torch(
-        self,
-        tiling: Tiling,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        tables: OffsetTables,
-        method: str,
-    ) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
-        query = asking = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
-        if self.rotary is not None:
-            query, key = self.rotary(query), self.rotary(key)
-        options: dict[str, Any] = {"asking": asking, "scale": self.scale}
-        if method == "flex":
-            return attend_by_flex(tiling, query, key, value, tables, **options)
-        return attend_in_tiles(tiling, query, key, value, tables, method=method, **options)
 
 
 def _check_used(
@@ -292,24 +232,6 @@ def _check_used(
             f"encoding: got {encoding!r} with positional {positional!r}, which has no such "
             f"encoding; accepts it with positional {' or '.join(map(repr, users[encoding]))}"
         )
-
-
-def _with_frames(
-    upright: Float[Tensor, "batch rows cols frames own heads head_dim"],
-    table: Float[Tensor, "group own members heads head_dim"],
-    query: Float[Tensor, "batch rows cols group own heads head_dim"],
-    key: Float[Tensor, "batch rows cols group members heads head_dim"],
-) -> tuple[Tensor, Tensor]:
-    """Turned queries and keys, and beside them the products of queries not turned with a table.
-
-    A key chooses the product of its own frame by a one among zeros: the table must not see the
-    turned queries, as it would within the kernel.
-    """
-    asking = upright.to(query.dtype).expand_as(query)
-    products = torch.einsum("bijgmnd,gmhnd->bijgmnh", asking, table.to(query.dtype))
-    ones = torch.eye(key.shape[4], dtype=key.dtype, device=key.device)[:, None]
-    ones = ones.expand(*key.shape[:-1], -1)
-    return torch.cat([query, products], -1), torch.cat([key, ones], -1)
 
 
 class LiftingSelfAttention(_SelfAttention):

@@ -7,9 +7,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gsa_core import GroupSelfAttention, point_group
-from gsa_core.attention.backends.cpu import kernel_problem
-from gsa_core.attention.backends.sdpa import faster_method
-from gsa_core.attention.encodings.relative import OffsetTables
+from gsa_core.attention.backends.cpu import problem as kernel_problem
+from gsa_core.attention.backends.registry import faster_method
+from gsa_core.attention.encodings.rotary import RotaryEncoding
+from gsa_core.attention.encodings.tables import OffsetTables
 
 # Of images of 8 rows and 8 columns, and of four frames.
 TABLES = {
@@ -51,7 +52,9 @@ def test_rule(device, dtype, local, terms, width, chosen):
 )
 def test_rule_on_several_threads(monkeypatch, rotary, width, chosen):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    asked = {"local": False, "tables": OffsetTables(), "width": width, "rotary": rotary}
+    rotation = RotaryEncoding(point_group("C2"), 1, 2, 4.0) if rotary else None
+    tables = OffsetTables(rotation=rotation)
+    asked = {"local": False, "tables": tables, "width": width}
     assert faster_method("cpu", torch.float32, **asked) == chosen
 
 

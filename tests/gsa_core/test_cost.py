@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gsa_core import build_model, count_activations, count_flops, solve_channels
-from gsa_core.attention.backends.cpu import kernel_problem
+from gsa_core.attention.backends.cpu import problem as kernel_problem
 
 
 def activations(size, **options):

@@ -22,10 +22,10 @@ from gsa_core import (
     PatchEmbedding,
     point_group,
 )
-from gsa_core.attention.backends import sdpa as attend
-from gsa_core.attention.backends.cpu import kernel_problem
+from gsa_core.attention.backends import reference
+from gsa_core.attention.backends.cpu import problem as kernel_problem
 from gsa_core.attention.backends.operators import fused_attention
-from gsa_core.attention.encodings.relative import OffsetTables
+from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common import derivatives
 
@@ -169,10 +169,8 @@ def test_control_a_wrong_derivative_is_noticed(name, monkeypatch):
     """Weights of attention that are taken for constants."""
     which = ("joint", "none", None)
     assert error(name, "auto", *which) < 1e-10
-    written_out = attend._written_out
-    monkeypatch.setattr(
-        attend, "_written_out", lambda q, k, *others: written_out(q.detach(), k, *others)
-    )
+    attend = reference.attend
+    monkeypatch.setattr(reference, "attend", lambda q, k, *others: attend(q.detach(), k, *others))
     assert error(name, "auto", *which) > 1e-3
 
 
@@ -289,9 +287,7 @@ def test_an_input_computed_from_another_is_counted_once():
         return by(x, 2 * x, x.square(), tables, tiling=tiling, scale=0.5)
 
     found = []
-    for by in (fused_attention, lambda q, k, v, t, tiling, scale: attend.attend_in_tiles(
-        tiling, q, k, v, t, scale=scale, method="written_out"
-    )):  # fmt: skip
+    for by in (fused_attention, reference.attention):
         (gradient,) = torch.autograd.grad(
             attended(token, by).square().sum(), token, create_graph=True
         )

@@ -19,7 +19,8 @@ from torch.nn.attention.flex_attention import BlockMask
 
 from gsa_core import GroupSelfAttention, LiftingSelfAttention, point_group
 from gsa_core.attention.backends import flex, residues
-from gsa_core.attention.encodings.relative import PositionalScores
+from gsa_core.attention.backends.registry import BACKENDS, Backend
+from gsa_core.attention.encodings.tables import PositionalScores
 from gsa_core.attention.neighbourhood import Tiling
 
 FORMS = ("lifting", "joint", "framewise", "published")
@@ -252,28 +253,28 @@ def test_half_precision_is_close(form, window, noise):
 )
 def test_what_it_cannot_take_is_a_sentence(device, dtype, said, monkeypatch):
     monkeypatch.setattr(flex.importlib.util, "find_spec", lambda name: name)
-    found = flex.flex_problem(device, dtype)
+    found = flex.problem(device, dtype, 16)
     assert said in found
     assert bool(found) == bool(said)
 
 
 def test_missing_compiler_is_a_sentence(monkeypatch):
     monkeypatch.setattr(flex.importlib.util, "find_spec", lambda name: None)
-    assert flex.flex_problem("cuda", torch.float32) == (
+    assert flex.problem("cuda", torch.float32, 16) == (
         "on a GPU it needs triton, which is not installed"
     )
 
 
 def test_problem_is_raised_where_it_was_asked_for(monkeypatch):
     module = layer("joint", "C2", {"window": 3, "method": "flex"})
-    monkeypatch.setattr("gsa_core.attention.layers.flex_problem", lambda *x: "it has none")
+    monkeypatch.setitem(BACKENDS, "flex", Backend(flex.attention, lambda *x: "it has none"))
     with pytest.raises(ValueError, match="method: got 'flex'; it has none"):
         module(torch.zeros(1, 3, 2, 4, 4, dtype=torch.float64))
 
 
 def test_transforms_are_refused_on_a_gpu():
     found = []
-    torch.func.vmap(lambda x: found.append(flex.flex_problem("cuda", torch.float32)) or x)(
+    torch.func.vmap(lambda x: found.append(flex.problem("cuda", torch.float32, 16)) or x)(
         torch.zeros(2)
     )
     assert found[0].startswith("it has no rule for derivatives of gradients")

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gsa_core import GroupSelfAttention, LiftingSelfAttention, point_group
 from gsa_core.attention import constants
-from gsa_core.attention.backends import fused, sdpa
+from gsa_core.attention.backends import sdpa
 from gsa_core.common.cached import constant
 
 FORMS = ("lifting", "joint", "framewise", "published")
@@ -85,9 +85,9 @@ def test_parts_and_padding_change_nothing(of_bias, noise, monkeypatch):
     bias = None
     if of_bias is not None:
         bias = noise(5, 1, 3, 4) > -1 if of_bias == "boolean" else noise(*of_bias)
-    whole = fused.fused(query, key, value, bias, 0.3)
-    monkeypatch.setattr(fused, "_GRID", 3)
-    parts = fused.fused_on_gpu(query, key, value, bias, 0.3)
+    whole = sdpa.fused(query, key, value, bias, 0.3)
+    monkeypatch.setattr(sdpa, "_GRID", 3)
+    parts = sdpa.fused_on_gpu(query, key, value, bias, 0.3)
     found, expected = (
         torch.autograd.grad(x.square().sum(), (query, key, value)) for x in (parts, whole)
     )
@@ -102,7 +102,7 @@ def test_values_are_not_copied_without_terms(monkeypatch, noise):
         functional, "scaled_dot_product_attention",
         lambda *x, **options: reached.extend(x) or real(*x, **options),
     )  # fmt: skip
-    sdpa.attend(*given, scale=1.0)
+    sdpa.attend(*given, None, 1.0)
     assert [x.data_ptr() for x in reached] == [x.data_ptr() for x in given]
 
 

@@ -14,9 +14,9 @@ from gsa_core import (
     count_flops,
     point_group,
 )
-from gsa_core.attention.backends.cpu import kernel_problem
+from gsa_core.attention.backends.cpu import problem as kernel_problem
 from gsa_core.attention.backends.operators import fused_attention
-from gsa_core.attention.encodings.relative import OffsetTables
+from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import Tiling
 
 KINDS = ("lifting", "joint", "framewise", "published")

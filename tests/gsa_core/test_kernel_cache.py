@@ -17,11 +17,10 @@ import pytest
 import torch
 from fake_compiler import WRITES, named_by_hash
 
-from gsa_core.attention.backends import compiler
-from gsa_core.attention.backends import cpu as fused
+from gsa_core.attention.backends import compiler, native
 from gsa_core.attention.backends import library as compiled
 from gsa_core.attention.backends.operators import fused_attention
-from gsa_core.attention.encodings.relative import OffsetTables
+from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import Tiling
 
 DEFINES = ("SCALAR=double", "HEAD_DIM=0")
@@ -65,7 +64,7 @@ def test_damaged_library_is_built_again_once(damage, named, machine, forward):
 
 
 def identity() -> str:
-    return compiled._identity(compiler.compiler_command(), fused.SOURCE, DEFINES)
+    return compiled._identity(compiler.compiler_command(), native.SOURCE, DEFINES)
 
 
 def another_version(machine, monkeypatch):
@@ -116,8 +115,8 @@ def test_machines_that_differ_may_share_a_folder(change, machine, monkeypatch):
 @pytest.fixture
 def sources(tmp_path, monkeypatch):
     """A copy of the kernel's folder, used instead of it."""
-    folder = Path(shutil.copytree(fused.SOURCE.parent, tmp_path / "kernel"))
-    monkeypatch.setattr(fused, "SOURCE", folder / fused.SOURCE.name)
+    folder = Path(shutil.copytree(native.SOURCE.parent, tmp_path / "kernel"))
+    monkeypatch.setattr(native, "SOURCE", folder / native.SOURCE.name)
     return folder
 
 
@@ -132,7 +131,7 @@ def test_only_included_files_are_read(sources, machine, forward):
     assert isinstance(forward()[0], ctypes.CDLL)
 
 
-@pytest.mark.parametrize("name", sorted(x.name for x in fused.SOURCE.parent.glob("*.[ch]*")))
+@pytest.mark.parametrize("name", sorted(x.name for x in native.SOURCE.parent.glob("*.[ch]*")))
 def test_every_source_counts(name, sources, machine):
     before = identity()
     with (sources / name).open("ab") as file:
@@ -200,7 +199,7 @@ def test_processes_may_build_at_once(machine):
 
 
 def test_process_may_fork_after_threads(machine):
-    assert isinstance(fused._library(torch.float64, 2), ctypes.CDLL)
+    assert isinstance(native.library_of(torch.float64, 2), ctypes.CDLL)
     query = torch.ones(2, 3, 3, 1, 1, 1, 2, dtype=torch.float64)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -213,7 +212,7 @@ def test_process_may_fork_after_threads(machine):
 
 def test_process_may_fork_while_a_thread_builds(machine):
     machine.compiler(f"sleep 1; {WRITES}")
-    thread = threading.Thread(target=fused._library, args=(torch.float64, 2))
+    thread = threading.Thread(target=native.library_of, args=(torch.float64, 2))
     thread.start()
     while not machine.builds:
         time.sleep(0.01)

@@ -68,7 +68,7 @@ def test_a_trace_with_gradients_is_saved(bias, tmp_path):
     tokens = torch.randn(1, 2, 5, 4, requires_grad=True)
 
     def function(tokens):
-        return attend(tokens, tokens, tokens, scale=0.5, bias=bias)
+        return attend(tokens, tokens, tokens, bias, 0.5)
 
     torch.jit.trace(function, tokens).save(str(tmp_path / "x.pt"))
     read = torch.jit.load(tmp_path / "x.pt")

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from gsa_core.attention.backends import compiler, selftest, structures
-from gsa_core.attention.backends import cpu as fused
+from gsa_core.attention.backends import compiler, native, selftest, structures
 from gsa_core.attention.backends.structures import PROBLEMS, Rotation, call, layout_problem
 
 FUNCTIONS = ("attention_forward", "attention_backward", "rotation_forward", "rotation_backward")
@@ -139,9 +138,9 @@ def test_kernel_may_be_loaded_first_in_any_surroundings(name, machine):
     found = []
     if name in SURROUNDINGS:
         with SURROUNDINGS[name]():
-            found.append(fused._library(torch.float64, 2))
+            found.append(native.library_of(torch.float64, 2))
     else:
-        torch.func.grad(lambda x: (found.append(fused._library(torch.float64, 2)), x)[1])(
+        torch.func.grad(lambda x: (found.append(native.library_of(torch.float64, 2)), x)[1])(
             torch.ones(())
         )
     assert isinstance(found[0], ctypes.CDLL)
@@ -209,7 +208,7 @@ def program(tmp_path_factory):
     (folder / "program.cpp").write_text(PROGRAM)
     subprocess.run(
         [*compiler.compiler_command(), "-std=c++17", "-O0", "-w", "-DSCALAR=float", "-DHEAD_DIM=0",
-         f"-I{fused.SOURCE.parent}", "-pthread", "-o", "program", "program.cpp", "-ldl"],
+         f"-I{native.SOURCE.parent}", "-pthread", "-o", "program", "program.cpp", "-ldl"],
         cwd=folder, check=True,
     )  # fmt: skip
     return folder / "program"

@@ -22,7 +22,7 @@ from gsa_core import (
     build_model,
     point_group,
 )
-from gsa_core.attention.backends.cpu import kernel_problem
+from gsa_core.attention.backends.cpu import problem as kernel_problem
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.models.build import MODELS
 from gsa_core.nn.norm import BatchNorm

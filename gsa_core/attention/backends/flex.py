@@ -29,12 +29,12 @@ from gsa_core.attention.backends.residues import (
     score_change,
     scores_at_residues,
 )
-from gsa_core.attention.encodings.relative import OffsetTables, PositionalScores
+from gsa_core.attention.encodings.tables import OffsetTables, PositionalScores
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common.cached import constant
 from gsa_core.common.derivatives import gradients_are_differentiated, is_transformed
 
-__all__ = ["attend_by_flex", "attended", "flex_problem", "kernel_options", "padded_width"]
+__all__ = ["attended", "attention", "kernel_options", "padded_width", "problem"]
 
 WIDEST_FACTORS = 128  # channels of a query and its scores with an encoding, padded
 _NARROWEST = 16  # channels that the kernel takes
@@ -44,7 +44,7 @@ _NO_RULE = (
 )
 
 
-def flex_problem(device: str, dtype: torch.dtype) -> str:
+def problem(device: str, dtype: torch.dtype, width: int) -> str:
     """Why FlexAttention cannot take such queries now; empty if it can.
 
     Devices other than a GPU compute the same with every score in memory.
@@ -60,27 +60,28 @@ def flex_problem(device: str, dtype: torch.dtype) -> str:
     return ""
 
 
-# A compiler may take the answer for a constant, as that of `kernel_problem`.
-flex_problem._dynamo_marked_constant = True  # type: ignore[attr-defined]
+# A compiler may take the answer for a constant, as that of `cpu.problem`.
+problem._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def attend_by_flex(
-    tiling: Tiling,
+def attention(
     query: Float[Tensor, "batch rows cols group own heads head_dim"],
     key: Float[Tensor, "batch rows cols sets members heads head_dim"],
     value: Float[Tensor, "batch rows cols value_sets members heads head_dim"],
     tables: OffsetTables,
+    tiling: Tiling,
     *,
-    asking: Tensor | None = None,
     scale: float,
 ) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
-    """Attention over a neighbourhood and the frames of the keys, as `attend.attend_in_tiles`."""
+    """Attention of the contract in `registry`."""
     head_dim, (group, own), members = value.shape[-1], query.shape[3:5], key.shape[4]
-    dtype = _type_of(query)
-    scores = scores_at_residues(tiling, query if asking is None else asking, tables)
-    query, key, value = (
-        _laid(x).to(dtype) for x in (query, key, value.expand(*key.shape[:4], *value.shape[4:]))
-    )
+    unrotated = query
+    if tables.rotation is not None:
+        query, key = tables.rotation(query), tables.rotation(key)
+    scores = scores_at_residues(tiling, unrotated, tables)
+    dtype, sets = _type_of(query), max(key.shape[3], value.shape[3])
+    key, value = (x.expand(-1, -1, -1, sets, -1, -1, -1) for x in (key, value))
+    query, key, value = (_laid(x).to(dtype) for x in (query, key, value))
     known = [x for x in (scores.rows, scores.cols, scores.frames) if x is not None]
     width = padded_width(query.shape[-1] + sum(x.shape[-1] for x in known))
     if known and scores.pairs is None and width <= WIDEST_FACTORS:

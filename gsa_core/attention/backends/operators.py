@@ -1,8 +1,7 @@
 """Attention of our own for processors, as torch operators with gradients.
 
-They compute what `gsa_core.attention.backends.sdpa` computes from the same tables, without a tensor
-of scores or of positional terms: what a step keeps for its backward pass is queries, keys, values
-and the result.
+They compute what the module `reference` computes from the same tables, without a tensor of scores
+or of positional terms: a step keeps queries, keys, values and the result for its backward pass.
 Gradients that are differentiated themselves are computed in operators of torch.
 """
 
@@ -16,10 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from gsa_core.attention.backends import cpu as fused
-from gsa_core.attention.backends.sdpa import attend_in_tiles
-from gsa_core.attention.encodings.relative import OffsetTables
+from gsa_core.attention.backends import native, reference
 from gsa_core.attention.encodings.rotary import turn
+from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common.derivatives import (
     differentiable_gradients,
@@ -44,17 +42,17 @@ _SCHEMAS = {
     ),
 }
 _ON_CPU: dict[str, Callable[..., Any]] = {
-    "attention": fused.attention_forward,
-    "attention_backward": fused.attention_backward,
-    "rotation": fused.rotation_forward,
-    "rotation_backward": fused.rotation_backward,
+    "attention": native.attention_forward,
+    "attention_backward": native.attention_backward,
+    "rotation": native.rotation_forward,
+    "rotation_backward": native.rotation_backward,
 }
 _SHAPES: dict[str, Callable[..., Any]] = {
-    "attention": lambda query, *others: fused.empty_results(query),
-    "attention_backward": lambda out_grad, *others: fused.summed(
-        fused.empty_gradients(*others[:7])
+    "attention": lambda query, *others: native.empty_results(query),
+    "attention_backward": lambda out_grad, *others: native.summed(
+        native.empty_gradients(*others[:7])
     ),
-    "rotation": fused.empty_turned,
+    "rotation": native.empty_turned,
     "rotation_backward": lambda turned_grad, turned, cos, sin: (
         torch.empty_like(turned),
         torch.empty_like(cos),
@@ -89,7 +87,7 @@ def _by_torch(
     *tables, window, shape, scale = others
     tiling = Tiling(query.shape[1], query.shape[2], window, shape)
     terms = OffsetTables(*tables)
-    return attend_in_tiles(tiling, query, key, value, terms, scale=scale, method="written_out")
+    return reference.attention(query, key, value, terms, tiling, scale=scale)
 
 
 def _keep_turned(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -189,7 +187,7 @@ def fused_rotation(
         Each ``(batch, rows, cols, group, others, heads, d)``.
     """
     _check_not_transformed()
-    dtype = fused.NUMBERS.get(tokens[0].dtype, torch.float32)
+    dtype = native.NUMBERS.get(tokens[0].dtype, torch.float32)
     angles = angles.to(dtype).contiguous()
     cos, sin = angles.detach().cos(), angles.detach().sin()
     return [torch.ops.gsa_core.rotation(x.to(dtype), angles, cos, sin) for x in tokens]
@@ -224,7 +222,7 @@ def fused_attention(
     Numbers of 16 bits are computed with in 32.
     """
     _check_not_transformed()
-    dtype = fused.NUMBERS.get(query.dtype, torch.float32)
+    dtype = native.NUMBERS.get(query.dtype, torch.float32)
     terms = (tables.rows, tables.cols, tables.pairs, tables.frames)
     whole = [None if x is None else x.to(dtype) for x in (query, key, value, *terms)]
     out, _ = torch.ops.gsa_core.attention(*whole, tiling.window, tiling.shape, scale)
@@ -233,4 +231,4 @@ def fused_attention(
 
 def _check_not_transformed() -> None:
     if is_transformed():
-        raise NotImplementedError(f"method: got 'kernel'; {fused.TRANSFORMED}")
+        raise NotImplementedError(f"method: got 'kernel'; {native.TRANSFORMED}")

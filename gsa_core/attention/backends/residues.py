@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from gsa_core.attention.encodings.relative import OffsetTables, PositionalScores, positional_scores
+from gsa_core.attention.encodings.tables import OffsetTables, PositionalScores, positional_scores
 from gsa_core.attention.neighbourhood import Offsets, Tiling
 from gsa_core.common.cached import constant
 

@@ -1,11 +1,8 @@
-"""The arithmetic of every form of attention: one function, and how tokens are laid before it.
-
-Lifting and group attention, global and local, joint, framewise and published differ only in which
-queries share which keys. Axis letters are those of `gsa_core.attention.encodings.relative`.
-"""
+"""Attention by torch's fused operator, in the widths and grids that its kernels on a GPU take."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from gsa_core.attention.backends.fused import fused, fused_on_gpu
-from gsa_core.attention.constants import mask_of, offsets_of, one_hot
-from gsa_core.attention.encodings.relative import OffsetTables, PositionalScores, positional_scores
+from gsa_core.attention.backends import reference
+from gsa_core.attention.backends.tiles import attend_in_tiles
+from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common.derivatives import (
     differentiable_gradients,
@@ -24,105 +21,28 @@ from gsa_core.common.derivatives import (
     is_transformed,
 )
 
-__all__ = ["METHODS", "attend", "attend_in_tiles", "attend_over_group", "faster_method"]
+__all__ = ["attend", "attention", "fused", "fused_on_gpu", "problem"]
 
-METHODS = ("auto", "kernel", "flex", "torch", "written_out")
-
-_TORCH_FROM = 16  # channels a head
-_TORCH_FROM_ON_SEVERAL_THREADS = {"rotary": 10, "others": 14}
-_ON_GPU = "torch"
+_GRID = 65_535  # blocks of a grid along its second and third axis
+_AT_ONCE = 16  # bytes that a kernel reads at once
 
 
-def faster_method(
-    device: str,
-    dtype: torch.dtype,
-    *,
-    local: bool,
-    tables: OffsetTables,
-    width: int,
-    rotary: bool = False,
-) -> str:
-    """The fastest of ``kernel``, ``flex`` and ``torch``, as far as they were measured.
-
-    Torch's fused attention gains on the kernel as heads become wider, where it sees every key, and
-    sooner on several threads.
-    Tables that separate make its heads wider still, by an entry for every row, column and frame of
-    the keys; others are scores that it must hold. Only float32 was measured; any other type keeps
-    the kernel.
-
-    Parameters
-    ----------
-    device, dtype
-        Of the tokens.
-    local
-        Whether a query sees a window.
-    tables
-        The encoding.
-    width
-        Channels a head.
-    rotary
-        Whether queries and keys are turned by their positions.
-    """
-    if device not in ("cpu", "meta"):
-        return _ON_GPU
-    if local or tables.pairs is not None or dtype != torch.float32:
-        return "kernel"
-    spatial = [x for x in (tables.rows, tables.cols) if x is not None]
-    entries = sum((x.shape[1] + 1) // 2 for x in spatial)
-    if spatial and tables.frames is not None:
-        entries += tables.frames.shape[2]
-    start = _TORCH_FROM
-    if not _on_one_thread():
-        start = _TORCH_FROM_ON_SEVERAL_THREADS["rotary" if rotary else "others"]
-    return "torch" if width >= max(start, entries) else "kernel"
-
-
-def _on_one_thread() -> bool:
-    return torch.get_num_threads() == 1
-
-
-# A compiler may take the answer for a constant: torch.compiler's assume_constant_result, whose
-# import takes seconds.
-_on_one_thread._dynamo_marked_constant = True  # type: ignore[attr-defined]
+def problem(device: str, dtype: torch.dtype, width: int) -> str:
+    """Why it cannot take such queries: it takes all."""
+    return ""
 
 
 def attend(
     query: Float[Tensor, "tiles streams queries head_dim"],
     key: Float[Tensor, "tiles streams keys head_dim"],
-    value: Float[Tensor, "tiles streams keys head_dim"],
-    *,
+    value: Float[Tensor, "tiles streams keys value_dim"],
+    bias: Tensor | None,
     scale: float,
-    terms: tuple[Tensor, Tensor] | None = None,
-    bias: Tensor | None = None,
-    method: str = "auto",
-) -> Float[Tensor, "tiles streams queries head_dim"]:
-    """``softmax(scale (q k^T + a b^T) + bias) v`` in every stream of every tile.
-
-    Parameters
-    ----------
-    query, key, value
-        ``(tiles, streams, tokens, d)``; a stream is a head of an independent attention.
-    scale
-        Factor of the scores.
-    terms
-        Factors ``a (tiles, streams, queries, rank)`` and ``b (keys, rank)`` of scores that are
-        known in factors. Laid beside queries and keys they cost no tensor of queries x keys.
-    bias
-        Added to the scaled scores, or, if boolean, says which keys a query sees.
-    method
-        ``written_out``: every score is a number in memory; else torch's fused attention, but for
-        derivatives that it does not have.
-    """
+) -> Float[Tensor, "tiles streams queries value_dim"]:
+    """As `reference.attend`, by torch's fused attention but for derivatives that it lacks."""
+    if is_transformed():
+        return reference.attend(query, key, value, bias, scale)
     width = value.shape[-1]
-    if terms is not None:
-        of_query, of_key = terms
-        query = torch.cat([query, of_query.to(query.dtype)], -1)
-        of_key = of_key.to(key.dtype).expand(*key.shape[:2], -1, -1)
-        key = torch.cat([key, of_key], -1)
-    if bias is not None and bias.dtype != torch.bool:
-        bias = bias.to(query.dtype)
-    if method == "written_out" or is_transformed():
-        return _written_out(query, key, value, bias, scale)
     if query.shape[-1] > width:  # fused kernels want equal widths
         value = functional.pad(value, (0, query.shape[-1] - width))
     by = fused if query.device.type == "cpu" else fused_on_gpu
@@ -133,31 +53,35 @@ def attend(
     return attended[..., :width]
 
 
-def _written_out(
+def fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    """Attention in every stream of every tile, ``(tiles, streams, tokens, d)``."""
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
+
+
+def fused_on_gpu(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float
 ) -> Tensor:
-    scores = scale * query @ key.mT
-    if bias is not None and bias.dtype == torch.bool:
-        scores = scores.masked_fill(~bias, float("-inf"))
-    elif bias is not None:
-        scores = scores + bias
-    return scores.softmax(-1) @ value
+    """The same in widths and grids that the kernels of a GPU take.
+
+    Widths that are no multiple of 16 bytes would be computed with every score in memory. Tiles and
+    streams are axes of a grid of blocks.
+    """
+    for axis in (0, 1):
+        if query.shape[axis] > _GRID:
+            parts = (_split(x, axis, query.shape[axis]) for x in (query, key, value, bias))
+            done = [fused_on_gpu(q, k, v, b, scale) for q, k, v, b in zip(*parts, strict=True)]
+            return torch.cat(done, axis)
+    width, beyond = value.shape[-1], -query.shape[-1] % (_AT_ONCE // query.element_size())
+    if beyond:
+        query, key, value = (functional.pad(x, (0, beyond)) for x in (query, key, value))
+    return fused(query, key, value, bias, scale)[..., :width]
 
 
-def _written_out_alike(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    bias: Tensor | None,
-    scale: float,
-    dtype: torch.dtype,
-) -> Tensor:
-    """The same for inputs of several types, as autocast takes them; the result in `dtype`."""
-    widest = torch.promote_types(torch.promote_types(query.dtype, key.dtype), value.dtype)
-    query, key, value = (x.to(widest) for x in (query, key, value))
-    if bias is not None and bias.dtype != torch.bool:
-        bias = bias.to(widest)
-    return _written_out(query, key, value, bias, scale).to(dtype)
+def _split(x: Tensor | None, axis: int, size: int) -> Sequence[Any]:
+    """Parts that fit a grid; what is the same for all is in every part."""
+    if x is None or x.shape[axis] == 1:
+        return [x] * -(-size // _GRID)
+    return x.split(_GRID, axis)
 
 
 class _Differentiable(torch.autograd.Function):
@@ -187,7 +111,7 @@ class _Differentiable(torch.autograd.Function):
         if not gradients_are_differentiated():
             return out_grad, None, None, None, None, None
         found = differentiable_gradients(
-            partial(_written_out_alike, scale=ctx.scale, dtype=out_grad.dtype),
+            partial(reference.attend_mixed, scale=ctx.scale, dtype=out_grad.dtype),
             ctx.saved_tensors,
             ctx.needs_input_grad[1:5],
             out_grad,
@@ -195,139 +119,14 @@ class _Differentiable(torch.autograd.Function):
         return None, *found, None
 
 
-def attend_in_tiles(
-    tiling: Tiling,
-    query: Float[Tensor, "batch rows cols frames own heads head_dim"],
+def attention(
+    query: Float[Tensor, "batch rows cols group own heads head_dim"],
     key: Float[Tensor, "batch rows cols sets members heads head_dim"],
     value: Float[Tensor, "batch rows cols value_sets members heads head_dim"],
     tables: OffsetTables,
+    tiling: Tiling,
     *,
-    asking: Tensor | None = None,
     scale: float,
-    method: str = "auto",
 ) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
-    """Attention over a neighbourhood and the frames of the keys, in operators of torch.
-
-    Parameters
-    ----------
-    tiling
-        What every query sees.
-    query
-        Queries that see with every frame g, several `own` to an image.
-    key, value
-        Keys of `members` frames: one set for the queries of all frames, or one for each.
-    tables
-        A positional encoding, up to the reaches of `tiling`.
-    asking
-        The queries that meet the tables, if others than `query`.
-    scale, method
-        As in `attend`.
-    """
-    own, seen = query.shape[4], (*tiling.size, tiling.window, tiling.shape, query.device)
-    offsets = offsets_of(*seen, like=query)
-    asking = _tiles_of_queries(tiling, query if asking is None else asking)
-    attended = attend_over_group(
-        _tiles_of_queries(tiling, query),
-        tiling.split(key, tiling.halo),
-        tiling.split(value, tiling.halo),
-        positional_scores(asking, tables, offsets),
-        mask_of(*seen, query.dtype, like=query),
-        own=own,
-        scale=scale,
-        method=method,
-    )
-    return tiling.join(attended).unflatten(0, (-1, own)).movedim(1, 4)
-
-
-def _tiles_of_queries(
-    tiling: Tiling, query: Float[Tensor, "batch rows cols group own heads head_dim"]
-) -> Float[Tensor, "tiles batch_own group heads tile_rows tile_cols head_dim"]:
-    """Queries of every frame g, those of frames m in the batch."""
-    return tiling.split(query, halo=0).transpose(2, 3).flatten(1, 2)
-
-
-def attend_over_group(
-    query: Float[Tensor, "tiles batch_own group heads rows cols head_dim"],
-    key: Float[Tensor, "tiles batch frames key_group heads key_rows key_cols head_dim"],
-    value: Float[Tensor, "tiles batch value_frames key_group heads key_rows key_cols head_dim"],
-    scores: PositionalScores,
-    mask: Tensor | None,
-    *,
-    own: int,
-    scale: float,
-    method: str = "auto",
-) -> Float[Tensor, "tiles batch_own group heads rows cols head_dim"]:
-    """Attention of the queries of all frames to keys of their own or to keys they share.
-
-    Parameters
-    ----------
-    query
-        ``(t, b m, g, n, i, j, d)``, seeing with frame g, m of them to an image.
-    key, value
-        ``(t, b, 1 or g, h, n, k, l, d)``: keys of frames h, the same for the queries of all
-        frames, or for each its own.
-    scores
-        What a positional encoding adds.
-    mask
-        What is seen, ``(t, i j, k l)``; boolean, or added to the scores.
-    own
-        Frames m, see `query`.
-    scale, method
-        As in `attend`.
-    """
-    t, _, g, n, i, j, d = query.shape
-    batch, frames = key.shape[1], key.shape[3]
-    apart = max(key.shape[2], value.shape[2]) == g  # every frame of the query is a stream
-    if apart:
-        key, value = (x.expand(-1, -1, g, -1, -1, -1, -1, -1) for x in (key, value))
-    sharing = own if apart else own * g
-
-    def of_queries(x: Tensor) -> Tensor:
-        x = x.unflatten(1, (batch, own))  # (t, b, m, g, n, i, j, *)
-        if apart:
-            return x.permute(0, 1, 3, 4, 2, 5, 6, 7).flatten(4, 6).flatten(1, 3)
-        return x.permute(0, 1, 4, 2, 3, 5, 6, 7).flatten(3, 6).flatten(1, 2)
-
-    def of_keys(x: Tensor) -> Tensor:
-        return x.transpose(3, 4).flatten(4, 6).flatten(1, 3)  # (t, b [g] n, h k l, d)
-
-    terms, bias = None, None
-    known = [x for x in (scores.rows, scores.cols, scores.frames) if x is not None]
-    if known:
-        terms = of_queries(torch.cat(known, -1)), _key_terms(scores, frames, key.shape[5:7])
-    if scores.pairs is not None:
-        bias = scale * of_queries(scores.pairs.flatten(6, 7))
-        bias = bias.repeat(1, 1, 1, frames)
-    if mask is not None:
-        mask = mask.repeat(1, sharing, frames).unsqueeze(1)
-    attended = attend(
-        of_queries(query),
-        of_keys(key),
-        of_keys(value),
-        scale=scale,
-        terms=terms,
-        bias=_combine(bias, mask),
-        method=method,
-    )
-    if apart:
-        attended = attended.reshape(t, batch, g, n, own, i, j, d).permute(0, 1, 4, 2, 3, 5, 6, 7)
-    else:
-        attended = attended.reshape(t, batch, n, own, g, i, j, d).permute(0, 1, 3, 4, 2, 5, 6, 7)
-    return attended.flatten(1, 2)
-
-
-def _key_terms(scores: PositionalScores, frames: int, grid: torch.Size) -> Tensor:
-    """One-hot row, column and frame of every key (frame, row, column), ``(keys, rank)``."""
-    axes = (scores.frames, scores.rows, scores.cols)
-    like = next(x for x in axes if x is not None)
-    present = tuple(x is not None for x in axes)
-    return one_hot((frames, *grid), present, like.dtype, like.device, like=like)
-
-
-def _combine(bias: Tensor | None, mask: Tensor | None) -> Tensor | None:
-    """The bias where a key is seen, minus infinity where it is not."""
-    if bias is None or mask is None:
-        return mask if bias is None else bias
-    if mask.dtype == torch.bool:
-        return bias.masked_fill(~mask, float("-inf"))
-    return bias + mask
+    """Attention of the contract in `registry`, by torch's fused operator."""
+    return attend_in_tiles(query, key, value, tables, tiling, by=attend, scale=scale)

@@ -4,8 +4,7 @@ A compiler may be wrong, and a library may be of other sources than these struct
 is numpy's, in 64 bits: torch's operators mean something else under fake tensors, transformed
 functions or a default device, and any of them may surround the first call.
 
-Letters of the einsums: b batch, i j position of the query, r l position of the key, g frame of the
-query, m frame of the key, d channel; there is one head.
+Axis letters are those of `docs/attention.md`; there is one head.
 """
 
 from __future__ import annotations
@@ -82,18 +81,18 @@ def _attended(
     *, weights: Array | None, near: Array,
 ) -> Array:  # fmt: skip
     """``softmax(scale q . (k + p) + w) v`` of one head, written out."""
-    row = np.arange(ROWS)[None, :] - np.arange(ROWS)[:, None]  # (i, r)
+    row = np.arange(ROWS)[None, :] - np.arange(ROWS)[:, None]  # (i, k)
     col = np.arange(COLS)[None, :] - np.arange(COLS)[:, None]  # (j, l)
     reaches = len(near) // 2, cols.shape[1] // 2
     u, w = (np.clip(x + n, 0, 2 * n) for x, n in zip((row, col), reaches, strict=True))
-    both = u[:, None, :, None], w[None, :, None, :]  # (i, j, r, l)
+    both = u[:, None, :, None], w[None, :, None, :]  # (i, j, k, l)
     query, key, value = query[..., 0, 0, :], key[:, :, :, 0, :, 0], value[:, :, :, 0, :, 0]
     scores = (
-        np.einsum("bijgd,brlmd->bgijrlm", query, key)
-        + np.einsum("bijgd,gird->bgijr", query, rows[:, u])[..., None, None]
+        np.einsum("bijgd,bklhd->bgijklh", query, key)
+        + np.einsum("bijgd,gikd->bgijk", query, rows[:, u])[..., None, None]
         + np.einsum("bijgd,gjld->bgijl", query, cols[:, w])[..., None, :, None]
-        + np.einsum("bijgd,gijrld->bgijrl", query, pairs[:, *both])[..., None]
-        + np.einsum("bijgd,gmd->bgijm", query, frames)[..., None, None, :]
+        + np.einsum("bijgd,gijkld->bgijkl", query, pairs[:, *both])[..., None]
+        + np.einsum("bijgd,ghd->bgijh", query, frames)[..., None, None, :]
     ) * SCALE
     if weights is not None:
         scores = scores + weights[both][..., None]
@@ -101,7 +100,7 @@ def _attended(
     scores = np.where(seen[..., None], scores, -1e30)
     raised = np.exp(scores - scores.real.max((-3, -2, -1), keepdims=True))
     raised = raised / raised.sum((-3, -2, -1), keepdims=True)
-    return np.einsum("bgijrlm,brlmd->bijgd", raised, value)[..., None, None, :]
+    return np.einsum("bgijklh,bklhd->bijgd", raised, value)[..., None, None, :]
 
 
 def _rotation(library: ctypes.CDLL, number: Number, d: int) -> float:

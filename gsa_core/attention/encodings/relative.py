@@ -1,19 +1,6 @@
-"""Encodings of the offset between a key and a query, as seen in the query's frame.
-
-They add ``q . p`` to the scores with ``p(h^-1 (y - x), h^-1 h')`` (Romero & Cordonnier 2021,
-https://arxiv.org/abs/2010.00977, section 4). Everywhere here ``p`` is a sum of a spatial part and
-a part of the group offset, so that neither is ever evaluated for a pair of tokens, only for a
-distinct offset: an encoding is its tables.
-
-Einsum letters: t tile, b batch, m frame of the query that is summed over (form ``published``; one
-otherwise), g frame whose eyes see the offset, n head, i j row and column of the query, k l row
-and column of the key, h frame of the key, d channel of a head, u w distinct offsets of
-rows and of columns.
-"""
+"""Learned encodings of the offset between a key and a query, as seen in the query's frame."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -21,81 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.attention.encodings.absolute import PositionNetwork
-from gsa_core.attention.neighbourhood import Offsets
+from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.common.constants import WithConstants
 from gsa_core.groups import PointGroup
 
-__all__ = [
-    "FrameOffsets",
-    "OffsetTables",
-    "PositionalScores",
-    "RadialFunction",
-    "RelativeFunction",
-    "RelativeTable",
-    "positional_scores",
-]
-
-
-@dataclass(frozen=True)
-class OffsetTables:
-    """What an encoding is worth at every distinct offset, as the terms it is a sum of.
-
-    ``rows (g u n d)`` and ``cols (g w n d)`` of one component of the offset, from minus to plus
-    the reach asked for; ``pairs (g u w n d)`` of both, when they do not separate; ``frames
-    (g m h n d)`` of the group offset. A term that does not occur is ``None``.
-    """
-
-    rows: Tensor | None = None
-    cols: Tensor | None = None
-    pairs: Tensor | None = None
-    frames: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class PositionalScores:
-    """What an encoding adds to the scores, as the terms it is a sum of.
-
-    ``rows (t b g n i j k)`` for the key's row, ``cols (t b g n i j l)`` for its column, ``frames
-    (t b g n i j h)`` for its frame, ``pairs (t b g n i j k l)`` for its position when that does
-    not separate; a term that does not occur is ``None``.
-    """
-
-    rows: Tensor | None = None
-    cols: Tensor | None = None
-    frames: Tensor | None = None
-    pairs: Tensor | None = None
-
-
-def positional_scores(
-    query: Float[Tensor, "tiles batch group heads rows cols head_dim"],
-    tables: OffsetTables,
-    offsets: Offsets,
-) -> PositionalScores:
-    """Scores of queries with the tables, laid out for every key: ``q . p``."""
-    rows = cols = pairs = frames = None
-    row, col = offsets.rows + offsets.reaches[0], offsets.cols + offsets.reaches[1]
-    if tables.rows is not None and tables.cols is not None:
-        rows = torch.einsum("tbgnijd,giknd->tbgnijk", query, _looked_up(tables.rows, row))
-        cols = torch.einsum("tbgnijd,gjlnd->tbgnijl", query, _looked_up(tables.cols, col))
-    if tables.pairs is not None:
-        pair = row[:, None, :, None] * tables.pairs.shape[2] + col[None, :, None, :]
-        entries = _looked_up(tables.pairs.flatten(1, 2), pair)
-        pairs = torch.einsum("tbgnijd,gijklnd->tbgnijkl", query, entries)
-    if tables.frames is not None:
-        own = query.unflatten(1, (-1, tables.frames.shape[1]))
-        frames = torch.einsum("tbmgnijd,gmhnd->tbmgnijh", own, tables.frames).flatten(1, 2)
-    return PositionalScores(rows=rows, cols=cols, frames=frames, pairs=pairs)
-
-
-def _looked_up(
-    table: Float[Tensor, "group offset heads head_dim"], index: Int[Tensor, "*pairs"]
-) -> Float[Tensor, "group *pairs heads head_dim"]:
-    """``table[:, index]`` as an embedding, whose backward is a fast sum."""
-    frame = torch.arange(table.shape[0], device=index.device) * table.shape[1]
-    index = frame.view(-1, *index.ndim * [1]) + index
-    return functional.embedding(index, table.flatten(2).flatten(0, 1)).unflatten(
-        -1, table.shape[2:]
-    )
+__all__ = ["FrameOffsets", "RadialFunction", "RelativeFunction", "RelativeTable"]
 
 
 class FrameOffsets(WithConstants):

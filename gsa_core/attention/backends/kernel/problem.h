@@ -1,4 +1,13 @@
-// What the two functions of attention are given; gsa_core/attention/backends/structures.py has the same structure.
+// What the two functions of attention are given; backends/structures.py has the same structure.
+// Axis letters: docs/attention.md.
+//
+// Ownership: the caller owns all memory and keeps it for the call; nothing is kept after it.
+// Shapes: query, key and value may have any strides, in numbers and in the order
+//   (b, i, j, g, own, n, d) and (b, i, j, set, member, n, d). All else is contiguous: tables
+//   (g, offsets..., n, d) and (g, own, member, n, d), weights (row offset, column offset), out and
+//   query_grad like query, key_grad and value_grad like key, gradients of tables (b, table...).
+// Invariants: own, sets, members, heads, d >= 1; sets is 1 or frames; 0 <= row_reach < rows and
+//   0 <= col_reach < cols; near has 2 row_reach + 1 entries, each from -1 to col_reach.
 #pragma once
 
 #include "lanes.h"
