@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from gsa_core.attention.encodings.registry import POSITIONAL
 from gsa_core.common.arguments import check_choice, check_sides, check_whole
 from gsa_core.common.constants import constants_of
 from gsa_core.models.build import MODELS, build_model
@@ -146,9 +147,9 @@ def solve_channels(budget: int, *, of: str = "parameters", **arguments: Any) -> 
         height, width = check_sides("image_size", arguments.get("image_size", 28))
         return count_flops(model, (arguments.get("in_channels", 1), height, width))
 
-    # Rotary positions turn pairs of channels: every head has two at least.
-    rotary = arguments.get("positional") == "rotary"
-    low = (arguments.get("num_heads") or 2) + 1 if rotary else 1
+    encoding = POSITIONAL.get(str(arguments.get("positional")))
+    spare = encoding.least_head_dim - 1 if encoding else 0
+    low = (arguments.get("num_heads") or 2) * spare + 1
     if count(low) > 2 * budget:
         raise ValueError(
             f"budget: got {budget}, but {low} channels already take {count(low)} {of}; accepts more"

@@ -1,240 +1,25 @@
-"""Self-attention layers over a group: thin callers of one of `gsa_core.attention.backends`."""
+"""Self-attention layers over a group."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gsa_core.attention.backends.registry import METHODS, choose_backend
-from gsa_core.attention.dropout import OrbitDropout
-from gsa_core.attention.encodings.absolute import AbsoluteEncoding
-from gsa_core.attention.encodings.published import PublishedFunction, PublishedTable
-from gsa_core.attention.encodings.relative import (
-    FrameOffsets,
-    RadialFunction,
-    RelativeFunction,
-    RelativeTable,
-)
-from gsa_core.attention.encodings.rotary import RotaryEncoding
-from gsa_core.attention.encodings.tables import OffsetTables
-from gsa_core.attention.neighbourhood import WINDOW_SHAPES, Tiling
-from gsa_core.common.arguments import (
-    check_choice,
-    check_odd,
-    check_shape,
-    check_sides,
-    check_whole,
-)
+from gsa_core.attention.base import SelfAttention
+from gsa_core.attention.forms import FORMS, LIFTING
+from gsa_core.common.arguments import check_choice, check_shape
 from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.common.factory import Device, placed
-from gsa_core.common.identity import Identified
-from gsa_core.groups import PointGroup, check_group
+from gsa_core.groups import PointGroup
 from gsa_core.nn.convolution import GroupLinear
 
-__all__ = ["ENCODINGS", "FORMS", "POSITIONAL", "GroupSelfAttention", "LiftingSelfAttention"]
-
-POSITIONAL = ("none", "absolute", "relative", "radial", "rotary")
-ENCODINGS = ("auto", "table", "continuous", "published")
-FORMS = ("joint", "framewise", "published")
+__all__ = ["GroupSelfAttention", "LiftingSelfAttention"]
 
 
-class _SelfAttention(Identified):
-    """What lifting and group attention share: heads, encoding, window, and the arithmetic."""
-
-    def __init__(
-        self,
-        group: PointGroup,
-        in_channels: int,
-        out_channels: int,
-        num_heads: int,
-        *,
-        positional: str,
-        window: int | None,
-        form: str,
-        image_size: int | tuple[int, int] | None,
-        encoding: str,
-        window_shape: str,
-        attention_dropout: float,
-        head_dim: int | None,
-        method: str,
-    ) -> None:
-        super().__init__()
-        for name, got, accepted in (
-            ("positional", positional, POSITIONAL),
-            ("encoding", encoding, ENCODINGS),
-            ("window_shape", window_shape, WINDOW_SHAPES),
-            ("method", method, METHODS),
-        ):
-            check_choice(name, got, accepted)
-        check_group(group)
-        in_channels = check_whole("in_channels", in_channels)
-        out_channels = check_whole("out_channels", out_channels)
-        num_heads = check_whole("num_heads", num_heads)
-        head_dim = None if head_dim is None else check_whole("head_dim", head_dim)
-        window = None if window is None else check_odd("window", window)
-        _check_used(positional, window, image_size, encoding, window_shape)
-        self.group, self.positional, self.form = group, positional, form
-        self.in_channels = in_channels
-        self.window, self.method = window, method
-        self.window_shape = window_shape
-        if window_shape == "auto":
-            self.window_shape = "square" if group.keeps_axes else "disc"
-        self.num_heads = num_heads
-        # Rounded up: any number of channels will do.
-        self.head_dim = -(-out_channels // num_heads) if head_dim is None else head_dim
-        self.as_published = encoding == "published"
-        self.scale = (in_channels if self.as_published else self.head_dim) ** -0.5
-        self.dropout = OrbitDropout(group, attention_dropout)
-        size = None if image_size is None else check_sides("image_size", image_size)
-        self.absolute: AbsoluteEncoding | None = None
-        self.relative: FrameOffsets | None = None
-        self.rotary: RotaryEncoding | None = None
-        if positional == "absolute":
-            if size is None:
-                raise ValueError(
-                    "image_size: got None with positional 'absolute'; accepts the size in pixels"
-                )
-            self.absolute = AbsoluteEncoding(group, in_channels, size, encoding)
-        elif positional != "none":
-            self._add_score_encoding(size, encoding)
-
-    def identity(self) -> dict[str, Any]:
-        """All that decides the scores of a query but the numbers learned."""
-        kind = {RelativeTable: "table", RelativeFunction: "continuous"}
-        encodings = [word for table, word in kind.items() if isinstance(self.relative, table)]
-        scaled = isinstance(self.relative, RelativeFunction | PublishedTable)
-        return {
-            "group": self.group.name,
-            "form": self.form,
-            "num_heads": self.num_heads,
-            "head_dim": self.head_dim,
-            "positional": self.positional,
-            "encoding": "published" if self.as_published else next(iter(encodings), None),
-            "reach": self.reach if scaled else None,
-            "window": self.window,
-            "window_shape": None if self.window is None else self.window_shape,
-        }
-
-    def _add_score_encoding(self, size: tuple[int, int] | None, encoding: str) -> None:
-        """A table where its extent is known and the group keeps the axes, else a function."""
-        reach = max(size) - 1 if size else None
-        if self.window is not None:
-            reach = self.window // 2
-        if encoding in ("table", "published") and reach is None:
-            raise ValueError(
-                f"encoding: got {encoding!r} without window or image_size, to size it; accepts "
-                "'auto', 'continuous', or either of these beside it"
-            )
-        self.reach = reach or (0 if encoding == "published" else 8)
-        scale = float(reach or 8)
-        heads = (self.group, self.num_heads, self.head_dim)
-        offsets = self._frame_offsets()
-        if self.positional == "rotary":
-            self.rotary = RotaryEncoding(*heads, scale)
-            self.relative = FrameOffsets(*heads, frame_offsets=offsets)
-        elif self.positional == "radial":
-            self.relative = RadialFunction(*heads, scale, frame_offsets=offsets)
-        elif encoding == "published":
-            kind = PublishedTable if self.group.keeps_axes else PublishedFunction
-            self.relative = kind(*heads, reach or 0, frame_offsets=offsets)
-        elif encoding == "table" or (
-            encoding == "auto" and reach is not None and self.group.keeps_axes
-        ):
-            self.relative = RelativeTable(*heads, reach or 0, frame_offsets=offsets)
-        else:
-            # One period over a window: finer than that, turns off the grid would be lost in it.
-            self.relative = RelativeFunction(*heads, 2 * scale, frame_offsets=offsets)
-
-    def _frame_offsets(self) -> Tensor | None:
-        """Group offset of every pair of frames that meet, the same after a common left factor."""
-        if self.form == "joint":
-            return self.group.relative  # h^-1 h'
-        if self.form == "published":
-            # (h^-1 g) (h'^-1 g) for the query's frame g: in C_n, the index of GE-ViT.
-            acted, of_key = self.group.relative[:, :, None], self.group.relative.T[None]
-            return self.group.product[acted, of_key]
-        return None
-
-    def _add_maps(
-        self, linear: Callable[..., nn.Module], in_channels: int, out_channels: int
-    ) -> None:
-        """Queries, keys and values from one map, and the output map.
-
-        A bias of the keys cancels in the softmax and one of the values in the output's.
-        """
-        inner = self.num_heads * self.head_dim
-        self.query_key_value = linear(in_channels, 3 * inner, bias=self.as_published)
-        if not self.as_published:
-            self.query_bias = nn.Parameter(torch.zeros(inner))
-        self.output = linear(inner, out_channels)
-
-    def _forward_tokens(
-        self, tokens: Float[Tensor, "batch rows cols frames channels"]
-    ) -> Float[Tensor, "batch rows cols group out_channels"]:
-        if self.absolute is not None:
-            tokens = self.absolute(tokens)
-        query, key, value = (
-            x.unflatten(-1, (self.num_heads, self.head_dim))
-            for x in self.query_key_value(tokens).chunk(3, -1)
-        )
-        if not self.as_published:
-            query = query + self.query_bias.unflatten(0, (self.num_heads, self.head_dim))
-        return self.output(self._attend(query, key, value))
-
-    def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor
-    ) -> Float[Tensor, "batch rows cols group channels"]:
-        """Attention of tokens ``(batch, rows, cols, frames, heads, d)``.
-
-        Inside, a query has a frame g that sees positions and, in form ``published``, another one m
-        of its own, over which is summed; keys have frames h, and besides a frame g where they
-        differ for each: ``(batch, rows, cols, g, m or h, heads, d)``.
-        """
-        tiling = Tiling(query.shape[1], query.shape[2], self.window, self.window_shape)
-        query = query.unsqueeze(3 if self.form == "published" else 4)
-        query = query.expand(-1, -1, -1, self.group.order, -1, -1, -1)
-        shared = self.form in ("joint", "published")  # keys lie in every frame
-        key, value = (x.unsqueeze(3 if shared else 4) for x in (key, value))
-        value = self.dropout(value)
-        tables = OffsetTables() if self.relative is None else self.relative(tiling.reaches)
-        if self.rotary is not None:
-            tables = replace(tables, rotation=self.rotary)
-        backend = choose_backend(self.method, query, tables, tiling)
-        attended = backend.attention(query, key, value, tables, tiling, scale=self.scale)
-        return attended.sum(4).flatten(-2) if attended.shape[4] > 1 else attended.flatten(-3)
-
-
-def _check_used(
-    positional: str, window: int | None, image_size: object, encoding: str, window_shape: str
-) -> None:
-    """No argument that the others leave without a use."""
-    if window is None and window_shape != "auto":
-        raise ValueError(
-            f"window_shape: got {window_shape!r} without a window; accepts 'auto', or any beside "
-            "a window"
-        )
-    without = "positional 'none'" if positional == "none" else f"window {window}"
-    unsized = positional == "none" or (window is not None and positional != "absolute")
-    if image_size is not None and unsized:
-        raise ValueError(
-            f"image_size: got {image_size!r} with {without}, which needs none; accepts it with "
-            "positional 'absolute', or with the other encodings of global attention"
-        )
-    users = {"table": ("absolute", "relative"), "continuous": ("absolute", "relative", "radial")}
-    if encoding in users and positional not in users[encoding]:
-        raise ValueError(
-            f"encoding: got {encoding!r} with positional {positional!r}, which has no such "
-            f"encoding; accepts it with positional {' or '.join(map(repr, users[encoding]))}"
-        )
-
-
-class LiftingSelfAttention(_SelfAttention):
+class LiftingSelfAttention(SelfAttention):
     """Self-attention from images to group feature maps.
 
     ``F(x, h) = sum_y softmax_y[ q(x) . (k(y) + p(h^-1 (y - x))) / sqrt(d) ] v(y)``, then a linear
@@ -260,7 +45,7 @@ class LiftingSelfAttention(_SelfAttention):
     encoding
         ``"table"`` (learned offsets or positions), ``"continuous"`` (a learned function), or
         ``"auto"``: a table where the group keeps the axes and its extent is known;
-        ``"published"``: everything as the published code has it, see `gsa_core.published`.
+        ``"published"``: everything as the published code has it (`PUBLISHED` in `forms`).
     window_shape
         ``"square"``, ``"disc"`` of that diameter, ``"soft_disc"`` that fades to its rim, or
         ``"auto"``: a square for groups that keep the axes, else a disc.
@@ -320,7 +105,7 @@ class LiftingSelfAttention(_SelfAttention):
             num_heads,
             positional=positional,
             window=window,
-            form="lifting",  # keys have no frames of their own
+            form=LIFTING,
             image_size=image_size,
             encoding=encoding,
             window_shape=window_shape,
@@ -338,7 +123,7 @@ class LiftingSelfAttention(_SelfAttention):
         return to_features(self._forward_tokens(to_tokens(image.unsqueeze(2))))
 
 
-class GroupSelfAttention(_SelfAttention):
+class GroupSelfAttention(SelfAttention):
     """Self-attention from group feature maps to group feature maps.
 
     Form ``joint``, positions and frames attended to together:
@@ -408,7 +193,7 @@ class GroupSelfAttention(_SelfAttention):
             num_heads,
             positional=positional,
             window=window,
-            form=form,
+            form=FORMS[form],
             image_size=image_size,
             encoding=encoding,
             window_shape=window_shape,
@@ -416,7 +201,7 @@ class GroupSelfAttention(_SelfAttention):
             head_dim=head_dim,
             method=method,
         )
-        linear = partial(GroupLinear, group) if form == "framewise" else nn.Linear
+        linear = partial(GroupLinear, group) if FORMS[form].mixes_frames else nn.Linear
         self._add_maps(linear, in_channels, out_channels)
 
     def forward(

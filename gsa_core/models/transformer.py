@@ -10,12 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gsa_core.attention.encodings.absolute import AbsoluteEncoding
-from gsa_core.attention.layers import (
-    ENCODINGS,
-    POSITIONAL,
-    GroupSelfAttention,
-    LiftingSelfAttention,
-)
+from gsa_core.attention.encodings.registry import ENCODINGS, POSITIONAL
+from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
 from gsa_core.common.arguments import check_choice, check_numbers, check_shape, check_whole
 from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.groups import PointGroup
@@ -136,14 +132,14 @@ def attention_blocks(
     check_choice("positional", positional, POSITIONAL)
     check_choice("encoding", encoding, ENCODINGS)
     position: Position | None = None
-    if positional == "absolute":
+    if POSITIONAL[positional].on_tokens:
         position = Position(AbsoluteEncoding(group, channels, grid, encoding))
         positional, lifted = "none", True
         encoding = encoding if encoding == "published" else "auto"
     options: dict[str, Any] = {
         "positional": positional,
         "window": window,
-        "image_size": None if positional == "none" or window is not None else grid,
+        "image_size": grid if POSITIONAL[positional].on_scores and window is None else None,
         "encoding": encoding,
         "window_shape": window_shape,
         "attention_dropout": attention_dropout,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -227,3 +229,14 @@ def test_rotary_angles_stay_in_float32_under_autocast(kind, noise):
 def test_wrong_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         GroupSelfAttention(point_group("C4"), 3, 4, 2, **{"image_size": 6, **options})
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+@pytest.mark.parametrize("encoding", ["auto", "published"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies_are_the_same_layer(kind, encoding, copied, noise):
+    group = point_group("C4")
+    layer = build(kind, group, encoding=encoding, window=3, head_dim=6)
+    other, x = copied(layer), input_for(kind, group, noise)
+    assert other.identity() == layer.identity()
+    assert torch.equal(other(x), layer(x))

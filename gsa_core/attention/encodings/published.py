@@ -91,6 +91,8 @@ class _PublishedParts:
 class PublishedTable(_PublishedParts, RelativeTable):
     """The published encoding where the group keeps the axes: rows and columns separate."""
 
+    scaled = True
+
     def _make_table(self) -> None:
         self.function = self._positions(self.reach)
 

@@ -29,6 +29,8 @@ class FrameOffsets(WithConstants):
         frame m of its own, ``(g, m, h)``; ``None`` where keys lie in the query's frame.
     """
 
+    kind: str | None = None  # how the spatial part is held
+    scaled = False  # whether the largest offset decides more than the size of a table
     relative: Tensor
 
     def __init__(
@@ -96,6 +98,7 @@ class RelativeTable(FrameOffsets):
         As in `FrameOffsets`.
     """
 
+    kind = "table"
     index: Tensor
 
     def __init__(
@@ -176,6 +179,7 @@ class RelativeFunction(FrameOffsets):
         Length in pixels over which ``f`` varies.
     """
 
+    kind, scaled = "continuous", True
     turned_back: Tensor
 
     def __init__(
