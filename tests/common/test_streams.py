@@ -84,15 +84,15 @@ def test_every_module_that_runs_alone_tells_how_to_use_it(
 
 @pytest.mark.parametrize("name", ["pipeline", *MODULES[1:4]])
 def test_a_module_names_a_package_of_another_python(name: str, tmp_path: Path, root: Path) -> None:
-    (tmp_path / "yaml").mkdir()
-    (tmp_path / "yaml/__init__.py").write_text("raise ImportError('of another Python')")
+    (tmp_path / "pydantic").mkdir()
+    (tmp_path / "pydantic/__init__.py").write_text("raise ImportError('of another Python')")
     arguments = ["check"] if name == "pipeline" else []
     done = subprocess.run(
         [sys.executable, "-m", name, *arguments], cwd=root, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith(f"error: {tmp_path}/yaml/__init__.py: a package from outside")
+    assert done.stderr.startswith(f"error: {tmp_path}/pydantic/__init__.py: a package from outside")
 
 
 def with_closed_reader(command: list[str], folder: Path, **streams: Any) -> tuple[int, str]:
