@@ -31,8 +31,9 @@ from gsa_core.models.build import build_model
 from gsa_core.models.checkpoint import load
 from gsa_core.models.symmetrized import Symmetrized
 from gsa_core.nn.block import Block, FeedForward
-from gsa_core.nn.convolution import GroupConv2d, GroupLinear, LiftingConv2d
+from gsa_core.nn.convolution import GroupConv2d, LiftingConv2d
 from gsa_core.nn.embed import PatchEmbedding, Stem
+from gsa_core.nn.linear import GroupLinear
 from gsa_core.nn.norm import ChannelNorm
 from gsa_core.nn.pool import GlobalPool, GroupPool, SymmetricMaxPool2d
 from gsa_core.resample import rotate_image, shift_image

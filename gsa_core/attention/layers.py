@@ -14,7 +14,7 @@ from gsa_core.common.arguments import check_choice, check_shape
 from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.common.factory import Device, placed
 from gsa_core.groups import PointGroup
-from gsa_core.nn.convolution import GroupLinear
+from gsa_core.nn.linear import GroupLinear
 
 __all__ = ["GroupSelfAttention", "LiftingSelfAttention"]
 
@@ -138,7 +138,7 @@ class GroupSelfAttention(SelfAttention):
     ``F'(x, h) = sum_g sum_{y, h'} softmax_{(y, h')}[ q(x, g) . (k(y, h') + p(h^-1 (y - x),
     (h^-1 g) (h'^-1 g))) / sqrt(d) ] v(y, h')``. In C_n its group offset is that of GE-ViT; written
     as a product of left-invariant elements it is exact for groups that do not commute too.
-    Dearer by a factor ``|H|``.
+    Its cost is larger by a factor ``|H|``.
 
     Equivariant: ``Phi(L_s F) = L_s Phi(F)``, to rounding for the elements that keep the pixel
     grid. For the trivial group both forms are ordinary self-attention.

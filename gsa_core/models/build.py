@@ -122,12 +122,12 @@ def build_model(
         An argument left at ``None`` takes the model's default; one that the model has no use for
         is an error.
     group
-        A `PointGroup` or its name; ``"C4"`` unless told, ``"C1"`` for a plain transformer.
+        A `PointGroup` or its name; ``"C4"`` by default, ``"C1"`` for a plain transformer.
     positional
         ``"none"``, ``"absolute"``, ``"relative"``, ``"radial"`` or ``"rotary"``.
     depth
         Number of attention blocks, and of the group convolutions of a convolutional network; 2
-        unless told.
+        by default.
     in_channels, num_classes, image_size
         What the data are; one number means a square image. A convolutional network takes any
         size, and keeps this one in its `config` alone.
@@ -135,11 +135,11 @@ def build_model(
         ``"stem"`` (a few group convolutions and poolings), ``"patch"``, ``"trunk"`` (`depth` group
         convolutions and two poolings) or ``"pixel"`` (costly).
     patch_size
-        Pixels to a token along each side, of a patch (4 unless told) or a stem (2 unless told).
+        Pixels to a token along each side, of a patch (4 by default) or a stem (2 by default).
     form
         ``"framewise"``, ``"joint"`` or ``"published"`` attention.
     channels, num_heads, feedforward_ratio
-        Channels a frame (24 unless told), heads (2), hidden width of the feed-forward layers over
+        Channels a frame (24 by default), heads (2), hidden width of the feed-forward layers over
         that of their blocks (2). Of staged networks `channels` is the width of the first stage
         (16); attention has twice as many, and 4 heads.
     window, window_shape
@@ -147,16 +147,16 @@ def build_model(
     encoding
         ``"auto"``, ``"table"`` or ``"continuous"`` positions, absolute or relative.
     dropout, attention_dropout
-        Probability of dropping a channel of a residual branch (0 unless told, 0.1 in ``staged``),
+        Probability of dropping a channel of a residual branch (0 by default, 0.1 in ``staged``),
         a key of attention (0), in training.
     head_dropout
         Probability of dropping a feature before a linear map of the head of a staged network, in
         training (0.2).
     mean, std
-        The network standardises its input by these, one number or one a channel (0 and 1 unless
-        told). They are part of its weights.
+        The network standardises its input by these, one number or one a channel (0 and 1 by
+        default). They are part of its weights.
     reduction
-        ``"mean"`` (unless told) or ``"max"`` over the orbit, of ``symmetrized``.
+        ``"mean"`` (by default) or ``"max"`` over the orbit, of ``symmetrized``.
     device, dtype
         Of parameters and buffers, as in torch's own layers.
 

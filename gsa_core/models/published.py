@@ -156,7 +156,7 @@ class PublishedNetwork(Model, Identified):
         self.blocks = nn.ModuleList()
         height, width = image_size
 
-        def options(channels: int) -> dict[str, object]:
+        def options(channels: int) -> dict[str, Any]:
             return {
                 "head_dim": channels // 2,
                 "window": window,
@@ -166,25 +166,14 @@ class PublishedNetwork(Model, Identified):
             }
 
         channels = plan.channels
-        lifting = LiftingSelfAttention(
-            group,
-            in_channels,
-            channels,
-            _HEADS,
-            **options(channels),  # type: ignore[arg-type]
-        )
+        lifting = LiftingSelfAttention(group, in_channels, channels, _HEADS, **options(channels))
         self.blocks.append(nn.Sequential(lifting, _Norm(channels), nn.SiLU()))
         crops = iter(plan.crop)
         for index, (size, factor) in enumerate(zip(plan.blocks, plan.widen, strict=True)):
             for layer in range(size):
                 wide = channels * factor if layer == 0 else channels
                 attention = GroupSelfAttention(
-                    group,
-                    channels,
-                    wide,
-                    _HEADS,
-                    form=form,
-                    **options(wide),  # type: ignore[arg-type]
+                    group, channels, wide, _HEADS, form=form, **options(wide)
                 )
                 crop = next(crops)
                 block: nn.Module = _PublishedBlock(attention, channels, wide, crop)

@@ -1,4 +1,4 @@
-"""Group convolutions: lifting, group, and their 1x1 case, the group linear map.
+"""Group convolutions: lifting and group.
 
 Cohen & Welling (2016), https://arxiv.org/abs/1602.07576, equations 10 and 11. The weights of all
 frames are one small bank, turned and permuted by an index table, then one ordinary ``conv2d``.
@@ -6,7 +6,6 @@ frames are one small bank, turned and permuted by an index table, then one ordin
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -21,82 +20,9 @@ from gsa_core.common.derivatives import is_transformed
 from gsa_core.common.factory import Device, placed
 from gsa_core.common.identity import Identified
 from gsa_core.groups import PointGroup, check_group
+from gsa_core.nn.linear import gather, initialise
 
-__all__ = ["GroupConv2d", "GroupLinear", "LiftingConv2d"]
-
-
-class GroupLinear(Identified, WithConstants):
-    """Linear map over channels and frames that commutes with the group.
-
-    ``y(h) = sum_h' W(h^-1 h') x(h') + b``, pointwise in space: a group convolution with a 1x1
-    kernel. For the trivial group it is ``torch.nn.Linear``.
-
-    Parameters
-    ----------
-    group
-        The point group H.
-    in_features, out_features
-        Channels a frame.
-    bias
-        Whether to add one bias a channel, shared by the frames.
-    device, dtype
-        Of parameters and buffers, as in torch's own layers.
-
-    Examples
-    --------
-    >>> from gsa_core import cyclic_group
-    >>> GroupLinear(cyclic_group(4), 3, 5)(torch.zeros(2, 7, 4, 3)).shape
-    torch.Size([2, 7, 4, 5])
-    """
-
-    relative: Tensor
-
-    @placed
-    def __init__(
-        self,
-        group: PointGroup,
-        in_features: int,
-        out_features: int,
-        *,
-        bias: bool = True,
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        check_group(group)
-        in_features = check_whole("in_features", in_features)
-        out_features = check_whole("out_features", out_features)
-        self.group = group
-        self.weight = nn.Parameter(torch.empty(group.order, out_features, in_features))
-        self.bias = nn.Parameter(torch.empty(out_features)) if check_flag("bias", bias) else None
-        _initialise(self.weight, self.bias, fan_in=group.order * in_features)
-        self.make_constants()
-
-    def identity(self) -> dict[str, Any]:
-        """The group, whose product says which weight is met where."""
-        return {"layer": "GroupLinear", "group": self.group.name}
-
-    def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Which weight a pair of frames takes."""
-        return {"relative": self.group.relative}
-
-    def forward(
-        self, tokens: Float[Tensor, "*batch group inner"]
-    ) -> Float[Tensor, "*batch group outer"]:
-        """Map ``(..., |H|, in_features)`` to ``(..., |H|, out_features)``."""
-        order, out_features, in_features = self.weight.shape
-        if tokens.shape[-2:] != (order, in_features):
-            raise ValueError(
-                f"tokens: got {tuple(tokens.shape)}; accepts (..., {order}, {in_features})"
-            )
-        if order == 1:
-            return functional.linear(tokens, self.weight[0], self.bias)
-        # weight[h^-1 h', o, i] -> matrix[(h o), (h' i)]
-        matrix = _gather(self.weight, self.constant("relative", self.weight)).transpose(1, 2)
-        matrix = matrix.reshape(order * out_features, order * in_features)
-        mixed = functional.linear(tokens.flatten(-2), matrix)
-        mixed = mixed.unflatten(-1, (order, out_features))
-        return mixed if self.bias is None else mixed + self.bias
+__all__ = ["GroupConv2d", "LiftingConv2d"]
 
 
 class LiftingConv2d(Identified, WithConstants):
@@ -148,7 +74,7 @@ class LiftingConv2d(Identified, WithConstants):
         self.group, self.kernel_size = group, kernel_size
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None
-        _initialise(self.weight, self.bias, fan_in=in_channels * kernel_size**2)
+        initialise(self.weight, self.bias, fan_in=in_channels * kernel_size**2)
         self.make_constants()
 
     def identity(self) -> dict[str, Any]:
@@ -224,7 +150,7 @@ class GroupConv2d(Identified, WithConstants):
             torch.empty(group.order, out_channels, in_channels, kernel_size, kernel_size)
         )
         self.bias = nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None
-        _initialise(self.weight, self.bias, fan_in=group.order * in_channels * kernel_size**2)
+        initialise(self.weight, self.bias, fan_in=group.order * in_channels * kernel_size**2)
         self.make_constants()
 
     def identity(self) -> dict[str, Any]:
@@ -243,7 +169,7 @@ class GroupConv2d(Identified, WithConstants):
         order, inner, size = self.group.order, self.weight.shape[2], self.weight.shape[-1]
         check_shape("features", features, "batch", inner, order, "height", "width")
         relative = self.constant("relative", self.weight)
-        permuted = _gather(self.weight, relative).flatten(4)  # (h, h', o, i, v)
+        permuted = gather(self.weight, relative).flatten(4)  # (h, h', o, i, v)
         turned = torch.einsum("huv,hgoiv->hogiu", self.constant("sampling", self.weight), permuted)
         bank = turned.reshape(order * self.weight.shape[1], -1, size, size)
         stacked = to_tokens(features).flatten(3).permute(0, 3, 1, 2)  # channels are (h', i)
@@ -264,12 +190,6 @@ def _convolve(
     bias = None if bias is None else bias.repeat(order)
     response = functional.conv2d(image, bank, bias, stride=stride, padding=padding)
     return to_features(response.permute(0, 2, 3, 1).unflatten(3, (order, -1)))
-
-
-def _gather(bank: Tensor, index: Tensor) -> Tensor:
-    """``bank[index]`` along the first axis, as an embedding: its backward is a fast sum."""
-    rows = functional.embedding(index, bank.flatten(1))
-    return rows.unflatten(-1, bank.shape[1:])
 
 
 def _checked_sizes(
@@ -299,11 +219,3 @@ def _kernel_sampling(group: PointGroup, size: int) -> Float[Tensor, "group out i
     wanted = torch.einsum("hab,ub->hua", group.matrices[group.inverse], grid)
     # Rounded so that what is equal by symmetry is equal to the last bit in float32 too.
     return (1 - (wanted[:, :, None] - grid).abs()).clamp(min=0).prod(-1).round(decimals=10)
-
-
-def _initialise(weight: Tensor, bias: Tensor | None, fan_in: int) -> None:
-    """Uniform in ``+-1 / sqrt(fan_in)``, as ``torch.nn.Linear``."""
-    bound = 1 / math.sqrt(fan_in)
-    nn.init.uniform_(weight, -bound, bound)
-    if bias is not None:
-        nn.init.uniform_(bias, -bound, bound)

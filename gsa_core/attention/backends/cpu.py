@@ -24,10 +24,10 @@ _HALVES = (torch.bfloat16, torch.float16)
 def problem(device: str, dtype: torch.dtype, width: int) -> str:
     """Why the operator cannot take such queries now; empty if it can.
 
-    Like torch's own fused attention it has no derivatives but gradients, and stands aside where
-    others are asked for, or it is itself: within transforms of `torch.func` and forward-mode
-    levels, and under ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``. Exported programs hold
-    torch's operators alone.
+    Like torch's own fused attention it has no derivatives but gradients. It is refused where others
+    are needed or fused attention is switched off: within transforms of `torch.func` and
+    forward-mode levels, and under ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``. Exported
+    programs hold torch's operators alone.
     """
     if device == "meta":  # nothing is computed there but shapes
         return ""

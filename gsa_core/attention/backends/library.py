@@ -1,7 +1,7 @@
 """Compiles C++ of this package for this machine, once, and loads it.
 
-A library is built by the compiler at hand the first time it is needed, in seconds, and kept in the
-user's cache. Whatever goes wrong, there is no library: a warning says so once, and callers use
+A library is built by this machine's compiler the first time it is needed, in seconds, and kept in
+the user's cache. Whatever goes wrong, there is no library: a warning says so once, and callers use
 torch. `CXX` names the compiler, `GSA_CORE_CACHE` the folder; `GSA_CORE_KERNEL=off` asks for torch.
 
 The name of a library's file has two hashes: of all that it was built from, and of its bytes. A

@@ -61,12 +61,12 @@ def _offsets_of_residues(
     return Offsets(parts[0], parts[1], tiling.reaches)
 
 
-def scores_at_residues(tiling: Tiling, asking: Tensor, tables: OffsetTables) -> PositionalScores:
+def scores_at_residues(tiling: Tiling, query: Tensor, tables: OffsetTables) -> PositionalScores:
     """Scores of queries with the tables, ``(batch, heads, group, own, pixels, residues)``."""
-    batch, own = asking.shape[0], asking.shape[4]
-    image = asking.permute(0, 4, 3, 5, 1, 2, 6).flatten(0, 1)  # (b m, g, n, i, j, d)
+    batch, own = query.shape[0], query.shape[4]
+    image = query.permute(0, 4, 3, 5, 1, 2, 6).flatten(0, 1)  # (b m, g, n, i, j, d)
     seen = (*tiling.size, tiling.window, tiling.shape)
-    offsets = _offsets_of_residues(*seen, asking.device, like=asking)
+    offsets = _offsets_of_residues(*seen, query.device, like=query)
     found = positional_scores(image.unsqueeze(0), tables, offsets)
 
     def laid(x: Tensor | None) -> Tensor | None:
@@ -143,9 +143,9 @@ def score_change(
         if frames_of is not None:
             score = score + frames_of[batch, head, query, key // length]
         if fading is not None:
-            asking = query.clamp(max=last)
-            down = (row - asking // cols).clamp(-reach, reach) + reach
-            right = (col - asking % cols).clamp(-col_reach, col_reach) + col_reach
+            from_query = query.clamp(max=last)
+            down = (row - from_query // cols).clamp(-reach, reach) + reach
+            right = (col - from_query % cols).clamp(-col_reach, col_reach) + col_reach
             score = score + fading[down, right]
         return score
 
@@ -159,11 +159,11 @@ def mask_of(rows: int, cols: int, window: int | None, shape: str) -> Mask:
     radius, diameter = tiling.radius, (window or 0) ** 2
 
     def seen(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        asking, pixel = query.clamp(max=pixels - 1), key % length
+        from_query, pixel = query.clamp(max=pixels - 1), key % length
         inside = pixel < pixels
         if not local:
             return inside
-        down, right = pixel // cols - asking // cols, pixel % cols - asking % cols
+        down, right = pixel // cols - from_query // cols, pixel % cols - from_query % cols
         if square:
             return inside & (down.abs() <= radius) & (right.abs() <= radius)
         return inside & (4 * (down * down + right * right) <= diameter)

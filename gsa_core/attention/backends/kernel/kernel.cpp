@@ -16,7 +16,7 @@
 
 namespace {
 
-// Whether every query sees every key, all alike.
+// Whether every query sees every key, with equal weights.
 bool sees_everything(const Problem& p) {
     if (p.weights || p.row_reach < p.rows - 1) return false;
     return std::all_of(p.near, p.near + 2 * p.row_reach + 1,
@@ -45,17 +45,17 @@ int run(const Rotation& p, bool backward) {
 }
 
 template <class Given>
-int attempt(const Given& given, bool backward) {
-    return guarded([&] { return run(given, backward); });
+int run_to_status(const Given& given, bool backward) {
+    return status_of([&] { return run(given, backward); });
 }
 
 }  // namespace
 
 extern "C" {
-int attention_forward(const Problem* problem) { return attempt(*problem, false); }
-int attention_backward(const Problem* problem) { return attempt(*problem, true); }
-int rotation_forward(const Rotation* problem) { return attempt(*problem, false); }
-int rotation_backward(const Rotation* problem) { return attempt(*problem, true); }
+int attention_forward(const Problem* problem) { return run_to_status(*problem, false); }
+int attention_backward(const Problem* problem) { return run_to_status(*problem, true); }
+int rotation_forward(const Rotation* problem) { return run_to_status(*problem, false); }
+int rotation_backward(const Rotation* problem) { return run_to_status(*problem, true); }
 
 // Bytes of the structures and of a number, which must be what the caller takes them for.
 void structure_sizes(Int* sizes) {

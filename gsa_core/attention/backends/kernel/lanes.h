@@ -69,7 +69,7 @@ enum Status { DONE = 0, NO_MEMORY = 1, FAILED = 2 };
 
 // The status that `body` ends with: an exception must not leave a thread, nor reach a caller in C.
 template <class Body>
-int guarded(Body body) noexcept {
+int status_of(Body body) noexcept {
     try {
         return body();
     } catch (const std::bad_alloc&) {
@@ -88,7 +88,7 @@ int spread(Int units, Int threads, Prepare prepare) {
     std::atomic<Int> next{0};
     std::atomic<int> status{DONE};
     auto work = [&] {
-        const int ended = guarded([&] {
+        const int ended = status_of([&] {
             auto body = prepare();
             for (Int at; status == DONE && (at = next++) < units;) body(at);
             return int(DONE);
@@ -96,7 +96,7 @@ int spread(Int units, Int threads, Prepare prepare) {
         if (ended != DONE) status = ended;
     };
     std::vector<std::thread> others;
-    guarded([&] {  // where no more threads, or no memory for them, are to be had, fewer do it
+    status_of([&] {  // without memory or more threads, fewer do it
         for (Int i = 1; i < std::min(threads, units); ++i) others.emplace_back(work);
         return int(DONE);
     });
