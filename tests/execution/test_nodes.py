@@ -27,6 +27,7 @@ def test_the_two_packages_travel_and_nothing_else(
         ".py",
         ".css",
         ".js",
+        ".jinja",
         ".csv",
         ".typed",
         ".cpp",

@@ -134,12 +134,12 @@ def project(template: Project, tmp_path: Path) -> Project:
     return Project(tmp_path / "project")
 
 
-def append_to(name: str) -> Callable[[Project], None]:
+def append_to(name: str, line: str = "# changed\n") -> Callable[[Project], None]:
     """A change to a file of code."""
 
     def change(project: Project) -> None:
         with (project.folder / name).open("a") as file:
-            file.write("# changed\n")
+            file.write(line)
 
     return change
 
@@ -165,7 +165,11 @@ CHANGES = {
         parameter("test_fraction: 0.25", "test_fraction: 0.2"),
         ["prepare", "sweep", "confirm"],
     ),
-    "attention": (append_to("gsa_core/attention/layers.py"), ["prepare", "sweep", "confirm"]),
+    "attention": (append_to("gsa_core/attention/layers.py"), ["sweep", "confirm"]),
+    "kernel": (
+        append_to("gsa_core/attention/backends/kernel/window.h", "// why\n"),
+        ["sweep", "confirm"],
+    ),
 }
 
 
