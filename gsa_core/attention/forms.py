@@ -1,4 +1,4 @@
-"""How the frames of queries meet those of keys, and what else the published code does its way."""
+"""Forms: which group elements of queries and keys attend to each other; presets of options."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Made = TypeVar("Made")
 def constant(function: Callable[..., Made]) -> Callable[..., Made]:
     """Keep what a function of hashable arguments has made, the last 16 of them.
 
-    The function returned takes ``like`` besides: a tensor that the result is to meet. Nothing is
+    The function returned also takes ``like``, a tensor that the result is used with. Nothing is
     kept while operators are recorded, within transforms, and for tensors that hold no numbers.
     """
 

@@ -16,7 +16,7 @@ DIED = "WorkerDied"
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work: `key` names it for good, `payload` is all it needs besides the data."""
+    """One piece of work: `key` is its lasting name, `payload` all its input but the data."""
 
     key: str
     payload: dict[str, Any]
@@ -49,7 +49,7 @@ class CannotWork(Exception):
 
 @dataclass
 class Context:
-    """What a work function is given besides its task and the data.
+    """What a work function is given in addition to its task and the data.
 
     Attributes
     ----------

@@ -40,7 +40,7 @@ class Settings:
 
     @property
     def matched(self) -> list[str]:
-        """The axes on which a cell and its baseline agree, besides the data set."""
+        """The axes on which a cell and its baseline agree, in addition to the data set."""
         return [axis for axis in ("model", "tokens", "depth") if axis not in self.baseline]
 
 

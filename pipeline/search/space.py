@@ -48,7 +48,7 @@ def _distribution(name: str, domain: Interval | Choices) -> BaseDistribution:
 def configuration(
     cell: Cell, sampled: Mapping[str, Any], params: Params, dataset: Any
 ) -> dict[str, Any]:
-    """Return all that `training.train` needs besides the data, as one flat dictionary.
+    """Return all that `training.train` needs in addition to the data, as one flat dictionary.
 
     Parameters
     ----------

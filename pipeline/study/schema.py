@@ -89,7 +89,7 @@ class Resources(Section):
     ) = None
     """Of memory; Ray starts no more trials on a node than it has memory for."""
     address: Asked | Annotated[None, Field(description="RAY_ADDRESS, or this machine")] = None
-    """Asks for a cluster. A file never names one: whoever runs the study sets RAY_ADDRESS."""
+    """Asks for a cluster. Its address comes from the variable RAY_ADDRESS, never from a file."""
     storage: (
         InsideFolder | Annotated[None, Field(description="with the other state of the study")]
     ) = None

@@ -32,7 +32,7 @@ class SweepSource(EngineNotes):
     budget : Budget
         After which no further trial is started.
     measures : sequence of str
-        What trials measure besides their accuracy.
+        What trials measure in addition to their accuracy.
     """
 
     def __init__(

@@ -155,7 +155,7 @@ def sweep(
 
 
 def measures(params: Params) -> list[str]:
-    """List what trials measure besides their accuracy, as the objectives need it."""
+    """List what trials measure in addition to accuracy, as the objectives need it."""
     return [name for name in params.sweep.objectives if name == "invariance_error"]
 
 

@@ -77,7 +77,7 @@ class Encoding:
         The modules of a layer by their names: ``absolute`` is added to tokens, ``relative`` gives
         the tables of offsets that queries meet, ``rotary`` rotates queries and keys.
     kinds
-        The ``ENCODINGS`` it can be held in, besides ``auto`` and ``published``.
+        The values of ``encoding`` that it takes, in addition to ``auto`` and ``published``.
     on_tokens, on_scores
         Whether it is added to tokens, and needs the size of the image; whether it enters scores.
     least_head_dim
