@@ -45,7 +45,7 @@ test chaos: EXTRAS = study dev
 
 chaos: venv
 	@$(INSIDE) python -m pytest --full tests/chaos tests/execution/test_interruptions.py tests/execution/test_engine.py \
-	tests/sweep/test_journal.py tests/sweep/test_sweep.py tests/execution/test_address.py
+	tests/sweep/test_journal.py tests/sweep/test_sweep.py tests/execution/test_cluster_address.py
 
 venv:
 ifeq ($(VENV),.venv)

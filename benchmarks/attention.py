@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from origin import commit
+from measurement_origin import commit
 from published_way import published_way
 from torch import Tensor
 

@@ -31,7 +31,7 @@ from gpu_correctness import correctness
 from gpu_digits import NETWORKS, digits
 from gpu_layers import bandwidth, layers
 from gpu_models import models
-from origin import origin
+from measurement_origin import origin
 
 Row = dict[str, Any]
 WRONG, CUT_SHORT = 1, 3  # exit status, the first before the second

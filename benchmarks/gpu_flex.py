@@ -18,7 +18,7 @@ from torch import nn
 
 from gsa_core import GroupSelfAttention, LiftingSelfAttention, point_group
 from gsa_core.attention.backends import flex
-from gsa_core.attention.backends.residues import padded_length
+from gsa_core.attention.backends.flex_scores import padded_length
 
 __all__ = ["FLEX_CHECKS", "Rows", "check_layer", "check_results", "flex_rows", "flex_tolerance"]
 

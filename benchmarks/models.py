@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from attention import peak_bytes
-from origin import commit
+from measurement_origin import commit
 from race import BATCH, race, score, turned_digits
 from torch import Tensor, nn
 from torch.nn import functional

@@ -42,7 +42,7 @@ PREPARES = """
 import sys
 from pathlib import Path
 from pipeline.study.schema import Prepare
-from pipeline.prepare import prepare_all
+from pipeline.prepare.stage import prepare_all
 
 scratch = Path(sys.argv[1])
 settings = Prepare.model_validate_json((scratch / "settings.json").read_text())
@@ -53,9 +53,9 @@ CHILD = """
 import sys
 from pathlib import Path
 from dataclasses import replace
-from pipeline.datasets import patch_camelyon as source
+from pipeline.prepare.sources import patch_camelyon as source
 from pipeline.study.schema import Prepare
-from pipeline.prepare import prepare_all
+from pipeline.prepare.stage import prepare_all
 
 folder, scale = Path(sys.argv[1]), int(sys.argv[2])
 source.SIZES = {name: count // scale for name, count in source.SIZES.items()}

@@ -26,7 +26,7 @@ from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.forms import PUBLISHED, STANDARD, Form
 from gsa_core.attention.neighbourhood import WINDOW_SHAPES, Tiling
 from gsa_core.common.arguments import check_choice, check_odd, check_sides, check_whole
-from gsa_core.common.identity import Identified
+from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup, check_group
 
 __all__ = ["SelfAttention"]

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-from gsa_core.common.identity import check_identities
+from gsa_core.common.saved_properties import check_identities
 
 __all__ = ["FORMAT", "KEY", "VERSION", "Model", "outline", "to_bytes"]
 

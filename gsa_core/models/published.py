@@ -19,7 +19,7 @@ from torch.nn import functional
 from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
 from gsa_core.common.arguments import plain
 from gsa_core.common.axes import to_features, to_tokens
-from gsa_core.common.identity import Identified
+from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup
 from gsa_core.models.network import Model
 from gsa_core.models.transformer import Standardise, apply_layers

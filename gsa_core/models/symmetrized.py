@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gsa_core.common.arguments import check_choice
-from gsa_core.common.identity import Identified
+from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup, act_on_image, check_group
 from gsa_core.models.network import Model
 

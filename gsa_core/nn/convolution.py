@@ -18,7 +18,7 @@ from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.common.constants import WithConstants
 from gsa_core.common.derivatives import is_transformed
 from gsa_core.common.factory import Device, placed
-from gsa_core.common.identity import Identified
+from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup, check_group
 from gsa_core.nn.linear import gather, initialise
 

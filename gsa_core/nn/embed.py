@@ -15,7 +15,7 @@ from torch.nn import functional
 from gsa_core.common.arguments import check_choice, check_shape, check_whole
 from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.common.factory import Device, placed
-from gsa_core.common.identity import Identified
+from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup
 from gsa_core.nn.convolution import GroupConv2d, LiftingConv2d
 from gsa_core.nn.norm import BatchNorm

@@ -13,7 +13,7 @@ from torch.nn import functional
 from gsa_core.common.arguments import check_flag, check_whole
 from gsa_core.common.constants import WithConstants
 from gsa_core.common.factory import Device, placed
-from gsa_core.common.identity import Identified
+from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup, check_group
 
 __all__ = ["GroupLinear", "gather", "initialise"]

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from gsa_core.common.arguments import check_choice, check_shape
 from gsa_core.common.axes import to_features, to_tokens
-from gsa_core.common.identity import Identified
+from gsa_core.common.saved_properties import Identified
 
 __all__ = ["GlobalPool", "GroupPool", "SymmetricMaxPool2d"]
 

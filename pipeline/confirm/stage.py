@@ -8,20 +8,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.common.reasons import Failure, command, harmless, tally
+from pipeline.common.failures import Failure, command, harmless, tally
 from pipeline.confirm import tables
 from pipeline.confirm.plan import Run, plan_runs
 from pipeline.confirm.result_store import RunStore, fingerprint
 from pipeline.confirm.run import run_confirmation
-from pipeline.confirm.source import ConfirmSource
+from pipeline.confirm.run_tasks import ConfirmSource
 from pipeline.dataset import load_dataset
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
+from pipeline.execution.code_dependencies import code_of
 from pipeline.execution.engine import Engine
-from pipeline.execution.inputs import PREPARED, read_cards, read_trials
 from pipeline.execution.progress import Progress
 from pipeline.execution.run_stage import StageFailed, run_stage
-from pipeline.execution.source_code import code_of
-from pipeline.execution.state import ROOT, state_folder, superseded, versions
+from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials
+from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import Task, WorkFunction
 from pipeline.results import records
 from pipeline.study.cells import cells

@@ -119,7 +119,7 @@ def checkpoints_of(storage: str | None, state: Path) -> Checkpoints:
     storage : str or None
         Of `storage_named`.
     state : Path
-        The folder that `pipeline.execution.state.state_folder` made, named after code and data.
+        Of `pipeline.execution.state_folder.state_folder`, named after code and data.
     """
     if storage is None:
         return Checkpoints(f"{state.resolve()}/checkpoints")

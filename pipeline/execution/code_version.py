@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from pipeline.execution.source_code import PROJECT, files_of, module_name, raw_digest, read
-from pipeline.execution.state import versions
+from pipeline.execution.code_dependencies import PROJECT, files_of, module_name, raw_digest, read
+from pipeline.execution.state_folder import versions
 
 __all__ = ["code_for", "difference"]
 

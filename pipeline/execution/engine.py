@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.execution.address import check_address
+from pipeline.execution.cluster_address import check_address
 from pipeline.execution.dispatcher import nothing
 from pipeline.execution.local_ray import check_local_ray
 from pipeline.execution.ray_private import set_environment

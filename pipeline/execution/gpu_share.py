@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipeline.common.units import size
 from pipeline.dataset import load_dataset
-from pipeline.execution.address import named_address
+from pipeline.execution.cluster_address import named_address
 from pipeline.search.designs import at, levels
 from pipeline.search.space import configuration, distributions
 from pipeline.study.cells import cells

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.documents import mapping, parse_json
+from pipeline.execution.code_dependencies import PACKAGES, PROJECT
 from pipeline.execution.ray_private import SUBMITTED_JOB
-from pipeline.execution.source_code import PACKAGES, PROJECT
 from pipeline.execution.tasks import CannotWork
 
 __all__ = ["NodeWatch", "nodes_in_use", "runtime_env"]

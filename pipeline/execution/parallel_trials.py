@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.execution.address import named_address
+from pipeline.execution.cluster_address import named_address
 from pipeline.study.schema import Params
 
 __all__ = ["AHEAD", "idle", "parallel_here", "room", "room_here", "with_workers"]

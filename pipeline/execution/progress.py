@@ -13,7 +13,7 @@ from typing import TextIO
 from rich.console import Group
 from rich.text import Text
 
-from pipeline.common.reasons import GOOD, Failure, brief, harmless, tally
+from pipeline.common.failures import GOOD, Failure, brief, harmless, tally
 from pipeline.common.signals import end_unread
 from pipeline.common.units import duration
 from pipeline.execution.live_table import is_capable, live_display, table_of

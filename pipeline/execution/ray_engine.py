@@ -17,9 +17,9 @@ from typing import Any
 import ray
 from ray import tune
 
-from pipeline.common.reasons import brief
+from pipeline.common.failures import brief
 from pipeline.common.signals import rearm, signals_held
-from pipeline.execution.address import answers
+from pipeline.execution.cluster_address import answers
 from pipeline.execution.code_version import code_for
 from pipeline.execution.dispatcher import DASHBOARD, Dispatcher, nothing
 from pipeline.execution.local_ray import interpreter

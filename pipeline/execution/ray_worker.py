@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from pipeline.common.reasons import brief, describe
+from pipeline.common.failures import brief, describe
 from pipeline.execution.code_version import difference
 from pipeline.execution.dispatcher import GRACE
 from pipeline.execution.epoch_batches import EpochBatches

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pipeline.common.reasons import brief, describe
+from pipeline.common.failures import brief, describe
 from pipeline.dataset import Dataset
 from pipeline.execution.checkpoints import Checkpoint
 from pipeline.execution.tasks import Context

@@ -13,10 +13,10 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import explaining
 from pipeline.common.signals import Interrupted, ending_on_signals
 from pipeline.common.units import size
-from pipeline.execution.address import check_asked
+from pipeline.execution.cluster_address import check_asked
 from pipeline.execution.engine import Engine, make_engine
 from pipeline.execution.parallel_trials import with_workers
-from pipeline.execution.state import ROOT, stage_lock
+from pipeline.execution.state_folder import ROOT, stage_lock
 from pipeline.execution.tasks import CannotWork
 from pipeline.results.provenance import given_commit
 from pipeline.study.params import load_params

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.common.reasons import harmless
+from pipeline.common.failures import harmless
 
 __all__ = ["Log"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from pipeline.common.reasons import describe
+from pipeline.common.failures import describe
 from pipeline.execution.task_log import Log
 
 # How the reason of a task begins whose workers died.

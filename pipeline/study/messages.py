@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.study.guesses import candidates, nearest, written
+from pipeline.study.suggestions import candidates, nearest, written
 from pipeline.study.values import REPEATED
 from pipeline.study.yaml_reader import Document, KeyPath
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from gsa_core import build_model
-from pipeline.common.reasons import brief, describe
+from pipeline.common.failures import brief, describe
 from pipeline.dataset import Dataset
 from pipeline.sweep.cell_search import CellSearch
 from pipeline.training.loop import model_arguments

@@ -10,15 +10,15 @@ from typing import Any
 
 import optuna
 
-from pipeline.common.reasons import brief
+from pipeline.common.failures import brief
 from pipeline.dataset import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of, storage_named
+from pipeline.execution.code_dependencies import code_of
 from pipeline.execution.engine import Engine
-from pipeline.execution.inputs import PREPARED, SWEPT, read_cards, search_digest
 from pipeline.execution.progress import Progress
 from pipeline.execution.run_stage import StageFailed, run_stage
-from pipeline.execution.source_code import code_of
-from pipeline.execution.state import ROOT, state_folder, superseded, versions
+from pipeline.execution.stage_inputs import PREPARED, SWEPT, read_cards, search_digest
+from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import WorkFunction
 from pipeline.results import records
 from pipeline.search.objectives import directions, score
@@ -31,8 +31,8 @@ from pipeline.sweep.cell_search import CellSearch, Rules
 from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.sweep.journal import open_journal
 from pipeline.sweep.proposals import Proposer
-from pipeline.sweep.source import SweepSource
 from pipeline.sweep.trial import run_trial
+from pipeline.sweep.trial_tasks import SweepSource
 
 SmokeTest = Callable[[Sequence[CellSearch], Mapping[str, Any]], Iterable[tuple[str, str]]]
 SPLITS = ("train", "validation")

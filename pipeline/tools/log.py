@@ -14,11 +14,11 @@ import pandas as pd
 from optuna.storages import JournalStorage
 
 from pipeline.common.errors import UserError
-from pipeline.common.reasons import GOOD, harmless
+from pipeline.common.failures import GOOD, harmless
 from pipeline.confirm import stage as confirm
 from pipeline.confirm.result_store import read_record
-from pipeline.execution.inputs import read_card
-from pipeline.execution.state import state_path
+from pipeline.execution.stage_inputs import read_card
+from pipeline.execution.state_folder import state_path
 from pipeline.results import records, schemas
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params

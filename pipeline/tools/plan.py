@@ -10,8 +10,8 @@ import torch
 from gsa_core import build_model, count_parameters
 from pipeline.common.units import duration, size
 from pipeline.dataset import load_dataset
-from pipeline.execution.inputs import read_cards
 from pipeline.execution.parallel_trials import parallel_here
+from pipeline.execution.stage_inputs import read_cards
 from pipeline.study.cells import cells
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.common.errors import UserError
-from pipeline.common.reasons import GOOD, brief, command, harmless
+from pipeline.common.failures import GOOD, brief, command, harmless
 from pipeline.common.spelling import did_you_mean
 from pipeline.report import figures
 from pipeline.results import records, schemas

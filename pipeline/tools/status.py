@@ -11,14 +11,14 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.common.errors import UserError
-from pipeline.common.reasons import GOOD, Failure, command, failure_of, tally
+from pipeline.common.failures import GOOD, Failure, command, failure_of, tally
 from pipeline.confirm import stage as confirm
 from pipeline.confirm.result_store import read_record
 from pipeline.execution.dispatcher import DASHBOARD
-from pipeline.execution.inputs import read_cards
 from pipeline.execution.live_table import aligned
 from pipeline.execution.progress import CellProgress
-from pipeline.execution.state import ROOT, holder, state_path
+from pipeline.execution.stage_inputs import read_cards
+from pipeline.execution.state_folder import ROOT, holder, state_path
 from pipeline.search.objectives import score
 from pipeline.study.cells import cells
 from pipeline.study.params import load_params

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.common.documents import mapping, read_json
 from pipeline.common.errors import UserError
-from pipeline.common.reasons import harmless
+from pipeline.common.failures import harmless
 
 __all__ = ["main"]
 

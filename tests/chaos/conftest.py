@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from nursery import Nursery, build_faults
+from driver_processes import DriverProcesses, build_faults
 
 
 @pytest.fixture(scope="session")
-def all_of_them(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+def all_of_them(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DriverProcesses]:
     """The one fork server of a session."""
-    yield Nursery(build_faults(tmp_path_factory.mktemp("faults")))
+    yield DriverProcesses(build_faults(tmp_path_factory.mktemp("faults")))
 
 
 @pytest.fixture
-def nursery(all_of_them: Nursery) -> Iterator[Nursery]:
-    """A nursery whose processes are gone when the test is."""
+def drivers(all_of_them: DriverProcesses) -> Iterator[DriverProcesses]:
+    """A `DriverProcesses` whose processes are gone when the test is."""
     yield all_of_them
     all_of_them.end()
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil
 import yaml
+from driver_processes import at_risk
 from nodes import ROOT, Nodes, permitted
-from nursery import at_risk
 
 from pipeline.common.checksummed import decode
 from pipeline.results import records, schemas

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from nursery import until
+from driver_processes import until
 
 from pipeline.results import records, schemas
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from driver_processes import TRIALS, TRIALS_PER_CELL, until
 from nodes import ADDRESS, Nodes, permitted
-from nursery import TRIALS, TRIALS_PER_CELL, until
 from stages import FAKE, Stage
 
 pytestmark = [

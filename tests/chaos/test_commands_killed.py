@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from nursery import until
+from driver_processes import until
 from stages import is_running
 
 from pipeline.results import records, schemas

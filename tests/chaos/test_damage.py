@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
-from nursery import Nursery
+from driver_processes import DriverProcesses
 
 from pipeline.common.errors import UserError
 from pipeline.confirm.result_store import RunStore
@@ -116,9 +116,9 @@ def test_a_kept_run_is_never_read_wrongly(tmp_path: Path, witness: Witness) -> N
     )
 
 
-def test_ten_writers(nursery: Nursery, tmp_path: Path, witness: Witness) -> None:
+def test_ten_writers(drivers: DriverProcesses, tmp_path: Path, witness: Witness) -> None:
     path = tmp_path / "journal.log"
-    writers = [nursery.start(write, path, number) for number in range(10)]
+    writers = [drivers.start(write, path, number) for number in range(10)]
     for writer in writers:
         writer.join(300)
         assert writer.exitcode == 0

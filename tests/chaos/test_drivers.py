@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from nursery import KEYS, TRIALS, Nursery, drive, output, starts, trials, until
+from driver_processes import KEYS, TRIALS, DriverProcesses, drive, output, starts, trials, until
 
 from pipeline.results import records, schemas
 
@@ -38,16 +38,16 @@ AT_ONCE = 6
 
 
 @pytest.fixture
-def whole(nursery: Nursery, tmp_path: Path) -> pd.DataFrame:
+def whole(drivers: DriverProcesses, tmp_path: Path) -> pd.DataFrame:
     """The trials of a sweep that nothing happened to."""
-    process = nursery.start(drive, tmp_path / "whole", {})
+    process = drivers.start(drive, tmp_path / "whole", {})
     process.join(120)
     assert process.exitcode == 0, output(tmp_path / "whole")
     return trials(tmp_path / "whole")[KEYS]
 
 
 def test_drivers_killed_at_random_times(
-    nursery: Nursery, whole: pd.DataFrame, tmp_path: Path, size: Size, witness: Witness
+    drivers: DriverProcesses, whole: pd.DataFrame, tmp_path: Path, size: Size, witness: Witness
 ) -> None:
     sweeps, seconds = size(4, 50), size(0, 1) * 0.3 + 0.1
     draw = random.Random(0)
@@ -57,7 +57,7 @@ def test_drivers_killed_at_random_times(
     while running:
         for folder in list(running)[:AT_ONCE]:
             if folder not in processes:
-                process = nursery.start(drive, folder, {"FAKE_SECONDS": str(seconds)})
+                process = drivers.start(drive, folder, {"FAKE_SECONDS": str(seconds)})
                 # Three kills at any moment of a whole sweep, then it may go on to its end.
                 life = draw.uniform(0, TRIALS * seconds) if kills[folder] < 3 else float("inf")
                 processes[folder] = (process, time.monotonic() + life)
@@ -86,22 +86,22 @@ def test_drivers_killed_at_random_times(
 
 
 def test_a_driver_ended_at_every_call_to_the_disk(
-    nursery: Nursery, tmp_path: Path, size: Size, witness: Witness
+    drivers: DriverProcesses, tmp_path: Path, size: Size, witness: Witness
 ) -> None:
-    want, names = with_calls(nursery, tmp_path / "want")
+    want, names = with_calls(drivers, tmp_path / "want")
     points = [(kind, at) for at in range(1, len(names) + 1) for kind in ("before", "after", "torn")]
     points = points[:: size(len(points) // 24, 1)]
     for batch in batches(points):
         folders = [tmp_path / f"{at}-{kind}" for kind, at in batch]
         crashed = [
-            nursery.start(drive, folder, fault(folder, kind, at), BOTH, "fake_trial", TINY)
+            drivers.start(drive, folder, fault(folder, kind, at), BOTH, "fake_trial", TINY)
             for folder, (kind, at) in zip(folders, batch, strict=True)
         ]
         for process in crashed:
             process.join(60)
         # The last calls of a stage come after its tables are whole: such a start may end well.
         assert {process.exitcode for process in crashed} <= {-signal.SIGKILL, 0}
-        recover(nursery, folders, want, 1)
+        recover(drivers, folders, want, 1)
     witness(
         2,
         f"a study of {len(names)} calls to the disk ({counts(names)}): driver ended before, after "
@@ -112,23 +112,23 @@ def test_a_driver_ended_at_every_call_to_the_disk(
 
 
 def test_no_space_from_any_call_on(
-    nursery: Nursery, tmp_path: Path, size: Size, witness: Witness
+    drivers: DriverProcesses, tmp_path: Path, size: Size, witness: Witness
 ) -> None:
-    want, names = with_calls(nursery, tmp_path / "want")
+    want, names = with_calls(drivers, tmp_path / "want")
     points = [at for at, name in enumerate(names, 1) if name in ("write", "create", "mkdir")]
     every = points[:: size(len(points) // 8, 1)]
     for batch in batches(every):
         folders = [tmp_path / f"{at}" for at in batch]
         for folder, at in zip(folders, batch, strict=True):
             armed = fault(folder, "full", at)
-            process = nursery.start(drive, folder, armed, BOTH, "fake_trial", TINY)
+            process = drivers.start(drive, folder, armed, BOTH, "fake_trial", TINY)
             process.join(60)
             said = output(folder)
             assert process.exitcode == 2, said
             error = [line for line in said.splitlines() if line.startswith("error: ")]
             assert len(error) == 1 and "Traceback" not in said, said
             whole_or_absent(folder)
-        recover(nursery, folders, want, 1)
+        recover(drivers, folders, want, 1)
     witness(
         7,
         f"no space from the k-th write, new file or folder on, k = 1 to {len(points)}, "
@@ -143,18 +143,18 @@ def fault(folder: Path, kind: str, at: int) -> dict[str, str]:
     return {"FAULT_ROOT": str(folder), "FAULT_KIND": kind, "FAULT_AT": str(at)}
 
 
-def with_calls(nursery: Nursery, folder: Path) -> tuple[list[pd.DataFrame], list[str]]:
+def with_calls(drivers: DriverProcesses, folder: Path) -> tuple[list[pd.DataFrame], list[str]]:
     """A small study that nothing happened to, and its calls to the disk."""
-    if not nursery.faults:
+    if not drivers.faults:
         pytest.skip("no C compiler")
-    want = undisturbed(nursery, folder)
+    want = undisturbed(drivers, folder)
     return want, Path(f"{folder}.calls").read_text().split()
 
 
-def undisturbed(nursery: Nursery, folder: Path) -> list[pd.DataFrame]:
+def undisturbed(drivers: DriverProcesses, folder: Path) -> list[pd.DataFrame]:
     """Run the tiny study whole, list its calls to the disk, and return its tables."""
     calls = Path(f"{folder}.calls")
-    process = nursery.start(counted, folder, calls)
+    process = drivers.start(counted, folder, calls)
     process.join(60)
     assert process.exitcode == 0, output(folder)
     return tables(folder)
@@ -166,9 +166,11 @@ def counted(folder: Path, calls: Path) -> None:
     drive(folder, {"FAULT_ROOT": str(folder), "FAULT_COUNT": str(file)}, BOTH, "fake_trial", TINY)
 
 
-def recover(nursery: Nursery, folders: list[Path], want: list[pd.DataFrame], again: int) -> None:
+def recover(
+    drivers: DriverProcesses, folders: list[Path], want: list[pd.DataFrame], again: int
+) -> None:
     """Go on in each folder, and compare with the tables of an undisturbed study."""
-    processes = [nursery.start(drive, folder, {}, BOTH, "fake_trial", TINY) for folder in folders]
+    processes = [drivers.start(drive, folder, {}, BOTH, "fake_trial", TINY) for folder in folders]
     for folder, process in zip(folders, processes, strict=True):
         process.join(60)
         assert process.exitcode == 0, f"{folder.name}: {output(folder)}"
@@ -208,7 +210,7 @@ def counts(names: list[str]) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_group(
-    nursery: Nursery,
+    drivers: DriverProcesses,
     whole: pd.DataFrame,
     tmp_path: Path,
     size: Size,
@@ -219,7 +221,7 @@ def test_a_signal_to_the_group(
     rounds = size(2, 12)
     for one in range(rounds):
         folder = tmp_path / f"{one}"
-        process = nursery.start(drive, folder, {"FAKE_SECONDS": "0.1"})
+        process = drivers.start(drive, folder, {"FAKE_SECONDS": "0.1"})
         until(lambda folder=folder: starts(folder).total() > 0)
         time.sleep(draw.uniform(0, 1.5))
         begun = time.monotonic()
@@ -229,7 +231,7 @@ def test_a_signal_to_the_group(
         assert process.exitcode == 128 + number, output(folder)
         kept = "what is finished is kept, the same command goes on"
         assert output(folder).splitlines()[-1] == f"sweep: ended by {number.name}; {kept}"
-        again = nursery.start(drive, folder, {})
+        again = drivers.start(drive, folder, {})
         again.join(60)
         assert again.exitcode == 0, output(folder)
         pd.testing.assert_frame_equal(trials(folder)[KEYS], whole)
@@ -241,14 +243,16 @@ def test_a_signal_to_the_group(
     )
 
 
-def test_ten_starts_at_once(nursery: Nursery, tmp_path: Path, size: Size, witness: Witness) -> None:
+def test_ten_starts_at_once(
+    drivers: DriverProcesses, tmp_path: Path, size: Size, witness: Witness
+) -> None:
     rounds, longest = size(1, 20), 0.0
     for one in range(rounds):
         folder = tmp_path / f"{one}"
-        gate = nursery.context.Barrier(10)
+        gate = drivers.context.Barrier(10)
         section = {"trials_per_cell": 1}
         seconds = {"FAKE_SECONDS": "1.5"}
-        all_ten = [nursery.start(gated, gate, folder, seconds, section) for _ in range(10)]
+        all_ten = [drivers.start(gated, gate, folder, seconds, section) for _ in range(10)]
         begun = time.monotonic()
         until(lambda all_ten=all_ten: sum(one.exitcode is not None for one in all_ten) == 9)
         longest = max(longest, time.monotonic() - begun)
@@ -257,7 +261,7 @@ def test_ten_starts_at_once(nursery: Nursery, tmp_path: Path, size: Size, witnes
         assert output(folder).count(f"already running here (pid {runner.pid} on ") == 9
         runner.kill()
         runner.join()
-        again = nursery.start(drive, folder, {}, ("sweep",), "fake_trial", section)
+        again = drivers.start(drive, folder, {}, ("sweep",), "fake_trial", section)
         again.join(60)
         assert again.exitcode == 0, "a lock without a holder held"
         assert len(trials(folder)) == 3
@@ -276,19 +280,19 @@ def gated(gate: Any, folder: Path, environment: dict[str, str], section: dict[st
 
 
 def test_a_clock_that_leaps(
-    nursery: Nursery, whole: pd.DataFrame, tmp_path: Path, size: Size, witness: Witness
+    drivers: DriverProcesses, whole: pd.DataFrame, tmp_path: Path, size: Size, witness: Witness
 ) -> None:
-    if not nursery.faults:
+    if not drivers.faults:
         pytest.skip("no C compiler")
     rounds = size(1, 6)
     for one in range(rounds):
         folder = tmp_path / f"{one}"
         leaping = {"CLOCK_STEP": "3600", "FAKE_SECONDS": "0.1"}
-        process = nursery.start(drive, folder, leaping)
+        process = drivers.start(drive, folder, leaping)
         until(lambda folder=folder, one=one: starts(folder).total() > 3 * one)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        again = nursery.start(drive, folder, leaping)
+        again = drivers.start(drive, folder, leaping)
         again.join(60)
         assert again.exitcode == 0, output(folder)
         found = trials(folder)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from nursery import KEYS, TRIALS, TRIALS_PER_CELL, at_risk, deaths, until
+from driver_processes import KEYS, TRIALS, TRIALS_PER_CELL, at_risk, deaths, until
 from stages import Stage, is_running, listening
 
 from pipeline.execution.orphan_cleanup import started_by

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.common import locks
 from pipeline.common.errors import UserError
-from pipeline.execution.state import holder, stage_lock
+from pipeline.execution.state_folder import holder, stage_lock
 from pipeline.prepare import stage as prepare
 from pipeline.sweep.journal import open_journal
 
@@ -21,7 +21,7 @@ MISSING = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipeline.execution.state.PAUSE", 0)
+    monkeypatch.setattr("pipeline.execution.state_folder.PAUSE", 0)
     return tmp_path
 
 

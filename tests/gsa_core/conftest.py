@@ -11,7 +11,7 @@ import torch
 from fake_compiler import Machine
 
 from gsa_core import GroupSelfAttention, cyclic_group
-from gsa_core.attention.backends import native
+from gsa_core.attention.backends import kernel_calls
 
 torch.set_num_threads(1)  # these tensors are too small to share
 
@@ -26,7 +26,7 @@ def noise() -> Callable[..., torch.Tensor]:
 @pytest.fixture(scope="session")
 def built_kernel() -> Path:
     """The file of the kernel in float64, as the compiler at hand builds it."""
-    library = native.library_of(torch.float64, 5)
+    library = kernel_calls.library_of(torch.float64, 5)
     if isinstance(library, str):
         pytest.skip(library)
     return Path(library._name)
@@ -38,7 +38,7 @@ def machine(
 ) -> Iterator[Machine]:
     """A machine with a compiler that copies `built_kernel`, and with empty folders."""
     yield Machine(tmp_path, built_kernel, monkeypatch)
-    native.library_of.cache_clear()
+    kernel_calls.library_of.cache_clear()
 
 
 @pytest.fixture
@@ -53,10 +53,12 @@ def forward(
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             out = layer(x)
-            native.library_of.cache_clear()  # as for another width of a head
+            kernel_calls.library_of.cache_clear()  # as for another width of a head
             assert torch.equal(layer(x), out)
         layer.method = "torch"
         assert torch.allclose(out, layer(x), rtol=1e-12)
-        return native.library_of(torch.float64, 2), [record.message for record in caplog.records]
+        return kernel_calls.library_of(torch.float64, 2), [
+            record.message for record in caplog.records
+        ]
 
     return result

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gsa_core.attention.backends import library as compiled
-from gsa_core.attention.backends import native
+from gsa_core.attention.backends import build_kernel as compiled
+from gsa_core.attention.backends import kernel_calls
 from gsa_core.attention.backends.compiler import compiler_version
 
 __all__ = ["WRITES", "Machine", "named_by_hash"]
@@ -50,7 +50,7 @@ class Machine:
         self.patch.setattr(compiled, "_warned", set())
         self.patch.setattr(compiled, "_failed_builds", {})
         compiler_version.cache_clear()
-        native.library_of.cache_clear()
+        kernel_calls.library_of.cache_clear()
 
     @property
     def builds(self) -> list[str]:

@@ -18,7 +18,7 @@ from torch.nn.attention import flex_attention as of_torch
 from torch.nn.attention.flex_attention import BlockMask
 
 from gsa_core import GroupSelfAttention, LiftingSelfAttention, point_group
-from gsa_core.attention.backends import flex, residues
+from gsa_core.attention.backends import flex, flex_scores
 from gsa_core.attention.backends.registry import BACKENDS, Backend
 from gsa_core.attention.encodings.tables import PositionalScores
 from gsa_core.attention.neighbourhood import Tiling
@@ -47,7 +47,7 @@ SIZES = ((4, 5), (3, 6))
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    for module in (flex, residues):
+    for module in (flex, flex_scores):
         monkeypatch.setattr(module, "BLOCK", 8)
     monkeypatch.setattr(flex, "_flex", inspect.unwrap(flex._flex))  # without the checks of types
     flex._block_mask.cache_clear()
@@ -163,7 +163,7 @@ def test_mask_is_the_neighbourhood(window, members, size):
     """Every pair of tokens; and the blocks hold all that is seen, the whole ones nothing else."""
     rows, cols = size
     options = (WINDOWS[window].get("window"), WINDOWS[window].get("window_shape", "square"))
-    seen, length = residues.mask_of(*size, *options), residues.padded_length(rows * cols)
+    seen, length = flex_scores.mask_of(*size, *options), flex_scores.padded_length(rows * cols)
     tokens = torch.arange(length), torch.arange(members * length)
     found = seen(*tokens, tokens[0][:, None], tokens[1][None, :])
     found = found.expand(length, members * length)  # without a window all queries see the same
@@ -207,8 +207,8 @@ def test_every_key_in_a_window_has_a_residue_of_its_own(window, size):
     """And the offset of that residue is the key's offset."""
     tiling = Tiling(*size, window)
     seen = (*size, window, "square", torch.device("cpu"))
-    offsets = residues._offsets_of_residues(*seen, like=torch.empty(0))
-    moduli = residues._moduli(tiling)
+    offsets = flex_scores._offsets_of_residues(*seen, like=torch.empty(0))
+    moduli = flex_scores._moduli(tiling)
     for n, reach, modulus, table in zip(
         size, tiling.reaches, moduli, (offsets.rows, offsets.cols), strict=True
     ):
@@ -222,7 +222,9 @@ def test_every_key_in_a_window_has_a_residue_of_its_own(window, size):
 def test_lookups_are_kept_in_32_bits(dtype):
     """Their gradients are sums over many keys."""
     table = torch.ones(1, 1, 1, 1, 4, 3, dtype=dtype)
-    change = residues.score_change(Tiling(2, 2, None), PositionalScores(rows=table), 8, 1.0, table)
+    change = flex_scores.score_change(
+        Tiling(2, 2, None), PositionalScores(rows=table), 8, 1.0, table
+    )
     index = [torch.zeros((), dtype=torch.long)] * 4
     assert change(torch.zeros((), dtype=dtype), *index).dtype == torch.float32
 

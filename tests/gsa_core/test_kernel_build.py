@@ -14,8 +14,8 @@ import torch
 from fake_compiler import WRITES
 
 from gsa_core import GroupSelfAttention, cyclic_group
-from gsa_core.attention.backends import compiler, native
-from gsa_core.attention.backends import library as compiled
+from gsa_core.attention.backends import build_kernel as compiled
+from gsa_core.attention.backends import compiler, kernel_calls
 
 COMPILERS = {  # what it does, and what is said of it
     "false": ("exit 1", "returned non-zero exit status 1"),
@@ -48,7 +48,7 @@ def test_a_compiler_that_failed_is_not_asked_again(does, machine, forward, monke
     machine.compiler(does)
     forward()
     tried = len(machine.builds)
-    assert isinstance(native.library_of(torch.float32, 3), str)
+    assert isinstance(kernel_calls.library_of(torch.float32, 3), str)
     assert len(machine.builds) == tried
 
 

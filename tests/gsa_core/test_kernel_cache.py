@@ -17,8 +17,8 @@ import pytest
 import torch
 from fake_compiler import WRITES, named_by_hash
 
-from gsa_core.attention.backends import compiler, native
-from gsa_core.attention.backends import library as compiled
+from gsa_core.attention.backends import build_kernel as compiled
+from gsa_core.attention.backends import compiler, kernel_calls
 from gsa_core.attention.backends.operators import fused_attention
 from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import Tiling
@@ -64,7 +64,7 @@ def test_damaged_library_is_built_again_once(damage, named, machine, forward):
 
 
 def identity() -> str:
-    return compiled._identity(compiler.compiler_command(), native.SOURCE, DEFINES)
+    return compiled._identity(compiler.compiler_command(), kernel_calls.SOURCE, DEFINES)
 
 
 def another_version(machine, monkeypatch):
@@ -115,8 +115,8 @@ def test_machines_that_differ_may_share_a_folder(change, machine, monkeypatch):
 @pytest.fixture
 def sources(tmp_path, monkeypatch):
     """A copy of the kernel's folder, used instead of it."""
-    folder = Path(shutil.copytree(native.SOURCE.parent, tmp_path / "kernel"))
-    monkeypatch.setattr(native, "SOURCE", folder / native.SOURCE.name)
+    folder = Path(shutil.copytree(kernel_calls.SOURCE.parent, tmp_path / "kernel"))
+    monkeypatch.setattr(kernel_calls, "SOURCE", folder / kernel_calls.SOURCE.name)
     return folder
 
 
@@ -126,12 +126,12 @@ def test_only_included_files_are_read(sources, machine, forward):
     (sources / ".kernel.cpp.swp").write_bytes(b"b0VIM\xe9\x80")
     (sources / "unused.h").write_text("#error unused")
     (sources / "folder.h").mkdir()
-    (sources / ".#window.h").symlink_to("user@host.1234")  # an editor's lock: a dangling link
+    (sources / ".#window_attention.h").symlink_to("user@host.1234")
     assert identity() == before
     assert isinstance(forward()[0], ctypes.CDLL)
 
 
-@pytest.mark.parametrize("name", sorted(x.name for x in native.SOURCE.parent.glob("*.[ch]*")))
+@pytest.mark.parametrize("name", sorted(x.name for x in kernel_calls.SOURCE.parent.glob("*.[ch]*")))
 def test_every_source_counts(name, sources, machine):
     before = identity()
     with (sources / name).open("ab") as file:
@@ -199,7 +199,7 @@ def test_processes_may_build_at_once(machine):
 
 
 def test_process_may_fork_after_threads(machine):
-    assert isinstance(native.library_of(torch.float64, 2), ctypes.CDLL)
+    assert isinstance(kernel_calls.library_of(torch.float64, 2), ctypes.CDLL)
     query = torch.ones(2, 3, 3, 1, 1, 1, 2, dtype=torch.float64)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -212,7 +212,7 @@ def test_process_may_fork_after_threads(machine):
 
 def test_process_may_fork_while_a_thread_builds(machine):
     machine.compiler(f"sleep 1; {WRITES}")
-    thread = threading.Thread(target=native.library_of, args=(torch.float64, 2))
+    thread = threading.Thread(target=kernel_calls.library_of, args=(torch.float64, 2))
     thread.start()
     while not machine.builds:
         time.sleep(0.01)

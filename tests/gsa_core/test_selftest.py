@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from gsa_core.attention.backends import compiler, native, selftest, structures
-from gsa_core.attention.backends.structures import PROBLEMS, Rotation, call, layout_problem
+from gsa_core.attention.backends import compiler, kernel_calls, kernel_structures, selftest
+from gsa_core.attention.backends.kernel_structures import PROBLEMS, Rotation, call, layout_problem
 
 FUNCTIONS = ("attention_forward", "attention_backward", "rotation_forward", "rotation_backward")
 
@@ -113,9 +113,9 @@ def test_structures_are_those_of_the_sources(changed, library, machine, forward,
     number = ctypes.c_float if changed == "number" else ctypes.c_double
     if changed == "Problem":
         problem = longer(PROBLEMS[ctypes.c_double])
-        monkeypatch.setitem(structures.PROBLEMS, ctypes.c_double, problem)
+        monkeypatch.setitem(kernel_structures.PROBLEMS, ctypes.c_double, problem)
     if changed == "Rotation":
-        monkeypatch.setattr(structures, "Rotation", longer(Rotation))
+        monkeypatch.setattr(kernel_structures, "Rotation", longer(Rotation))
     assert layout_problem(library, number).startswith("the kernel's structures have [")
     if changed != "number":
         problem, warnings = forward()
@@ -138,9 +138,9 @@ def test_kernel_may_be_loaded_first_in_any_surroundings(name, machine):
     found = []
     if name in SURROUNDINGS:
         with SURROUNDINGS[name]():
-            found.append(native.library_of(torch.float64, 2))
+            found.append(kernel_calls.library_of(torch.float64, 2))
     else:
-        torch.func.grad(lambda x: (found.append(native.library_of(torch.float64, 2)), x)[1])(
+        torch.func.grad(lambda x: (found.append(kernel_calls.library_of(torch.float64, 2)), x)[1])(
             torch.ones(())
         )
     assert isinstance(found[0], ctypes.CDLL)
@@ -208,7 +208,7 @@ def program(tmp_path_factory):
     (folder / "program.cpp").write_text(PROGRAM)
     subprocess.run(
         [*compiler.compiler_command(), "-std=c++17", "-O0", "-w", "-DSCALAR=float", "-DHEAD_DIM=0",
-         f"-I{native.SOURCE.parent}", "-pthread", "-o", "program", "program.cpp", "-ldl"],
+         f"-I{kernel_calls.SOURCE.parent}", "-pthread", "-o", "program", "program.cpp", "-ldl"],
         cwd=folder, check=True,
     )  # fmt: skip
     return folder / "program"

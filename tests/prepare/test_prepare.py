@@ -19,7 +19,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import file_sha256
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.dataset.store import SPLITS
-from pipeline.execution import inputs
+from pipeline.execution import stage_inputs
 from pipeline.execution.engine import InProcess
 from pipeline.prepare import stage as prepare
 from pipeline.prepare.images.turning import shrink, turn
@@ -149,11 +149,11 @@ def test_the_card_tells_the_truth(output: Path, digits: Dataset) -> None:
 def test_the_card_fits_the_parameters_that_it_was_prepared_with(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "PREPARED", output)
-    card = json.loads(inputs.read_card(SETTINGS, "digits"))
-    assert card.keys() >= inputs._expected(SETTINGS, "digits").keys()
+    monkeypatch.setattr(stage_inputs, "PREPARED", output)
+    card = json.loads(stage_inputs.read_card(SETTINGS, "digits"))
+    assert card.keys() >= stage_inputs._expected(SETTINGS, "digits").keys()
     with pytest.raises(UserError, match=r"was prepared with seed 3, but params\.yaml says 4"):
-        inputs.read_card(SETTINGS.model_copy(update={"seed": 4}), "digits")
+        stage_inputs.read_card(SETTINGS.model_copy(update={"seed": 4}), "digits")
 
 
 def test_another_process_writes_the_same_bytes(output: Path, tmp_path: Path, root: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_flipped_byte_is_found_when_verifying(copy: Path) -> None:
 
 
 def test_a_stage_trusts_no_damaged_split(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sweep, inputs):
+    for module in (sweep, stage_inputs):
         monkeypatch.setattr(module, "PREPARED", copy.parent)
     monkeypatch.chdir(copy.parent)
     flip(copy / "train_images.npy", -1)

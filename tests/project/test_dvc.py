@@ -167,7 +167,7 @@ CHANGES = {
     ),
     "attention": (append_to("gsa_core/attention/layers.py"), ["sweep", "confirm"]),
     "kernel": (
-        append_to("gsa_core/attention/backends/kernel/window.h", "// why\n"),
+        append_to("gsa_core/attention/backends/kernel/window_attention.h", "// why\n"),
         ["sweep", "confirm"],
     ),
 }

@@ -202,12 +202,19 @@ def test_images_are_turned_by_their_angles(modules):
     assert torch.allclose(turned[1], images[1].rot90(1, (-2, -1)), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "origin"])
+@pytest.mark.parametrize("name", [*NAMES, "measurement_origin"])
 def test_packages_that_a_bare_machine_has_are_enough(name):
     tree = ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text())
     found = {x.module for x in ast.walk(tree) if isinstance(x, ast.ImportFrom)}
     found |= {y.name for x in ast.walk(tree) if isinstance(x, ast.Import) for y in x.names}
-    ours = {"gsa_core", "attention", "origin", "gpu_correctness", "gpu_layers", "gpu_digits"}
+    ours = {
+        "gsa_core",
+        "attention",
+        "measurement_origin",
+        "gpu_correctness",
+        "gpu_layers",
+        "gpu_digits",
+    }
     ours |= {"gpu_flex", "gpu_models", "gpu_networks", "gpu_sharing", "gpu_training"}
     allowed = {"torch", "numpy", "g_selfatt"} | ours | set(sys.stdlib_module_names)
     assert {x.split(".")[0] for x in found} <= allowed

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.execution.source_code import PROJECT as ROOT
-from pipeline.execution.source_code import files_of, parts_of, read
+from pipeline.execution.code_dependencies import PROJECT as ROOT
+from pipeline.execution.code_dependencies import files_of, parts_of, read
 from pipeline.study.models import AXES
 
 STAGES = ("prepare", "sweep", "confirm", "report")

@@ -14,9 +14,9 @@ from fake_study import small_data
 from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
 from pipeline.dataset import Dataset
-from pipeline.execution import state
+from pipeline.execution import state_folder
 from pipeline.execution.engine import InProcess
-from pipeline.execution.state import stage_lock
+from pipeline.execution.state_folder import stage_lock
 from pipeline.results.provenance import ENVIRONMENT, provenance
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
@@ -91,7 +91,7 @@ def test_status_names_who_runs_the_stage() -> None:
         assert status.status(fake_study.study())[0] == (
             f"sweep of digits: running (pid {os.getpid()} on {os.uname().nodename})"
         )
-    assert state.holder("sweep") is None
+    assert state_folder.holder("sweep") is None
 
 
 def test_a_glance_at_the_lock_refuses_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_a_glance_at_the_lock_refuses_no_start(monkeypatch: pytest.MonkeyPatch) 
         pass
     glance = Path(".state/sweep/lock").open()  # noqa: SIM115
     fcntl.flock(glance, fcntl.LOCK_SH)
-    monkeypatch.setattr(state.time, "sleep", lambda seconds: glance.close())
+    monkeypatch.setattr(state_folder.time, "sleep", lambda seconds: glance.close())
     with stage_lock("sweep"):
         assert glance.closed
 

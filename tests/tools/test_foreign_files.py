@@ -18,7 +18,7 @@ import pytest
 from pipeline.common.documents import MOST_DEPTH, configuration, parse_json, read_json
 from pipeline.common.errors import UserError
 from pipeline.dataset import load_dataset
-from pipeline.execution import inputs, nodes
+from pipeline.execution import nodes, stage_inputs
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.prepare.fetch.download import download
 from pipeline.prepare.images.fit_to_square import Target
@@ -298,7 +298,7 @@ def test_a_card_of_no_mapping_is_one_sentence_before_a_stage(
     path.write_text(content)
     settings = prepared("x").model_copy(update={"datasets": ("digits",), "sources": {}})
     with pytest.raises(UserError, match=r"card\.json"):
-        inputs.read_card(settings, "digits")
+        stage_inputs.read_card(settings, "digits")
 
 
 @pytest.mark.parametrize("ended", [3, [1], {"C4": 3}, "x"])

@@ -18,7 +18,7 @@ from pipeline.common import errors
 from pipeline.common.commands import parse
 from pipeline.confirm import stage as confirm
 from pipeline.execution.engine import InProcess
-from pipeline.execution.inputs import read_card, read_trials
+from pipeline.execution.stage_inputs import read_card, read_trials
 from pipeline.results import records, schemas
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from gsa_core.attention.backends import native
+from gsa_core.attention.backends import kernel_calls
 from gsa_core.attention.backends.operators import fused_attention, fused_rotation
 from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import Tiling
@@ -33,7 +33,7 @@ def problem(device: str, dtype: torch.dtype, width: int) -> str:
         return ""
     if device != "cpu":
         return f"it is for the CPU, and the tensors are on {device}"
-    if dtype not in native.NUMBERS and dtype not in _HALVES:
+    if dtype not in kernel_calls.NUMBERS and dtype not in _HALVES:
         return f"it takes floating-point numbers, not {dtype}"
     if width > WIDEST:
         return f"it takes heads of up to {WIDEST} channels, not {width}"
@@ -42,8 +42,8 @@ def problem(device: str, dtype: torch.dtype, width: int) -> str:
     if not torch.backends.cuda.flash_sdp_enabled():
         return "fused attention is switched off"
     if is_transformed():
-        return native.TRANSFORMED
-    library = native.library_of(native.NUMBERS.get(dtype, torch.float32), width)
+        return kernel_calls.TRANSFORMED
+    library = kernel_calls.library_of(kernel_calls.NUMBERS.get(dtype, torch.float32), width)
     return f"no kernel could be built: {library}" if isinstance(library, str) else ""
 
 

@@ -3,7 +3,7 @@
 Tokens are the pixels in raster order, padded to blocks of 128; keys of several frames lie one
 after another. Blocks of keys that no query of a block sees are skipped. An encoding that separates
 stands beside queries and keys in further channels: the scores of the query with it, and a one at
-the residue of the key (see `residues`). Any other one, and one of too many, is looked up.
+the residue of the key (see `flex_scores`). Any other one, and one of too many, is looked up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsa_core.attention.backends.residues import (
+from gsa_core.attention.backends.flex_scores import (
     BLOCK,
     Mask,
     ScoreChange,

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from gsa_core.attention.backends import native, reference
+from gsa_core.attention.backends import kernel_calls, reference
 from gsa_core.attention.encodings.rotary import turn
 from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import Tiling
@@ -42,17 +42,17 @@ _SCHEMAS = {
     ),
 }
 _ON_CPU: dict[str, Callable[..., Any]] = {
-    "attention": native.attention_forward,
-    "attention_backward": native.attention_backward,
-    "rotation": native.rotation_forward,
-    "rotation_backward": native.rotation_backward,
+    "attention": kernel_calls.attention_forward,
+    "attention_backward": kernel_calls.attention_backward,
+    "rotation": kernel_calls.rotation_forward,
+    "rotation_backward": kernel_calls.rotation_backward,
 }
 _SHAPES: dict[str, Callable[..., Any]] = {
-    "attention": lambda query, *others: native.empty_results(query),
-    "attention_backward": lambda out_grad, *others: native.summed(
-        native.empty_gradients(*others[:7])
+    "attention": lambda query, *others: kernel_calls.empty_results(query),
+    "attention_backward": lambda out_grad, *others: kernel_calls.summed(
+        kernel_calls.empty_gradients(*others[:7])
     ),
-    "rotation": native.empty_turned,
+    "rotation": kernel_calls.empty_turned,
     "rotation_backward": lambda turned_grad, turned, cos, sin: (
         torch.empty_like(turned),
         torch.empty_like(cos),
@@ -187,7 +187,7 @@ def fused_rotation(
         Each ``(batch, rows, cols, group, others, heads, d)``.
     """
     _check_not_transformed()
-    dtype = native.NUMBERS.get(tokens[0].dtype, torch.float32)
+    dtype = kernel_calls.NUMBERS.get(tokens[0].dtype, torch.float32)
     angles = angles.to(dtype).contiguous()
     cos, sin = angles.detach().cos(), angles.detach().sin()
     return [torch.ops.gsa_core.rotation(x.to(dtype), angles, cos, sin) for x in tokens]
@@ -222,7 +222,7 @@ def fused_attention(
     Numbers of 16 bits are computed with in 32.
     """
     _check_not_transformed()
-    dtype = native.NUMBERS.get(query.dtype, torch.float32)
+    dtype = kernel_calls.NUMBERS.get(query.dtype, torch.float32)
     terms = (tables.rows, tables.cols, tables.pairs, tables.frames)
     whole = [None if x is None else x.to(dtype) for x in (query, key, value, *terms)]
     out, _ = torch.ops.gsa_core.attention(*whole, tiling.window, tiling.shape, scale)
@@ -231,4 +231,4 @@ def fused_attention(
 
 def _check_not_transformed() -> None:
     if is_transformed():
-        raise NotImplementedError(f"method: got 'kernel'; {native.TRANSFORMED}")
+        raise NotImplementedError(f"method: got 'kernel'; {kernel_calls.TRANSFORMED}")

@@ -15,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from gsa_core.attention.backends.structures import PROBLEMS, Number, Rotation, call, layout_problem
+from gsa_core.attention.backends.kernel_structures import (
+    PROBLEMS,
+    Number,
+    Rotation,
+    call,
+    layout_problem,
+)
 
 __all__ = ["library_problem"]
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gsa_core.common.constants import WithConstants
-from gsa_core.common.identity import Identified
+from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup, act_on_image
 
 __all__ = ["AbsoluteEncoding", "PositionNetwork"]

@@ -22,7 +22,7 @@ from gsa_core.groups import act_on_image
 from pipeline.confirm.measures.encodings import encoding_rows
 from pipeline.confirm.measures.feature_maps import feature_rows
 from pipeline.confirm.measures.lie_derivative import lie_errors
-from pipeline.confirm.measures.probe import Probe
+from pipeline.confirm.measures.measured_network import Probe
 from pipeline.confirm.measures.scores import calibration_error, calibration_rows, confusion_rows
 from pipeline.dataset import Split
 from pipeline.training.inference import logits_of, to_pixels

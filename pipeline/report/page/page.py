@@ -15,7 +15,7 @@ from pipeline.report.analysis.checks import FAILS, HOLDS, INCONCLUSIVE, NO_DATA
 from pipeline.report.files import tables
 from pipeline.report.files.pictures import Picture
 from pipeline.report.page import svg
-from pipeline.report.page.exact_rows import page_data
+from pipeline.report.page.page_data import page_data
 from pipeline.report.page.templates import render
 from pipeline.report.plotting import style
 from pipeline.report.text import method, provenance, published, summary

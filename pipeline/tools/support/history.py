@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.common.documents import read_json
 from pipeline.common.errors import UserError
-from pipeline.common.reasons import brief
+from pipeline.common.failures import brief
 from pipeline.results.provenance import git_environment
 from pipeline.study.yaml_reader import parse_yaml
 

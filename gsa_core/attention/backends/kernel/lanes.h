@@ -64,7 +64,7 @@ typedef std::vector<T> Buffer;
 static inline void zero(Buffer& x) { std::fill(x.begin(), x.end(), T(0)); }
 static inline void add(T* to, V x) { store(to, load(to) + x); }
 
-// What the functions of the library return; backends/structures.py has the same numbers.
+// What the functions of the library return; backends/kernel_structures.py has the same numbers.
 enum Status { DONE = 0, NO_MEMORY = 1, FAILED = 2 };
 
 // The status that `body` ends with: an exception must not leave a thread, nor reach a caller in C.

@@ -12,10 +12,10 @@ import fake_study
 import pytest
 from fake_study import fake_confirmation, fake_trial
 
-from pipeline.common import reasons
+from pipeline.common import failures
 from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
-from pipeline.common.reasons import brief, describe, harmless, tally
+from pipeline.common.failures import brief, describe, harmless, tally
 from pipeline.confirm import stage as confirm
 from pipeline.execution.dispatcher import Dispatcher
 from pipeline.execution.engine import InProcess
@@ -162,7 +162,7 @@ def test_a_reason_is_bounded_whatever_an_error_says() -> None:
 )
 def test_what_is_shown_moves_no_cursor(text: str) -> None:
     assert is_harmless(harmless(text)) and is_harmless(brief(text))
-    assert len(brief(text)) <= reasons.LINE and "\n" not in brief(text)
+    assert len(brief(text)) <= failures.LINE and "\n" not in brief(text)
     log_of_it = Log()
     log_of_it.add(text)
     assert is_harmless(str(log_of_it))
@@ -177,7 +177,7 @@ def test_no_reason_is_said_to_be_none(reason: Any) -> None:
 
 def test_endlessly_many_reasons_are_counted() -> None:
     lines = list(tally([("failed", f"ValueError: {n}", "x") for n in range(500)]))
-    assert len(lines) == reasons.KINDS + 1 and lines[-1] == "490 more, of 490 other reasons"
+    assert len(lines) == failures.KINDS + 1 and lines[-1] == "490 more, of 490 other reasons"
 
 
 def test_a_task_that_leaves_the_process_is_a_failed_row() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.common.errors import UserError
 from pipeline.execution import run_stage as stage
-from pipeline.execution.address import answers, check_address
+from pipeline.execution.cluster_address import answers, check_address
 from pipeline.execution.engine import make_engine
 from pipeline.study.params import load_params
 
@@ -105,7 +105,7 @@ def test_only_one_variable_names_a_cluster(root: Path) -> None:
         for file in (root / "pipeline").rglob("*.py")
         if "environ" in file.read_text() and '"RAY_ADDRESS"' in file.read_text()
     }
-    assert reading == {"address.py", "engine.py"}
+    assert reading == {"cluster_address.py", "engine.py"}
 
 
 @pytest.mark.parametrize("address", ["", "  ", None])

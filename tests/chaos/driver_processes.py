@@ -40,7 +40,7 @@ def build_faults(folder: Path) -> Path | None:
     return library
 
 
-class Nursery:
+class DriverProcesses:
     """Starts drivers; ends those that a test leaves behind."""
 
     def __init__(self, library: Path | None) -> None:

@@ -8,9 +8,9 @@
 constexpr int Q = 4;  // queries at once
 
 // One head of one image, with the room it works in.
-class Everywhere : Head {
+class GlobalAttention : Head {
  public:
-    Everywhere(const Problem& p, bool backward)
+    GlobalAttention(const Problem& p, bool backward)
         : Head(p, backward, planes(p), p.members * padding(p) * p.d),
           count(p.rows * p.cols),
           padded(padding(p)),

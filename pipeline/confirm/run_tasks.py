@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.common.reasons import Failure, failure_of
+from pipeline.common.failures import Failure, failure_of
 from pipeline.confirm.result_store import RunStore
 from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.outcomes import EngineNotes, outcome

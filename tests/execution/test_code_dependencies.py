@@ -15,10 +15,18 @@ import pytest
 
 from pipeline.common.errors import UserError
 from pipeline.confirm import stage as confirm
+from pipeline.execution import code_dependencies, state_folder
 from pipeline.execution import code_version as same_code
-from pipeline.execution import source_code, state
+from pipeline.execution.code_dependencies import (
+    DATA,
+    PACKAGES,
+    PROJECT,
+    Source,
+    code_of,
+    files_of,
+    read,
+)
 from pipeline.execution.engine import InProcess
-from pipeline.execution.source_code import DATA, PACKAGES, PROJECT, Source, code_of, files_of, read
 from pipeline.results.provenance import LIBRARIES
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial
@@ -52,7 +60,7 @@ def edited(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Edited:
         def read_edited(other: Path) -> Source:
             return read.__wrapped__(other) if other == file else read(other)
 
-        monkeypatch.setattr(source_code, "read", read_edited)
+        monkeypatch.setattr(code_dependencies, "read", read_edited)
         try:
             return code_of(stage, copy)
         finally:
@@ -85,7 +93,7 @@ def test_an_edit_of_any_file_changes_the_code_of_a_stage(
         ("pipeline/study/models.py", "_ATTENTION = ", "_ATTENTION = _DEPTH = "),
         ("pipeline/sweep/cell_search.py", "return", "return None or"),
         ("pipeline/dataset/store.py", "import numpy as np", "import numpy as np, bisect"),
-        ("gsa_core/attention/backends/kernel/window.h", "for (", "for  ("),
+        ("gsa_core/attention/backends/kernel/window_attention.h", "for (", "for  ("),
     ],
 )
 def test_what_decides_trials_renames_their_state(
@@ -97,8 +105,8 @@ def test_what_decides_trials_renames_their_state(
     assert {file for file in changed if changed[file] != code_of("sweep", copy)[file]} == {name}
     definition = sweep.definition(fake_study.study(), b"card")
     assert definition["code"] == code_of("sweep")
-    path = state.state_path("sweep", definition)
-    assert path != state.state_path("sweep", {**definition, "code": changed})
+    path = state_folder.state_path("sweep", definition)
+    assert path != state_folder.state_path("sweep", {**definition, "code": changed})
 
 
 @pytest.mark.parametrize("new", ["# why\n", '"""Another docstring."""\n', "\n\n", "\r\n"])
@@ -110,7 +118,7 @@ def test_comments_docstrings_and_layout_decide_nothing(new: str, edited: Any) ->
 
 @pytest.mark.parametrize("new", ["// why\n", "/* why\nnot */\n", "\n\n"])
 def test_comments_of_the_kernel_decide_nothing(new: str, edited: Any) -> None:
-    name = "gsa_core/attention/backends/kernel/window.h"
+    name = "gsa_core/attention/backends/kernel/window_attention.h"
     text = (PROJECT / name).read_text()
     assert edited("sweep", name, new + text) == code_of("sweep")
     assert edited("sweep", name, 'const char *a = "//";\n' + text) != code_of("sweep")
@@ -158,7 +166,7 @@ def test_the_libraries_that_decide_results_are_those_imported() -> None:
     files = [file for file in files if file.suffix == ".py"]
     imported = {name.split(".")[0] for file in files for name in read(file).imports}
     others = imported - set(sys.stdlib_module_names) - set(PACKAGES)
-    assert others - CARRIERS == set(LIBRARIES) == set(state.versions())
+    assert others - CARRIERS == set(LIBRARIES) == set(state_folder.versions())
 
 
 def test_data_that_are_shipped_are_data_that_are_seen() -> None:
@@ -257,8 +265,8 @@ def test_a_start_at_nothing_says_why_and_where_the_earlier_work_is(
         monkeypatch.setattr(sweep, "code_of", lambda stage: changed)
         monkeypatch.setattr(confirm, "code_of", lambda stage: changed)
     if what == "torch":
-        monkeypatch.setattr(sweep, "versions", lambda: {**state.versions(), "torch": "9"})
-        monkeypatch.setattr(confirm, "versions", lambda: {**state.versions(), "torch": "9"})
+        monkeypatch.setattr(sweep, "versions", lambda: {**state_folder.versions(), "torch": "9"})
+        monkeypatch.setattr(confirm, "versions", lambda: {**state_folder.versions(), "torch": "9"})
     run_both(**({"epochs": 1} if what == "epochs" else {}))
     told = [line for line in capsys.readouterr().out.splitlines() if "not continued" in line]
     named = {"code": "pipeline/training/loop.py", "torch": "torch", "epochs": "sweep.epochs"}[what]
@@ -269,8 +277,8 @@ def test_a_start_at_nothing_says_why_and_where_the_earlier_work_is(
 
 def test_a_second_data_set_is_not_a_change(folder: Path) -> None:
     definition = sweep.definition(fake_study.study(), b"one")
-    state.state_folder("sweep", definition)
-    assert state.superseded("sweep", sweep.definition(fake_study.study(), b"two")) is None
+    state_folder.state_folder("sweep", definition)
+    assert state_folder.superseded("sweep", sweep.definition(fake_study.study(), b"two")) is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"data": 3}', '"x"'])
@@ -279,7 +287,7 @@ def test_a_damaged_definition_stops_nobody(content: str, folder: Path) -> None:
     other.mkdir(parents=True)
     (other / "definition.json").write_text(content)
     definition = sweep.definition(fake_study.study(), b"one")
-    assert state.superseded("sweep", definition) is None
+    assert state_folder.superseded("sweep", definition) is None
 
 
 def test_sources_hold_what_they_import(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from gsa_core.attention.backends.library import load_library
+from gsa_core.attention.backends.build_kernel import load_library
+from gsa_core.attention.backends.kernel_structures import PROBLEMS, Number, Rotation, call
 from gsa_core.attention.backends.selftest import library_problem
-from gsa_core.attention.backends.structures import PROBLEMS, Number, Rotation, call
 from gsa_core.attention.neighbourhood import Tiling
 
 __all__ = [
@@ -87,7 +87,7 @@ def summed(gradients: list[Tensor]) -> tuple[Tensor, ...]:
 def _call(
     which: str, arguments: tuple[Any, ...], out: Tensor, lse: Tensor, gradients: list[Tensor]
 ) -> None:
-    """Run one of the two functions of the library; `gradients` are in the order of `structures`."""
+    """Run one function of the library; `gradients` as `kernel_structures` orders them."""
     query, key, value, *tables, window, shape, scale = arguments
     batch, rows, cols, frames, own, heads, d = query.shape
     tiling = Tiling(rows, cols, window, shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.common.reasons import GOOD, Failure, command, describe, failure_of
+from pipeline.common.failures import GOOD, Failure, command, describe, failure_of
 from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.outcomes import EngineNotes, outcome
 from pipeline.execution.progress import Progress
