@@ -3,8 +3,8 @@
 // out[x] = sum_{y, h} softmax_{y, h}[ scale q[x] . (k[y, h] + p(y - x) + f(h)) + w(y - x) ] v[y, h]
 //
 // with p(u) = rows(u_1) + cols(u_2) + pairs(u), any of which may be absent, f(h) = frames(h), and w
-// the logarithm of a window's weights. backends/kernel_calls.py compiles this file, for one type of number
-// (SCALAR) and one width of a head (HEAD_DIM; 0: known at run time). problem.h says what the
+// the logarithm of a window's weights. backends/kernel_calls.py compiles this file, for one type of
+// number (SCALAR) and one width of a head (HEAD_DIM; 0: known at run time). problem.h says what the
 // arguments are. Tokens are (batch, row, col, frame, other, head, d) with any strides.
 //
 // A unit of work is one head of one image: nothing is shared between units, so sums come in the

@@ -1,4 +1,4 @@
-// What the two functions of attention are given; backends/kernel_structures.py has the same structure.
+// What the two functions of attention are given; backends/kernel_structures.py has the same.
 // Axis letters: docs/attention.md.
 //
 // Ownership: the caller owns all memory and keeps it for the call; nothing is kept after it.
