@@ -35,7 +35,7 @@ CASES = {  # group, window, image side
     "C4 global": ("C4", None, 14),
     "D4 global": ("D4", None, 14),
 }
-REFERENCE = "published, its way"
+REFERENCE = "published (reference implementation)"
 WIDTHS = (10, 16, 24, 32, 64)
 COMPARED = ("auto", "kernel", "torch", "written_out")
 Step = Callable[[], object]

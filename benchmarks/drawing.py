@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 __all__ = ["FRAMES", "save"]
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "figures"
-# One colour a frame of the group, told apart in grey and by those who see few colours.
+# One colour a group element, distinguishable in grey and with colour blindness.
 FRAMES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222222")
 
 mpl.use("agg")

@@ -61,8 +61,8 @@ def correctness(asked: argparse.Namespace) -> Iterator[Row]:
         yield {"check": f"model {model}"} | _attempted(_model_error, device, model)
     groups, windows = (GROUPS[:1], WINDOWS[1:2]) if asked.quick else (GROUPS, WINDOWS)
     for form, encoding in product(FORMS, ENCODINGS):
-        told = ", ".join(map(str, encoding.values()))
-        yield {"check": f"{form}, {told}"} | _grid_row(device, form, encoding, groups, windows)
+        names = ", ".join(map(str, encoding.values()))
+        yield {"check": f"{form}, {names}"} | _grid_row(device, form, encoding, groups, windows)
 
 
 def _attempted(check: Callable[..., Row], *arguments: Any) -> Row:

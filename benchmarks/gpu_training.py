@@ -129,7 +129,7 @@ class TrainingStep:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, index: Tensor | None = None, rate: float | Tensor | None = None) -> None:
-        """Train on the images of an index, at a rate; those of the step before unless told."""
+        """Train on the images of an index, at a rate; by default those of the step before."""
         if index is not None:
             self.index.copy_(index)
         if rate is not None:

@@ -38,7 +38,7 @@ def main() -> None:
     """Print a row a cell."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("data/prepare"))
-    parser.add_argument("--cells", nargs="*", help="names of cells; all unless told")
+    parser.add_argument("--cells", nargs="*", help="names of cells; default: all")
     options = parser.parse_args()
     params = load_params()
     name = params.prepare.datasets[0]

@@ -117,12 +117,12 @@ def table(studies: Sequence[Study], times: np.ndarray) -> str:
         "|---:|---:|---:|---:|---|---:|---:|---:|",
     ]
     for study in studies:
-        told = simulate(study, times)
+        result = simulate(study, times)
         how = f"generations of {GENERATION}" if study.in_generations else "at once"
         lines.append(
             f"| {study.gpus:,} | {study.trials:,} | {study.cells} | {study.mean_seconds:g} | "
-            f"{how} | {told['hours']:.1f} | {told['gpus']:.0%} | "
-            f"{told['driver']:.0%} |"
+            f"{how} | {result['hours']:.1f} | {result['gpus']:.0%} | "
+            f"{result['driver']:.0%} |"
         )
     return "\n".join(lines)
 

@@ -183,18 +183,18 @@ def measure(way: str, trials: int, epochs: int = 0, each: bool = False) -> dict[
         if WAYS[way] in (ours, real):
             run([__file__, "--prepare"], folder, environment)
         begun = time.time()
-        told = json.loads(
+        result = json.loads(
             run([__file__, "--way", way, "--trials", str(trials)], folder, environment)
         )
         started = [float(line) for line in first.read_text().splitlines()]
         assert len(started) == trials, f"{way}: {len(started)} of {trials} trials"
         begin = min(started)
         return {
-            **told,
+            **result,
             "trials": trials,
             "start": begin - begun,
-            "each": (told["end"] - begin) / trials,
-            "wall": told["end"] - begun,
+            "each": (result["end"] - begin) / trials,
+            "wall": result["end"] - begun,
             "busy": busy(Path(folder)) if WAYS[way] is real else 0.0,
         }
 
@@ -232,11 +232,11 @@ HEAD = """| way | trials | ms a trial | start, s | driver CPU, s | driver peak, 
 |---|---:|---:|---:|---:|---:|"""
 
 
-def line(way: str, told: dict[str, float]) -> str:
+def line(way: str, result: dict[str, float]) -> str:
     """Write a line of the table."""
     return (
-        f"| {way} | {told['trials']:,.0f} | {1000 * told['each']:,.1f} | {told['start']:.1f} | "
-        f"{told['cpu']:.1f} | {told['peak_kib'] / 1024:.0f} |"
+        f"| {way} | {result['trials']:,.0f} | {1000 * result['each']:,.1f} | "
+        f"{result['start']:.1f} | {result['cpu']:.1f} | {result['peak_kib'] / 1024:.0f} |"
     )
 
 
@@ -262,16 +262,16 @@ def main() -> None:
         for way in asked.only:
             count = min(trials, FEW) if WAYS[way] is tune_tutorial else trials
             for epochs in asked.epochs if WAYS[way] is ours else [0]:
-                told = measure(way, count, epochs, asked.each_epoch)
+                result = measure(way, count, epochs, asked.each_epoch)
                 name = f"{way}, {epochs} epochs a trial" if epochs else way
-                print(line(name, told), flush=True)
+                print(line(name, result), flush=True)
     if asked.real:
-        told = measure("digits", asked.real)
-        ideal = told["busy"] / SLOTS + told["start"]
+        result = measure("digits", asked.real)
+        ideal = result["busy"] / SLOTS + result["start"]
         print(
-            f"\n{asked.real} trials of digits: {told['wall']:.1f} s; ideal {ideal:.1f} s "
-            f"({told['busy']:.1f} s of trials / {SLOTS} + {told['start']:.1f} s until the first): "
-            f"{told['wall'] / ideal:.2f}"
+            f"\n{asked.real} trials of digits: {result['wall']:.1f} s; ideal {ideal:.1f} s "
+            f"({result['busy']:.1f} s of trials / {SLOTS} + {result['start']:.1f} s to the first): "
+            f"{result['wall'] / ideal:.2f}"
         )
 
 

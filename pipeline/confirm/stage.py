@@ -120,8 +120,7 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
     progress.say(
         f"{len(planned)} runs{f' ({len(missing)} more cannot be made)' if missing else ''}, "
-        f"{progress.parallel}; "
-        f"{progress.done} of {progress.total} tasks done before"
+        f"{progress.parallel}; {progress.resumed()}"
     )
     if restart is not None:
         progress.say(restart)

@@ -121,6 +121,12 @@ class Progress:
         """Count a task that an earlier start of the stage has finished."""
         self.cells[name].add(ok, score if ok else None)
 
+    def resumed(self) -> str:
+        """Say how many tasks an earlier start of the stage has finished."""
+        if not self.done:
+            return f"{self.total} tasks to run"
+        return f"resuming, {self.done} of {self.total} tasks finished"
+
     def start(self, name: str, label: str) -> None:
         """Note that a task runs."""
         self.started = self.clock() if self.started is None else self.started
@@ -146,7 +152,7 @@ class Progress:
         """
         cell = self.cells[name]
         cell.running.pop(label, None)
-        if status in GOOD or seconds >= 1:  # what fails at once says nothing of the pace
+        if status in GOOD or seconds >= 1:  # what fails at once says nothing about the rate
             self.seconds.append(seconds)
         self.restore(name, status in GOOD, score)
         if failure is not None:
@@ -238,9 +244,9 @@ def rate(seconds: float) -> str:
     """Write how often something happens that takes so long.
 
     >>> rate(0.5), rate(7), rate(900)
-    ('2.0 a second', '8.6 a minute', '4.0 an hour')
+    ('2.0/s', '8.6/min', '4.0/h')
     """
-    for unit, length in (("a second", 1), ("a minute", 60), ("an hour", 3600)):
+    for unit, length in (("s", 1), ("min", 60), ("h", 3600)):
         if seconds <= length or length == 3600:
-            return f"{length / max(seconds, 1e-9):.1f} {unit}"
+            return f"{length / max(seconds, 1e-9):.1f}/{unit}"
     raise AssertionError

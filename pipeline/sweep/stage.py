@@ -132,10 +132,7 @@ def sweep(
     limits, gpus = params.sweep.budget, float(params.resources.gpus_per_trial)
     budget = Budget(limits.hours, limits.gpu_hours, gpus)
     source = SweepSource(every, progress, places, budget, measures(params))
-    progress.say(
-        f"{len(every)} cells x {trials} trials, {progress.parallel}; "
-        f"{progress.done} of {progress.total} done before"
-    )
+    progress.say(f"{len(every)} cells x {trials} trials, {progress.parallel}; {progress.resumed()}")
     for restart in filter(None, restarts):
         progress.say(restart)
     for broken, reason in smoke_test(every, data) if smoke_test is not None else ():

@@ -52,7 +52,7 @@ def test_a_terminal_has_one_table() -> None:
     stream = Terminal()
     work(stream)
     assert stream.last_frame() == [
-        "sweep: 3 of 6 done, 1 failed; 1.0 a minute, about 3 min left; 2 nodes, 1 of 4 CPUs taken",
+        "sweep: 3 of 6 done, 1 failed; 1.0/min, about 3 min left; 2 nodes, 1 of 4 CPUs taken",
         "      done  running  failed    best  since",
         "  C1   2/3                   90.0 %      1",
         "  C4   1/3        1       1                 trial 3 epoch 2/8",
@@ -65,8 +65,8 @@ def test_a_log_has_a_line_for_each_trial() -> None:
     assert "\x1b" not in stream.getvalue()
     assert stream.getvalue().splitlines() == [
         "sweep 1/6  C1  trial 0: 90.0 %, best 90.0 %, 60.0 s; about 2 min left",
-        "sweep 2/6  C4  trial 1: failed, 60.0 s; 1.0 a minute, about 4 min left",
-        "sweep 3/6  C1  trial 2: 80.0 %, best 90.0 %, 60.0 s; 1.0 a minute, about 3 min left",
+        "sweep 2/6  C4  trial 1: failed, 60.0 s; 1.0/min, about 4 min left",
+        "sweep 3/6  C1  trial 2: 80.0 %, best 90.0 %, 60.0 s; 1.0/min, about 3 min left",
     ]
 
 

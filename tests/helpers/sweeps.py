@@ -25,13 +25,13 @@ class Shuffled:
         self.slots, self.draw = slots, random.Random(seed)
 
     def run(self, function: Any, source: Any, data: Any, tick: Any) -> None:
-        desk, started = Dispatcher(source, self.slots, limit=60), 0
-        while not desk.finished:
-            while desk.take(str(started)) is not None:
+        dispatcher, started = Dispatcher(source, self.slots, limit=60), 0
+        while not dispatcher.finished:
+            while dispatcher.take(str(started)) is not None:
                 started += 1
-            worker = self.draw.choice(list(desk.out))
-            context = Context(send=lambda row, worker=worker: desk.epoch(worker, row))
-            desk.finish(worker, perform(function, desk.out[worker][0], data, context))
+            worker = self.draw.choice(list(dispatcher.out))
+            context = Context(send=lambda row, worker=worker: dispatcher.epoch(worker, row))
+            dispatcher.finish(worker, perform(function, dispatcher.out[worker][0], data, context))
 
 
 def learning(task: Any, data: Any, context: Context) -> dict[str, Any]:
