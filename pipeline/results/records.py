@@ -6,7 +6,8 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,28 @@ def read(path: Path | str, schema: pa.Schema) -> pd.DataFrame:
     return _read_table(Path(path), schema).to_pandas()
 
 
+def batches(
+    path: Path | str, schema: pa.Schema, columns: Sequence[str], rows: int = 256
+) -> Iterator[pa.RecordBatch]:
+    """Yield some columns of a table that `write` wrote, a few rows at a time.
+
+    The rest of the file is not decoded, so pages are checked by their own checksums and the
+    checksum of the whole content is not.
+
+    Raises
+    ------
+    UserError
+        As `read` does.
+    """
+    path = Path(path)
+    file = _open(path, mapped=True)
+    _checked(file, path, schema)
+    try:
+        yield from file.iter_batches(rows, columns=list(columns), use_threads=False)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise _damaged(path, "its pages cannot be read") from error
+
+
 def read_provenance(path: Path | str) -> dict[str, Any]:
     """Return the provenance written into a file, or raise a `UserError` as `read` does."""
     content = _metadata(_open(Path(path)), Path(path))[_PROVENANCE]
@@ -137,7 +160,8 @@ def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field, table: str) -> pa.Array:
-    whole = pa.types.is_integer(field.type)
+    kind = field.type.value_type if pa.types.is_list(field.type) else field.type
+    whole = pa.types.is_integer(kind)
     try:
         values = [_value(row.get(field.name), whole) for row in rows]
         return pa.array(values, type=field.type)
@@ -149,6 +173,8 @@ def _value(value: Any, whole: bool) -> Any:
     """Return a plain Python value, None for what is not finite."""
     if isinstance(value, np.generic):
         value = value.item()
+    if whole and isinstance(value, (list, np.ndarray)) and np.asarray(value).dtype.kind == "f":
+        value = [_value(one, whole) for one in value]
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
@@ -159,6 +185,20 @@ def _value(value: Any, whole: bool) -> Any:
 
 def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
     file = _open(path)
+    metadata = _checked(file, path, schema)
+    try:
+        table = file.read(use_threads=False)
+        table.validate(full=True)
+        whole = _content_sha256(table, metadata[_PROVENANCE]).encode() == metadata[_SHA256]
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise _damaged(path, "its pages cannot be read") from error
+    if not whole:
+        raise _damaged(path, "its content does not match its checksum")
+    return table
+
+
+def _checked(file: pq.ParquetFile, path: Path, schema: pa.Schema) -> dict[bytes, bytes]:
+    """Return the metadata of a file that holds the table of the schema."""
     metadata = _metadata(file, path)
     found = metadata[_TABLE].decode("utf-8", "replace")
     if found != table_name(schema):
@@ -171,20 +211,13 @@ def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
         raise _damaged(path, f"it lacks the column {missing[0]!r}")
     if not stored.equals(schema, check_metadata=False):
         raise _damaged(path, "its columns are not those of its schema version")
-    try:
-        table = file.read(use_threads=False)
-        table.validate(full=True)
-        whole = _content_sha256(table, metadata[_PROVENANCE]).encode() == metadata[_SHA256]
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise _damaged(path, "its pages cannot be read") from error
-    if not whole:
-        raise _damaged(path, "its content does not match its checksum")
-    return table
+    return metadata
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def _open(path: Path, mapped: bool = False) -> pq.ParquetFile:
+    """Open a file that is safe to open; `mapped` reads no more of it than is asked for."""
     try:
-        data = path.read_bytes()
+        data: bytes | mmap.mmap = _mapped(path) if mapped else path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file: run `dvc repro` to make it") from None
     except OSError as error:
@@ -203,10 +236,18 @@ def _open(path: Path) -> pq.ParquetFile:
         )
     try:
         return pq.ParquetFile(
-            pa.BufferReader(data), page_checksum_verification=True, arrow_extensions_enabled=False
+            pa.BufferReader(pa.py_buffer(data)),
+            page_checksum_verification=True,
+            arrow_extensions_enabled=False,
         )
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _damaged(path, "its footer cannot be read") from error
+
+
+def _mapped(path: Path) -> bytes | mmap.mmap:
+    with path.open("rb") as file:
+        # A file of no bytes cannot be mapped.
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
 def _metadata(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
@@ -238,23 +279,31 @@ def _joined(texts: pa.StringArray) -> memoryview:
     return memoryview(data or b"")[ends[0] : ends[-1]]
 
 
+def _without_nulls(column: pa.Array) -> np.ndarray:
+    if column.null_count:
+        column = pc.fill_null(column, pa.scalar(0).cast(column.type))
+    return column.to_numpy(zero_copy_only=False)
+
+
 def _content_sha256(table: pa.Table, provenance: bytes) -> str:
     """Hash the names, types, values and provenance of a table.
 
     Page checksums protect the pages but not the footer, which holds names, types and provenance.
     """
     digest = hashlib.sha256(provenance)
-    for field in table.schema:
-        column = table[field.name].combine_chunks()
-        digest.update(f"\n{field.name} {field.type} {len(column)}\n".encode())
+    columns = [(field.name, table[field.name].combine_chunks()) for field in table.schema]
+    for name, column in columns:
+        if pa.types.is_list(column.type):  # their lengths, then what they hold, as a column
+            columns.append((f"{name}.element", column.flatten()))
+            column = pc.list_value_length(column)
+        digest.update(f"\n{name} {column.type} {len(column)}\n".encode())
         digest.update(np.packbits(pc.is_valid(column).to_numpy(zero_copy_only=False)).tobytes())
-        if pa.types.is_string(field.type):
+        if pa.types.is_string(column.type):
             texts = pc.fill_null(column, "")
             lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
             digest.update(lengths.astype("<i8").tobytes())
             digest.update(_joined(texts))
         else:
-            zero = pa.scalar(0).cast(field.type)
-            values = pc.fill_null(column, zero).to_numpy(zero_copy_only=False)
+            values = _without_nulls(column)
             digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()

@@ -9,7 +9,12 @@ SCHEMA_VERSION = 4
 
 STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
 
-_TYPES = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
+# Parquet calls what a list holds "element".
+_TYPES = {
+    "int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_(),
+    "counts": pa.list_(pa.field("element", pa.uint16())),
+    "halves": pa.list_(pa.field("element", pa.float16())),
+}  # fmt: skip
 
 _CELL = "text: study dataset cell model group positional; int: depth; text: tokens"
 _OUTCOME = (
@@ -105,6 +110,19 @@ CONFUSION = _schema(
     _CELL,
     "int: seed; text: images; int: label predicted count",
 )
+# One row a run and condition of the test images: lists in the order of `images`, of the first of
+# them where the condition was measured on fewer. `logits` (row-major, images by classes) are null
+# unless kept.
+PREDICTIONS = _schema(
+    "predictions",
+    "study dataset cell seed condition",
+    _CELL,
+    "int: seed; text: condition; int: first_image; counts: prediction; "
+    "halves: label_probability logits",
+)
+# One row a test image; `group` is null where the data set has no groups.
+IMAGES = _schema("images", "study dataset image", "text: study dataset; int: image label; "
+                 "text: group")  # fmt: skip
 # One row a value of a feature map of one image at four turns, for one run of a cell.
 FEATURES = _schema(
     "features",
