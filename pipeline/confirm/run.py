@@ -37,7 +37,7 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
         layer_images=payload["layer_images"],
         features=payload["features"],
     )
-    measures.run["train_images"] = len(dataset.train)
+    measures.run["train_images"] = config["training_images"] or len(dataset.train)
     return {**value, "measures": vars(measures), "weights": to_bytes(outcome.model)}
 
 

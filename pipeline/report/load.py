@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.common.errors import UserError
+from pipeline.report.text.names import ALL_IMAGES
 from pipeline.results import records, schemas
 
 # Tables of every data set: stage, name of the file, schema.
@@ -28,6 +29,10 @@ TABLES = {
 }
 
 
+# Axes on which a cell and its baseline agree unless the baseline names a value.
+MATCHED = ("model", "tokens", "depth", "augment", "training_images")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of the report: the study's name and the `report` section of the parameters."""
@@ -41,7 +46,7 @@ class Settings:
     @property
     def matched(self) -> list[str]:
         """The axes on which a cell and its baseline agree, in addition to the data set."""
-        return [axis for axis in ("model", "tokens", "depth") if axis not in self.baseline]
+        return [axis for axis in MATCHED if axis not in self.baseline]
 
 
 @dataclass(frozen=True)
@@ -124,5 +129,8 @@ class _Reader:
                 f"{path} holds rows of the study {others[0]!r} but params.yaml says "
                 f"{self.study!r}: run `dvc repro` to bring the results up to date"
             )
+        if "training_images" in frame:  # as text: every value of an axis is one, "all" too
+            number = frame["training_images"].astype("Int64").astype("string")
+            frame["training_images"] = number.fillna(ALL_IMAGES).astype(object)
         self.sources.append(Source(name, len(frame), records.read_provenance(path)))
         return frame

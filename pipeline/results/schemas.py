@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 # Raise it whenever a column is added or removed, or changes its type or meaning.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
 
@@ -16,15 +16,19 @@ _TYPES = {
     "halves": pa.list_(pa.field("element", pa.float16())),
 }  # fmt: skip
 
-_CELL = "text: study dataset cell model group positional; int: depth; text: tokens"
+_CELL = (
+    "text: study dataset cell model group positional; int: depth; "
+    "text: tokens augment; int: training_images"  # null: all
+)
 _OUTCOME = (
     "text: status reason; float: validation_accuracy validation_loss; int: best_epoch epochs "
-    "params flops; float: seconds; int: peak_memory_bytes; text: device"
+    "params flops training_flops; float: training_seconds seconds; int: peak_memory_bytes; "
+    "text: device"
 )
 _CONFIGURATION = (
     "text: form; int: window heads; text: window_shape encoding; int: patch_size channels; "
     "float: feedforward_ratio dropout attention_dropout learning_rate weight_decay "
-    "label_smoothing; int: batch_size batch_parts; text: configuration"
+    "label_smoothing step_seconds; int: batch_size batch_parts; text: configuration"
 )
 _MEASURES = (
     "float: tuned_validation_accuracy test_accuracy test_accuracy_quarter_turned "
@@ -52,16 +56,18 @@ TRIALS = _schema(
     _CELL,
     "int: trial seed",
     _OUTCOME,
-    "float: validation_invariance_error; bool: feasible pareto",
+    "float: validation_balanced_accuracy validation_macro_f1 validation_auroc "
+    "validation_negative_log_likelihood validation_invariance_error; bool: feasible pareto",
     _CONFIGURATION,
 )
-# One row an epoch of a trial (stage "sweep") or of a run (stage "confirm").
+# One row an epoch of a trial (stage "sweep") or of a run (stage "confirm"); FLOPs and seconds of
+# training are those of all epochs so far, without validation.
 EPOCHS = _schema(
     "epochs",
     "study dataset cell stage trial seed epoch",
     _CELL,
     "text: stage; int: trial seed epoch; float: train_loss validation_loss validation_accuracy "
-    "learning_rate seconds",
+    "learning_rate training_seconds seconds; int: training_flops",
 )
 # One row a trial (stage "sweep") or run (stage "confirm") that ran: its output.
 LOGS = _schema(
@@ -70,12 +76,13 @@ LOGS = _schema(
     _CELL,
     "text: stage; int: trial seed; text: log",
 )
-# One row a seed of a cell's best configuration; `trial` is the trial it came from.
+# One row a seed of a cell's best configuration; `trial` is the trial it came from, of the search on
+# the data set `tuned_on`.
 RUNS = _schema(
     "runs",
     "study dataset cell seed",
     _CELL,
-    "int: trial seed",
+    "int: trial seed; text: tuned_on",
     _OUTCOME,
     _CONFIGURATION,
     _MEASURES,

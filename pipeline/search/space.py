@@ -78,7 +78,6 @@ def configuration(
         "encoding": architecture.encoding,
         "patch_size": architecture.patch_size,
         **DEFAULTS,
-        "augment": sweep.augment,
         "batch_size": sweep.batch_size,
         "epochs": sweep.epochs,
         "seed": sweep.seed,

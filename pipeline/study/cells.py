@@ -22,6 +22,8 @@ class Cell:
     positional: str
     depth: int
     tokens: str
+    augment: str = "none"
+    training_images: int | None = None  # all
 
     @property
     def name(self) -> str:
@@ -29,8 +31,13 @@ class Cell:
 
         >>> Cell("gsa", "C4", "relative", 2, "stem").name
         'gsa-C4-relative-d2-stem'
+        >>> Cell("gsa", "C1", "none", 1, "stem", "turn", 300).name
+        'gsa-C1-none-d1-stem-turn-n300'
         """
-        return f"{self.model}-{self.group}-{self.positional}-d{self.depth}-{self.tokens}"
+        network = f"{self.model}-{self.group}-{self.positional}-d{self.depth}-{self.tokens}"
+        augment = "" if self.augment == "none" else f"-{self.augment}"
+        images = "" if self.training_images is None else f"-n{self.training_images}"
+        return f"{network}{augment}{images}"
 
     def columns(self) -> dict[str, Any]:
         """Return the key columns of the cell's rows."""

@@ -19,12 +19,13 @@ __all__ = [
     "unused",
 ]
 
-AXES = ("model", "group", "positional", "depth", "tokens")
+_NETWORK_AXES = ("model", "group", "positional", "depth", "tokens")
+AXES = (*_NETWORK_AXES, "augment", "training_images")
 
 PATCHED = ("patch", "stem")  # tokens that have a patch size
 # Keys of a configuration that `gsa_core.build_model` takes, most of them by the same name.
 _ARGUMENTS = (
-    *AXES, "form", "window", "window_shape", "encoding", "patch_size", "in_channels",
+    *_NETWORK_AXES, "form", "window", "window_shape", "encoding", "patch_size", "in_channels",
     "num_classes", "image_size", *(n for n, one in HYPERPARAMETERS.items() if one.of_network),
 )  # fmt: skip
 # Positional encodings that a kind of encoding is for.

@@ -13,7 +13,17 @@ from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
 from pipeline.study.data_schema import OwnSource, Prepare
-from pipeline.study.sweep_schema import Choices, Depth, Interval, Model, Positional, Sweep, Tokens
+from pipeline.study.sweep_schema import (
+    Augment,
+    Choices,
+    Depth,
+    Interval,
+    Model,
+    Positional,
+    Sweep,
+    Tokens,
+    TrainingImages,
+)
 from pipeline.study.values import FINITE, Asked, GroupName, InsideFolder, Name, Section, Thousand
 
 __all__ = [
@@ -54,8 +64,8 @@ class Confirm(Section):
 class Baseline(Section):
     """What cells are compared with: the cell of this group and encoding that else is like them.
 
-    Where it names a model, tokens or a depth, cells of other models, tokens or depths are compared
-    with that one too.
+    On axes that it does not name, a cell and its baseline agree; where it names a model, tokens, a
+    depth, an augmentation or a number of training images, cells of others are compared with it.
     """
 
     group: GroupName
@@ -63,6 +73,8 @@ class Baseline(Section):
     model: Model | OfEach = None
     tokens: Tokens | OfEach = None
     depth: Depth | OfEach = None
+    augment: Augment | OfEach = None
+    training_images: Literal["all"] | TrainingImages | OfEach = None
 
 
 class Report(Section):

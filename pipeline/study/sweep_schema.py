@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from pipeline.study.hyperparameters import HYPERPARAMETERS
 from pipeline.study.models import AXES, MODEL_KINDS
@@ -13,6 +13,7 @@ from pipeline.study.values import FINITE, GroupName, Name, OneOf, Section, Sever
 
 __all__ = [
     "Architecture",
+    "Augment",
     "Budget",
     "Choices",
     "Depth",
@@ -22,12 +23,15 @@ __all__ = [
     "Stopping",
     "Sweep",
     "Tokens",
+    "TrainingImages",
 ]
 
 Model = Annotated[str, OneOf(MODEL_KINDS)]
 Positional = Literal["none", "absolute", "relative", "radial", "rotary"]
 Depth = Annotated[int, Field(strict=True, ge=1, le=64)]
 Tokens = Literal["pixel", "patch", "stem", "trunk"]
+Augment = Literal["none", "quarter", "turn", "turn_mirror"]
+TrainingImages = Annotated[int, Field(strict=True, ge=1, le=10**9)]
 Many = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 NoLimit = Annotated[None, Field(description="no limit")]
 Finite = Annotated[float, Field(ge=-1e9, le=1e9), FINITE]
@@ -57,7 +61,10 @@ class Architecture(Section):
 
 
 AxisValue = Annotated[
-    Name | Annotated[int, Field(strict=True)], accepts("a name or a whole number")
+    Name
+    | Annotated[int, Field(strict=True)]
+    | Annotated[None, Field(description="all training images")],
+    accepts("a name, a whole number or null"),
 ]
 When = dict[Annotated[str, OneOf(AXES)], Several[AxisValue]]
 
@@ -114,6 +121,11 @@ class Budget(Section):
     """Of a cell: trials without an improvement, looked at after every tenth trial."""
 
 
+def _listed(value: Any) -> Any:
+    """One augmentation as a list of one."""
+    return [value] if value in get_args(Augment) else value
+
+
 class Sweep(Section):
     """The cells of the study, their common budget, and what is searched in each."""
 
@@ -123,6 +135,14 @@ class Sweep(Section):
     positional: Several[Positional]
     depth: Several[Depth]
     tokens: Several[Tokens]
+    augment: Annotated[Several[Augment], BeforeValidator(_listed)] = ("none",)
+    """How training images are turned at every step, each by its own angle: a multiple of 90
+    degrees, which is exact; any angle, bilinear; any angle, and mirrored half of the time."""
+    training_images: Several[
+        TrainingImages | Annotated[None, Field(description="all training images")]
+    ] = (None,)
+    """How many training images a cell has, of every class alike; smaller sets are parts of larger
+    ones."""
     architecture: Architecture
     match_parameters: (
         Annotated[int, Field(strict=True, ge=100, le=10**9)]
@@ -132,9 +152,6 @@ class Sweep(Section):
     trials_per_cell: Many
     epochs: Many
     batch_size: Annotated[int, Field(strict=True, ge=1, le=65_536)]
-    augment: Literal["none", "quarter", "turn"] = "none"
-    """Whether training images are turned at every step, each by its own angle: a multiple of 90
-    degrees, which is exact, or any angle, bilinear."""
     sampler: Literal["tpe", "random", "qmc", "grid", "cmaes"]
     search_space: dict[Annotated[str, OneOf(HYPERPARAMETERS)], Domain]
     stopping: Stopping = Stopping()

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import optuna
 
+from pipeline.common.errors import UserError
 from pipeline.common.failures import brief
 from pipeline.dataset import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of, storage_named
@@ -24,6 +26,7 @@ from pipeline.results import records
 from pipeline.search.objectives import directions, score
 from pipeline.search.space import configuration, distributions
 from pipeline.study.cells import Cell, cells
+from pipeline.study.models import AXES
 from pipeline.study.schema import Params
 from pipeline.sweep import tables
 from pipeline.sweep.budget import Budget
@@ -38,7 +41,7 @@ SmokeTest = Callable[[Sequence[CellSearch], Mapping[str, Any]], Iterable[tuple[s
 SPLITS = ("train", "validation")
 # A study may change these and keep its trials: those of a cell depend neither on other cells nor on
 # how many are still to come.
-EXTENSIBLE = ("model", "group", "positional", "depth", "tokens", "trials_per_cell", "budget")
+EXTENSIBLE = (*AXES, "trials_per_cell", "budget")
 
 
 def definition(params: Params, card: bytes) -> dict[str, Any]:
@@ -123,6 +126,7 @@ def sweep(
     names = params.prepare.datasets
     cards = read_cards(params.prepare)
     data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
+    check_training_images(params, data)
     restarts = [superseded("sweep", definition(params, card)) for card in cards.values()]
     searches = {name: open_searches(params, name, data[name], cards[name]) for name in names}
     every = [search for name in names for search in searches[name]]
@@ -149,6 +153,17 @@ def sweep(
             SWEPT / name, params.study, params.sweep.seed, searches[name], provenance
         )
     check_any_completed(every)
+
+
+def check_training_images(params: Params, data: Mapping[str, Any]) -> None:
+    """Refuse to train on more images than a data set has, or on less than one a class."""
+    for count, (name, dataset) in product(params.sweep.training_images, data.items()):
+        if count is not None and not dataset.num_classes <= count <= len(dataset.train):
+            raise UserError(
+                f"params.yaml: sweep.training_images: got {count}, but {name} has "
+                f"{len(dataset.train):,} training images of {dataset.num_classes} classes; accepts "
+                f"null or a number from {dataset.num_classes} to {len(dataset.train)}"
+            )
 
 
 def measures(params: Params) -> list[str]:

@@ -19,11 +19,11 @@ def turned_at_random(
         ``(batch, channels, height, width)``, square where quarter turns are asked for.
     augment
         ``none``; ``quarter``: a multiple of 90 degrees, which permutes the pixels; ``turn``: any
-        angle, bilinear.
+        angle, bilinear; ``turn_mirror``: any angle, and mirrored half of the time.
     generator
         Of the CPU, so that the angles are the same on every device.
     outside
-        What enters from outside with ``turn``: a value, or ``edge``, the nearest pixel.
+        What enters from outside at any angle: a value, or ``edge``, the nearest pixel.
 
     Returns
     -------
@@ -33,7 +33,11 @@ def turned_at_random(
     if augment == "none":
         return images
     count = len(images)
-    if augment == "turn":
+    if augment == "turn_mirror":
+        mirrored = torch.rand(count, generator=generator) < 0.5
+        mirrored = mirrored.to(images.device)[:, None, None, None]
+        images = torch.where(mirrored, images.flip(-1), images)
+    if augment in ("turn", "turn_mirror"):
         degrees = 360 * torch.rand(count, generator=generator, dtype=torch.float64)
         return rotate_image(images, degrees.to(images.device, images.dtype), outside)
     quarters = torch.randint(4, (count,), generator=generator).to(images.device)

@@ -19,6 +19,7 @@ from pipeline.study.models import network_arguments
 from pipeline.training.augment import turned_at_random
 from pipeline.training.devices import device_name, peak_memory, reset_peak_memory
 from pipeline.training.inference import INFERENCE_BATCH, score, to_pixels
+from pipeline.training.subset import fewer_images
 from pipeline.training.training_state import TrainingState, capture, restore, tensors_of
 
 Row = dict[str, Any]
@@ -88,6 +89,7 @@ def train(
         Status ``completed``; ``diverged`` after an epoch with an infinite loss or NaN; ``stopped``
         after an epoch with less accuracy than ``stop_below`` requires.
     """
+    data = fewer_images(data, config["training_images"])
     with torch.random.fork_rng():
         training = _Training(config, data, device)
         if resume is not None:

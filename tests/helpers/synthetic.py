@@ -6,17 +6,19 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.results import records, schemas
+from pipeline.study.cells import Cell
 
 Row = dict[str, Any]
 
 PROVENANCE: Row = {
-    "schema_version": 4,
+    "schema_version": 5,
     "git_commit": "0123456789abcdef0123456789abcdef01234567",
     "git_dirty": False,
     "params_sha256": "a" * 64,
@@ -36,6 +38,8 @@ class Shape:
     encodings: Sequence[str] = ("none", "absolute", "relative")
     depths: Sequence[int] = (1, 2)
     tokens: Sequence[str] = ("stem",)
+    augments: Sequence[str] = ("none",)
+    training_images: Sequence[int | None] = (None,)
     seeds: Sequence[int] = (101, 102, 103)
     trials: int = 3
     epochs: int = 12
@@ -110,16 +114,13 @@ def dataset_rows(
 
 def cell_keys(shape: Shape, dataset: str) -> Iterable[Row]:
     """Return the key columns of every cell."""
-    for group in shape.groups:
-        for positional in shape.encodings:
-            for depth in shape.depths:
-                for tokens in shape.tokens:
-                    yield {
-                        "study": shape.study, "dataset": dataset,
-                        "cell": f"gsa-{group}-{positional}-d{depth}-{tokens}",
-                        "model": "gsa", "group": group, "positional": positional,
-                        "depth": depth, "tokens": tokens,
-                    }  # fmt: skip
+    axes = (
+        shape.groups, shape.encodings, shape.depths, shape.tokens, shape.augments,
+        shape.training_images,
+    )  # fmt: skip
+    for values in product(*axes):
+        cell = Cell("gsa", *values)
+        yield {"study": shape.study, "dataset": dataset, **cell.columns()}
 
 
 def _add_run(
@@ -186,7 +187,8 @@ def _measured(key: Row, shape: Shape, upright: float, generator: np.random.Gener
         "lie_rotation": 2 * math.exp(0.3 * generator.standard_normal()), "lie_rotation_se": 0.2,
         "lie_rotation_floor": 0.4, "lie_translation": 0.8 + 0.1 * generator.random(),
         "lie_translation_se": 0.1, "lie_translation_floor": 0.1,
-        "train_images": shape.train_images.get(key["dataset"], 1078), "test_images": 450,
+        "train_images": key["training_images"] or shape.train_images.get(key["dataset"], 1078),
+        "test_images": 450,
     }  # fmt: skip
 
 

@@ -74,6 +74,28 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     return analysed(tmp_path_factory.mktemp("sizes"), shape)
 
 
+@pytest.fixture(scope="module")
+def augmented(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    shape = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), seeds=(101, 102),
+                  epochs=2, augments=("none", "turn"), training_images=(100, None))  # fmt: skip
+    return analysed(tmp_path_factory.mktemp("augmented"), shape)
+
+
+def test_cells_of_all_axes_are_named_compared_and_drawn(augmented: Analysis) -> None:
+    rest = (" n100", "", " turn n100", " turn")
+    labels = [f"{group} absolute{end}" for group in ("C1", "C4") for end in rest]
+    assert augmented.cells["label"].tolist() == labels
+    assert augmented.cells["baseline"].sum() == 4
+    upright = augmented.comparisons.query("measure == 'test_accuracy'")
+    assert set(zip(upright["label"], upright["baseline_label"], strict=True)) == {
+        (f"C4 absolute{end}", f"C1 absolute{end}") for end in rest
+    }
+    assert "augment" in set(augmented.effects["axis"])
+    for module in map(figures.load, figures.names()):
+        if not module.table(augmented).empty:
+            drawn(module, augmented)
+
+
 def drawn(module: ModuleType, analysis: Analysis) -> Figure:
     with style.report_style():
         figure = module.draw(module.table(analysis), analysis)

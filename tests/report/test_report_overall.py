@@ -20,7 +20,8 @@ def runs(accuracies: dict[tuple[str, str], list[float]]) -> pd.DataFrame:
     """Finished runs by data set and group, all of one encoding."""
     return pd.DataFrame([
         {"dataset": dataset, "model": "gsa", "tokens": "stem", "depth": 1, "group": group,
-         "positional": "absolute", "seed": seed, "test_accuracy": value,
+         "positional": "absolute", "augment": "none", "training_images": "all", "seed": seed,
+         "test_accuracy": value,
          "test_accuracy_quarter_turned": value, "test_accuracy_turned": value}
         for (dataset, group), values in accuracies.items()
         for seed, value in enumerate(values)
@@ -69,7 +70,10 @@ def test_a_baseline_that_names_a_model_is_that_of_all_models() -> None:
     assert against is not None and tuple(against[["dataset", "model"]]) == ("b", "gsa")
     assert comparisons.baseline_of(cells.iloc[3], cells, SETTINGS) is None
     assert comparisons.baseline_name(settings) == "C1 absolute gsa stem"
-    assert comparisons.baseline_matched(settings) == "data set and depth"
+    assert (
+        comparisons.baseline_matched(settings)
+        == "data set, depth, augmentation and number of training images"
+    )
 
 
 @pytest.fixture(scope="module")

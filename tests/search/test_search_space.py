@@ -106,7 +106,8 @@ def test_a_configuration_is_flat_and_whole() -> None:
     expected = (
         "model group positional depth tokens form heads window window_shape encoding patch_size "
         "channels feedforward_ratio dropout attention_dropout learning_rate weight_decay "
-        "label_smoothing augment batch_size epochs seed in_channels num_classes image_size"
+        "label_smoothing augment training_images batch_size epochs seed in_channels "
+        "num_classes image_size"
     )
     assert set(config) == set(expected.split())
     assert isinstance(config["channels"], int)

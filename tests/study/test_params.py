@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from pipeline.common.errors import UserError
+from pipeline.study.cells import Cell, cells
 from pipeline.study.params import Params, load_params
 from pipeline.study.schema import SCHEMA_FILE, schema_text
 from pipeline.study.yaml_reader import KeyPath, parse_yaml
@@ -73,6 +74,19 @@ def test_study_is_read_as_written(tmp_path: Path) -> None:
     assert params.model_dump(mode="json", exclude_unset=True) == yaml.safe_load(DEFAULT)
 
 
+@pytest.mark.parametrize("axis", ["augment", "training_images"])
+def test_a_study_without_the_axis_has_one_value_of_it(tmp_path: Path, axis: str) -> None:
+    params = read(tmp_path, DEFAULT)
+    default = Cell.__dataclass_fields__[axis].default
+    assert {getattr(cell, axis) for cell in cells(params)} == {default}
+
+
+def test_one_augmentation_may_be_a_single_word(tmp_path: Path) -> None:
+    params = read(tmp_path, study(sweep__augment="turn"))
+    assert params.sweep.augment == ("turn",)
+    assert all(cell.name.endswith("-turn") for cell in cells(params))
+
+
 def test_parameters_do_not_change_after_reading(tmp_path: Path) -> None:
     params = read(tmp_path, DEFAULT)
     with pytest.raises(ValueError, match="frozen"):
@@ -100,6 +114,46 @@ SLIPS = {
         study(sweep__architecture__window=5),
         "sweep.architecture.window: got 5, but digits has 4x4 stem tokens",
         "did you mean '3'?",
+    ),
+    "another augmentation": (
+        study(sweep__augment=["none", "quarters"]),
+        "sweep.augment[1]: got 'quarters'; accepts none, quarter, turn, turn_mirror",
+        "did you mean 'quarter'?",
+    ),
+    "one augmentation, misspelt": (
+        study(sweep__augment="turm"),
+        "sweep.augment: got 'turm'",
+        "did you mean '[turn]'?",
+    ),
+    "more images than there are": (
+        study(sweep__training_images=[None, 5000]),
+        "sweep.training_images[1]: got 5000, but digits has about 1,088 training images",
+        "from 10 to 1088",
+    ),
+    "fewer images than classes": (
+        study(sweep__training_images=[9]),
+        "sweep.training_images[0]: got 9, but digits has 10 classes",
+        "from 10",
+    ),
+    "more images than images_per_class": (
+        study(sweep__training_images=[300], prepare__images_per_class=20),
+        "sweep.training_images[0]: got 300, but digits has about 200 training images",
+        "",
+    ),
+    "half an image": (
+        study(sweep__training_images=[10.5]),
+        "sweep.training_images[0]: got 10.5",
+        "null",
+    ),
+    "a baseline of no augmentation": (
+        study(report__baseline__augment="turn"),
+        "report.baseline: got group C1, positional absolute, augment turn, which together no cell",
+        "",
+    ),
+    "a baseline with other images": (
+        study(report__baseline__training_images=100),
+        "report.baseline: got group C1, positional absolute, training_images 100, which together",
+        "",
     ),
     "even window": (study(sweep__architecture__window=2), "got 2, which has no middle", "'1'"),
     "zero trials": (

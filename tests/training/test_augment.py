@@ -36,7 +36,16 @@ def test_any_turn_is_that_of_the_test_images_by_uniform_angles() -> None:
     assert degrees.min() < 20 and degrees.max() > 340
 
 
-@pytest.mark.parametrize("augment", ["quarter", "turn"])
+def test_half_of_the_images_are_mirrored_before_they_are_turned() -> None:
+    turned, generator = turned_at_random(IMAGES, "turn_mirror", draw(4)), draw(4)
+    mirrored = torch.rand(64, generator=generator) < 0.5
+    degrees = 360 * torch.rand(64, generator=generator, dtype=torch.float64)
+    images = torch.stack([x.flip(-1) if m else x for x, m in zip(IMAGES, mirrored, strict=True)])
+    torch.testing.assert_close(turned, rotate_image(images, degrees))
+    assert 20 < mirrored.sum() < 44
+
+
+@pytest.mark.parametrize("augment", ["quarter", "turn", "turn_mirror"])
 def test_the_seed_decides_and_gradients_pass(augment: str) -> None:
     one, same, other = (turned_at_random(IMAGES, augment, draw(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)

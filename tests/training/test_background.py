@@ -86,9 +86,9 @@ def test_training_images_are_turned_over_the_ground(
     data = small_data()
     flat = Split(np.full((16, 1, 8, 8), 0.25, dtype=np.float32), data.train.labels)
     data = replace(data, train=flat, card={**data.card, "ground": background})
-    params = study(epochs=1, augment="turn")
+    params = study(epochs=1)
     sampled = {"learning_rate": 0.01, "channels": 8}
-    cell = Cell("gsa", "C1", "relative", 1, "stem")
+    cell = Cell("gsa", "C1", "relative", 1, "stem", "turn")
     training.train(configuration(cell, sampled, params, data), data)
     corner = torch.cat(seen)[:, 0, 0, 0]
     value = 0.25 if background == "edge" else float(background)

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.statistics import Interval, log_interval, mean_interval
 from pipeline.report.load import Study
-from pipeline.report.text.names import AXES, KEYS, ROUNDING, encoding_order, group_order, is_exact
+from pipeline.report.text.names import (
+    ALL_IMAGES,
+    AXES,
+    KEYS,
+    ROUNDING,
+    augment_order,
+    axis_name,
+    encoding_order,
+    group_order,
+    images_order,
+    is_exact,
+)
+
+# Axes in the order in which labels name them.
+LABELLED = (
+    "group", "positional", "augment", "training_images", "depth", "tokens", "model", "dataset",
+)  # fmt: skip
 
 
 def summarise(study: Study) -> pd.DataFrame:
@@ -52,12 +71,16 @@ def short_labels(cells: pd.DataFrame) -> list[str]:
     varying = [axis for axis in AXES if cells[axis].nunique() > 1 or axis == "group"]
     if "positional" not in varying and "none" not in set(cells["positional"]):
         varying.append("positional")
-    order = [a for a in ("group", "positional", "depth", "tokens", "model", "dataset")
-             if a in varying]  # fmt: skip
-    return [
-        " ".join(f"d{row[axis]}" if axis == "depth" else str(row[axis]) for axis in order)
-        for _, row in cells.iterrows()
-    ]
+    order = [axis for axis in LABELLED if axis in varying]
+    return [label(row, order) for _, row in cells.iterrows()]
+
+
+def label(cell: Mapping[str, Any] | pd.Series, axes: Sequence[str]) -> str:
+    """Name a cell by some axes; that it has no augmentation or all images goes without saying."""
+    unsaid = {"augment": "none", "training_images": ALL_IMAGES}
+    return " ".join(
+        axis_name(axis, cell[axis]) for axis in axes if str(cell[axis]) != unsaid.get(axis)
+    )
 
 
 def _of_cell(frame: pd.DataFrame, key: pd.Series) -> pd.DataFrame:
@@ -124,4 +147,5 @@ def _order(row: pd.Series) -> tuple:
     return (
         row["dataset"], row["model"], row["tokens"], int(row["depth"]),
         group_order(row["group"]), encoding_order(row["positional"]),
+        augment_order(row["augment"]), images_order(row["training_images"]),
     )  # fmt: skip

@@ -25,6 +25,7 @@ from pipeline.report.text.formatting import (
     plain,
     signed_points,
 )
+from pipeline.report.text.names import axis_name
 
 MEASURED = (measures.UPRIGHT, measures.QUARTER, measures.ANY_ANGLE)
 COLUMNS = [
@@ -89,15 +90,13 @@ def baseline_of(cell: pd.Series, cells: pd.DataFrame, settings: Settings) -> pd.
 
 def baseline_name(settings: Settings) -> str:
     """Name the baseline as labels do: ``C1 absolute``."""
-    return " ".join(
-        f"d{value}" if axis == "depth" else plain(value, 20)
-        for axis, value in settings.baseline.items()
-    )
+    return " ".join(plain(axis_name(axis, value), 20) for axis, value in settings.baseline.items())
 
 
 def baseline_matched(settings: Settings) -> str:
     """Name what a cell and its baseline have in common."""
-    return listed(["data set", *settings.matched])
+    names = {"augment": "augmentation", "training_images": "number of training images"}
+    return listed(["data set", *(names.get(axis, axis) for axis in settings.matched)])
 
 
 def no_comparison(settings: Settings) -> str:

@@ -11,21 +11,21 @@ import pandas as pd
 from pipeline.report.analysis.comparisons import MEASURED
 from pipeline.report.analysis.statistics import mean_interval
 from pipeline.report.load import Settings
-from pipeline.report.text.names import AXES, encoding_order, group_order
+from pipeline.report.text.names import AXES, augment_order, encoding_order, group_order
 
 COLUMNS = ["axis", "level", "reference", "measure", "contexts", "pairs", "difference", "low",
            "high"]  # fmt: skip
 
 
 def axis_effects(runs: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Return the effect of every level of group, encoding and depth against a reference level.
+    """Return the effect of every level of some axes against a reference level.
 
     Cells that differ in that axis alone are matched; their differences are averaged over the
     matched cells for each seed, and the interval is over seeds: the seed is the unit, because
     cells of one seed share their data order and their luck.
     """
     rows = []
-    for axis in ("group", "positional", "depth"):
+    for axis in ("group", "positional", "depth", "augment"):
         levels = sorted(runs[axis].dropna().unique(), key=_order(axis))
         if len(levels) < 2:
             continue
@@ -57,5 +57,7 @@ def _effect(
 
 
 def _order(axis: str) -> Callable[[Any], Any]:
-    keys: dict[str, Callable[[Any], Any]] = {"group": group_order, "positional": encoding_order}
+    keys: dict[str, Callable[[Any], Any]] = {
+        "group": group_order, "positional": encoding_order, "augment": augment_order,
+    }  # fmt: skip
     return keys.get(axis, np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.report.analysis.cells import LABELLED, label
 from pipeline.report.analysis.comparisons import MEASURED
 from pipeline.report.analysis.measures import Measure
 from pipeline.report.analysis.statistics import (
@@ -17,10 +18,12 @@ from pipeline.report.analysis.statistics import (
     probability_of_improvement,
 )
 from pipeline.report.load import Settings
-from pipeline.report.text.names import encoding_order, group_order
+from pipeline.report.text.names import augment_order, encoding_order, group_order, images_order
 
 # A cell whatever the data set.
-CONFIGURATION = ["model", "tokens", "depth", "group", "positional"]
+CONFIGURATION = [
+    "model", "tokens", "depth", "group", "positional", "augment", "training_images",
+]  # fmt: skip
 COLUMNS = ["label", *CONFIGURATION, "measure", "datasets", "n", "centre", "low", "high"]
 
 
@@ -78,14 +81,15 @@ def _configurations(runs: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.Dat
     parts = [(dict(zip(CONFIGURATION, key, strict=True)), part)
              for key, part in runs.groupby(CONFIGURATION, sort=False)]  # fmt: skip
     for cell, part in sorted(parts, key=lambda item: _order(item[0])):
-        shown = ["group", "positional", "depth", "tokens", "model"]
-        names = [f"d{cell[axis]}" if axis == "depth" else str(cell[axis])
-                 for axis in shown if axis in varying or axis == "positional"]  # fmt: skip
-        yield {"label": " ".join(names), **cell}, part
+        shown = [a for a in LABELLED[:-1] if a in varying or a == "positional"]
+        yield {"label": label(cell, shown), **cell}, part
 
 
 def _order(cell: dict[str, Any]) -> tuple:
-    ends = group_order(cell["group"]), encoding_order(cell["positional"])
+    ends = (
+        group_order(cell["group"]), encoding_order(cell["positional"]),
+        augment_order(cell["augment"]), images_order(cell["training_images"]),
+    )  # fmt: skip
     return (cell["model"], cell["tokens"], int(cell["depth"]), *ends)
 
 

@@ -15,12 +15,17 @@ from pipeline.report.text.formatting import PLUS_MINUS, counted, plain, signed_p
 ORDER = 60
 TITLE = "Effect of each axis of the study"
 ALT = (
-    "One row a level of group, encoding or depth: the change of accuracy against a reference "
-    "level, averaged over all other choices, with its interval over seeds."
+    "One row a level of an axis: the change of accuracy against a reference level, averaged "
+    " over all other choices, with its interval over seeds."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no two finished cells differ in one choice alone"
-AXIS_NAMES = {"group": "group", "positional": "encoding", "depth": "depth"}
+AXIS_NAMES = {
+    "group": "group",
+    "positional": "encoding",
+    "depth": "depth",
+    "augment": "augmentation",
+}
 
 
 def table(analysis: Analysis) -> pd.DataFrame:

@@ -28,9 +28,9 @@ ALT = (
     "group and encoding with intervals."
 )
 SOURCES = ("confirm/*/runs.parquet",)
-ABSENT = "no data set is there in two sizes (`datasets: [digits-20, digits]` is)"
+ABSENT = "no data set has two numbers of training images (`training_images: [300, null]`)"
 SHOWN = tuple(measures.SHORT.items())
-LINE = ["family", "model", "tokens", "depth", "group", "positional"]
+LINE = ["family", "model", "tokens", "depth", "group", "positional", "augment"]
 _SIZE = re.compile(r"(.+?)[-_]\d+")
 
 
@@ -59,7 +59,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one row an encoding (and setting), one column a test."""
-    axes_that_split = ["family", "model", "tokens", "depth", "positional"]
+    axes_that_split = ["family", "model", "tokens", "depth", "augment", "positional"]
     cells = cells.assign(order=cells["positional"].map(lambda n: encoding_order(n)[0]))
     cells = cells.sort_values([*axes_that_split[:-1], "order"], kind="stable")
     parts = panels.split(cells, axes_that_split)

@@ -60,6 +60,8 @@ def as_json(analysis: Analysis) -> str:
 
 
 def _name(axis: str, value: object) -> str:
+    if axis == "training_images":
+        return f"{plain(value)} training images"
     return f"depth {value}" if axis == "depth" else plain(value)
 
 

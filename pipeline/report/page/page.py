@@ -27,7 +27,12 @@ DARK = {
     style.ZONE: "#1c232b", "#3d3d3d": "#c3cad2", "#0072b2": "#4ea8e0", "#882255": "#d9729f",
     "#7b5ea7": "#a98bd4",
 }  # fmt: skip
-FILTER_TITLES = {"positional": "encoding", "dataset": "data set"}
+FILTER_TITLES = {
+    "positional": "encoding",
+    "dataset": "data set",
+    "augment": "augmentation",
+    "training_images": "training images",
+}
 OUTCOMES = {HOLDS: "holds", FAILS: "fails", INCONCLUSIVE: "unsure", NO_DATA: "none"}
 
 

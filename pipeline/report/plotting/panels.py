@@ -14,7 +14,7 @@ from pipeline.report.text.names import SETTING, encoding_order, group_order
 
 
 def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Split by data set, model and tokens: a title naming those that vary, and the rows."""
+    """Split by the axes of a setting: a title naming those that vary, and the rows."""
     return split(table, SETTING)
 
 
@@ -32,7 +32,10 @@ def split(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, pd.DataFra
 def _value(column: str, value: object) -> str:
     if column == "depth":
         return f"depth {value}"
-    return f"{plain(value, 24)} tokens" if column == "tokens" else plain(value, 24)
+    if column == "training_images":
+        return f"{plain(value, 24)} training images"
+    name = {"tokens": " tokens", "augment": " augmentation"}.get(column, "")
+    return f"{plain(value, 24)}{name}"
 
 
 def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, list]:

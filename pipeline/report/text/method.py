@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from pipeline.common.documents import configuration
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import baseline_matched, baseline_name
 from pipeline.report.analysis.statistics import minimum_pairs
@@ -53,13 +52,13 @@ AUGMENTED = {
     "none": "images as the data set has them",
     "quarter": "images turned at every step by a random multiple of 90 degrees",
     "turn": "images turned at every step by a random angle",
+    "turn_mirror": "images turned at every step by a random angle and mirrored half of the time",
 }
 
 
 def _trained_on(analysis: Analysis) -> str:
     """What the training images were, as the runs' configurations say."""
-    texts = analysis.runs["configuration"].dropna().drop_duplicates()
-    found = {str(configuration(text).get("augment", "none")) for text in texts} or {"none"}
+    found = set(analysis.cells["augment"])
     return listed([AUGMENTED.get(name, plain(name, 20)) for name in sorted(found)])
 
 

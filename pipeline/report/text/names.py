@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 
-KEYS = ["study", "dataset", "cell", "model", "group", "positional", "depth", "tokens"]
 # The axes by which cells differ, and those that split a figure into panels.
-AXES = ["dataset", "model", "tokens", "depth", "group", "positional"]
-SETTING = ["dataset", "model", "tokens"]
+AXES = [
+    "dataset", "training_images", "model", "tokens", "depth", "group", "positional", "augment",
+]  # fmt: skip
+KEYS = ["study", "dataset", "cell", *AXES[1:]]
+SETTING = ["dataset", "training_images", "model", "tokens", "augment"]
+ALL_IMAGES = "all"
 
 ENCODINGS = ("none", "absolute", "relative", "radial", "rotary")
+AUGMENTS = ("none", "quarter", "turn", "turn_mirror")
 TRANSFORMATIONS = ("permutation", "translation", "quarter_turn", "mirror", "turn_45")
 
 # Invariance errors up to here are float32 rounding: no interpolation, no learned asymmetry.
@@ -36,6 +40,27 @@ def encoding_order(positional: str) -> tuple[int, str]:
     """Sort key: from no encoding to the most structured, then any other name."""
     known = ENCODINGS.index(positional) if positional in ENCODINGS else len(ENCODINGS)
     return known, positional
+
+
+def augment_order(augment: str) -> tuple[int, str]:
+    """Sort key: from no augmentation to the largest group of it, then any other name."""
+    known = AUGMENTS.index(augment) if augment in AUGMENTS else len(AUGMENTS)
+    return known, augment
+
+
+def images_order(images: str) -> tuple[int, str]:
+    """Sort key: few training images before many, all of them last."""
+    return (int(images), "") if images.isdecimal() else (2**62, images)
+
+
+def axis_name(axis: str, value: object) -> str:
+    """What a value of an axis is called in a label.
+
+    >>> axis_name("depth", 2), axis_name("training_images", "300"), axis_name("group", "C4")
+    ('d2', 'n300', 'C4')
+    """
+    prefix = {"depth": "d", "training_images": "n"}.get(axis, "")
+    return f"{prefix}{value}"
 
 
 def is_exact(group: str, positional: str, tokens: str, transformation: str) -> bool:

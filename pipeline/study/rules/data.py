@@ -108,4 +108,39 @@ def _splits(params: Params) -> Iterator[Problem]:
         )
 
 
-DATA_RULES = (_datasets, _own_sources, _fewer_images, _shrink, _splits)
+def training_images(params: Params, dataset: str) -> int | None:
+    """Most training images that a known data set can have; None for a source of the user's."""
+    prepare = params.prepare
+    name, per_class = sized(dataset, prepare.sources)
+    if name not in SOURCES:
+        return None
+    source = SOURCES[name]
+    given = dict(source.given)
+    if "all" in given:
+        left = given["all"] * (1 - prepare.validation_fraction - prepare.test_fraction)
+    elif "validation" in given:
+        left = given["train"]
+    else:
+        left = given["train"] * (1 - prepare.validation_fraction)
+    if (per_class := per_class or prepare.images_per_class) is not None:
+        return min(int(left) + source.classes, per_class * source.classes)
+    return int(left * prepare.train_fraction) + source.classes  # classes are rounded one by one
+
+
+def _training_images(params: Params) -> Iterator[Problem]:
+    """Fewer training images are of every class, and no more than there are."""
+    for index, count in enumerate(params.sweep.training_images):
+        for dataset in params.prepare.datasets:
+            most = training_images(params, dataset)
+            if most is None or count is None:
+                continue
+            least = SOURCES[sized(dataset, params.prepare.sources)[0]].classes
+            if not least <= count <= most:
+                has = f"{least} classes" if count < least else f"about {most:,} training images"
+                fault = f"got {count}, but {dataset} has {has}"
+                accepts = f"null (all of them) or a number from {least} to {most}"
+                yield Problem(("sweep", "training_images", index), fault, accepts)
+                break
+
+
+DATA_RULES = (_training_images, _datasets, _own_sources, _fewer_images, _shrink, _splits)

@@ -37,7 +37,8 @@ def _baseline(params: Params) -> Iterator[Problem]:
     named = params.report.baseline.model_dump(exclude_none=True)
     if named.keys() <= {"group", "positional"}:
         return
-    if not any(cell.matches(named) for cell in cells(params)):
+    wanted = {axis: None if value == "all" else value for axis, value in named.items()}
+    if not any(cell.matches(wanted) for cell in cells(params)):
         yield Problem(
             ("report", "baseline"),
             f"got {', '.join(f'{axis} {value}' for axis, value in named.items())}, "
