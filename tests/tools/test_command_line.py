@@ -22,6 +22,7 @@ NEEDED = {  # arguments with which each command that needs any is parsed
     "compare": ["a", "b"],
     "provenance": ["tradeoff"],
     "completion": ["bash"],
+    "predict": ["weights.safetensors", "images"],
 }
 
 

@@ -102,6 +102,7 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> OpenedSource:
         )
     facts = {
         "kind": own.kind,
+        "size": own.size,
         "fit": own.fit,
         "pad_value": own.pad_value if own.framed else None,
         "stored_values": {"value_range": own.value_range, "background": own.background},
