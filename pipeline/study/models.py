@@ -10,10 +10,11 @@ from pipeline.study.hyperparameters import HYPERPARAMETERS
 
 __all__ = [
     "AXES",
-    "ENCODED",
     "MODEL_KINDS",
     "PATCHED",
+    "POSITIONAL",
     "ModelKind",
+    "encoded_by",
     "network_arguments",
     "own_form",
     "unused",
@@ -28,8 +29,15 @@ _ARGUMENTS = (
     *_NETWORK_AXES, "form", "window", "window_shape", "encoding", "patch_size", "in_channels",
     "num_classes", "image_size", *(n for n, one in HYPERPARAMETERS.items() if one.of_network),
 )  # fmt: skip
-# Positional encodings that a kind of encoding is for.
-ENCODED = {"table": ("absolute", "relative"), "continuous": ("absolute", "relative", "radial")}
+# Positional encodings, from the least to the most structured, and the kinds of encoding that each
+# can be held by. They are those of `gsa_core.attention.encodings.registry`, which imports torch.
+POSITIONAL = {
+    "none": (),
+    "absolute": ("table", "continuous"),
+    "relative": ("table", "continuous"),
+    "radial": ("continuous",),
+    "rotary": (),
+}
 _ATTENTION = frozenset(
     {"form", "heads", "window", "window_shape", "encoding", "dropout", "attention_dropout",
      "feedforward_ratio", "patch_size"}
@@ -93,6 +101,15 @@ MODEL_KINDS = {
 }
 
 
+def encoded_by(kind: str) -> list[str]:
+    """Positional encodings that can be held by a kind of encoding.
+
+    >>> encoded_by("table")
+    ['absolute', 'relative']
+    """
+    return [name for name, kinds in POSITIONAL.items() if kind in kinds]
+
+
 def own_form(model: str, form: str) -> str:
     """Form of attention of a model in a study of that form."""
     return MODEL_KINDS[model].form or form
@@ -105,13 +122,14 @@ def unused(config: Mapping[str, Any]) -> frozenset[str]:
     >>> sorted(unused({**config, "encoding": "table", "window": 3}))
     ['encoding', 'patch_size']
     """
-    kind = MODEL_KINDS[config["model"]]
-    without = set(kind.lacks | kind.implies)
+    model = MODEL_KINDS[config["model"]]
+    without = set(model.lacks | model.implies)
     if config["tokens"] not in PATCHED:
         without.add("patch_size")
     if config["window"] is None:
         without.add("window_shape")
-    if config["positional"] not in ENCODED.get(config["encoding"], ENCODED["continuous"]):
+    kind = "continuous" if config["encoding"] == "auto" else config["encoding"]
+    if config["positional"] not in encoded_by(kind):
         without.add("encoding")
     if config["tokens"] == "pixel" and config["depth"] == 1 and config["positional"] != "absolute":
         without.add("form")  # the one block lifts

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from pipeline.study.hyperparameters import HYPERPARAMETERS
-from pipeline.study.models import AXES, MODEL_KINDS
+from pipeline.study.models import AXES, MODEL_KINDS, POSITIONAL
 from pipeline.study.objectives import CONSTRAINED, OBJECTIVES
 from pipeline.study.values import FINITE, GroupName, Name, OneOf, Section, Several, accepts
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Model = Annotated[str, OneOf(MODEL_KINDS)]
-Positional = Literal["none", "absolute", "relative", "radial", "rotary"]
+Positional = Annotated[str, OneOf(POSITIONAL)]
 Depth = Annotated[int, Field(strict=True, ge=1, le=64)]
 Tokens = Literal["pixel", "patch", "stem", "trunk"]
 Augment = Literal["none", "quarter", "turn", "turn_mirror"]

@@ -12,6 +12,7 @@ from torch import nn
 
 import gsa_core as g
 from gsa_core import build_model, point_group
+from gsa_core.attention.encodings.registry import POSITIONAL
 from gsa_core.common.constants import constants_of
 from gsa_core.models.build import MODELS
 
@@ -42,7 +43,7 @@ KINDS = [
     {"tokens": tokens, "positional": positional, "group": group}
     for tokens, positional, group in itertools.product(
         ("pixel", "patch", "stem", "trunk"),
-        ("none", "absolute", "relative", "radial", "rotary"),
+        POSITIONAL,
         ("C4", "C8"),
     )
 ] + [

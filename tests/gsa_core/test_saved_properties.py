@@ -23,6 +23,7 @@ from gsa_core import (
     build_model,
     point_group,
 )
+from gsa_core.attention.encodings.registry import POSITIONAL
 from gsa_core.models.published import PUBLISHED, PublishedNetwork
 
 C4, D2 = point_group("C4"), point_group("D2")
@@ -49,7 +50,6 @@ def published(plan, **options):
 
 
 SIZED = {"none": {}, "absolute": {"image_size": 8}}
-POSITIONAL = ("none", "absolute", "relative", "radial", "rotary")
 # Two layers whose weights have the same names and shapes, and what is said of them.
 PAIRS = {
     **{

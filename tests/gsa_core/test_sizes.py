@@ -23,6 +23,7 @@ from gsa_core import (
     point_group,
 )
 from gsa_core.attention.backends.cpu import problem as kernel_problem
+from gsa_core.attention.encodings.registry import POSITIONAL
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.models.build import MODELS
 from gsa_core.nn.norm import BatchNorm
@@ -71,7 +72,7 @@ def gradients_of_nothing(module, *shape):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
-@pytest.mark.parametrize("positional", ["none", "absolute", "relative", "radial", "rotary"])
+@pytest.mark.parametrize("positional", POSITIONAL)
 @pytest.mark.parametrize("kind", ["lifting", "joint", "framewise", "published"])
 def test_attention_takes_no_images(kind, positional, window, method):
     options = sized({"positional": positional, "method": method, **window}, 5)

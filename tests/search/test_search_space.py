@@ -18,7 +18,7 @@ from pipeline.results.schemas import TRIALS
 from pipeline.search.space import configuration, distributions, shape_of
 from pipeline.study.cells import Cell, cells
 from pipeline.study.hyperparameters import HYPERPARAMETERS
-from pipeline.study.models import MODEL_KINDS, unused
+from pipeline.study.models import MODEL_KINDS, POSITIONAL, unused
 from pipeline.study.schema import Params
 from pipeline.sweep.proposals import GENERATION, Proposer
 
@@ -213,7 +213,7 @@ ASKED = {"form": "joint", "encoding": "continuous", "patch_size": 2, "window_sha
 
 
 @pytest.mark.parametrize("tokens", ["pixel", "patch", "stem", "trunk"])
-@pytest.mark.parametrize("positional", ["none", "absolute", "relative", "radial", "rotary"])
+@pytest.mark.parametrize("positional", POSITIONAL)
 @pytest.mark.parametrize("model", MODEL_KINDS)
 def test_a_network_is_given_what_it_uses_and_no_more(
     model: str, positional: str, tokens: str

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from pipeline.common.errors import UserError
+from pipeline.study import models
 from pipeline.study.cells import Cell, cells
 from pipeline.study.params import Params, load_params
 from pipeline.study.schema import SCHEMA_FILE, schema_text
@@ -630,3 +631,9 @@ def test_unknown_command_is_refused_with_the_nearest(root: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("error: got 'swep'; accepts prepare, sweep, confirm, report")
     assert result.stderr.endswith("did you mean 'sweep'?\n")
+
+
+def test_encodings_are_those_of_the_library() -> None:
+    from gsa_core.attention.encodings import registry
+
+    assert {name: one.kinds for name, one in registry.POSITIONAL.items()} == models.POSITIONAL

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pipeline.study.models import POSITIONAL
+
 # The axes by which cells differ, and those that split a figure into panels.
 AXES = [
     "dataset", "training_images", "model", "tokens", "depth", "group", "positional", "augment",
@@ -12,7 +14,6 @@ KEYS = ["study", "dataset", "cell", *AXES[1:]]
 SETTING = ["dataset", "training_images", "model", "tokens", "augment"]
 ALL_IMAGES = "all"
 
-ENCODINGS = ("none", "absolute", "relative", "radial", "rotary")
 AUGMENTS = ("none", "quarter", "turn", "turn_mirror")
 TRANSFORMATIONS = ("permutation", "translation", "quarter_turn", "mirror", "turn_45")
 
@@ -38,8 +39,8 @@ def group_order(group: str) -> tuple[int, str, int, str]:
 
 def encoding_order(positional: str) -> tuple[int, str]:
     """Sort key: from no encoding to the most structured, then any other name."""
-    known = ENCODINGS.index(positional) if positional in ENCODINGS else len(ENCODINGS)
-    return known, positional
+    known = list(POSITIONAL)
+    return known.index(positional) if positional in known else len(known), positional
 
 
 def augment_order(augment: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pipeline.study.cells import cells
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.messages import Problem
-from pipeline.study.models import ENCODED, MODEL_KINDS, PATCHED
+from pipeline.study.models import MODEL_KINDS, PATCHED, encoded_by
 from pipeline.study.schema import Params
 
 __all__ = ["MODEL_RULES"]
@@ -154,7 +154,7 @@ def _without_a_use(params: Params) -> Iterator[Problem]:
     """What is asked of the architecture and no cell of the study has a use for."""
     architecture, found = params.sweep.architecture, cells(params)
     attention = [cell for cell in found if "encoding" not in MODEL_KINDS[cell.model].lacks]
-    got, users = architecture.encoding, ENCODED.get(architecture.encoding)
+    got, users = architecture.encoding, encoded_by(architecture.encoding)
     if users and not any(cell.positional in users for cell in attention):
         fault = f"got {got!r}, which no cell of sweep.positional and sweep.model has a use for"
         accepts = f"auto, or {got} with positional {' or '.join(users)}"
