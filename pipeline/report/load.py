@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.common.errors import UserError
+from pipeline.report.predictions import IMAGES, PREDICTIONS, Predictions, read_predictions
 from pipeline.report.text.names import ALL_IMAGES
 from pipeline.results import records, schemas
 
@@ -39,6 +40,7 @@ class Settings:
 
     study: str
     confidence: float = 0.95
+    margin: float = 0.01
     baseline: Mapping[str, Any] = field(
         default_factory=lambda: {"group": "C1", "positional": "absolute"}
     )
@@ -74,6 +76,7 @@ class Study:
     moves: pd.DataFrame
     calibration: pd.DataFrame
     encodings: pd.DataFrame
+    predictions: Mapping[str, Predictions]
     sources: list[Source]
     absent: list[str]
 
@@ -106,7 +109,15 @@ def load_study(settings: Settings, data: Path) -> Study:
             f"the Parquet files under {data} hold no trial and no run: "
             "run `dvc repro` (stages sweep and confirm) before the report"
         )
-    return Study(settings=settings, sources=reader.sources, absent=reader.absent, **frames)
+    predictions = dict(
+        read_predictions(folder / PREDICTIONS, folder / IMAGES, settings.study)
+        for folder in sorted((data / "confirm").glob("*/"))
+        if (folder / PREDICTIONS).is_file()
+    )
+    return Study(
+        settings=settings, predictions=predictions, sources=reader.sources, absent=reader.absent,
+        **frames,
+    )  # fmt: skip
 
 
 class _Reader:

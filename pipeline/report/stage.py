@@ -22,6 +22,7 @@ def main() -> None:
     settings = Settings(
         study=params.study,
         confidence=params.report.confidence,
+        margin=params.report.margin,
         baseline=params.report.baseline.model_dump(exclude_none=True),
     )
     analysis = build(settings, DATA, REPORTS)

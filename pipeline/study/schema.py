@@ -81,6 +81,8 @@ class Report(Section):
     """What the report says of the numbers."""
 
     confidence: Annotated[float, Field(ge=0.5, lt=1), FINITE]
+    margin: Annotated[float, Field(gt=0, lt=1), FINITE] = 0.01
+    """Differences of accuracy up to here are called the same; fix it before the study runs."""
     baseline: Baseline
 
 

@@ -11,6 +11,7 @@ from pipeline.report.analysis import comparisons, effects, overall
 from pipeline.report.analysis.cells import finished, summarise, with_ids
 from pipeline.report.analysis.checks import Check, run_checks
 from pipeline.report.analysis.importance import importances
+from pipeline.report.analysis.samples import sources_of, with_intervals
 from pipeline.report.load import Settings, Study
 from pipeline.report.plotting.style import Palette
 
@@ -60,7 +61,9 @@ def analyse(study: Study) -> Analysis:
     runs = with_ids(study.runs, cells)
     runs.insert(0, "run", np.arange(len(runs)))
     done = finished(runs)
-    compared = comparisons.against_baseline(done, cells, study.settings, generator)
+    sources = sources_of(study, runs)
+    cells = with_intervals(cells, sources, study.settings.confidence)
+    compared = comparisons.against_baseline(sources, cells, study.settings)
     return Analysis(
         study=study,
         cells=cells,
@@ -70,7 +73,7 @@ def analyse(study: Study) -> Analysis:
         angles=with_ids(study.angles, cells),
         layers=with_ids(study.layers, cells),
         comparisons=compared,
-        effects=effects.axis_effects(done, study.settings),
+        effects=effects.axis_effects(sources, cells, study.settings),
         improvements=overall.improvements(done, study.settings, generator),
         overall=overall.interquartile_means(done, study.settings, generator),
         importances=importances(study.trials, generator),

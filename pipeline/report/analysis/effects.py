@@ -2,58 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.report.analysis.comparisons import MEASURED
-from pipeline.report.analysis.statistics import mean_interval
+from pipeline.report.analysis import families
+from pipeline.report.analysis.comparisons import JUDGED
+from pipeline.report.analysis.families import Contrast, estimated, judged, mean_over
+from pipeline.report.analysis.measures import Measure
+from pipeline.report.analysis.samples import Row, Source
+from pipeline.report.analysis.verdicts import Standard
 from pipeline.report.load import Settings
 from pipeline.report.text.names import AXES, augment_order, encoding_order, group_order
 
-COLUMNS = ["axis", "level", "reference", "measure", "contexts", "pairs", "difference", "low",
-           "high"]  # fmt: skip
+EVERY = "all data sets"
+NAMES = ["axis", "level", "reference", "dataset", "measure", "contexts"]
+COLUMNS = [*NAMES, *families.COLUMNS]
+EFFECTS = ("group", "augment", "positional", "depth")
 
 
-def axis_effects(runs: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def axis_effects(
+    sources: Mapping[str, Source], cells: pd.DataFrame, settings: Settings
+) -> pd.DataFrame:
     """Return the effect of every level of some axes against a reference level.
 
-    Cells that differ in that axis alone are matched; their differences are averaged over the
-    matched cells for each seed, and the interval is over seeds: the seed is the unit, because
-    cells of one seed share their data order and their luck.
+    Cells that differ in that axis alone are matched; the effect is the mean difference of the
+    `contexts` matched pairs. One row an effect, data set and measure, and one over all data sets
+    that have it; the effects of one data set on one measure are a family.
     """
-    rows = []
-    for axis in ("group", "positional", "depth", "augment"):
-        levels = sorted(runs[axis].dropna().unique(), key=_order(axis))
-        if len(levels) < 2:
-            continue
+    standard = Standard(settings.margin, settings.confidence)
+    tables = []
+    for measure in JUDGED:
+        found = []
+        for name, source in sources.items():
+            contrasts = list(_contrasts(cells[cells["dataset"] == name], source, measure, settings))
+            one = estimated(source, contrasts, measure) if contrasts else None
+            tables.append(judged(one, standard, NAMES))
+            found += [one] if one else []
+        over = judged(mean_over(found, ("axis", "level")), standard, NAMES)
+        tables.append(over.assign(dataset=EVERY))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def shown(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return the effects over all data sets, or those of the only one."""
+    whole = effects[effects["dataset"] == EVERY]
+    return effects if whole.empty else whole
+
+
+def _contrasts(
+    cells: pd.DataFrame, source: Source, measure: Measure, settings: Settings
+) -> Iterator[Contrast]:
+    measured = [source.has(Row(int(number), measure.column)) for number in cells["id"]]
+    cells = cells[measured]
+    for axis in EFFECTS:
+        levels = sorted(cells[axis].dropna().unique(), key=_order(axis))
         wanted = settings.baseline.get(axis)
-        reference = wanted if wanted in levels else levels[0]
+        reference = wanted if wanted in levels else levels[0] if levels else None
         for level in levels:
             if level != reference:
-                rows += [_effect(runs, axis, level, reference, m.column, settings.confidence)
-                         for m in MEASURED]  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS)
+                weights, contexts = _weights(cells, axis, level, reference, measure)
+                if contexts:
+                    yield Contrast(weights, {
+                        "axis": axis, "level": str(level), "reference": str(reference),
+                        "dataset": cells["dataset"].iloc[0], "measure": measure.column,
+                        "contexts": contexts,
+                    })  # fmt: skip
 
 
-def _effect(
-    runs: pd.DataFrame, axis: str, level: object, reference: object, column: str, confidence: float
-) -> dict:
+def _weights(
+    cells: pd.DataFrame, axis: str, level: Any, reference: Any, measure: Measure
+) -> tuple[dict[Row, float], int]:
+    """Weights of the cells in which the axis has either level and all others are the same."""
     others = [name for name in AXES if name != axis]
-    values = runs.set_index([*others, "seed"])[[axis, column]]
-    here = values[values[axis] == level][column]
-    there = values[values[axis] == reference][column]
-    differences = (here - there).dropna()
-    per_seed = differences.groupby(level="seed").mean() if len(differences) else differences
-    interval = mean_interval(per_seed, confidence, bounds=(-1.0, 1.0))
-    contexts = len(differences.groupby(level=others)) if len(differences) else 0
-    return {
-        "axis": axis, "level": str(level), "reference": str(reference), "measure": column,
-        "contexts": contexts, "pairs": interval.n, "difference": interval.centre,
-        "low": interval.low, "high": interval.high,
-    }  # fmt: skip
+    keyed = cells.set_index(others)
+    here, there = (keyed.loc[keyed[axis] == value, "id"] for value in (level, reference))
+    shared = here.index.intersection(there.index)
+    weights: dict[Row, float] = defaultdict(float)
+    for sign, side in ((1.0, here), (-1.0, there)):
+        for number in side.loc[shared]:
+            weights[Row(int(number), measure.column)] += sign / len(shared)
+    return dict(weights), len(shared)
 
 
 def _order(axis: str) -> Callable[[Any], Any]:

@@ -17,6 +17,7 @@ class Measure:
 UPRIGHT = Measure("test_accuracy", "Test accuracy, upright", "fraction")
 QUARTER = Measure("test_accuracy_quarter_turned", "Test accuracy, quarter-turned", "fraction")
 ANY_ANGLE = Measure("test_accuracy_turned", "Test accuracy, any angle", "fraction")
+BALANCED = Measure("balanced_accuracy", "Balanced accuracy, upright", "fraction")
 VALIDATION = Measure("validation_accuracy", "Validation accuracy", "fraction")
 TUNED = Measure("tuned_validation_accuracy", "Validation accuracy of the winning trial", "fraction")
 CONSISTENCY = Measure("consistency", "Consistency, quarter turns", "fraction")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
-
-# Up to 2^16 sign patterns are enumerated; beyond that the test draws them.
-MAX_EXACT = 16
 
 
 @dataclass(frozen=True)
@@ -159,43 +155,6 @@ def _resampled_mean(
     return np.sum((rows @ table) * columns, axis=1) / table.size
 
 
-def sign_flip_p(
-    differences: ArrayLike, generator: np.random.Generator | None = None, draws: int = 100_000
-) -> float:
-    """Two-sided p-value of the sign-flip test that paired differences have mean zero.
-
-    Exact, by enumeration of all 2^n sign patterns, up to n = 16; drawn with `generator` beyond.
-    With n pairs it cannot fall below 2 / 2^n. `scipy.stats.permutation_test` gives the same
-    values, in four times the time, and refuses a single pair.
-    """
-    sample = finite(differences)
-    if not sample.size:
-        return math.nan
-    observed = abs(sample.sum())
-    # Equal sums must count as equal although they are added in different orders.
-    threshold = observed * (1 - 1e-12) - 1e-300
-    if sample.size <= MAX_EXACT:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=sample.size)))
-        return float(np.mean(np.abs(signs @ sample) >= threshold))
-    if generator is None:
-        raise ValueError(f"{sample.size} pairs are too many to enumerate: pass a generator")
-    sums = _sums_of_random_signs(sample, generator, draws)
-    return float((np.sum(np.abs(sums) >= threshold) + 1) / (draws + 1))
-
-
-def _sums_of_random_signs(
-    sample: NDArray[np.float64], generator: np.random.Generator, draws: int
-) -> NDArray[np.float64]:
-    """Sum the sample with signs drawn at random, eight of them a byte: no matrix of signs."""
-    signs = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
-    total = np.zeros(draws)
-    for start in range(0, sample.size, 8):
-        eight = np.zeros(8)
-        eight[: len(sample[start : start + 8])] = sample[start : start + 8]
-        total += (signs @ eight)[generator.integers(0, 256, draws, dtype=np.uint8)]
-    return total
-
-
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """Holm's step-down adjustment; NaN stays NaN and does not count as a comparison."""
     p = np.asarray(p_values, dtype=np.float64)
@@ -207,14 +166,6 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
         running = max(running, min(1.0, (known.size - rank) * p[index]))
         adjusted[index] = running
     return adjusted
-
-
-def minimum_pairs(alpha: float, comparisons: int = 1) -> int:
-    """Fewest pairs with which the sign-flip test can fall below `alpha / comparisons`."""
-    pairs = 1
-    while 2.0 ** (1 - pairs) >= alpha / comparisons:
-        pairs += 1
-    return pairs
 
 
 def pareto_front(gain: ArrayLike, price: ArrayLike, floor: float = 0.0) -> NDArray[np.bool_]:

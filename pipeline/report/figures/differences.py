@@ -1,4 +1,4 @@
-"""Every cell against the baseline on the same seeds, in percentage points."""
+"""Every cell against its baseline, in percentage points."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.analysis.comparisons import MEASURED, baseline_matched, baseline_name, paired
+from pipeline.report.analysis.cells import finished
+from pipeline.report.analysis.comparisons import MEASURED, baseline_matched, baseline_name
+from pipeline.report.analysis.verdicts import BETTER, SAME, WORSE
 from pipeline.report.plotting import forest, panels, style
 from pipeline.report.plotting.axes import points_axis
 from pipeline.report.plotting.forest import TITLES
@@ -15,20 +17,22 @@ from pipeline.report.text.formatting import plain
 from pipeline.report.text.names import KEYS
 
 ORDER = 30
-TITLE = "Paired differences to the baseline"
+TITLE = "Differences to the baseline"
 ALT = (
-    "One row a cell: its accuracy minus that of the baseline on the same seeds, with an interval "
-    "and the single seeds, for upright, quarter-turned and freely turned test images."
+    "One row a cell: its accuracy minus that of the baseline, with an interval and the single "
+    "seeds, for upright, quarter-turned and freely turned test images."
 )
 SOURCES = ("confirm/*/runs.parquet",)
-ABSENT = "no cell shares a finished seed with its baseline"
+ABSENT = "no cell with a finished run has a baseline with one"
+DIFFERENT = (*BETTER, *WORSE)
 MAX_SEEDS = 20  # dots a cell; the interval uses all of them
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return the comparisons that have at least one pair."""
-    compared = analysis.comparisons[analysis.comparisons["pairs"] > 0]
-    return compared.merge(analysis.cells[["id", *KEYS[1:]]], on="id", how="left")
+    """Return the comparisons of finished cells."""
+    compared = analysis.comparisons[analysis.comparisons["difference"].notna()]
+    compared = compared[compared["measure"].isin([measure.column for measure in MEASURED])]
+    return compared.merge(analysis.cells[["id", *KEYS[2:]]], on="id", how="left")
 
 
 def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
@@ -40,17 +44,24 @@ def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
         points_axis(axis)
         for _, row in compared[compared["measure"] == measure.column].iterrows():
             y, colour = places[row["id"]], analysis.palette.colours[row["group"]]
-            dots = paired(analysis.runs, row["id"], row["baseline_id"], measure.column)[:MAX_SEEDS]
+            dots = _seeds(analysis, row, measure.column)
             (seeds,) = axis.plot(dots, [y + 0.28] * len(dots), ".", color=colour, markersize=3.5,
                                  alpha=0.6, markeredgewidth=0)  # fmt: skip
             style.tag(seeds, row["id"])
-            fill = colour if row["distinguishable"] else style.PAPER
+            fill = (
+                colour
+                if row["word"] in DIFFERENT
+                else style.ZONE
+                if row["word"] == SAME
+                else style.PAPER
+            )
             forest.interval(axis, y, row, ("difference", "low", "high"), color=colour,
                             marker=analysis.palette.markers[row["positional"]],
                             markerfacecolor=fill)  # fmt: skip
         style.panel_title(axis, title, len(MEASURED))
-    marks = [_handle(style.INK, "yes"), _handle(style.PAPER, "no")]
-    style.legend(figure, *analysis.palette.sections(), ("Distinguishable", marks))
+    marks = [_handle(style.INK, "better or worse"), _handle(style.ZONE, "the same"),
+             _handle(style.PAPER, "undecided")]  # fmt: skip
+    style.legend(figure, *analysis.palette.sections(), ("Verdict", marks))
     style.note(figure, _notes(compared, analysis))
     return figure
 
@@ -63,18 +74,22 @@ def _handle(fill: str, label: str) -> Line2D:
 def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:
     name, matched = baseline_name(analysis.settings), baseline_matched(analysis.settings)
     level = f"{100 * analysis.settings.confidence:g} %"
-    some = f", the first {MAX_SEEDS}" if compared["pairs"].max() > MAX_SEEDS else ""
-    notes = [f"Baseline: {name} of the same {matched}. Small dots: single seeds{some}."]
-    if compared["pairs"].max() > 1:
-        notes.append(f"Bars: {level} Student t intervals of the mean paired difference, "
-                     "not corrected.")  # fmt: skip
-    else:
-        notes.append("One seed: no interval and no test.")
-    notes += panels.failure_notes(analysis.cells)
-    notes.append(
-        "Filled: distinguishable from the baseline by the exact sign-flip test, corrected by Holm."
-    )
-    return notes
+    some = f", the first {MAX_SEEDS}" if compared["seeds"].max() > MAX_SEEDS else ""
+    notes = [f"Baseline: {name} of the same {matched}. Small dots: single seeds less the mean of "
+             f"the baseline{some}.",
+             f"Bars: {level} intervals over seeds and test images, not adjusted for the number of "
+             "comparisons; verdicts are."]  # fmt: skip
+    if compared["basis"].str.contains("trained networks").any():
+        notes.append("One seed a cell: bars and verdicts are of these trained networks alone.")
+    return notes + panels.failure_notes(analysis.cells)
+
+
+def _seeds(analysis: Analysis, row: pd.Series, column: str) -> list[float]:
+    """Single seeds of a cell less the mean of its baseline."""
+    runs = finished(analysis.runs)
+    mine = runs.loc[runs["id"] == row["id"], column].dropna()
+    baseline = runs.loc[runs["id"] == row["baseline_id"], column].mean()
+    return [float(value) for value in (mine - baseline)[:MAX_SEEDS]]
 
 
 def caption(compared: pd.DataFrame, analysis: Analysis) -> str:
@@ -84,10 +99,10 @@ def caption(compared: pd.DataFrame, analysis: Analysis) -> str:
         rows = compared[(compared["measure"] == measure.column) & compared["difference"].notna()]
         if rows.empty:
             continue
-        differ = int(rows["distinguishable"].sum())
+        differ = int(rows["word"].isin(DIFFERENT).sum())
         largest = rows.loc[rows["difference"].abs().idxmax()]
         sentences.append(
-            f"{title.capitalize()}: {differ} of {len(rows)} cells are distinguishable from the "
+            f"{title.capitalize()}: {differ} of {len(rows)} cells are better or worse than the "
             f"baseline; largest difference {plain(largest['label'], 30)}: {largest['verdict']}."
         )
     return " ".join(sentences)

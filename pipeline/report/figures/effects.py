@@ -7,16 +7,18 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import MEASURED
+from pipeline.report.analysis.effects import shown
 from pipeline.report.plotting import forest, panels, style
 from pipeline.report.plotting.axes import points_axis
 from pipeline.report.plotting.forest import TITLES
-from pipeline.report.text.formatting import PLUS_MINUS, counted, plain, signed_points
+from pipeline.report.text.formatting import PLUS_MINUS, plain, signed_points
+from pipeline.report.text.verdict import word
 
 ORDER = 60
 TITLE = "Effect of each axis of the study"
 ALT = (
     "One row a level of an axis: the change of accuracy against a reference level, averaged "
-    " over all other choices, with its interval over seeds."
+    "over all other choices, with its interval over seeds and test images."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no two finished cells differ in one choice alone"
@@ -29,8 +31,9 @@ AXIS_NAMES = {
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return the effects that have at least one pair."""
-    return analysis.effects[analysis.effects["pairs"] > 0]
+    """Return the effects over all data sets, or those of the only one."""
+    effects = shown(analysis.effects)
+    return effects[effects["measure"].isin([measure.column for measure in MEASURED])]
 
 
 def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
@@ -47,11 +50,11 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
             forest.interval(axis, labels.index(row["label"]), row, ("difference", "low", "high"),
                             color=colour, marker="o")  # fmt: skip
         style.panel_title(axis, title, len(MEASURED))
-    seeds = int(effects["pairs"].max())
-    bars = f"{100 * analysis.settings.confidence:g} % Student t intervals over"
+    level = f"{100 * analysis.settings.confidence:g} %"
     style.note(figure, [
-        "Matched cells differ in this choice alone; their differences are averaged per seed.",
-        f"Bars: {bars} {counted(seeds, 'seed')}." if seeds > 1 else "One seed: no interval.",
+        "Matched cells differ in this choice alone; their differences are averaged.",
+        f"Bars: {level} intervals over seeds and test images, not adjusted for the number of "
+        "effects.",
         *panels.failure_notes(analysis.cells),
     ])  # fmt: skip
     return figure
@@ -67,13 +70,13 @@ def _label(row: pd.Series) -> str:
 
 def caption(effects: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
-    sentences = []
+    sentences, margin = [], analysis.settings.margin
     for measure, title in zip(MEASURED, TITLES, strict=True):
         rows = effects[effects["measure"] == measure.column]
         parts = [
             f"{_label(r)} "
             f"{signed_points(r['difference'])}"
-            + (f" {PLUS_MINUS} {50 * (r['high'] - r['low']):.1f}" if r["pairs"] > 1 else "")
+            f" {PLUS_MINUS} {50 * (r['high'] - r['low']):.1f} ({word(r['word'], margin)})"
             for _, r in rows.iterrows()
         ]
         if parts:

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.cells import short_labels
+from pipeline.report.analysis.verdicts import BETTER
 from pipeline.report.text.formatting import counted, plain, small
 from pipeline.report.text.summary import interval_of
 
@@ -56,11 +57,11 @@ def results(analysis: Analysis) -> str:
         *(_row(name, rows, datasets, analysis) for name, rows in cells.groupby("name", sort=False)),
         r"\bottomrule",
         r"\end{tabular}",
-        "% Test accuracy in per cent: mean with the "
-        f"{100 * analysis.settings.confidence:g} % Student t interval over "
+        "% Test accuracy in per cent: mean with its "
+        f"{100 * analysis.settings.confidence:g} % interval over test images and "
         f"{f'{seeds[0]} to {last}' if len(seeds) > 1 else last}.",
         "% Error: invariance error under quarter turns, geometric mean.",
-        "% Bold: better than the baseline by the exact paired test after Holm.",
+        "% Bold: better or clearly better than the baseline, p-values by Holm's method.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -94,4 +95,4 @@ def _entry(cell: pd.Series, measure: measures.Measure, analysis: Analysis) -> st
 def _better(cell: pd.Series, measure: measures.Measure, analysis: Analysis) -> bool:
     rows = analysis.comparisons
     mine = rows[(rows["id"] == cell["id"]) & (rows["measure"] == measure.column)]
-    return bool((mine["distinguishable"] & (mine["difference"] > 0)).any())
+    return bool((mine["word"].isin(BETTER)).any())

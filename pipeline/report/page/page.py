@@ -64,8 +64,8 @@ def _tables(analysis: Analysis) -> dict[str, Any]:
         "outcomes": OUTCOMES,
         "drawn_cells": len(analysis.drawn),
         "results": tables.results(analysis),
-        "results_caption": f"Every cell: mean test accuracy over seeds with its {level} interval; "
-        "errors are geometric means, seconds medians.",
+        "results_caption": f"Every cell: mean test accuracy with its {level} interval over "
+        "seeds and test images; errors are geometric means, seconds medians.",
         "results_order": {
             name: analysis.cells[measure.column] for name, measure in tables.RESULTS.items()
         },

@@ -88,8 +88,10 @@ def seed_notes(cells: pd.DataFrame, confidence: float) -> list[str]:
     spread = f"{drawn.min()}" if drawn.nunique() == 1 else f"{drawn.min()} to {drawn.max()}"
     notes = []
     if drawn.max() > 1:
-        noun = "seed" if spread == "1" else "seeds"
-        notes.append(f"Bars: {100 * confidence:g} % Student t intervals over {spread} {noun}.")
+        notes.append(
+            f"Bars: {100 * confidence:g} % intervals, of accuracies over {spread} seeds and the "
+            "test images, of other measures over seeds."
+        )
     single = cells[counts == 1]["label"].map(lambda name: plain(name, 30)).tolist()
     if single and len(single) == len(drawn):
         notes.append("One seed a cell: no interval and no test are possible.")

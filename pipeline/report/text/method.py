@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import baseline_matched, baseline_name
-from pipeline.report.analysis.statistics import minimum_pairs
-from pipeline.report.text.formatting import PLUS_MINUS, counted, listed, plain, small
+from pipeline.report.analysis.contrasts import FEWEST_GROUPS
+from pipeline.report.text.formatting import counted, listed, plain, small
 from pipeline.report.text.names import ROUNDING
 
 
@@ -15,7 +13,6 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
     """Return pairs of a heading and a paragraph."""
     settings = analysis.settings
     percent = f"{100 * settings.confidence:g} %"
-    needed = minimum_pairs(1 - settings.confidence)
     seeds = listed([str(int(s)) for s in sorted(analysis.runs["seed"].dropna().unique())], 20)
     trials = analysis.cells["trials"]
     budget = (
@@ -33,16 +30,22 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
          f"{small(ROUNDING)} are float32 rounding."),
         ("Other angles", "Turning by other angles resamples the image. On small images (8 x 8 "
          "pixels) this alone changes the digit, so those columns also measure interpolation."),
-        ("Intervals", f"{percent} Student t intervals of the mean over seeds, cut off at 0 and 1; "
-         "for errors of the logarithm, or the range where a value is exactly zero. They cover the "
-         "variation by initialisation and order of the data, not by the split or the test images"
-         f"{_over_images(analysis)}. Over data sets, and for probabilities of improvement: "
-         "percentile intervals of a bootstrap stratified by data set."),
+        ("Intervals", f"{percent} intervals of test accuracies are for other seeds and for other "
+         "test images of the same kind, cut off at 0 and 1: the variance over seeds, moderated "
+         f"across cells, and that over {_units(analysis)}. Other measures have Student t intervals "
+         "of the mean over seeds, for errors of the logarithm, or the range where a value is "
+         "exactly zero. None covers another split or another search. "
+         "Interquartile means over data sets and probabilities of improvement: percentile "
+         "intervals of a bootstrap stratified by data set. Intervals are not adjusted for the "
+         "number of comparisons."),
         ("Comparisons", f"Against {baseline_name(settings)} of the same "
-         f"{baseline_matched(settings)}, paired by seed; exact two-sided sign-flip test, "
-         "Holm's correction within each kind of test images. "
-         f"With n pairs its p-value cannot fall below 2 / 2^n: at least {needed} seeds are "
-         f"needed for {percent} confidence, before any correction."),
+         f"{baseline_matched(settings)}: a t-test of the difference on the same test images with "
+         "both sources of chance, p-values by Holm's method within one data set and kind of test "
+         f"images. `Better` and `worse` need p < {1 - settings.confidence:.2g}; `clearly` that the "
+         f"difference exceeds the margin of {100 * settings.margin:g} points with probability "
+         f"{(1 + settings.confidence) / 2:g}; `the same` that the "
+         f"{100 * (2 * settings.confidence - 1):g} % interval lies within the margin. Else it is "
+         f"undecided, with the seeds or test images that would decide{_not_kept(analysis)}."),
         ("Failures", "A run that failed, diverged or ran out of time is in no mean and is counted "
          "below its cell; values that are not finite are left out likewise."),
     ]  # fmt: skip
@@ -62,13 +65,16 @@ def _trained_on(analysis: Analysis) -> str:
     return listed([AUGMENTED.get(name, plain(name, 20)) for name in sorted(found)])
 
 
-def _over_images(analysis: Analysis) -> str:
-    """How far an accuracy of 95 % would move with other test images, as the binomial has it."""
-    images = analysis.runs["test_images"].dropna().astype(int)
-    if images.empty:
-        return ""
-    half = 1.96 * math.sqrt(0.95 * 0.05 / images.min())
+def _units(analysis: Analysis) -> str:
+    """The units of chance among the test images."""
+    groups = int(analysis.comparisons["groups"].max() or 0) if len(analysis.comparisons) else 0
+    return "groups of test images" if groups >= FEWEST_GROUPS else "test images"
+
+
+def _not_kept(analysis: Analysis) -> str:
+    missing = analysis.comparisons["basis"].astype(str).str.contains("not kept").any()
     return (
-        f" ({images.min()} test images alone leave an accuracy of 95 % uncertain by "
-        f"{PLUS_MINUS} {100 * half:.1f} points)"
+        ". Where predictions were not kept, images count as if each cell had been tested on its own"
+        if missing
+        else ""
     )

@@ -10,10 +10,18 @@ from pipeline.common.units import duration
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.checks import FAILS
-from pipeline.report.analysis.comparisons import baseline_of
-from pipeline.report.analysis.statistics import Interval, minimum_pairs
+from pipeline.report.analysis.comparisons import MEASURED, baseline_of
+from pipeline.report.analysis.statistics import Interval
 from pipeline.report.load import Settings
-from pipeline.report.text.formatting import counted, percent, percent_interval, plain, small
+from pipeline.report.text.formatting import (
+    counted,
+    listed,
+    percent,
+    percent_interval,
+    plain,
+    small,
+)
+from pipeline.report.text.verdict import word
 
 QUARTER, UPRIGHT, ERROR = measures.QUARTER, measures.UPRIGHT, measures.ERROR
 
@@ -99,24 +107,17 @@ def _accuracies(cell: pd.Series) -> str:
 
 
 def _certainty(analysis: Analysis) -> str:
-    compared = analysis.comparisons[analysis.comparisons["pairs"] > 0]
-    seeds = int(analysis.drawn["runs_finished"].min())
+    """Count the verdicts on the measures of the figures."""
+    columns = [measure.column for measure in MEASURED]
+    compared = analysis.comparisons[analysis.comparisons["measure"].isin(columns)]
+    compared = compared[compared["p"].notna()]
     if compared.empty:
+        seeds = int(analysis.drawn["runs_finished"].min())
         return f"{counted(seeds, 'seed')} a cell, no baseline to compare with"
-    differ, pairs = int(compared["distinguishable"].sum()), int(compared["pairs"].max())
-    if differ:
-        return f"{differ} of {len(compared)} comparisons with the baseline are distinguishable"
-    alpha, comparisons = 1 - analysis.settings.confidence, int(compared["comparisons"].max())
-    needed = minimum_pairs(alpha)
-    if pairs < needed:
-        return (
-            f"with {counted(pairs, 'seed')} a cell the paired test cannot distinguish any two "
-            f"cells: at least {needed} needed"
-        )
-    return (
-        f"with {counted(pairs, 'seed')} a cell none of {comparisons} cells is distinguishable from "
-        f"its baseline after correction (at least {minimum_pairs(alpha, comparisons)} seeds needed)"
-    )
+    margin = analysis.settings.margin
+    counts = compared["word"].value_counts()
+    words = [f"{count} {word(str(name), margin)}" for name, count in counts.items()]
+    return f"of {counted(len(compared), 'comparison')} with the baseline: {listed(words, 8)}"
 
 
 def _main_reason(analysis: Analysis) -> str:

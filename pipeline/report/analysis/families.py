@@ -1,0 +1,137 @@
+"""Families of contrasts that are judged together: one data set, one measure, one question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.report.analysis import measures, verdicts
+from pipeline.report.analysis.contrasts import (
+    FEWEST_GROUPS,
+    Estimates,
+    Sample,
+    estimate,
+    joined,
+    mean_of,
+    over_splits,
+)
+from pipeline.report.analysis.measures import Measure
+from pipeline.report.analysis.samples import Row, Source
+from pipeline.report.analysis.verdicts import NOT_COMPARED, Standard
+from pipeline.report.text.verdict import sentence
+
+FEWEST_SPLITS = 5  # with fewer there is an interval and no word
+COUNTS = ["seeds", "images", "groups", "excluded", "datasets", "basis"]
+COLUMNS = [*COUNTS, *verdicts.COLUMNS, "verdict"]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Weights of the rows of a sample, and the columns that name the contrast in a table."""
+
+    weights: Mapping[Row, float]
+    names: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Contrasts that could be estimated, and those with a row that has no finished run."""
+
+    contrasts: Sequence[Contrast]
+    missing: Sequence[Contrast]
+    estimates: Estimates
+    counts: pd.DataFrame  # columns COUNTS, a row an estimated contrast
+
+
+def estimated(source: Source, contrasts: Sequence[Contrast], measure: Measure) -> Estimated | None:
+    """Estimate contrasts of one data set; None where nothing was measured."""
+    rows = list(dict.fromkeys(row for contrast in contrasts for row in contrast.weights))
+    known = [row for row in rows if source.has(row)]
+    usable = [contrast for contrast in contrasts if set(contrast.weights) <= set(known)]
+    missing = [contrast for contrast in contrasts if not set(contrast.weights) <= set(known)]
+    sample = source.sample(known, balanced=measure == measures.BALANCED)
+    if not usable or sample is None:
+        return None
+    weights = np.array([[one.weights.get(row, 0.0) for row in known] for one in usable])
+    if source.splits > 1:
+        found = over_splits(weights @ source.by_split(known), source.test_to_train)
+    else:
+        found = estimate(sample, weights)
+    used = weights != 0
+    counts = pd.DataFrame({
+        "seeds": np.where(used, sample.seeds, 0).max(axis=1), "images": sample.images,
+        "groups": sample.group_count, "datasets": 1,
+        "excluded": used @ np.array([source.excluded(row) for row in known]),
+        "basis": [
+            basis(source, sample, cells, bool(seeds_known))
+            for cells, seeds_known in zip(used, found.seeds_known, strict=True)
+        ],
+    })  # fmt: skip
+    return Estimated(usable, missing, found, counts)
+
+
+def basis(source: Source, sample: Sample, used: np.ndarray, seeds_known: bool) -> str:
+    """Say what a verdict is limited to, where that is less than other seeds and images."""
+    if source.splits > 1:
+        return f"{source.splits} splits"
+    parts = []
+    if not seeds_known:
+        parts.append("of these trained networks alone")
+    if 0 < sample.group_count < FEWEST_GROUPS:
+        parts.append(f"no claim beyond these {sample.group_count} groups")
+    if sample.right is None or np.isnan(sample.right[used]).any():
+        parts.append("images not kept: binomial variance, as if each cell had its own")
+    return "; ".join(parts)
+
+
+def mean_over(found: Sequence[Estimated], names: Sequence[str]) -> Estimated | None:
+    """Average over data sets the contrasts that agree in some names."""
+    places: dict[Any, list[tuple[Estimated, int]]] = {}
+    for one in found:
+        for i, contrast in enumerate(one.contrasts):
+            key = tuple(contrast.names[name] for name in names)
+            places.setdefault(key, []).append((one, i))
+    several = [where for where in places.values() if len(where) > 1]
+    if not several:
+        return None
+    counts = []
+    for where in several:
+        rows = pd.DataFrame([one.counts.iloc[i] for one, i in where])
+        limits = [limit for limit in dict.fromkeys(rows["basis"]) if limit]
+        counts.append({
+            "seeds": rows["seeds"].max(), "images": rows["images"].sum(), "groups": 0,
+            "datasets": len(rows), "excluded": rows["excluded"].sum(),
+            "basis": "; ".join(["on these data sets", *limits]),
+        })  # fmt: skip
+    means = [mean_of([one.estimates.rows([i]) for one, i in where]) for where in several]
+    contrasts = [where[0][0].contrasts[where[0][1]] for where in several]
+    return Estimated(contrasts, [], joined(means), pd.DataFrame(counts))
+
+
+def judged(found: Estimated | None, standard: Standard, names: Sequence[str]) -> pd.DataFrame:
+    """Judge a family: the columns `names` and `COLUMNS`, a row a contrast."""
+    columns = [*names, *COLUMNS]
+    if found is None:
+        return pd.DataFrame(columns=columns)
+    counts = found.counts
+    units = np.where(counts["groups"] >= FEWEST_GROUPS, counts["groups"], counts["images"])
+    rows = verdicts.family(found.estimates, standard, counts["seeds"].to_numpy(), units)
+    table = pd.concat([_names(found.contrasts), counts, rows], axis=1)
+    splits = counts["basis"].str.extract(r"^(\d+) splits", expand=False).astype(float)
+    table.loc[splits < FEWEST_SPLITS, "word"] = NOT_COMPARED
+    if found.missing:
+        lost = _names(found.missing).assign(
+            seeds=0, images=0, groups=0, datasets=1, excluded=0, basis="no finished run",
+            comparisons=0, word=NOT_COMPARED,
+        )  # fmt: skip
+        table = pd.concat([table, lost], ignore_index=True)
+    table["verdict"] = [sentence(row, standard.margin) for _, row in table.iterrows()]
+    return table[columns]
+
+
+def _names(contrasts: Sequence[Contrast]) -> pd.DataFrame:
+    return pd.DataFrame([dict(contrast.names) for contrast in contrasts])

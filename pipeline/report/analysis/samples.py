@@ -1,0 +1,180 @@
+"""Samples of a study: what the runs of every cell scored on each test image, by measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.cells import finished
+from pipeline.report.analysis.contrasts import Sample, estimate
+from pipeline.report.load import Study
+from pipeline.report.predictions import Predictions
+
+# Conditions of the predictions whose mean score is a measure of the runs.
+CONDITIONS = {
+    measures.UPRIGHT.column: ("upright",),
+    measures.QUARTER.column: ("quarter_90", "quarter_180", "quarter_270"),
+    measures.ANY_ANGLE.column: ("turned",),
+    measures.BALANCED.column: ("upright",),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a sample: a cell, and the column of the runs that is measured."""
+
+    cell: int  # its id
+    column: str
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The conditions whose mean score it is."""
+        return CONDITIONS[self.column]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The finished runs of one data set, with the ids of their cells, and their predictions."""
+
+    runs: pd.DataFrame  # all runs, those that did not finish too
+    predictions: Predictions
+
+    @cached_property
+    def finished(self) -> pd.DataFrame:
+        """The runs that completed."""
+        return finished(self.runs)
+
+    @property
+    def splits(self) -> int:
+        """How many splits into training and test images the runs have."""
+        return int(self.finished["split"].nunique()) if "split" in self.runs else 1
+
+    @property
+    def test_to_train(self) -> float:
+        """Test images of a run over its training images."""
+        sizes = self.finished[["test_images", "train_images"]].dropna()
+        return float((sizes["test_images"] / sizes["train_images"]).mean())
+
+    def has(self, row: Row) -> bool:
+        """Whether a run of the cell finished and has a value."""
+        return row.column in self.finished and bool(len(self._runs(row)))
+
+    def excluded(self, row: Row) -> int:
+        """How many runs of a row's cell have no value."""
+        return int((self.runs["id"] == row.cell).sum()) - len(self._runs(row))
+
+    def by_split(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """Mean over seeds of every row on every split that all rows have: (rows, splits)."""
+        means = [self._runs(row).groupby("split")[row.column].mean() for row in rows]
+        return pd.concat(means, axis=1, join="inner").to_numpy(dtype=np.float64).T
+
+    def _runs(self, row: Row) -> pd.DataFrame:
+        runs = self.finished
+        return runs[(runs["id"] == row.cell) & np.isfinite(runs[row.column].astype(np.float64))]
+
+    def sample(self, rows: Sequence[Row], balanced: bool = False) -> Sample | None:
+        """Return the sample of some rows, or None where a row has no finished run.
+
+        Where rows were measured on different numbers of images, all are cut to the fewest.
+        """
+        found = [self._scores(row) for row in rows]
+        known = self.predictions.images
+        if not found or any(not one.runs.size for one in found) or (balanced and known is None):
+            return None
+        images = min(one.images for one in found)
+        weights = balance(known.labels[:images]) if balanced and known is not None else None
+        cut = [one.cut(images, weights) for one in found]
+        kept = any(one.kept.size for one in cut)
+        groups = None if known is None or known.groups is None else known.groups[:images]
+        return Sample(
+            accuracy=np.array([one.runs.mean() for one in cut]),
+            variance=np.array([one.runs.var(ddof=1) if one.runs.size > 1 else 0.0 for one in cut]),
+            seeds=np.array([one.runs.size for one in cut]),
+            images=images,
+            right=np.stack([one.right for one in cut]) if kept else None,
+            groups=None if groups is None else np.unique(groups, return_inverse=True)[1],
+        )
+
+    def _scores(self, row: Row) -> _Scores:
+        runs = self._runs(row)
+        kept = [
+            found
+            for cell, seed in zip(runs["cell"], runs["seed"], strict=True)
+            if self.splits == 1  # the test images of one split alone are known
+            and (found := self.predictions.of(cell, seed, row.conditions)) is not None
+        ]
+        images = min(map(len, kept)) if kept else int(runs["test_images"].min()) if len(runs) else 0
+        scores = np.array([one[:images] for one in kept]) if kept else np.zeros((0, images), "f4")
+        return _Scores(runs[row.column].to_numpy(dtype=np.float64), scores, images)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Accuracy of every run of a row, and the scores (runs, images) of those that were kept."""
+
+    runs: NDArray[np.float64]
+    kept: NDArray[np.float32]
+    images: int
+
+    @property
+    def right(self) -> NDArray[np.float32]:
+        """Mean score of every image; NaN where none was kept."""
+        if not self.kept.size:
+            return np.full(self.images, np.nan, dtype=np.float32)
+        return self.kept.mean(axis=0)
+
+    def cut(self, images: int, weights: NDArray[np.float64] | None) -> _Scores:
+        """Return the scores on the first images, weighted."""
+        kept = self.kept[:, :images]
+        if weights is not None:
+            kept = (kept * weights).astype(np.float32)
+        whole = len(kept) == len(self.runs) and (images < self.images or weights is not None)
+        return _Scores(kept.mean(axis=1, dtype=np.float64) if whole else self.runs, kept, images)
+
+
+def sources_of(study: Study, runs: pd.DataFrame) -> dict[str, Source]:
+    """Return the runs and predictions of every data set; `runs` have the ids of their cells."""
+    return {
+        str(name): Source(part, study.predictions.get(str(name), Predictions()))
+        for name, part in runs.groupby("dataset", sort=False)
+    }
+
+
+def with_intervals(
+    cells: pd.DataFrame, sources: Mapping[str, Source], confidence: float
+) -> pd.DataFrame:
+    """Give the measures of `CONDITIONS` intervals over seeds and test images, cut off at 0 and 1.
+
+    A cell has none where nothing says how much its accuracy varies over seeds.
+    """
+    cells = cells.copy()
+    for column in CONDITIONS:
+        for name, source in sources.items():
+            here = cells.index[cells["dataset"] == name]
+            known = [i for i in here if source.has(Row(int(cells["id"][i]), column))]
+            balanced = column == measures.BALANCED.column
+            sample = source.sample([Row(int(cells["id"][i]), column) for i in known], balanced)
+            if sample is None:
+                continue
+            found = estimate(sample, np.eye(len(known)))
+            low, high = found.interval(confidence)
+            usable = found.seeds_known & (source.splits == 1)
+            cells.loc[known, column + "_low"] = np.where(usable, np.maximum(low, 0), np.nan)
+            cells.loc[known, column + "_high"] = np.where(usable, np.minimum(high, 1), np.nan)
+    return cells
+
+
+def balance(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weights of test images with which every class counts the same; their mean is 1.
+
+    >>> balance(np.array([0, 0, 0, 1]))
+    array([0.66666667, 0.66666667, 0.66666667, 2.        ])
+    """
+    _, place, count = np.unique(labels, return_inverse=True, return_counts=True)
+    return len(labels) / (len(count) * count[place])

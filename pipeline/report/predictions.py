@@ -1,0 +1,98 @@
+"""Which test images every run classified rightly: packed bits, read once from the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.errors import UserError
+from pipeline.results import records, schemas
+
+PREDICTIONS, IMAGES = "predictions.parquet", "images.parquet"
+Key = tuple[str, int, str]  # cell, seed, condition
+_KEYS = ["study", "cell", "seed", "condition"]
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """Labels of the test images of a data set in their order, and groups where it has them."""
+
+    labels: NDArray[np.int64]
+    groups: NDArray[np.str_] | None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of one data set; nothing where none were kept.
+
+    `correct` holds packed bits and their number. Other columns are read when they are asked for.
+    """
+
+    path: Path | None = None
+    images: TestImages | None = None
+    correct: Mapping[Key, tuple[NDArray[np.uint8], int]] = field(default_factory=dict)
+
+    def of(self, cell: str, seed: int, conditions: Sequence[str]) -> NDArray[np.float32] | None:
+        """Return the mean score of each image under some conditions, or None if not kept."""
+        found = [self.correct.get((cell, seed, condition)) for condition in conditions]
+        kept = [one for one in found if one is not None]
+        if len(kept) < len(conditions):
+            return None
+        m = min(length for _, length in kept)
+        bits = [np.unpackbits(packed, count=length)[:m] for packed, length in kept]
+        return np.mean(bits, axis=0, dtype=np.float32)
+
+    def rows(self, column: str, condition: str) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
+        """Yield cell, seed and the list in another column of all runs under a condition."""
+        if self.path is None:
+            return
+        for cell, seed, _, values in _lists(self.path, column, condition):
+            if values is not None:
+                yield cell, seed, values
+
+
+def read_predictions(path: Path, images: Path, study: str | None = None) -> tuple[str, Predictions]:
+    """Return the name of a data set and its predictions; all rows must be of the study."""
+    name, known = _test_images(images)
+    correct = {}
+    for cell, seed, condition, values in _lists(path, "prediction", None, study):
+        if values is None or len(values) > len(known.labels):
+            raise UserError(
+                f"{path}: holds {0 if values is None else len(values)} predictions of a run, but "
+                f"{images} has {len(known.labels)} images: run `dvc repro` to make both again"
+            )
+        right = values == known.labels[: len(values)]
+        correct[cell, seed, condition] = np.packbits(right), len(right)
+    return name, Predictions(path, known, correct)
+
+
+def _test_images(path: Path) -> tuple[str, TestImages]:
+    frame = records.read(path, schemas.IMAGES).sort_values("image")
+    groups = None
+    if frame["group"].notna().any():
+        # An image without a group is a group of its own.
+        alone = "image " + frame["image"].astype(str)
+        groups = frame["group"].fillna(alone).to_numpy(dtype=np.str_)
+    labels = frame["label"].to_numpy(dtype=np.int64)
+    return str(frame["dataset"].iloc[0]), TestImages(labels, groups)
+
+
+def _lists(
+    path: Path, column: str, condition: str | None, study: str | None = None
+) -> Iterator[tuple[str, int, str, NDArray | None]]:
+    """Yield cell, seed, condition and list of every row; the rest of the file is not decoded."""
+    for batch in records.batches(path, schemas.PREDICTIONS, [*_KEYS, column]):
+        keys = [batch[key].to_pylist() for key in _KEYS]
+        for i, (owner, cell, seed, name) in enumerate(zip(*keys, strict=True)):
+            if study not in (None, owner):
+                raise UserError(
+                    f"{path} holds rows of the study {owner!r} but params.yaml says {study!r}: "
+                    "run `dvc repro` to bring the results up to date"
+                )
+            if condition in (None, name):
+                values = batch[column][i].values
+                yield cell, seed, name, None if values is None else values.to_numpy()
