@@ -69,7 +69,7 @@ def test_metrics_are_the_means_of_the_rows(small: Path) -> None:
         assert cell["invariance_error"] == pytest.approx(geometric, rel=1e-5)
         assert cell["runs"] == 3
     assert "\n" not in metrics["summary"]
-    assert "at least 6 needed" in metrics["summary"]
+    assert "of 3 comparisons with the baseline: 2 clearly better" in metrics["summary"]
 
 
 def test_page_fetches_nothing_and_styles_nothing_inline(small: Path) -> None:
@@ -135,7 +135,9 @@ def test_one_seed_has_no_interval_and_the_report_says_so(tmp_path: Path) -> None
     shape = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), seeds=(101,))
     analysis = analysis_of(tmp_path, shape)
     assert analysis.cells["test_accuracy_low"].isna().all()
-    assert "with one seed: no test is possible" in markdown.report(analysis, [])
+    assert "1 seed, 450 test images; of these trained networks alone" in markdown.report(
+        analysis, []
+    )
     assert "One seed a cell" in " ".join(panels.seed_notes(analysis.cells, 0.95))
 
 
@@ -167,16 +169,6 @@ def test_failed_and_diverged_runs_are_in_no_mean(tmp_path: Path) -> None:
     assert failures[["cell", "stage", "status", "count"]].to_numpy().tolist() == [
         ["C4 absolute", "confirm", "diverged", 1]
     ]
-
-
-def test_enough_seeds_distinguish_cells(tmp_path: Path) -> None:
-    shape = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), seeds=range(101, 109))
-    rows = analysis_of(tmp_path, shape).comparisons.set_index("measure")
-    quarter = rows.loc["test_accuracy_quarter_turned"]
-    assert quarter["p"] == pytest.approx(2 / 2**8)
-    assert quarter["distinguishable"]
-    assert quarter["verdict"].startswith("better by 8")
-    assert "8 seeds" in quarter["verdict"]
 
 
 def test_without_the_baseline_nothing_is_compared(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from payloads import PAYLOADS
 from synthetic import Row, Shape, write_study
 
 from pipeline.report.analysis.analysis import Analysis, analyse
+from pipeline.report.analysis.verdicts import BETTER
 from pipeline.report.files import latex
 from pipeline.report.load import Settings, load_study
 
@@ -56,12 +57,12 @@ def test_a_row_a_model_and_columns_by_data_set(analysis: Analysis) -> None:
 def test_bold_where_the_verdict_says_better(analysis: Analysis) -> None:
     text = latex.results(analysis)
     bold = ["textbf" in entry for entry in rows_of(text)[1]]
-    cells, verdicts = analysis.cells, analysis.comparisons.set_index(["id", "measure"])["verdict"]
+    cells, verdicts = analysis.cells, analysis.comparisons.set_index(["id", "measure"])["word"]
     expected = [False]
     for name in SHAPE.datasets:
         (cell,) = cells["id"][(cells["dataset"] == name) & (cells["group"] == "C4")]
         measures = ("test_accuracy", "test_accuracy_quarter_turned", "test_accuracy_turned")
-        expected += [verdicts[cell, measure].startswith("better") for measure in measures]
+        expected += [verdicts[cell, measure] in BETTER for measure in measures]
         expected.append(False)
     assert bold == expected
     assert expected.count(True) == 3, "turned by quarters twice, by any angle once"

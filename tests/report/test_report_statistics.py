@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from pipeline.report.analysis import statistics
 
@@ -96,47 +95,12 @@ def test_probability_of_improvement_resamples_both_sides() -> None:
     assert alone.centre == 1 and math.isnan(alone.low)
 
 
-@pytest.mark.parametrize("n", [1, 3, 5, 6, 10])
-def test_sign_flip_cannot_go_below_its_floor(n: int) -> None:
-    assert statistics.sign_flip_p(np.full(n, 0.01)) == pytest.approx(2.0 ** (1 - n))
-
-
-def test_sign_flip_by_hand() -> None:
-    # |sums| of +-1 +-2 +-4: only +++ and --- reach 7; with 4 negated the sum is 1, all 8 reach it.
-    assert statistics.sign_flip_p([1, 2, 4]) == 0.25
-    assert statistics.sign_flip_p([1, 2, -4]) == 1.0
-    assert statistics.sign_flip_p([1, -2, 4]) == 0.75
-    assert statistics.sign_flip_p([0, 0, 0]) == 1.0
-
-
-@pytest.mark.parametrize("n", [3, 8])
-def test_sign_flip_agrees_with_scipy(n: int) -> None:
-    differences = np.random.default_rng(n).integers(-3, 4, n) / 360
-    theirs = stats.permutation_test((differences,), np.sum, permutation_type="samples",
-                                    vectorized=True, n_resamples=np.inf)  # fmt: skip
-    assert statistics.sign_flip_p(differences) == pytest.approx(theirs.pvalue)
-
-
-def test_sign_flip_beyond_enumeration_needs_a_generator() -> None:
-    with pytest.raises(ValueError, match="generator"):
-        statistics.sign_flip_p(np.ones(17))
-    p = statistics.sign_flip_p(np.ones(17), np.random.default_rng(0), draws=1000)
-    assert p == pytest.approx(1 / 1001)
-
-
 def test_holm_by_hand() -> None:
     # sorted .01 .02 .03 -> 3*.01, max(.03, 2*.02), max(.04, .03); NaN does not count
     adjusted = statistics.holm([0.03, 0.01, math.nan, 0.02])
     assert adjusted[[1, 3, 0]] == pytest.approx([0.03, 0.04, 0.04])
     assert math.isnan(adjusted[2])
     assert statistics.holm([0.9, 0.8]).max() == 1.0
-
-
-@pytest.mark.parametrize(("comparisons", "pairs"), [(1, 6), (17, 10)])
-def test_minimum_pairs(comparisons: int, pairs: int) -> None:
-    assert statistics.minimum_pairs(0.05, comparisons) == pairs
-    floor = 2.0 ** (1 - pairs) * comparisons
-    assert floor < 0.05 <= 2 * floor
 
 
 def test_pareto_front() -> None:
