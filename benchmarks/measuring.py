@@ -47,9 +47,10 @@ def main() -> None:
 
     def measured(cell: Cell, model: nn.Module) -> Measures:
         test = TestSplits(data.test, data.test_turned)
-        angles, images = params.confirm.angles, params.confirm.layer_images
-        return measure(model, test, group=cell.group, angles=angles, layer_images=images,
-                       features=True)  # fmt: skip
+        asked = params.confirm
+        return measure(model, test, group=cell.group, angles=asked.angles,
+                       layer_images=asked.layer_images, measured_images=asked.measured_images,
+                       features=True)[0]  # fmt: skip
 
     print(f"{name}: {len(data.train)} training images, {len(data.test)} test images, "
           f"{params.sweep.epochs} epochs, {params.confirm.angles} angles\n")  # fmt: skip

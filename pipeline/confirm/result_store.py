@@ -11,12 +11,15 @@ from pipeline.common.checksummed import decode, encode
 from pipeline.common.files import file_sha256, json_text, write_bytes
 from pipeline.common.signals import signals_held
 
+# Contents of a result that are stored as bytes, and the endings of their files.
+BINARY = {"weights": "safetensors", "predictions": "predictions.safetensors"}
+
 
 class RunStore:
     """Results by key in one folder; a result is complete or absent.
 
-    Weights are stored as bytes in a file of their own, before the record, which holds their
-    checksum. `get` returns their path, so that the weights of all runs are never in memory
+    Weights and predictions are stored as bytes in files of their own, before the record, which
+    holds their checksums. `get` returns their paths, so that those of all runs are never in memory
     together.
     """
 
@@ -25,16 +28,14 @@ class RunStore:
 
     def put(self, key: str, value: Mapping[str, Any]) -> dict[str, Any]:
         """Store a result; return it as `get` does."""
-        record = {name: item for name, item in value.items() if name != "weights"}
-        weights = value.get("weights")
+        record = {name: item for name, item in value.items() if name not in BINARY}
+        contents = {name: value[name] for name in BINARY if value.get(name) is not None}
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         with signals_held():
-            if weights is not None:
-                write_bytes(self._path(key, "safetensors"), weights)
-                record["weights_sha256"] = hashlib.sha256(weights).hexdigest()
-            write_bytes(self._path(key, "json"), encode(record))
-        record.pop("weights_sha256", None)
-        found = {} if weights is None else {"weights": self._path(key, "safetensors")}
-        return {**record, **found}
+            for name, content in contents.items():
+                write_bytes(self._path(key, BINARY[name]), content)
+            write_bytes(self._path(key, "json"), encode({**record, "sha256": digests}))
+        return {**record, **{name: self._path(key, BINARY[name]) for name in contents}}
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return a result; None if there is none, or if it is damaged, which sets it aside."""
@@ -45,13 +46,12 @@ class RunStore:
         if record is None:
             set_aside(path)
             return None
-        digest = record.pop("weights_sha256", None)
-        if digest is not None:
-            weights = self._path(key, "safetensors")
-            if not weights.exists() or file_sha256(weights) != digest:
+        for name, digest in record.pop("sha256").items():
+            content = self._path(key, BINARY[name])
+            if not content.exists() or file_sha256(content) != digest:
                 set_aside(path)
                 return None
-            record["weights"] = weights
+            record[name] = content
         return record
 
     def _path(self, key: str, ending: str) -> Path:
@@ -59,7 +59,7 @@ class RunStore:
 
 
 def read_record(folder: Path, key: str) -> dict[str, Any] | None:
-    """Read a result without its weights, changing nothing; None if there is none."""
+    """Read a result without its bytes, changing nothing; None if there is none."""
     try:
         return decode((folder / f"{key}.json").read_bytes())
     except FileNotFoundError:

@@ -20,6 +20,7 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
     """Train and measure the chosen configuration with one seed."""
     from gsa_core.models.network import to_bytes
     from pipeline.confirm.measures.measure import TestSplits, measure
+    from pipeline.confirm.measures.predictions import pack
     from pipeline.execution.resumable_training import train_resumably
 
     config, dataset = payload["configuration"], data[payload["dataset"]]
@@ -29,16 +30,22 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
     value = {"row": outcome.row, "epochs": outcome.epochs}
     if outcome.row["status"] != "completed":
         return value
-    measures = measure(
+    measures, kept = measure(
         outcome.model,
         TestSplits(dataset.test, dataset.test_turned, dataset.background),
         group=config["group"],
         angles=payload["angles"],
         layer_images=payload["layer_images"],
+        measured_images=payload["measured_images"],
         features=payload["features"],
     )
     measures.run["train_images"] = config["training_images"] or len(dataset.train)
-    return {**value, "measures": vars(measures), "weights": to_bytes(outcome.model)}
+    return {
+        **value,
+        "measures": vars(measures),
+        "weights": to_bytes(outcome.model),
+        "predictions": pack(kept.logits, kept.averages, kept.labels, payload["logits"]),
+    }
 
 
 def _hierarchy(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.common.failures import Failure, command, harmless, tally
 from pipeline.confirm import tables
+from pipeline.confirm.image_list import list_images
+from pipeline.confirm.keep import kept, measured_images, stores_logits
 from pipeline.confirm.plan import Run, plan_runs
 from pipeline.confirm.result_store import RunStore, fingerprint
 from pipeline.confirm.run import run_confirmation
 from pipeline.confirm.run_tasks import ConfirmSource
-from pipeline.dataset import load_dataset
+from pipeline.dataset import Dataset, load_dataset
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.execution.code_dependencies import code_of
 from pipeline.execution.engine import Engine
@@ -39,12 +42,15 @@ def definition() -> dict[str, Any]:
 
 def run_task(params: Params, run: Run, card: bytes) -> Task:
     """Make the task of a run; its key names all that the result depends on except the code."""
+    described = json.loads(card)
     payload = {
         "kind": "run",
         "dataset": run.dataset,
         "configuration": run.configuration,
         "angles": params.confirm.angles,
         "layer_images": params.confirm.layer_images,
+        "measured_images": measured_images(params, described),
+        "logits": stores_logits(params, described),
         "features": run.seed == params.confirm.seeds[0],  # one picture a cell is enough
     }
     data = hashlib.sha256(card).hexdigest()
@@ -84,6 +90,11 @@ def runs_without_configuration(runs: Iterable[Run]) -> list[Failure]:
     ]
 
 
+def load(name: str) -> Dataset:
+    """Open a prepared data set, its test split, too."""
+    return load_dataset(PREPARED / name, SPLITS, verify=True)
+
+
 def progress_of(params: Params, tasks: list[tuple[str, Task]]) -> Progress:
     """Make the progress display: a line for each cell and one for the hierarchy."""
     names = [name for name, _ in tasks]
@@ -117,33 +128,25 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     restart = superseded("confirm", definition())
     folder = state_folder("confirm", definition())
     checkpoints = checkpoints_of(storage_named(params.resources.storage), folder)
-    source = ConfirmSource(tasks, RunStore(folder / "runs"), progress, checkpoints)
+    store = RunStore(folder / "runs")
+    source = ConfirmSource(tasks, store, progress, checkpoints)
     progress.say(
         f"{len(planned)} runs{f' ({len(missing)} more cannot be made)' if missing else ''}, "
         f"{progress.parallel}; {progress.resumed()}"
     )
     if restart is not None:
         progress.say(restart)
+    data: dict[str, Dataset] = {}
     if not source.exhausted:
-        data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in cards}
+        data = {name: load(name) for name in cards}
         with progress:
             engine.run(function, source, data, progress.tick)
     progress.summarise(source.failures(), "tasks")
     for line in tally(missing):
         progress.say(line)
+    write_images(params, cards, store, data)
     write(params, runs, planned, source.results, cards)
-    found = source.results[hierarchy.key]
-    if found["row"]["status"] != "completed":
-        reason = harmless(found["row"]["reason"] or found["row"]["status"])
-        raise StageFailed(
-            f"the hierarchy of encodings failed; to try it again, remove {folder}: {reason}"
-        )
-    tables.write_hierarchy(
-        CONFIRMED / "hierarchy.parquet",
-        params.study,
-        found["hierarchy"],
-        records.provenance(params, None),
-    )
+    write_hierarchy(params, source.results[hierarchy.key], folder)
 
 
 def write(
@@ -155,6 +158,7 @@ def write(
 ) -> None:
     """Write the tables of all data sets; a run that could not be planned is a failed row."""
     completed = 0
+    keep = kept(params, {name: json.loads(card) for name, card in cards.items()}).what
     for name, card in cards.items():
         mine = []
         for run in (run for run in runs if run.dataset == name):
@@ -162,13 +166,39 @@ def write(
             unplanned = {"row": {"status": "failed", "reason": run.reason}, "epochs": []}
             mine.append((run, results[task.key] if task is not None else unplanned))
         provenance = records.provenance(params, json.loads(card))
-        rows = tables.write_confirm(CONFIRMED / name, params.study, mine, provenance)
+        rows = tables.write_confirm(CONFIRMED / name, params.study, mine, provenance, keep)
         completed += sum(row["status"] == "completed" for row in rows)
     if not completed:
         raise StageFailed(
             f"none of the {len(runs)} runs completed; all reasons are in "
             f"{CONFIRMED}/*/runs.parquet; to try the same again, remove {ROOT / 'confirm'}"
         )
+
+
+def write_images(
+    params: Params, cards: dict[str, bytes], store: RunStore, data: dict[str, Dataset]
+) -> None:
+    """Write the list of the test images of every data set, opened again only if not in `data`."""
+    for name, card in cards.items():
+        opened = partial(data.__getitem__, name) if name in data else partial(load, name)
+        images = list_images(store, name, card, opened)
+        described = records.provenance(params, json.loads(card))
+        tables.write_images(CONFIRMED / name, params.study, name, images, described)
+
+
+def write_hierarchy(params: Params, found: dict[str, Any], folder: Path) -> None:
+    """Write the hierarchy of encodings; that it failed is an error."""
+    if found["row"]["status"] != "completed":
+        reason = harmless(found["row"]["reason"] or found["row"]["status"])
+        raise StageFailed(
+            f"the hierarchy of encodings failed; to try it again, remove {folder}: {reason}"
+        )
+    tables.write_hierarchy(
+        CONFIRMED / "hierarchy.parquet",
+        params.study,
+        found["hierarchy"],
+        records.provenance(params, None),
+    )
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.files import write_copy
+from pipeline.confirm.measures.predictions import rows as prediction_rows
 from pipeline.confirm.plan import Run
 from pipeline.results import records, schemas
 from pipeline.results.records import Row, configured_row, log_rows
@@ -28,11 +29,16 @@ def write_confirm(
     study: str,
     results: Sequence[tuple[Run, Mapping[str, Any]]],
     provenance: Mapping[str, Any],
+    keep: str,
 ) -> list[Row]:
-    """Write the tables and weights of one data set; return the rows of `runs.parquet`."""
+    """Write the tables and weights of one data set; return the rows of `runs.parquet`.
+
+    `keep` is what is kept of every test image: `logits`, `predictions` or `none`.
+    """
     runs: list[Row] = []
     epochs: list[Row] = []
     logs: list[Row] = []
+    predictions: list[Row] = []
     measured_rows: dict[str, list[Row]] = {name: [] for name in MEASURED}
     for run, value in results:
         keys = run.keys(study)
@@ -47,14 +53,32 @@ def write_confirm(
         runs.append(configured_row(schemas.RUNS, trial, run.configuration or {}, measured))
         epochs += [{**row, **trial, "stage": "confirm"} for row in value["epochs"]]
         logs += log_rows(value, {**trial, "stage": "confirm"})
+        if keep != "none" and "predictions" in value:
+            kept = prediction_rows(value["predictions"], keep_logits=keep == "logits")
+            predictions += [{**row, **keys} for row in kept]
         for name, rows in measured_rows.items():
             rows += [{**row, **keys} for row in measures.get(name, [])]
     records.write(folder / "runs.parquet", runs, schemas.RUNS, provenance)
     records.write(folder / "epochs.parquet", epochs, schemas.EPOCHS, provenance)
     records.write(folder / "logs.parquet", logs, schemas.LOGS, provenance)
+    records.write(folder / "predictions.parquet", predictions, schemas.PREDICTIONS, provenance)
     for name, schema in MEASURED.items():
         records.write(folder / f"{name}.parquet", measured_rows[name], schema, provenance)
     return runs
+
+
+def write_images(
+    folder: Path, study: str, dataset: str, images: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> None:
+    """Write `images.parquet`: the test images in the order in which predictions are listed."""
+    groups = images["groups"] or [None] * len(images["labels"])
+    numbered = zip(images["test_images"], images["labels"], groups, strict=True)
+    rows: list[Row] = [
+        {"study": study, "dataset": dataset, "image": image, "test_image": test_image,
+         "label": label, "group": group}
+        for image, (test_image, label, group) in enumerate(numbered)
+    ]  # fmt: skip
+    records.write(folder / "images.parquet", rows, schemas.IMAGES, provenance)
 
 
 def write_weights(folder: Path, name: str, value: Mapping[str, Any]) -> str | None:

@@ -35,7 +35,11 @@ _MEASURES = (
     "test_accuracy_turned invariance_error consistency invariance_error_mirror "
     "consistency_mirror invariance_error_turned consistency_turned calibration_error "
     "calibration_error_turned lie_rotation lie_rotation_se lie_rotation_floor lie_translation "
-    "lie_translation_se lie_translation_floor; int: train_images test_images; text: weights"
+    "lie_translation_se lie_translation_floor balanced_accuracy macro_f1 auroc "
+    "negative_log_likelihood test_accuracy_tta_c4 test_accuracy_tta_d4 "
+    "test_accuracy_turned_tta_c4 test_accuracy_turned_tta_d4 test_accuracy_quarter_turned_tta_c4 "
+    "asymmetry_share asymmetry_share_turned; int: train_images test_images test_classes "
+    "measured_images; text: weights"
 )
 
 
@@ -67,7 +71,7 @@ EPOCHS = _schema(
     "study dataset cell stage trial seed epoch",
     _CELL,
     "text: stage; int: trial seed epoch; float: train_loss validation_loss validation_accuracy "
-    "learning_rate training_seconds seconds; int: training_flops",
+    "learning_rate training_seconds seconds asymmetry_share; int: training_flops",
 )
 # One row a trial (stage "sweep") or run (stage "confirm") that ran: its output.
 LOGS = _schema(
@@ -117,9 +121,12 @@ CONFUSION = _schema(
     _CELL,
     "int: seed; text: images; int: label predicted count",
 )
-# One row a run and condition of the test images: lists in the order of `images`, of the first of
-# them where the condition was measured on fewer. `logits` (row-major, images by classes) are null
-# unless kept.
+# One row a run and condition: what the network predicts, and the probability of the label. Lists
+# have one item an image, in the order of IMAGES from `first_image` on; a condition that was
+# measured on fewer images has the first of them. Conditions: the test images upright, under each
+# quarter turn, and turned by random angles ("turned"); and means of probabilities over the orbits
+# of C4 and D4 ("tta", test-time augmentation: 4 and 8 times the FLOPs). `logits` (row-major, images
+# by classes) are null unless kept, and for the means.
 PREDICTIONS = _schema(
     "predictions",
     "study dataset cell seed condition",
@@ -127,9 +134,13 @@ PREDICTIONS = _schema(
     "int: seed; text: condition; int: first_image; counts: prediction; "
     "halves: label_probability logits",
 )
-# One row a test image; `group` is null where the data set has no groups.
-IMAGES = _schema("images", "study dataset image", "text: study dataset; int: image label; "
-                 "text: group")  # fmt: skip
+# One row a test image in the order of PREDICTIONS, a fixed random one, so that the first n are a
+# sample; `test_image` is its number in the test split. `group` is null where there are no groups.
+IMAGES = _schema(
+    "images",
+    "study dataset image",
+    "text: study dataset; int: image test_image label; text: group",
+)
 # One row a value of a feature map of one image at four turns, for one run of a cell.
 FEATURES = _schema(
     "features",

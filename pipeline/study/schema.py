@@ -58,6 +58,13 @@ class Confirm(Section):
     angles: Annotated[int, Field(strict=True, ge=4, le=3600, multiple_of=4)]
     """Steps of a full turn."""
     layer_images: Annotated[int, Field(strict=True, ge=1, le=100_000)]
+    measured_images: (
+        Annotated[int, Field(strict=True, ge=2)] | Annotated[None, Field(description="all")]
+    ) = 1000
+    """Of the test images, for mirrors, shifts, angles between quarter turns and averages over D4
+    or of turned images."""
+    keep: Literal["auto", "logits", "predictions", "none"] = "auto"
+    """Of every test image; `auto` is logits while they take at most 200 MB, else predictions."""
     hierarchy_seeds: Annotated[int, Field(strict=True, ge=1, le=1000)]
 
 

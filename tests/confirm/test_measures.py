@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from pipeline.confirm.measures.feature_maps import feature_rows
 from pipeline.confirm.measures.lie_derivative import MOVEMENTS, disc, lie_errors, tangent
 from pipeline.confirm.measures.measure import TestSplits as Splits
 from pipeline.confirm.measures.measure import measure
+from pipeline.confirm.measures.predictions import CONDITIONS, image_order
 from pipeline.confirm.measures.scores import (
     calibration_error,
     calibration_rows,
@@ -160,7 +162,9 @@ def test_every_row_fits_its_table() -> None:
     x = images(20).numpy()
     labels = np.arange(20) % 10
     splits = Splits(Split(x, labels), Split(x[:, :, ::-1].copy(), labels))
-    found = measure(network(), splits, group="C4", angles=8, layer_images=4, features=True)
+    found, kept = measure(
+        network(), splits, group="C4", angles=8, layer_images=4, features=True, measured_images=12
+    )
     for rows, schema in (
         ([found.run], RUNS), (found.angles, ANGLES), (found.layers, LAYERS), (found.moves, MOVES),
         (found.confusion, CONFUSION), (found.features, FEATURES),
@@ -173,3 +177,59 @@ def test_every_row_fits_its_table() -> None:
         found.run["test_accuracy_quarter_turned"])  # fmt: skip
     assert found.run["invariance_error"] < 1e-4 < found.run["invariance_error_mirror"]
     assert sum(row["count"] for row in found.confusion) == 40
+    assert (found.run["measured_images"], found.run["test_classes"]) == (12, 10)
+    assert {**kept.logits, **kept.averages}.keys() == set(CONDITIONS)
+    sizes = {name: len(values) for name, values in {**kept.logits, **kept.averages}.items()}
+    assert [name for name, size in sizes.items() if size == 12] == list(CONDITIONS[6:])
+    assert len(kept.labels) == 20 and all(size in (12, 20) for size in sizes.values())
+    assert kept.labels.tolist() == labels[image_order(20)].tolist()
+
+
+def accuracies(**model: str) -> tuple[dict, Any]:
+    """Columns of a run that is right on the upright images, and what is kept of it."""
+    net = network(**model)
+    ramp = torch.arange(8).float() / 7  # so that up and down, left and right differ
+    bright = images(40) * ramp * ramp[:, None] ** 2
+    with torch.no_grad():
+        net.head.classify.bias -= net(bright).mean(0)  # what all images share says nothing
+        net.head.classify.weight *= 2000
+        net.head.classify.bias *= 2000
+        x, labels = bright.numpy(), net(bright).argmax(1).numpy()
+    turned = Split(x[:, :, ::-1].copy(), labels)
+    measures, kept = measure(net, Splits(Split(x, labels), turned), angles=4, layer_images=2,
+                             group=model["group"], measured_images=25)  # fmt: skip
+    return measures.run, kept
+
+
+@pytest.mark.parametrize(
+    ("group", "invariant", "other"),
+    [
+        ("C4", ("tta_c4", "turned_tta_c4"), ("tta_d4", "turned_tta_d4")),
+        ("D4", ("tta_c4", "tta_d4", "turned_tta_c4", "turned_tta_d4"), ()),
+        ("C1", (), ("tta_c4", "tta_d4", "turned_tta_c4", "turned_tta_d4")),
+    ],
+)
+def test_averaging_changes_nothing_for_an_invariant_network_alone(
+    group: str, invariant: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    run, kept = accuracies(group=group)
+    for name, probabilities in kept.averages.items():
+        plain = kept.logits["turned" if name.startswith("turned") else "upright"]
+        plain = plain[: len(probabilities)].double().softmax(1)
+        if name in invariant:
+            torch.testing.assert_close(probabilities, plain, atol=1e-3, rtol=0)
+            assert probabilities.argmax(1).equal(plain.argmax(1))
+        else:  # a negative control
+            assert name in other and (probabilities - plain).abs().max() > 5e-3
+    assert all(run[f"test_accuracy{end}"] == 1 for end in ("", "_tta_c4")) or group == "C1"
+    assert run["test_accuracy_quarter_turned_tta_c4"] == run["test_accuracy_tta_c4"]
+    for share in (run["asymmetry_share"], run["asymmetry_share_turned"]):
+        assert share > 1e-3 if group == "C1" else share < 1e-6
+
+
+def test_a_class_without_test_images_has_no_area() -> None:
+    x = images(12).numpy()
+    splits = Splits(*[Split(x, np.arange(12) % 9)] * 2)  # of ten classes
+    run = measure(network(), splits, group="C4", angles=4, layer_images=2)[0].run
+    assert run["auroc"] is None and run["test_classes"] == 9
+    assert run["measured_images"] == 12 and 0 < run["macro_f1"] < 1

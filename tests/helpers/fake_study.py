@@ -12,18 +12,22 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipeline.confirm import stage as confirm
+from pipeline.confirm.measures.predictions import pack
 from pipeline.dataset import Dataset, Split
 from pipeline.execution import run_stage as stage
 from pipeline.execution.tasks import Context, Task, WorkFunction
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
+
+CARD = {"name": "digits", "classes": 10, "counts": {"test": {"total": 3}}}
 
 
 def study(**sweep_section: Any) -> Params:
@@ -79,7 +83,7 @@ class FakeData:
 
     train: None = None
     validation: None = None
-    test: None = None
+    test: Split = field(default_factory=lambda: Split(np.empty((3, 0)), np.array([4, 5, 6])))
     test_turned: None = None
     in_channels: int = 1
     num_classes: int = 10
@@ -107,7 +111,7 @@ def prepare_folder() -> None:
     folder = Path("data/prepare/digits")
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f".card-{os.getpid()}"  # several starts at once read it
-    aside.write_text(json.dumps({"name": "digits"}))
+    aside.write_text(json.dumps(CARD))
     aside.replace(folder / "card.json")
 
 
@@ -206,7 +210,14 @@ def fake_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> 
         "epochs": list(fake_epochs(context, config)),
         "measures": {"run": {"test_accuracy": 0.5}, "angles": [angle], "layers": [layer]},
         "weights": f"{config['group']} {config['seed']}".encode(),
+        "predictions": fake_predictions(config["seed"], task.payload["logits"]),
     }
+
+
+def fake_predictions(seed: int, logits: bool) -> bytes:
+    """What is kept of the three test images of `FakeData`, under two conditions."""
+    upright = torch.eye(10)[[4, 5, seed % 10]]
+    return pack({"upright": upright}, {"tta_d4": upright[:2]}, torch.tensor([4, 5, 6]), logits)
 
 
 FUNCTIONS = {

@@ -54,7 +54,7 @@ def test_a_captured_journal_is_read(folder: Path, tmp_path: Path) -> None:
 
 
 def test_captured_runs_are_read(kept: Path) -> None:
-    keys = [path.stem for path in kept.glob("digits-*.json")]
+    keys = [path.stem for path in kept.glob("digits-*-seed*.json")]
     assert len(keys) == 4
     for key in keys:
         value = RunStore(kept).get(key)

@@ -120,7 +120,7 @@ def test_measures_move_images_over_their_ground(background: float | str) -> None
 
     split = Split(images, np.arange(6) % 3)
     over, black = (
-        measure(Border().eval(), Splits(split, split, g), group="C4", angles=8, layer_images=2)
+        measure(Border().eval(), Splits(split, split, g), group="C4", angles=8, layer_images=2)[0]
         for g in (background, 0)
     )
     for found, least, most in ((over, 0, 0.3), (black, 0.5, np.inf)):

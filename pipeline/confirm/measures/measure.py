@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,29 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gsa_core import (
-    dihedral_group,
-    layer_errors,
-    point_group,
-    rotate_image,
-    shift_image,
-)
 from gsa_core.groups import act_on_image
 from pipeline.confirm.measures.encodings import encoding_rows
 from pipeline.confirm.measures.feature_maps import feature_rows
+from pipeline.confirm.measures.layers import layer_rows
 from pipeline.confirm.measures.lie_derivative import lie_errors
 from pipeline.confirm.measures.measured_network import Probe
+from pipeline.confirm.measures.movements import move_rows, turn_rows
+from pipeline.confirm.measures.orbits import MIRRORS, QUARTER_TURNS, SQUARE, Orbit
+from pipeline.confirm.measures.predictions import image_order
 from pipeline.confirm.measures.scores import calibration_error, calibration_rows, confusion_rows
 from pipeline.dataset import Split
-from pipeline.training.inference import logits_of, to_pixels
+from pipeline.training.inference import to_pixels
+from pipeline.training.scores import classification_scores
 
 Row = dict[str, Any]
-SQUARE = dihedral_group(4)
-QUARTER_TURNS, MIRRORS = range(1, 4), range(4, 8)  # elements of D4
-SHIFTS = ((1, 0), (0, 1), (-1, 0), (0, -1), (2, 0), (0, 2))  # pixels down and to the right
-# Mirrors, shifts and angles between quarter turns are measured on a part of the test split, evenly
-# spaced and the same for every model: they are secondary, and take most of the time.
-PART, MIN_MOVED, MAX_MOVED = 1 / 7, 64, 512
 MAX_LIE = 16
 
 
@@ -63,6 +55,18 @@ class Measures:
     encodings: list[Row] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of every test image, in the order of `image_order`, by condition.
+
+    Logits ``(images, classes)``, and the mean probabilities of averages over an orbit.
+    """
+
+    logits: dict[str, Tensor]
+    averages: dict[str, Tensor]
+    labels: Tensor
+
+
 @contextmanager
 def whole_float32() -> Iterator[None]:
     """Multiply in whole float32: TF32 keeps ten bits, and its rounding looks like a broken layer.
@@ -88,8 +92,9 @@ def measure(
     group: str,
     angles: int,
     layer_images: int,
+    measured_images: int | None = None,
     features: bool = False,
-) -> Measures:
+) -> tuple[Measures, Kept]:
     """Measure accuracy and symmetry of a trained network on the test split.
 
     Images are moved batch by batch, so that no second copy of the split is ever held.
@@ -106,19 +111,68 @@ def measure(
         Steps of a full turn.
     layer_images
         How many images the errors of the layers are measured on.
+    measured_images
+        How many images mirrors, shifts, angles between quarter turns and averages over D4 or over
+        turned images are measured on, the same for every model; None is all. They are secondary,
+        and take most of the time.
     features
         Keep feature maps of the first image at four turns, and the positional encoding as every
         frame sees it, for the pictures of them.
     """
-    whole = Probe(model, test.upright)
-    some = whole.part(min(max(round(PART * len(whole.labels)), MIN_MOVED), MAX_MOVED))
-    quarters = [whole.moved(partial(act_on_image, SQUARE, k)) for k in QUARTER_TURNS]
-    mirrors = [some.moved(partial(act_on_image, SQUARE, k)) for k in MIRRORS]
-    turned_logits = logits_of(model, test.turned.images)
-    turned = whole.compared(turned_logits)
+    order = torch.from_numpy(image_order(len(test.upright)))
+    chosen = order if measured_images is None else order[:measured_images]
+    whole, turned = Probe(model, test.upright), Probe(model, test.turned)
+    some, some_turned = whole.part(chosen), turned.part(chosen)
+    upright = Orbit.of([whole.logits, *_under(whole, QUARTER_TURNS)], whole.labels)
+    square = Orbit.of([*upright.first(chosen).logits, *_under(some, MIRRORS)], some.labels)
+    turned_square = Orbit.of(
+        [some_turned.logits, *_under(some_turned, (*QUARTER_TURNS, *MIRRORS))], some.labels
+    )
+    quarters = [whole.compared(upright.logits[k]) for k in QUARTER_TURNS]
+    mirrors = [some.compared(square.logits[k]) for k in MIRRORS]
     run: Row = {
+        **_upright_scores(whole),
+        **_moved_scores(quarters, mirrors, whole.compared(turned.logits)),
+        **_averaged_scores(upright, square, turned_square),
+        "calibration_error_turned": calibration_error(turned.logits, whole.labels),
+        **lie_errors(model, some.pixels(0, MAX_LIE), _number(test.background)),
+    }
+    few = to_pixels(test.upright.images[:layer_images])
+    both = {"upright": whole.logits, "turned": turned.logits}
+    measures = Measures(
+        run,
+        angles=turn_rows(whole, some, quarters, angles, test.background),
+        layers=layer_rows(model, few, group),
+        moves=move_rows(some, quarters + mirrors, test.background),
+        confusion=[r for k, v in both.items() for r in confusion_rows(k, v, whole.labels)],
+        calibration=[r for k, v in both.items() for r in calibration_rows(k, v, whole.labels)],
+        features=feature_rows(model, few[:1], group) if features else [],
+        encodings=encoding_rows(model) if features else [],
+    )
+    return measures, _kept(order, upright, turned.logits, square, turned_square)
+
+
+def _under(images: Probe, elements: Iterable[int]) -> list[Tensor]:
+    """Return the logits of the images under some elements of D4."""
+    return [images.logits_moved(partial(act_on_image, SQUARE, k)) for k in elements]
+
+
+def _upright_scores(whole: Probe) -> Row:
+    """Score the upright images; without images of a class there is no macro AUROC."""
+    scores = classification_scores(whole.logits, whole.labels)
+    occurring = len(whole.labels.unique())
+    return {
         "test_images": len(whole.labels),
-        "test_accuracy": whole.accuracy(whole.logits),
+        "test_classes": occurring,
+        "test_accuracy": scores.pop("accuracy"),
+        **scores,
+        "auroc": scores["auroc"] if occurring == whole.logits.shape[1] else None,
+        "calibration_error": calibration_error(whole.logits, whole.labels),
+    }
+
+
+def _moved_scores(quarters: list[Row], mirrors: list[Row], turned: Row) -> Row:
+    return {
         "test_accuracy_quarter_turned": _mean(quarters, "accuracy"),
         "test_accuracy_turned": turned["accuracy"],
         "invariance_error": _mean(quarters, "invariance_error"),
@@ -127,40 +181,40 @@ def measure(
         "consistency_mirror": _mean(mirrors, "consistency"),
         "invariance_error_turned": turned["invariance_error"],
         "consistency_turned": turned["consistency"],
-        "calibration_error": calibration_error(whole.logits, whole.labels),
-        "calibration_error_turned": calibration_error(turned_logits, whole.labels),
-        **lie_errors(model, to_pixels(some.images[:MAX_LIE]), _number(test.background)),
     }
-    moves = [
-        {"kind": "element", "transformation": SQUARE.element_name(k), **row}
-        for k, row in enumerate(quarters + mirrors, start=1)
-    ]
-    for rows, cols in SHIFTS:
-        row = some.moved(partial(shift_image, rows=rows, cols=cols, outside=test.background))
-        moves.append({"kind": "shift", "transformation": f"{rows:+d} {cols:+d}", **row})
-    exact = {0: whole.compared(whole.logits), **dict(zip((90, 180, 270), quarters, strict=True))}
-    around = [
-        _at_angle(some, exact, 360 * step / angles, test.background) for step in range(angles)
-    ]
-    few = to_pixels(test.upright.images[:layer_images])
-    both = {"upright": whole.logits, "turned": turned_logits}
-    return Measures(
-        run,
-        around,
-        layers=_layers(model, few, group),
-        moves=moves,
-        confusion=[r for k, v in both.items() for r in confusion_rows(k, v, whole.labels)],
-        calibration=[r for k, v in both.items() for r in calibration_rows(k, v, whole.labels)],
-        features=feature_rows(model, few[:1], group) if features else [],
-        encodings=encoding_rows(model) if features else [],
+
+
+def _averaged_scores(upright: Orbit, square: Orbit, turned: Orbit) -> Row:
+    """Score averages over orbits, and the asymmetry that they remove."""
+    return {
+        "measured_images": len(square.labels),
+        "test_accuracy_tta_c4": upright.accuracy(4),
+        # Quarter turns permute the orbit of an image under C4, so the average is the same.
+        "test_accuracy_quarter_turned_tta_c4": upright.accuracy(4),
+        "test_accuracy_tta_d4": square.accuracy(8),
+        "test_accuracy_turned_tta_c4": turned.accuracy(4),
+        "test_accuracy_turned_tta_d4": turned.accuracy(8),
+        "asymmetry_share": upright.asymmetry_share(),
+        "asymmetry_share_turned": turned.asymmetry_share(),
+    }
+
+
+def _kept(
+    order: Tensor, upright: Orbit, turned: Tensor, square: Orbit, turned_square: Orbit
+) -> Kept:
+    """Return what is kept of every image; `square` and `turned_square` are in order already."""
+    ordered = upright.first(order)
+    names = ("upright", "quarter_90", "quarter_180", "quarter_270")
+    return Kept(
+        {**dict(zip(names, ordered.logits, strict=True)), "turned": turned[order]},
+        {
+            "tta_c4": ordered.probabilities(4),
+            "tta_d4": square.probabilities(8),
+            "turned_tta_c4": turned_square.probabilities(4),
+            "turned_tta_d4": turned_square.probabilities(8),
+        },
+        ordered.labels,
     )
-
-
-def _at_angle(some: Probe, exact: dict[int, Row], angle: float, background: float | str) -> Row:
-    """Measure at an angle; between the quarter turns it also measures the interpolation."""
-    exactly = exact.get(int(angle)) if angle % 90 == 0 else None
-    row = exactly or some.moved(partial(rotate_image, degrees=angle, outside=background))
-    return {"angle_degrees": angle, "exact": angle % 90 == 0, **row}
 
 
 def _number(background: float | str) -> float:
@@ -170,26 +224,3 @@ def _number(background: float | str) -> float:
 
 def _mean(rows: Sequence[Row], name: str) -> float:
     return sum(row[name] for row in rows) / len(rows)
-
-
-def _layers(model: nn.Module, images: Tensor, group: str) -> list[Row]:
-    """Equivariance errors of every layer alone, under the elements of the network's group.
-
-    The layers of a network without symmetry are measured under quarter turns of space.
-    """
-    symmetry = point_group(group)
-    if symmetry.order == 1:
-        symmetry = point_group("C4")
-    elements = [element for element in symmetry.exact_elements if element]
-    device = next(model.parameters()).device
-    layers: dict[str, nn.Module] = model.layers()  # type: ignore[operator]
-    errors = layer_errors(layers, images.to(device), symmetry, elements)
-    return [
-        {
-            "layer": name,
-            "layer_index": list(layers).index(name),
-            "element": symmetry.element_name(element),
-            "error": error,
-        }
-        for (name, element), error in errors.items()
-    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,42 +23,51 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Probe:
-    """A network, images, and its logits of them as they are, to compare with when moved."""
+    """A network, images, and its logits of them as they are, to compare with when moved.
+
+    ``chosen`` are the numbers of the images in the split, None all; ``known`` their logits.
+    """
 
     model: nn.Module
     split: Split
+    chosen: Tensor | None = None
     known: Tensor | None = None
 
     def __post_init__(self) -> None:
-        logits = logits_of(self.model, self.split.images) if self.known is None else self.known
         labels = torch.from_numpy(np.array(self.split.labels))
-        for name, value in (("logits", logits), ("labels", labels), ("spread", spread(logits))):
-            object.__setattr__(self, name, value)
+        labels = labels if self.chosen is None else labels[self.chosen]
+        object.__setattr__(self, "labels", labels)
+        logits = self.logits_moved(lambda images: images) if self.known is None else self.known
+        object.__setattr__(self, "logits", logits)
 
     logits: Tensor = field(init=False)
     labels: Tensor = field(init=False)
-    spread: float = field(init=False)
 
-    @property
-    def images(self) -> np.ndarray:
-        """The images as they are stored."""
-        return self.split.images
+    @cached_property
+    def spread(self) -> float:
+        """Mean distance between the logits of two different images."""
+        return spread(self.logits)
 
-    def part(self, most: int) -> Probe:
-        """Return at most `most` images, evenly spaced: a split may be sorted by class."""
-        if len(self.labels) <= most:
-            return self
-        chosen = np.linspace(0, len(self.labels) - 1, most).round().astype(int)
-        split = Split(self.split.images[chosen], self.split.labels[chosen])
-        return Probe(self.model, split, self.logits[torch.from_numpy(chosen)])
+    def pixels(self, start: int, stop: int) -> Tensor:
+        """Return some of the images as numbers from 0 to 1."""
+        chosen = slice(start, stop) if self.chosen is None else self.chosen[start:stop].numpy()
+        return to_pixels(self.split.images[chosen])
+
+    def part(self, chosen: Tensor) -> Probe:
+        """Return the images of these numbers, of a probe of all."""
+        return Probe(self.model, self.split, chosen, self.logits[chosen])
+
+    def logits_moved(self, move: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the logits of the moved images, moved a batch at a time."""
+        batches = [
+            logits_of(self.model, move(self.pixels(start, start + BATCH)))
+            for start in range(0, len(self.labels), BATCH)
+        ]
+        return torch.cat(batches)
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Row:
         """Compare with the logits of the moved images."""
-        batches = [
-            logits_of(self.model, move(to_pixels(self.split.images[start : start + BATCH])))
-            for start in range(0, len(self.labels), BATCH)
-        ]
-        return self.compared(torch.cat(batches))
+        return self.compared(self.logits_moved(move))
 
     def compared(self, moved: Tensor) -> Row:
         """Compare with the logits of moved images."""
