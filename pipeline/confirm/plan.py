@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from pipeline.common.documents import configuration
+from pipeline.search.space import transferred
 from pipeline.study.cells import Cell
+from pipeline.study.objectives import OBJECTIVES
+from pipeline.study.schema import Params
+from pipeline.study.tuning import searches
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class Run:
     tuned_validation_accuracy: float | None = None
     configuration: dict[str, Any] | None = None
     reason: str | None = None
+    tuned_on: str | None = None
+    tuned_cell: str | None = None
 
     @property
     def name(self) -> str:
@@ -36,7 +42,7 @@ class Run:
 
 
 def plan_runs(
-    dataset: str, cells: Sequence[Cell], seeds: Sequence[int], trials: pd.DataFrame
+    dataset: str, params: Params, trials: Mapping[str, pd.DataFrame], card: Mapping[str, Any]
 ) -> list[Run]:
     """List the runs of one data set: all cells with the first seed, then with the next.
 
@@ -44,34 +50,71 @@ def plan_runs(
     ----------
     dataset : str
         Name of the data set.
-    cells, seeds : sequence
-        Of the study.
-    trials : pandas.DataFrame
-        The data set's `trials.parquet`.
+    params : Params
+        The study.
+    trials : mapping
+        The `trials.parquet` of every data set that is searched.
+    card : mapping
+        The card of the data set.
     """
-    chosen = {cell: best_trial(trials, cell.name) for cell in cells}
-    runs = []
-    for seed in seeds:
-        for cell, best in chosen.items():
-            if best is None:
-                runs.append(Run(dataset, cell, seed, reason=missing_reason(trials, cell.name)))
-                continue
-            config = {**configuration(best["configuration"]), "seed": seed}
-            config.pop("stop_below", None)  # runs are never stopped early
-            tuned = float(best["validation_accuracy"])
-            runs.append(Run(dataset, cell, seed, int(best["trial"]), tuned, config))
-    return runs
+    chosen = [
+        _chosen(dataset, cell, source, params, trials, card)
+        for cell, source in searches(params, dataset).items()
+        if source is not None
+    ]
+    return [
+        replace(
+            run,
+            seed=seed,
+            configuration=run.configuration and {**run.configuration, "seed": seed},
+        )
+        for seed in params.confirm.seeds
+        for run in chosen
+    ]
 
 
-def best_trial(trials: pd.DataFrame, cell: str) -> dict[str, Any] | None:
+def _chosen(
+    dataset: str,
+    cell: Cell,
+    source: tuple[str, Cell],
+    params: Params,
+    trials: Mapping[str, pd.DataFrame],
+    card: Mapping[str, Any],
+) -> Run:
+    """Choose the configuration of a cell: the best of its search."""
+    searched, tuned = source
+    run = Run(dataset, cell, 0, tuned_on=searched, tuned_cell=tuned.name)
+    best = best_trial(trials[searched], tuned.name, params.sweep.objectives[0])
+    if best is None:
+        return replace(run, reason=missing_reason(trials[searched], tuned.name))
+    config = configuration(best["configuration"])
+    config.pop("stop_below", None)  # runs are never stopped early
+    run = replace(
+        run,
+        trial=int(best["trial"]),
+        tuned_validation_accuracy=float(best["validation_accuracy"]),
+    )
+    try:
+        if source != (dataset, cell):
+            config = transferred(config, cell, params, card)
+    except ValueError as error:
+        return replace(run, reason=f"the configuration of {tuned.name} on {searched}: {error}")
+    return replace(run, configuration=config)
+
+
+def best_trial(
+    trials: pd.DataFrame, cell: str, objective: str = "accuracy"
+) -> dict[str, Any] | None:
     """Choose a cell's best completed trial, by validation alone.
 
-    The highest validation accuracy on the cell's Pareto front, which no trial that breaks a
+    That with the best objective on the cell's Pareto front, which no trial that breaks a
     constraint is on; of equals the lower validation loss, then the lower number.
     """
     mine = trials[(trials["cell"] == cell) & trials["pareto"]]
-    order = ["validation_accuracy", "validation_loss", "trial"]
-    ranked = mine.sort_values(order, ascending=[False, True, True], na_position="last")
+    column, more_is_better = OBJECTIVES[objective]
+    # The loss may be the objective.
+    order = {column: not more_is_better, "validation_loss": True, "trial": True}
+    ranked = mine.sort_values(list(order), ascending=list(order.values()), na_position="last")
     return None if ranked.empty else {str(key): value for key, value in ranked.iloc[0].items()}
 
 

@@ -27,7 +27,6 @@ from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials
 from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import Task, WorkFunction
 from pipeline.results import records
-from pipeline.study.cells import cells
 from pipeline.study.schema import Params
 
 CONFIRMED = Path("data/confirm")
@@ -75,9 +74,10 @@ def hierarchy_task(params: Params) -> Task:
 def plan(params: Params, cards: dict[str, bytes]) -> list[Run]:
     """List the runs of the study, of the trials of the data that `cards` describe."""
     runs: list[Run] = []
+    searched = [name for name in cards if name not in params.sweep.tuned_on]
+    trials = {name: read_trials(params, name, cards[name]) for name in searched}
     for name, card in cards.items():
-        trials = read_trials(params, name, card)
-        runs += plan_runs(name, cells(params), params.confirm.seeds, trials)
+        runs += plan_runs(name, params, trials, json.loads(card))
     return runs
 
 

@@ -43,6 +43,7 @@ def write_confirm(
     for run, value in results:
         keys = run.keys(study)
         trial = {**keys, "trial": run.trial}
+        chosen = {**trial, "tuned_on": run.tuned_on, "tuned_cell": run.tuned_cell}
         measures = value.get("measures", {"run": {}})
         measured = {
             **value["row"],
@@ -50,7 +51,7 @@ def write_confirm(
             "tuned_validation_accuracy": run.tuned_validation_accuracy,
             "weights": write_weights(folder / "weights", run.name, value),
         }
-        runs.append(configured_row(schemas.RUNS, trial, run.configuration or {}, measured))
+        runs.append(configured_row(schemas.RUNS, chosen, run.configuration or {}, measured))
         epochs += [{**row, **trial, "stage": "confirm"} for row in value["epochs"]]
         logs += log_rows(value, {**trial, "stage": "confirm"})
         if keep != "none" and "predictions" in value:

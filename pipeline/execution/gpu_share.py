@@ -73,7 +73,7 @@ def largest_trial_bytes(params: Params, dataset: str) -> int:
     """Count what a trial holds at most: of each cell the largest values that are searched."""
     data = load_dataset(PREPARED / dataset, ("train", "validation"))
     found = []
-    for cell in cells(params):
+    for cell in cells(params, dataset):
         space = distributions(params.sweep.search_space, cell)
         largest = {name: largest_of(one) for name, one in space.items()}
         found.append(trial_bytes(configuration(cell, largest, params, data), data))

@@ -21,7 +21,8 @@ _CELL = (
     "text: tokens augment; int: training_images"  # null: all
 )
 _OUTCOME = (
-    "text: status reason; float: validation_accuracy validation_loss; int: best_epoch epochs "
+    "text: status reason; float: validation_accuracy validation_loss "
+    "validation_balanced_accuracy validation_macro_f1 validation_auroc; int: best_epoch epochs "
     "params flops training_flops; float: training_seconds seconds; int: peak_memory_bytes; "
     "text: device"
 )
@@ -60,8 +61,7 @@ TRIALS = _schema(
     _CELL,
     "int: trial seed",
     _OUTCOME,
-    "float: validation_balanced_accuracy validation_macro_f1 validation_auroc "
-    "validation_negative_log_likelihood validation_invariance_error; bool: feasible pareto",
+    "float: validation_invariance_error; bool: feasible pareto",
     _CONFIGURATION,
 )
 # One row an epoch of a trial (stage "sweep") or of a run (stage "confirm"); FLOPs and seconds of
@@ -71,6 +71,7 @@ EPOCHS = _schema(
     "study dataset cell stage trial seed epoch",
     _CELL,
     "text: stage; int: trial seed epoch; float: train_loss validation_loss validation_accuracy "
+    "validation_balanced_accuracy validation_macro_f1 validation_auroc "
     "learning_rate training_seconds seconds asymmetry_share; int: training_flops",
 )
 # One row a trial (stage "sweep") or run (stage "confirm") that ran: its output.
@@ -80,13 +81,13 @@ LOGS = _schema(
     _CELL,
     "text: stage; int: trial seed; text: log",
 )
-# One row a seed of a cell's best configuration; `trial` is the trial it came from, of the search on
-# the data set `tuned_on`.
+# One row a seed of a cell's best configuration; `trial` is the trial it came from, of the search
+# of the cell `tuned_cell` on the data set `tuned_on`.
 RUNS = _schema(
     "runs",
     "study dataset cell seed",
     _CELL,
-    "int: trial seed; text: tuned_on",
+    "int: trial seed; text: tuned_on tuned_cell",
     _OUTCOME,
     _CONFIGURATION,
     _MEASURES,

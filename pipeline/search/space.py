@@ -14,6 +14,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from pipeline.study.budgets import matched_epochs
 from pipeline.study.cells import Cell
 from pipeline.study.hyperparameters import DEFAULTS, HYPERPARAMETERS
 from pipeline.study.models import MODEL_KINDS, network_arguments, own_form
@@ -31,7 +32,7 @@ def distributions(
     return {
         name: _distribution(name, space[name])
         for name in sorted(set(space) - MODEL_KINDS[cell.model].lacks)
-        if all(getattr(cell, axis) in values for axis, values in space[name].when.items())
+        if cell.within(space[name].when)
     }
 
 
@@ -46,7 +47,11 @@ def _distribution(name: str, domain: Interval | Choices) -> BaseDistribution:
 
 
 def configuration(
-    cell: Cell, sampled: Mapping[str, Any], params: Params, dataset: Any
+    cell: Cell,
+    sampled: Mapping[str, Any],
+    params: Params,
+    dataset: Any,
+    step_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Return all that `training.train` needs in addition to the data, as one flat dictionary.
 
@@ -60,11 +65,14 @@ def configuration(
         The study.
     dataset : pipeline.dataset.Dataset
         Its channels, classes and image size decide the shape of the model.
+    step_seconds : float, optional
+        Of a training step of the cell, which decides its epochs where seconds are matched; without
+        it, one epoch.
 
     Raises
     ------
     ValueError
-        No width of this model has as few parameters as the study wants.
+        No width of this model has as few parameters or FLOPs as the study wants.
     """
     sweep = params.sweep
     size = dataset.image_size
@@ -78,8 +86,14 @@ def configuration(
         "encoding": architecture.encoding,
         "patch_size": architecture.patch_size,
         **DEFAULTS,
+        "light_shift": sweep.light_augment.shift,
+        "light_crop": sweep.light_augment.crop,
+        "light_colour": sweep.light_augment.colour,
+        "class_weights": sweep.class_weights,
+        "equal_steps": sweep.equal_steps,
+        "objective": sweep.objectives[0],
         "batch_size": sweep.batch_size,
-        "epochs": sweep.epochs,
+        "epochs": sweep.epochs or 1,
         "seed": sweep.seed,
         "in_channels": dataset.in_channels,
         "num_classes": dataset.num_classes,
@@ -87,9 +101,46 @@ def configuration(
         **sampled,
         **dict.fromkeys(MODEL_KINDS[cell.model].lacks),  # null: it has no such thing
     }
-    if sweep.match_parameters is not None:
-        config["channels"] = matched_channels(config, sweep.match_parameters)
+    if sweep.match is not None:
+        config["channels"] = matched_channels(config, *sweep.match.width)
+    if sweep.match is not None and step_seconds is not None:
+        config["step_seconds"] = step_seconds
+        config["epochs"] = matched_epochs(config, sweep.match.at, len(dataset.train))
     return config
+
+
+def transferred(
+    config: Mapping[str, Any], cell: Cell, params: Params, card: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the configuration of a search for another cell or data set.
+
+    Hyperparameters stay; what the study matches is solved for the cell and data set at hand.
+
+    Parameters
+    ----------
+    config : dict
+        The best configuration of the search.
+    cell : Cell
+        The cell that it is for.
+    params : pipeline.study.params.Params
+        The study.
+    card : dict
+        The card of the data set that it is for.
+    """
+    channels, height, width = card["image_shape"]
+    moved = {
+        **config,
+        **asdict(cell),
+        "in_channels": channels,
+        "num_classes": card["classes"],
+        "image_size": height if height == width else [height, width],
+    }
+    match = params.sweep.match
+    if match is not None:
+        moved["channels"] = matched_channels(moved, *match.width)
+        if match.of == "seconds":
+            moved["epochs"] = matched_epochs(moved, match.at, card["counts"]["train"]["total"])
+    return moved
 
 
 def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,17 +148,17 @@ def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return network_arguments(config, "channels", "dropout", "attention_dropout")
 
 
-def matched_channels(config: Mapping[str, Any], parameters: int) -> int:
-    """Solve the width with which the model comes closest to a number of parameters."""
+def matched_channels(config: Mapping[str, Any], of: str, budget: int) -> int:
+    """Solve the width with which the model comes closest to a number of parameters or FLOPs."""
     arguments = shape_of(config).items()
     return _solve(
-        parameters, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in arguments)
+        of, budget, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in arguments)
     )
 
 
 @cache
-def _solve(parameters: int, arguments: tuple[tuple[str, Any], ...]) -> int:
+def _solve(of: str, budget: int, arguments: tuple[tuple[str, Any], ...]) -> int:
     """Solve a width once per shape: building a dozen models is slow beside a proposal."""
     from gsa_core import solve_channels
 
-    return int(solve_channels(parameters, **dict(arguments)))
+    return int(solve_channels(budget, of=of, **dict(arguments)))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from pipeline.study.models import AXES, MODEL_KINDS
+from pipeline.study.models import AXES, DATASET, MODEL_KINDS
 from pipeline.study.schema import Params
+from pipeline.study.suggestions import written
 
-__all__ = ["Cell", "cells", "combinations"]
+__all__ = ["Block", "Cell", "block_text", "cells", "combinations", "left_out", "networks", "pairs"]
+
+Block = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -47,19 +50,85 @@ class Cell:
         """Whether the cell has these values of its axes."""
         return all(getattr(self, axis) == value for axis, value in named.items())
 
+    def within(self, block: Block, dataset: str | None = None) -> bool:
+        """Whether the cell has one of the values of each axis that a block names.
+
+        Parameters
+        ----------
+        block
+            Values by axis; the data set counts as an axis, too.
+        dataset
+            The data set of the cell; None is any of them.
+        """
+        return all(
+            dataset is None or dataset in values
+            if axis == DATASET
+            else getattr(self, axis) in values
+            for axis, values in block.items()
+        )
+
 
 def combinations(params: Params) -> list[Cell]:
     """Every combination of the axes of a study, the last varying fastest."""
     return [Cell(*values) for values in product(*(getattr(params.sweep, axis) for axis in AXES))]
 
 
-def cells(params: Params) -> list[Cell]:
-    """The cells of a study: its combinations, those that are the same network once.
+def cells(params: Params, dataset: str | None = None) -> list[Cell]:
+    """The cells of a study on one data set, or on any: its networks that no rule leaves out.
 
-    A plain transformer has no group, a convolutional network no encoding, a transformer averaged
-    over the trivial group is a plain one, and group attention on a trunk is the hybrid.
+    Those that are the same network are one cell: a plain transformer has no group, a convolutional
+    network no encoding, a transformer averaged over the trivial group is a plain one, and group
+    attention on a trunk is the hybrid.
     """
+    names = params.prepare.datasets if dataset is None else (dataset,)
+    return [
+        cell
+        for cell in networks(params)
+        if any(_rule(params, cell, name) is None for name in names)
+    ]
+
+
+def networks(params: Params) -> list[Cell]:
+    """Every network of the axes once, before `sweep.include` and `sweep.skip`."""
     return list(dict.fromkeys(map(_canonical, combinations(params))))
+
+
+def pairs(params: Params) -> list[tuple[str, Cell]]:
+    """Every data set with each of its cells."""
+    return [(name, cell) for name in params.prepare.datasets for cell in cells(params, name)]
+
+
+def left_out(params: Params) -> dict[str, list[tuple[str, Cell]]]:
+    """Data sets and cells that a rule leaves out of the study, by the rule.
+
+    A cell that several rules leave out counts for the first of them.
+    """
+    found: dict[str, list[tuple[str, Cell]]] = {}
+    for name in params.prepare.datasets:
+        for cell in networks(params):
+            if (rule := _rule(params, cell, name)) is not None:
+                found.setdefault(rule, []).append((name, cell))
+    return found
+
+
+def _rule(params: Params, cell: Cell, dataset: str) -> str | None:
+    """The rule that leaves a cell of a data set out, or None."""
+    sweep = params.sweep
+    if sweep.include and not any(cell.within(block, dataset) for block in sweep.include):
+        return "in no block of sweep.include"
+    for index, block in enumerate(sweep.skip):
+        if cell.within(block, dataset):
+            return f"sweep.skip[{index}]: {block_text(block)}"
+    return None
+
+
+def block_text(block: Block) -> str:
+    """A block as a study has it.
+
+    >>> block_text({"group": ("D4",), "training_images": (None, 300)})
+    '{group: [D4], training_images: [null, 300]}'
+    """
+    return written({axis: list(values) for axis, values in block.items()})
 
 
 def _canonical(cell: Cell) -> Cell:

@@ -23,6 +23,11 @@ MOST_GUESSES = 100  # so that a long list of wrong values is refused as fast as 
 
 Node = Mapping[str, Any]
 
+# Keys of earlier versions: what to write now, of a value that is not null.
+RENAMED: dict[KeyPath, str] = {
+    ("sweep", "match_parameters"): "match: {{of: parameters, at: {}}}",
+}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -94,8 +99,11 @@ def shown(value: Any) -> str:
 def _problem(
     schema: _Schema, item: Any, path: KeyPath, node: Node, values: Any, guess: bool
 ) -> Problem:
+    if item["type"] == "extra_forbidden" and path in RENAMED:
+        written_now = RENAMED[path].format(shown(item["input"]))
+        return Problem(path, "an old key", written_now if item["input"] else "match: null")
     if item["type"] == "extra_forbidden":
-        known = list(schema.resolve(item["loc"][:-1])[1].get("properties", ()))
+        known = schema.keys(schema.resolve(item["loc"][:-1])[1])
         meant = nearest(path[-1], known) or schema.elsewhere(str(path[-1])) if guess else None
         return Problem(path, "unknown key", ", ".join(known), meant)
     accepted = schema.accepted(node)
@@ -130,7 +138,9 @@ class _Schema:
         node = self._follow(self.whole)
         for place, step in enumerate(location, 1):
             if "anyOf" in node:
-                break
+                if (mapping := self._only_mapping(node)) is None:
+                    break
+                node = mapping
             if step == "[key]":
                 return path, node["propertyNames"]
             if "oneOf" in node:  # pydantic's name for a member, not a key of the file
@@ -141,6 +151,16 @@ class _Schema:
             if location[place : place + 1] != ("[key]",):
                 node = self._follow(_child(node, step))
         return path, node
+
+    def _only_mapping(self, node: Node) -> Node | None:
+        """The one mapping with fixed keys among some types, if there is just one."""
+        found = [one for one in map(self._follow, node["anyOf"]) if "properties" in one]
+        return found[0] if len(found) == 1 else None
+
+    def keys(self, node: Node) -> list[str]:
+        """The keys of a mapping, which may be one of two types."""
+        mapping = self._only_mapping(node) if "anyOf" in node else self._follow(node)
+        return list((mapping or {}).get("properties", ()))
 
     def accepted(self, node: Node) -> str:
         """What a schema accepts, in words."""

@@ -10,6 +10,7 @@ from pipeline.study.hyperparameters import HYPERPARAMETERS
 
 __all__ = [
     "AXES",
+    "DATASET",
     "MODEL_KINDS",
     "PATCHED",
     "POSITIONAL",
@@ -22,6 +23,7 @@ __all__ = [
 
 _NETWORK_AXES = ("model", "group", "positional", "depth", "tokens")
 AXES = (*_NETWORK_AXES, "augment", "training_images")
+DATASET = "dataset"  # counts as an axis of blocks
 
 PATCHED = ("patch", "stem")  # tokens that have a patch size
 # Keys of a configuration that `gsa_core.build_model` takes, most of them by the same name.

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from pipeline.study.hyperparameters import HYPERPARAMETERS
-from pipeline.study.models import AXES, MODEL_KINDS, POSITIONAL
+from pipeline.study.models import AXES, DATASET, MODEL_KINDS, POSITIONAL
 from pipeline.study.objectives import CONSTRAINED, OBJECTIVES
-from pipeline.study.values import FINITE, GroupName, Name, OneOf, Section, Several, accepts
+from pipeline.study.values import (
+    FINITE,
+    NAME,
+    GroupName,
+    Name,
+    OneOf,
+    Section,
+    Several,
+    accepts,
+    null_is,
+)
 
 __all__ = [
     "Architecture",
@@ -18,6 +29,8 @@ __all__ = [
     "Choices",
     "Depth",
     "Interval",
+    "LightAugment",
+    "Match",
     "Model",
     "Positional",
     "Stopping",
@@ -66,7 +79,20 @@ AxisValue = Annotated[
     | Annotated[None, Field(description="all training images")],
     accepts("a name, a whole number or null"),
 ]
-When = dict[Annotated[str, OneOf(AXES)], Several[AxisValue]]
+
+
+def _listed(value: Any) -> Any:
+    """One value of an axis as a list of one."""
+    is_one = value is None or type(value) is int or re.fullmatch(NAME, str(value))
+    return [value] if is_one and not isinstance(value, bool | float) else value
+
+
+AxisValues = Annotated[Several[AxisValue], BeforeValidator(_listed)]
+When = dict[Annotated[str, OneOf(AXES)], AxisValues]
+Block = Annotated[
+    dict[Annotated[str, OneOf((DATASET, *AXES))], AxisValues], Field(min_length=1, max_length=8)
+]
+Blocks = Annotated[tuple[Block, ...], Field(min_length=1, max_length=64)]
 
 
 class Interval(Section):
@@ -112,6 +138,38 @@ class Stopping(Section):
     min_epochs: Many = 1
 
 
+class Match(Section):
+    """What is the same for every cell."""
+
+    of: Literal["parameters", "flops", "seconds"]
+    """By the width of each cell, except seconds: by its epochs."""
+    at: Annotated[float, Field(gt=0, le=1e15), FINITE]
+    """Parameters; FLOPs of the forward pass of one image; seconds of the steps of a training."""
+    parameters: (
+        Annotated[int, Field(strict=True, ge=100, le=10**9)]
+        | Annotated[None, Field(description="with parameters and flops")]
+    ) = None
+    """The width of each cell where seconds are matched."""
+
+    @property
+    def width(self) -> tuple[str, int]:
+        """What the width of a cell is solved for: of what, and how many."""
+        if self.of == "seconds":
+            return "parameters", self.parameters or 0
+        return self.of, int(self.at)
+
+
+class LightAugment(Section):
+    """Augmentation in addition to turns, the same for every cell; 0 is off."""
+
+    shift: Annotated[int, Field(strict=True, ge=0, le=1024)] = 0
+    """Up to so many pixels in each direction."""
+    crop: Annotated[float, Field(ge=0, lt=1), FINITE] = 0
+    """Windows of 1 - crop to 1 of the height and width, resized to the whole image."""
+    colour: Annotated[float, Field(ge=0, le=1), FINITE] = 0
+    """Brightness, contrast and saturation, each times 1 - colour to 1 + colour."""
+
+
 class Budget(Section):
     """When a sweep ends before all trials have run; what is null does not end it."""
 
@@ -121,7 +179,7 @@ class Budget(Section):
     """Of a cell: trials without an improvement, looked at after every tenth trial."""
 
 
-def _listed(value: Any) -> Any:
+def _one_augment(value: Any) -> Any:
     """One augmentation as a list of one."""
     return [value] if value in get_args(Augment) else value
 
@@ -135,7 +193,7 @@ class Sweep(Section):
     positional: Several[Positional]
     depth: Several[Depth]
     tokens: Several[Tokens]
-    augment: Annotated[Several[Augment], BeforeValidator(_listed)] = ("none",)
+    augment: Annotated[Several[Augment], BeforeValidator(_one_augment)] = ("none",)
     """How training images are turned at every step, each by its own angle: a multiple of 90
     degrees, which is exact; any angle, bilinear; any angle, and mirrored half of the time."""
     training_images: Several[
@@ -143,20 +201,31 @@ class Sweep(Section):
     ] = (None,)
     """How many training images a cell has, of every class alike; smaller sets are parts of larger
     ones."""
+    include: Blocks = ()
+    """Cells of the study: those in at least one of these blocks; all of them without it."""
+    skip: Blocks = ()
+    """Blocks of cells that are left out."""
     architecture: Architecture
-    match_parameters: (
-        Annotated[int, Field(strict=True, ge=100, le=10**9)]
-        | Annotated[None, Field(description="the width is searched as `channels`")]
-    )
-    """Equal budgets: the width of each cell is solved for this many parameters."""
+    match: Annotated[Match | None, null_is("the width is searched as `channels`")] = None
+    """Equal budgets: what is the same for every cell."""
     trials_per_cell: Many
-    epochs: Many
+    epochs: Many | Annotated[None, Field(description="with match: {of: seconds}")]
+    equal_steps: Annotated[bool, Field(strict=True)] = True
+    """Whether cells with fewer training images take as many steps: their epochs repeat images."""
     batch_size: Annotated[int, Field(strict=True, ge=1, le=65_536)]
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether the loss counts images of rare classes more, so that every class counts the same."""
+    light_augment: LightAugment = LightAugment()
+    tuned_on: dict[Name, Name] = Field(default_factory=dict)
+    """Data sets that are not searched, and whose best configurations they use, cell by cell."""
+    tune_images: Literal["each", "largest"] = "each"
+    """Whether each number of training images is searched, or the largest of a cell for all."""
     sampler: Literal["tpe", "random", "qmc", "grid", "cmaes"]
     search_space: dict[Annotated[str, OneOf(HYPERPARAMETERS)], Domain]
     stopping: Stopping = Stopping()
     objectives: Several[Annotated[str, OneOf(OBJECTIVES)]] = ("accuracy",)
-    """Accuracy is that on the validation split; so is the invariance error."""
+    """All but the costs are those on the validation split. The best trial of a cell, and the best
+    epoch of a training, is that of the first."""
     constraints: dict[
         Annotated[str, OneOf(CONSTRAINED)], Annotated[float, Field(gt=0, le=1e18), FINITE]
     ] = Field(default_factory=dict)

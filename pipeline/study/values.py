@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 __all__ = [
     "FINITE",
+    "NAME",
     "REPEATED",
     "Asked",
     "GroupName",
@@ -33,6 +34,7 @@ __all__ = [
     "Text",
     "Thousand",
     "accepts",
+    "null_is",
 ]
 
 REPEATED = "repeated"  # the type of the error of a value that stands twice in a list
@@ -49,6 +51,16 @@ class Section(BaseModel):
 def accepts(words: str) -> Any:
     """Say in words what a type accepts."""
     return Field(json_schema_extra={"errorMessage": words})
+
+
+def null_is(words: str) -> Any:
+    """Say in words what null means, of a mapping that may be null."""
+
+    def describe(schema: Any) -> None:
+        null = next(one for one in schema["anyOf"] if one.get("type") == "null")
+        null["description"] = words
+
+    return Field(json_schema_extra=describe)
 
 
 class OneOf:
@@ -94,9 +106,10 @@ _Unique = Annotated[T, Field(json_schema_extra={"uniqueItems": True}), AfterVali
 Several = _Unique[Annotated[tuple[T, ...], Field(min_length=1, max_length=64)]]
 Thousand = _Unique[Annotated[tuple[T, ...], Field(min_length=1, max_length=1000)]]
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
+    Field(pattern=NAME),
     accepts("1 to 64 letters, digits, '-' and '_', the first a letter or digit"),
 ]
 GroupName = Annotated[

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.execution.tasks import DIED
 from pipeline.search.objectives import directions, values_of, violations
 from pipeline.study.cells import Cell
+from pipeline.study.objectives import OBJECTIVES
 from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.sweep.proposals import GENERATION, Proposer
 
@@ -201,7 +202,7 @@ class CellSearch:
         best = self.trials[self.last_better] if self.last_better >= 0 else None
         while self.leading < len(self.trials) and self.trials[self.leading].state.is_finished():
             trial = self.trials[self.leading]
-            if is_better(trial, best):
+            if is_better(trial, best, OBJECTIVES[self.rules.objectives[0]][1]):
                 best, self.last_better = trial, self.leading
             self.leading += 1
             stale = self.leading - 1 - self.last_better
@@ -238,11 +239,14 @@ def result_of(trial: FrozenTrial) -> dict[str, Any] | None:
     return dict(json.loads(kept) if isinstance(kept, str) else kept)
 
 
-def is_better(trial: FrozenTrial, best: FrozenTrial | None) -> bool:
-    """Whether a trial has the highest accuracy so far, of those that count."""
+def is_better(trial: FrozenTrial, best: FrozenTrial | None, more_is_better: bool = True) -> bool:
+    """Whether a trial is the best so far in the first objective, of those that count."""
     if trial.state != TrialState.COMPLETE or any(v > 0 for v in trial.constraints.values()):
         return False
-    return best is None or trial.values[0] > best.values[0]
+    if best is None:
+        return True
+    gain = trial.values[0] - best.values[0]
+    return bool(gain > 0 if more_is_better else gain < 0)
 
 
 def _study_id(storage: BaseStorage, name: str, wanted: list[str]) -> int:

@@ -27,12 +27,21 @@ class Evolution:
         Of all random draws.
     generation
         Trials of a generation.
+    more_is_better
+        Whether trials with higher values are the better ones.
     """
 
-    def __init__(self, space: Mapping[str, BaseDistribution], seed: int, generation: int) -> None:
+    def __init__(
+        self,
+        space: Mapping[str, BaseDistribution],
+        seed: int,
+        generation: int,
+        more_is_better: bool = True,
+    ) -> None:
         from cmaes import CMA
 
         self.space, self.replayed = dict(space), 0
+        self.sign = 1 if more_is_better else -1
         size = max(2, len(self.space))  # CMA needs two dimensions; a second one is ignored
         bounds = np.array([[0.0, 1.0]] * size)
         self.strategy = CMA(np.full(size, 0.5), 0.3, bounds, seed=seed, population_size=generation)
@@ -43,7 +52,7 @@ class Evolution:
         """Propose trial `number` from all trials of the generations before its own."""
         while self.replayed < number - number % self.generation:
             mine = trials[self.replayed : self.replayed + self.generation]
-            losses = [_loss(trial) for trial in mine]
+            losses = [_loss(trial, self.sign) for trial in mine]
             self.strategy.tell(list(zip(self.points, losses, strict=True)))
             self.points = [self.strategy.ask() for _ in range(self.generation)]
             self.replayed += self.generation
@@ -54,7 +63,7 @@ class Evolution:
         }
 
 
-def _loss(trial: FrozenTrial) -> float:
+def _loss(trial: FrozenTrial, sign: int) -> float:
     """Less is better; a trial without a value, or that breaks a constraint, is the worst."""
     broken = any(excess > 0 for excess in trial.constraints.values())
-    return math.inf if broken or trial.values is None else -float(trial.values[0])
+    return math.inf if broken or trial.values is None else -sign * float(trial.values[0])

@@ -107,7 +107,9 @@ class Proposer:
             return DESIGNS[self.sampler](self.space, cell_seed, number)
         if self.sampler == "cmaes":
             if self.evolution is None or self.evolution.replayed > number:
-                self.evolution = Evolution(self.space, cell_seed, GENERATION)
+                self.evolution = Evolution(
+                    self.space, cell_seed, GENERATION, self.directions[0] == StudyDirection.MAXIMIZE
+                )
             return self.evolution.propose(number, trials)
         generation = number - number % GENERATION
         if self.generation != generation:

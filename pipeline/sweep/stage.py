@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import product
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -25,23 +25,27 @@ from pipeline.execution.tasks import WorkFunction
 from pipeline.results import records
 from pipeline.search.objectives import directions, score
 from pipeline.search.space import configuration, distributions
-from pipeline.study.cells import Cell, cells
+from pipeline.study.budgets import steps_of_epoch
+from pipeline.study.cells import Cell, pairs
 from pipeline.study.models import AXES
 from pipeline.study.schema import Params
+from pipeline.study.tuning import searched
 from pipeline.sweep import tables
 from pipeline.sweep.budget import Budget
 from pipeline.sweep.cell_search import CellSearch, Rules
 from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.sweep.journal import open_journal
 from pipeline.sweep.proposals import Proposer
+from pipeline.sweep.step_times import check_one_epoch, measured_step_seconds
 from pipeline.sweep.trial import run_trial
 from pipeline.sweep.trial_tasks import SweepSource
 
 SmokeTest = Callable[[Sequence[CellSearch], Mapping[str, Any]], Iterable[tuple[str, str]]]
+StepTimer = Callable[[dict[str, Any], Any], float]
 SPLITS = ("train", "validation")
 # A study may change these and keep its trials: those of a cell depend neither on other cells nor on
 # how many are still to come.
-EXTENSIBLE = (*AXES, "trials_per_cell", "budget")
+EXTENSIBLE = (*AXES, "include", "skip", "tuned_on", "tune_images", "trials_per_cell", "budget")
 
 
 def definition(params: Params, card: bytes) -> dict[str, Any]:
@@ -55,10 +59,13 @@ def definition(params: Params, card: bytes) -> dict[str, Any]:
     }
 
 
-def open_searches(params: Params, name: str, dataset: Any, card: bytes) -> list[CellSearch]:
+def open_searches(
+    params: Params, name: str, dataset: Any, card: bytes, measure: StepTimer | None = None
+) -> list[CellSearch]:
     """Open the journal of one data set and the search of each cell in it."""
-    storage = open_journal(state_folder("sweep", definition(params, card)) / "journal.log")
-    common = rules(params)
+    folder = state_folder("sweep", definition(params, card))
+    storage, common = open_journal(folder / "journal.log"), rules(params)
+    seconds = step_seconds(params, name, dataset, folder, measure) if measure is not None else {}
     return [
         CellSearch(
             name,
@@ -66,10 +73,34 @@ def open_searches(params: Params, name: str, dataset: Any, card: bytes) -> list[
             storage,
             common,
             proposer(params, cell),
-            partial(configuration, cell, params=params, dataset=dataset),
+            partial(
+                configuration,
+                cell,
+                params=params,
+                dataset=dataset,
+                step_seconds=seconds.get(cell.name),
+            ),
         )
-        for cell in cells(params)
+        for cell in searched(params, name)
     ]
+
+
+def step_seconds(
+    params: Params, name: str, dataset: Any, folder: Path, measure: StepTimer
+) -> dict[str, float]:
+    """Return the seconds of a training step by cell where the study matches seconds."""
+    match = params.sweep.match
+    if match is None or match.of != "seconds":
+        return {}
+    configs = {
+        cell.name: configuration(cell, proposer(params, cell).propose(0, []), params, dataset)
+        for cell in searched(params, name)
+    }
+    found = measured_step_seconds(folder, configs, lambda config: measure(config, dataset))
+    images = len(dataset.train)
+    epochs = {cell: found[cell] * steps_of_epoch(configs[cell], images) for cell in configs}
+    check_one_epoch(name, match.at, epochs)
+    return found
 
 
 def rules(params: Params) -> Rules:
@@ -82,7 +113,7 @@ def rules(params: Params) -> Rules:
         constraints=sweep.constraints,
         halving=None
         if stopping.reduction is None
-        else SuccessiveHalving(stopping.reduction, stopping.min_epochs, sweep.epochs),
+        else SuccessiveHalving(stopping.reduction, stopping.min_epochs, sweep.epochs or 1),
         patience=sweep.budget.patience,
     )
 
@@ -111,11 +142,12 @@ def sweep(
     engine: Engine,
     function: WorkFunction = run_trial,
     smoke_test: SmokeTest | None = None,
+    measure: StepTimer | None = None,
 ) -> None:
     """Run what is missing of a study's trials and write its tables.
 
     Cells that the `smoke_test` finds broken are named before the first trial; their trials become
-    failed rows.
+    failed rows. `measure` is for studies that match seconds.
 
     Raises
     ------
@@ -128,7 +160,9 @@ def sweep(
     data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}
     check_training_images(params, data)
     restarts = [superseded("sweep", definition(params, card)) for card in cards.values()]
-    searches = {name: open_searches(params, name, data[name], cards[name]) for name in names}
+    searches = {
+        name: open_searches(params, name, data[name], cards[name], measure) for name in names
+    }
     every = [search for name in names for search in searches[name]]
     trials, slots = params.sweep.trials_per_cell, params.resources.workers
     progress = Progress("sweep", {search.name: trials for search in every}, slots)
@@ -157,7 +191,8 @@ def sweep(
 
 def check_training_images(params: Params, data: Mapping[str, Any]) -> None:
     """Refuse to train on more images than a data set has, or on less than one a class."""
-    for count, (name, dataset) in product(params.sweep.training_images, data.items()):
+    for name, cell in pairs(params):
+        count, dataset = cell.training_images, data[name]
         if count is not None and not dataset.num_classes <= count <= len(dataset.train):
             raise UserError(
                 f"params.yaml: sweep.training_images: got {count}, but {name} has "
@@ -189,7 +224,8 @@ def main() -> None:
     def searched(params: Params, engine: Engine) -> None:
         # Imports torch, after what is quick to refuse.
         from pipeline.sweep.smoke_test import broken_cells
+        from pipeline.training.cost import step_seconds
 
-        sweep(params, engine, smoke_test=broken_cells)
+        sweep(params, engine, smoke_test=broken_cells, measure=step_seconds)
 
     run_stage("sweep", searched, lambda params: read_cards(params.prepare))

@@ -17,6 +17,7 @@ from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.early_stopping import SuccessiveHalving
+from pipeline.tools.check import chosen
 from pipeline.tools.support.forecast import Forecast, forecast
 from pipeline.training.cost import STEPS, trial_bytes
 from pipeline.training.devices import use_threads
@@ -42,13 +43,13 @@ def main(given: object = None) -> None:
     found: list[Forecast] = []
     most = 0
     for dataset in data.values():
-        for cell in cells(params):
+        for cell in cells(params, dataset.name):
             found.append(forecast(params, dataset, cell, device))
             memory = trial_bytes(found[-1].config, dataset)
             most = max(most, memory)
             print(_line(found[-1], memory, width), flush=True)
     print(_total(found, most, parallel_here(params)))
-    for line in _endings(params):
+    for line in (*chosen(params), *_endings(params)):
         print(line)
 
 
@@ -84,6 +85,6 @@ def _endings(params: Params) -> Iterator[str]:
         yield f"a cell ends after {budget.patience} trials without an improvement"
     if stopping.reduction is not None:
         rungs = SuccessiveHalving(
-            stopping.reduction, stopping.min_epochs, sweep_section.epochs
+            stopping.reduction, stopping.min_epochs, sweep_section.epochs or 1
         ).rungs
         yield f"one in {stopping.reduction} goes on after epochs {', '.join(map(str, rungs))}"

@@ -20,9 +20,9 @@ from pipeline.execution.progress import CellProgress
 from pipeline.execution.stage_inputs import read_cards
 from pipeline.execution.state_folder import ROOT, holder, state_path
 from pipeline.search.objectives import score
-from pipeline.study.cells import cells
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
+from pipeline.study.tuning import searched
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.cell_search import result_of
 from pipeline.sweep.journal import ReadOnlyJournal
@@ -71,7 +71,7 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
     open_word = HEAD[2] if running else "interrupted"
     rows: list[tuple[str, ...]] = [(*HEAD[:2], open_word, *HEAD[3:])]
     lost: list[Failure] = []
-    for cell in cells(params):
+    for cell in searched(params, name):
         trials = studies.get(cell.name, [])
         # By number, since clocks may step back.
         ended = {trial.number: result for trial in trials

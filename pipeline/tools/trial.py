@@ -44,13 +44,26 @@ ROW = (
     "status",
     "validation_accuracy",
     "validation_loss",
+    "validation_balanced_accuracy",
+    "validation_macro_f1",
+    "validation_auroc",
     "validation_invariance_error",
     "best_epoch",
     "epochs",
     "params",
     "flops",
+    "training_flops",
 )
-EPOCH = ("train_loss", "validation_loss", "validation_accuracy", "learning_rate")
+EPOCH = (
+    "train_loss",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_balanced_accuracy",
+    "validation_macro_f1",
+    "validation_auroc",
+    "learning_rate",
+    "training_flops",
+)
 
 
 @dataclass(frozen=True)

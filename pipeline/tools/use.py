@@ -16,10 +16,11 @@ from pipeline.common.files import write_bytes
 from pipeline.common.spelling import did_you_mean
 from pipeline.common.units import duration, size
 from pipeline.prepare.sources.image_files import plain_name
-from pipeline.study.cells import cells
+from pipeline.study.cells import pairs
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
+from pipeline.study.tuning import searched
 from pipeline.study.yaml_reader import read_text, read_yaml
 
 if TYPE_CHECKING:
@@ -109,12 +110,13 @@ def _findings(params: Params) -> Iterator[str]:
         f"memory: {size(memory)} of images, which {workers} workers share, {size(here)} here"
         + _short(memory, here)
     )
-    number = len(cells(params)) * len(params.prepare.datasets)
+    trials = sum(len(searched(params, name)) for name in params.prepare.datasets)
     device = "cuda" if gpus and wanted else "cpu"
     seconds = estimate_seconds(params, sizes, device)
+    runs = len(pairs(params)) * len(params.confirm.seeds)
     yield (
-        f"time: about {duration(seconds)} for {number * params.sweep.trials_per_cell} trials and "
-        f"{number * len(params.confirm.seeds)} runs, by a few steps on this {device}, as in `plan`"
+        f"time: about {duration(seconds)} for {trials * params.sweep.trials_per_cell} trials and "
+        f"{runs} runs, by a few steps on this {device}, as in `plan`"
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -13,10 +16,14 @@ from torch.nn import functional
 
 from gsa_core import build_model, count_activations, count_flops
 from pipeline.dataset import Dataset
+from pipeline.training.epoch import Steps
 from pipeline.training.inference import to_pixels
 from pipeline.training.loop import model_arguments
+from pipeline.training.subset import fewer_images
 
 STEPS = 3  # measured; the fastest counts
+# Of which the median decides the epochs where seconds are matched, after some that are not counted.
+MEASURED_STEPS, WARM_UP = 20, 3
 
 
 def image_flops(config: dict[str, Any], data: Dataset) -> int:
@@ -69,18 +76,44 @@ def image_seconds(
     return training, _seconds(evaluate, device) / count
 
 
+def step_seconds(config: dict[str, Any], data: Dataset, device: str = "cpu") -> float:
+    """Measure whole training steps, augmentation and optimiser included; return their median.
+
+    On one thread of a CPU, by its own clock, so that other work counts little.
+    """
+    few = fewer_images(data, config.get("training_images"))
+    with torch.random.fork_rng():
+        model = build_model(**model_arguments(config, few)).to(device)
+        steps = Steps.of(
+            model, {**config, "epochs": MEASURED_STEPS + WARM_UP}, few, len(data.train)
+        )
+        model.train()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            batches = chain.from_iterable(steps.batches() for _ in range(MEASURED_STEPS + WARM_UP))
+            seconds = [
+                _timed(partial(steps.take, batch), device)
+                for batch in islice(batches, MEASURED_STEPS + WARM_UP)
+            ]
+        finally:
+            torch.set_num_threads(threads)
+    return statistics.median(seconds[WARM_UP:])
+
+
+def _timed(step: Callable[[], Any], device: str) -> float:
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    start = clock()
+    step()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return clock() - start
+
+
 def _seconds(step: Callable[[], None], device: str) -> float:
     """Time a step: the fastest of a few; on a CPU by its own clock, so other work counts little."""
-    seconds = []
-    clock = time.process_time if device == "cpu" else time.perf_counter
     threads = torch.get_num_threads() if device == "cpu" else 1
-    for _ in range(STEPS):
-        start = clock()
-        step()
-        if device != "cpu":
-            torch.cuda.synchronize()
-        seconds.append((clock() - start) / threads)
-    return min(seconds)
+    return min(_timed(step, device) for _ in range(STEPS)) / threads
 
 
 def _model(config: dict[str, Any], data: Dataset) -> nn.Module:

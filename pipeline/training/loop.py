@@ -11,18 +11,30 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gsa_core import build_model, count_flops, count_parameters
-from pipeline.dataset import Dataset, Split
+from pipeline.dataset import Dataset
 from pipeline.study.models import network_arguments
-from pipeline.training.augment import turned_at_random
+from pipeline.study.objectives import OBJECTIVES
 from pipeline.training.devices import device_name, peak_memory, reset_peak_memory
-from pipeline.training.inference import INFERENCE_BATCH, score, to_pixels
+from pipeline.training.epoch import Steps, micro_batches
+from pipeline.training.inference import INFERENCE_BATCH, outputs
+from pipeline.training.scores import classification_scores
 from pipeline.training.subset import fewer_images
 from pipeline.training.training_state import TrainingState, capture, restore, tensors_of
 
 Row = dict[str, Any]
+
+# A step costs the forward pass, and about twice that for the gradients of inputs and weights.
+TRAINING_PASSES = 3
+# What the row of a training has of its best epoch.
+VALIDATED = (
+    "validation_accuracy",
+    "validation_loss",
+    "validation_balanced_accuracy",
+    "validation_macro_f1",
+    "validation_auroc",
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,6 @@ def train(
         Status ``completed``; ``diverged`` after an epoch with an infinite loss or NaN; ``stopped``
         after an epoch with less accuracy than ``stop_below`` requires.
     """
-    data = fewer_images(data, config["training_images"])
     with torch.random.fork_rng():
         training = _Training(config, data, device)
         if resume is not None:
@@ -114,20 +125,10 @@ class _Training:
         self.start, self.seconds_before = time.monotonic(), 0.0
         reset_peak_memory(device)
         torch.manual_seed(config["seed"])
-        self.model = build_model(**model_arguments(config, data)).to(device)
+        few = fewer_images(data, config.get("training_images"))
+        self.model = build_model(**model_arguments(config, few)).to(device)
         self.flops = count_flops(self.model, (data.in_channels, *_sides(config["image_size"])))
-        self.order = torch.Generator().manual_seed(config["seed"])
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=config["learning_rate"],
-            weight_decay=config["weight_decay"],
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            config["learning_rate"],
-            total_steps=config["epochs"] * -(-len(data.train) // config["batch_size"]),
-            pct_start=0.2,
-        )
+        self.steps = Steps.of(self.model, config, few, len(data.train))
         self.epochs: list[Row] = []
         self.best: Row | None = None
         self.weights: dict[str, Tensor] = {}
@@ -157,35 +158,42 @@ class _Training:
         """Seconds of training, those before an interruption included."""
         return self.seconds_before + time.monotonic() - self.start
 
+    @property
+    def trained_seconds(self) -> float:
+        """Seconds of the optimiser steps, without validation."""
+        return float(self.epochs[-1]["training_seconds"]) if self.epochs else 0.0
+
+    def _rank(self, epoch: Row) -> tuple[float, float]:
+        """Higher is better: the first objective of the study, then the loss."""
+        column, more_is_better = OBJECTIVES[self.config.get("objective", "accuracy")]
+        value = float(np.nan_to_num(epoch[column], nan=-np.inf if more_is_better else np.inf))
+        return value if more_is_better else -value, -epoch["validation_loss"]
+
     def run_epoch(self) -> None:
         """Train for one epoch, and score it on the validation split."""
         start = time.monotonic()
-        loss = _train_epoch(
-            self.model,
-            self.config,
-            self.data.train,
-            self.order,
-            self.data.background,
-            self.optimizer,
-            self.schedule,
-        )
-        batch_size = INFERENCE_BATCH // _micro_batches(self.config)
-        validation_loss, accuracy = score(self.model, self.data.validation, batch_size)
+        loss = self.steps.run_epoch()
+        trained, number = time.monotonic() - start, len(self.epochs) + 1
+        batch_size = INFERENCE_BATCH // micro_batches(self.config)
+        found = classification_scores(*outputs(self.model, self.data.validation, batch_size))
         epoch = {
-            "epoch": len(self.epochs) + 1,
+            "epoch": number,
             "train_loss": loss,
-            "validation_loss": validation_loss,
-            "validation_accuracy": accuracy,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "validation_loss": found.pop("negative_log_likelihood"),
+            **{f"validation_{name}": value for name, value in found.items()},
+            "learning_rate": self.steps.optimizer.param_groups[0]["lr"],
+            "training_flops": TRAINING_PASSES * self.flops * self.steps.images * number,
+            "training_seconds": self.trained_seconds + trained,
             "seconds": time.monotonic() - start,
         }
         self.epochs.append(epoch)
-        if _is_finite(epoch) and (self.best is None or _rank(epoch) > _rank(self.best)):
+        if _is_finite(epoch) and (self.best is None or self._rank(epoch) > self._rank(self.best)):
             self.best, self.weights = epoch, copy.deepcopy(self.model.state_dict())
 
     def state(self) -> TrainingState:
         """Return the state to resume from."""
-        state = capture(self.model, self.optimizer, self.schedule, self.order)
+        steps = self.steps
+        state = capture(self.model, steps.optimizer, steps.schedule, steps.order)
         progress = {"epochs": self.epochs, "best": self.best, "seconds": self.seconds}
         return TrainingState(
             {**state.tensors, **tensors_of("weights", self.weights)}, {**state.values, **progress}
@@ -193,7 +201,8 @@ class _Training:
 
     def resume_from(self, state: TrainingState) -> None:
         """Continue from a state."""
-        restore(state, self.model, self.optimizer, self.schedule, self.order)
+        steps = self.steps
+        restore(state, self.model, steps.optimizer, steps.schedule, steps.order)
         self.epochs, self.best = list(state.values["epochs"]), state.values["best"]
         self.weights = state.group("weights")
         self.seconds_before = state.values["seconds"]
@@ -220,65 +229,20 @@ class _Training:
         row = {
             "status": status,
             "reason": reason,
-            "validation_accuracy": best["validation_accuracy"] if best else None,
-            "validation_loss": best["validation_loss"] if best else None,
+            **{name: best[name] if best else None for name in VALIDATED},
             "best_epoch": self.best["epoch"] if self.best else None,
             "epochs": len(self.epochs),
             "params": count_parameters(self.model),
             "flops": self.flops,
+            "training_flops": self.epochs[-1]["training_flops"],
+            "training_seconds": self.trained_seconds,
             "channels": self.config["channels"],
-            "batch_parts": _micro_batches(self.config),
+            "batch_parts": micro_batches(self.config),
             "seconds": self.seconds,
             "peak_memory_bytes": peak_memory(self.device),
             "device": device_name(self.device),
         }
         return Outcome(self.model.eval(), row, self.epochs)
-
-
-def _train_epoch(
-    model: nn.Module,
-    config: Row,
-    split: Split,
-    order: torch.Generator,
-    background: float | str,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> float:
-    """Train on all images once, in random order; return the mean loss."""
-    model.train()
-    device = next(model.parameters()).device
-    total = torch.zeros((), device=device)
-    shuffled = torch.randperm(len(split), generator=order).numpy()
-    for start in range(0, len(shuffled), config["batch_size"]):
-        batch = shuffled[start : start + config["batch_size"]]
-        optimizer.zero_grad(set_to_none=True)
-        for micro_batch in np.array_split(batch, min(_micro_batches(config), len(batch))):
-            images, labels = _batch(split, micro_batch, device)
-            images = turned_at_random(images, config["augment"], order, background)
-            loss = functional.cross_entropy(
-                model(images), labels, label_smoothing=config["label_smoothing"]
-            )
-            (loss * (len(micro_batch) / len(batch))).backward()
-            total += loss.detach() * len(micro_batch)  # without waiting for the device
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-    return (total / len(split)).item()
-
-
-def _batch(split: Split, index: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    labels = torch.from_numpy(split.labels[index]).to(device)
-    return to_pixels(split.images[index], device), labels
-
-
-def _rank(epoch: Row) -> tuple[float, float]:
-    """Higher is better: accuracy, then loss."""
-    return epoch["validation_accuracy"], -epoch["validation_loss"]
-
-
-def _micro_batches(config: Row) -> int:
-    """Number of micro-batches whose gradients are accumulated for a batch, to save memory."""
-    return int(config.get("batch_parts", 1))
 
 
 def _is_finite(epoch: Row) -> bool:

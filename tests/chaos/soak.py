@@ -39,7 +39,7 @@ def study(trials: int) -> dict[str, object]:
         "depth": [1],
         "trials_per_cell": trials // 10,
         "epochs": 1,
-        "match_parameters": 5000,
+        "match": {"of": "parameters", "at": 5000},
     }
     values["resources"]["node_wait_seconds"] = 120
     return values

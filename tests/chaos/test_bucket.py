@@ -99,7 +99,7 @@ def start(folder: Path, root: Path, storage: str | None) -> subprocess.Popen[byt
 def epochs(folder: Path) -> pd.DataFrame:
     """The epochs of the trial, but for their times."""
     table = records.read(folder / "data/sweep/digits/epochs.parquet", schemas.EPOCHS)
-    return table.drop(columns="seconds")
+    return table.drop(columns=["seconds", "training_seconds"])
 
 
 def test_a_trial_goes_on_from_a_bucket(

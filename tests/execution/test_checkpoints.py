@@ -71,10 +71,12 @@ class Notes(list[str]):
 
 def assert_equal(one: Outcome, other: Outcome) -> None:
     """Equal weights and equal metrics; times differ."""
-    timed = {"seconds", "peak_memory_bytes"}
+    timed = {"seconds", "training_seconds", "peak_memory_bytes"}
     rows = [{k: v for k, v in o.row.items() if k not in timed} for o in (one, other)]
     assert rows[0] == rows[1]
-    epochs = [[{**row, "seconds": 0} for row in o.epochs] for o in (one, other)]
+    epochs = [
+        [{**row, "seconds": 0, "training_seconds": 0} for row in o.epochs] for o in (one, other)
+    ]
     assert epochs[0] == epochs[1]
     weights = [o.model.state_dict() for o in (one, other)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -222,7 +224,7 @@ def test_a_sweep_keeps_states_of_unfinished_trials_alone(
     Path(".state").rename("elsewhere")
     sweep.sweep(params, InProcess(), run_trial)
     whole = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
-    timed = ["seconds", "peak_memory_bytes"]
+    timed = ["seconds", "training_seconds", "peak_memory_bytes"]
     pd.testing.assert_frame_equal(table.drop(columns=timed), whole.drop(columns=timed))
 
 

@@ -54,7 +54,7 @@ def study(**sweep_section: Any) -> Params:
                     "window": None,
                     "encoding": "auto",
                 },
-                "match_parameters": None,
+                "match": None,
                 "trials_per_cell": 4,
                 "epochs": 2,
                 "batch_size": 8,

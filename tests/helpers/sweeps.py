@@ -9,6 +9,7 @@ from typing import Any
 import fake_study
 import pandas as pd
 
+from pipeline.confirm.plan import Run, plan_runs
 from pipeline.execution.dispatcher import Dispatcher
 from pipeline.execution.engine import InProcess
 from pipeline.execution.tasks import Context, perform
@@ -53,3 +54,8 @@ def run(engine: Any = None, function: Any = learning, **section: Any) -> pd.Data
     section = {"group": ["C1"], "trials_per_cell": 30, "epochs": 9, **section}
     sweep.sweep(fake_study.study(**section), engine or InProcess(), function)
     return records.read(TABLE, schemas.TRIALS)
+
+
+def runs_of(table: pd.DataFrame, **section: Any) -> list[Run]:
+    """The runs that confirm plans from the trials of a fake study."""
+    return plan_runs("digits", fake_study.study(**section), {"digits": table}, {})

@@ -106,8 +106,9 @@ def test_a_configuration_is_flat_and_whole() -> None:
     expected = (
         "model group positional depth tokens form heads window window_shape encoding patch_size "
         "channels feedforward_ratio dropout attention_dropout learning_rate weight_decay "
-        "label_smoothing augment training_images batch_size epochs seed in_channels "
-        "num_classes image_size"
+        "label_smoothing augment training_images light_shift light_crop light_colour "
+        "class_weights equal_steps objective batch_size epochs seed in_channels num_classes "
+        "image_size"
     )
     assert set(config) == set(expected.split())
     assert isinstance(config["channels"], int)
@@ -125,7 +126,7 @@ def test_widths_meet_the_budget_of_parameters() -> None:
     from gsa_core import build_model, count_parameters
 
     space = {"learning_rate": SPACE["learning_rate"]}
-    params = study(search_space=space, match_parameters=5000)
+    params = study(search_space=space, match={"of": "parameters", "at": 5000})
     counts = []
     for cell in cells(params):
         config = configuration(cell, {"learning_rate": 0.003}, params, FakeData())
@@ -178,7 +179,7 @@ def test_a_model_gets_what_it_has_and_nothing_else(model: str) -> None:
         model=[model],
         group=["C1" if model == "vit" else "C4"],
         tokens=["patch"],
-        match_parameters=None if kind.width_is_fixed else 6000,
+        match=None if kind.width_is_fixed else {"of": "parameters", "at": 6000},
         search_space={
             "learning_rate": {"low": 0.001, "high": 0.01},
             "feedforward_ratio": {"choices": [1, 2]},

@@ -8,9 +8,8 @@ from typing import Any
 import fake_study
 import pytest
 from fake_study import small_data
-from sweeps import TABLE, learning, run
+from sweeps import TABLE, learning, run, runs_of
 
-from pipeline.confirm.plan import plan_runs
 from pipeline.execution.outcomes import outcome
 from pipeline.execution.tasks import Context
 from pipeline.results import records, schemas
@@ -49,7 +48,7 @@ def test_an_infeasible_trial_is_never_the_best() -> None:
     assert table["feasible"].nunique() == 2
     assert table.loc[table["pareto"], "feasible"].all()
     best = table.loc[table["feasible"], "validation_accuracy"].max()
-    [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
+    [planned, *_] = runs_of(table, group=["C1"])
     assert planned.tuned_validation_accuracy == best
 
 
@@ -59,7 +58,7 @@ def test_a_cell_without_a_feasible_trial_says_so() -> None:
     with pytest.raises(StageFailed):
         run(constraints={"params": 10})
     table = records.read(TABLE, schemas.TRIALS)
-    [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
+    [planned, *_] = runs_of(table, group=["C1"])
     assert planned.reason == "each of the 30 completed trials breaks one of sweep.constraints"
 
 
@@ -110,6 +109,6 @@ def test_confirm_takes_the_best_accuracy_of_the_front() -> None:
     run(function=wide_is_better, objectives=["accuracy", "params"], trials_per_cell=12)
     table = records.read(TABLE, schemas.TRIALS)
     assert table["pareto"].sum() > 1, "the front has one trial"
-    [planned] = plan_runs("digits", cells(fake_study.study(group=["C1"])), [101], table)
+    [planned, *_] = runs_of(table, group=["C1"])
     assert planned.tuned_validation_accuracy == table["validation_accuracy"].max()
     assert json.loads(table.set_index("trial").loc[planned.trial, "configuration"])["channels"]

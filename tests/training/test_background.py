@@ -23,6 +23,7 @@ from pipeline.dataset.store import SPLITS
 from pipeline.prepare.stage import prepare_all
 from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
+from pipeline.training import epoch
 from pipeline.training import loop as training
 from pipeline.training.augment import turned_at_random
 
@@ -82,7 +83,7 @@ def test_training_images_are_turned_over_the_ground(
         seen.append(turned_at_random(*arguments))  # type: ignore[arg-type]
         return seen[-1]
 
-    monkeypatch.setattr(training, "turned_at_random", turned)
+    monkeypatch.setattr(epoch, "turned_at_random", turned)
     data = small_data()
     flat = Split(np.full((16, 1, 8, 8), 0.25, dtype=np.float32), data.train.labels)
     data = replace(data, train=flat, card={**data.card, "ground": background})

@@ -66,23 +66,24 @@ def _width_and_heads(params: Params) -> Iterator[Problem]:
     """Width and heads each come from one place."""
     sweep = params.sweep
     settings = {
-        "channels": (("sweep", "match_parameters"), sweep.match_parameters),
+        "channels": (("sweep", "match"), sweep.match and sweep.match.of),
         "heads": (("sweep", "architecture", "heads"), sweep.architecture.heads),
     }
     for name, (path, value) in settings.items():
+        what = "a number" if name == "heads" else "{of: parameters, at: 20000}"
         searched = name in sweep.search_space
         if value is not None and searched:
             yield Problem(
                 path,
                 f"got {value}, but sweep.search_space.{name} searches what it would fix",
-                f"null with sweep.search_space.{name}, or a number without it",
+                f"null with sweep.search_space.{name}, or {what} without it",
                 "null",
             )
         elif value is None and not searched and not _all_lack(params, name):
             yield Problem(
                 path,
                 f"got null, but sweep.search_space has no {name!r}",
-                f"a number, or null with sweep.search_space.{name}",
+                f"{what}, or null with sweep.search_space.{name}",
             )
 
 
@@ -91,15 +92,42 @@ def _all_lack(params: Params, name: str) -> bool:
 
 
 def _fixed_width(params: Params) -> Iterator[Problem]:
-    budget = params.sweep.match_parameters
+    match = params.sweep.match
     for model in params.sweep.model:
-        if budget is not None and MODEL_KINDS[model].width_is_fixed:
+        if match is not None and MODEL_KINDS[model].width_is_fixed:
             yield Problem(
-                ("sweep", "match_parameters"),
-                f"got {budget} with sweep.model {model}, whose width is that of the publication",
+                ("sweep", "match"),
+                f"got {match.of} with sweep.model {model}, whose width is that of the publication",
                 f"null with {model}",
                 "null",
             )
+
+
+def _match(params: Params) -> Iterator[Problem]:
+    """Each kind of match has what it needs and no more; seconds decide the epochs."""
+    sweep, path = params.sweep, ("sweep", "match")
+    of = None if sweep.match is None else sweep.match.of
+    if (sweep.epochs is None) != (of == "seconds"):
+        other = "with match: {of: seconds}, which decides them" if sweep.epochs else "with no match"
+        accepts = "null with match: {of: seconds, ...}, else a number"
+        fault = f"got {sweep.epochs or 'null'} {other if sweep.epochs else 'of seconds'}"
+        yield Problem(("sweep", "epochs"), fault, accepts)
+    if sweep.match is None:
+        return
+    at, parameters = sweep.match.at, sweep.match.parameters
+    if of != "seconds" and (at < 100 or at != int(at)):
+        yield Problem((*path, "at"), f"got {at} {of}", "a whole number from 100")
+    if (parameters is None) == (of == "seconds"):
+        fault = f"got {'null' if parameters is None else parameters} with of: {of}"
+        accepts = "a number with of: seconds, whose widths it decides; null otherwise"
+        yield Problem((*path, "parameters"), fault, accepts)
+    if of == "seconds" and sweep.stopping.reduction is not None:
+        yield Problem(
+            ("sweep", "stopping", "reduction"),
+            f"got {sweep.stopping.reduction} with match: {{of: seconds}}, but a trial that is "
+            "stopped has not trained for as long as the others",
+            "null with matched seconds",
+        )
 
 
 def _nothing_searched(params: Params) -> Iterator[Problem]:
@@ -192,5 +220,6 @@ MODEL_RULES = (
     _without_a_use,
     _width_and_heads,
     _fixed_width,
+    _match,
     _nothing_searched,
 )

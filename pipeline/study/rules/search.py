@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.common.spelling import nearest
 from pipeline.study.hyperparameters import HYPERPARAMETERS
 from pipeline.study.messages import Problem, explain
 from pipeline.study.models import MODEL_KINDS
+from pipeline.study.objectives import CHOOSING
 from pipeline.study.schema import GENERATION, Choices, Interval, Params
 from pipeline.study.yaml_reader import KeyPath
 
@@ -83,26 +83,10 @@ def _grid(params: Params) -> Iterator[Problem]:
         yield Problem(("sweep", "trials_per_cell"), fault, f"up to {size} with sampler: grid")
 
 
-def _when(params: Params) -> Iterator[Problem]:
-    """Conditions name what the study has, and leave no cell without a width or heads."""
-    for name, domain in params.sweep.search_space.items():
-        path: KeyPath = ("sweep", "search_space", name, "when")
-        if name in ("channels", "heads") and domain.when:
-            yield Problem(path, "some cells would have none", f"no condition on {name}")
-        for axis, values in domain.when.items():
-            known = getattr(params.sweep, axis)
-            for index, value in enumerate(values):
-                if value not in known:
-                    fault = f"got {value!r}, which no cell of the study has"
-                    accepts = f"what sweep.{axis} lists: {', '.join(map(str, known))}"
-                    meant = nearest(value, [str(one) for one in known])
-                    yield Problem((*path, axis, index), fault, accepts, meant)
-
-
 def _stopping(params: Params) -> Iterator[Problem]:
     """Where trials are to be stopped, some can be."""
     sweep, path = params.sweep, ("sweep", "stopping", "reduction")
-    if sweep.stopping.reduction is None:
+    if sweep.stopping.reduction is None or sweep.epochs is None:
         return
     fault = f"got {sweep.stopping.reduction}"
     if sweep.trials_per_cell <= GENERATION:
@@ -117,23 +101,25 @@ def _stopping(params: Params) -> Iterator[Problem]:
             f"got {sweep.stopping.min_epochs}, but a trial has {sweep.epochs} epochs",
             f"a whole number below {sweep.epochs}",
         )
-    if len(sweep.objectives) > 1:
+    if sweep.objectives != ("accuracy",):
         yield Problem(
             path,
-            f"{fault} with several objectives, but stopping looks at accuracy alone",
-            "null with several objectives",
+            f"{fault} with {' and '.join(sweep.objectives)} as objectives, but stopping looks at "
+            "accuracy alone",
+            "null with other objectives than [accuracy]",
         )
 
 
 def _objectives(params: Params) -> Iterator[Problem]:
-    """Accuracy comes first; an evolution strategy knows no second."""
+    """What the best is chosen by comes first; an evolution strategy knows no second."""
     sweep, path = params.sweep, ("sweep", "objectives")
-    if sweep.objectives[0] != "accuracy":
+    if sweep.objectives[0] not in CHOOSING:
         fault = f"got {sweep.objectives[0]!r} first"
-        yield Problem((*path, 0), fault, "accuracy first, then any others", "accuracy")
+        accepts = f"one of {', '.join(CHOOSING)} first, then any others"
+        yield Problem((*path, 0), fault, accepts, "accuracy")
     if sweep.sampler == "cmaes" and len(sweep.objectives) > 1:
         fault = f"got {len(sweep.objectives)} objectives with sampler: cmaes"
-        yield Problem(path, fault, "[accuracy] with sampler: cmaes, or sampler: tpe")
+        yield Problem(path, fault, "one objective with sampler: cmaes, or sampler: tpe")
 
 
-SEARCH_RULES = (_search_space, _grid, _when, _stopping, _objectives)
+SEARCH_RULES = (_search_space, _grid, _stopping, _objectives)

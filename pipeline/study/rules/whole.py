@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.common.spelling import nearest
-from pipeline.study.cells import cells
+from pipeline.study.cells import cells, pairs
 from pipeline.study.messages import Problem
 from pipeline.study.schema import Params
 
@@ -48,7 +48,7 @@ def _baseline(params: Params) -> Iterator[Problem]:
 
 
 def _size(params: Params) -> Iterator[Problem]:
-    number = len(cells(params)) * len(params.prepare.datasets)
+    number = len(pairs(params))
     sweep, seeds = params.sweep, len(params.confirm.seeds)
     sizes = {
         ("sweep", "trials_per_cell"): (sweep.trials_per_cell, "trials"),

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,10 @@ import numpy as np
 from pipeline.dataset import Dataset, Split
 from pipeline.execution.parallel_trials import parallel_here
 from pipeline.search.space import configuration
+from pipeline.study.budgets import epoch_images
 from pipeline.study.cells import Cell, cells
 from pipeline.study.schema import Params
+from pipeline.study.tuning import searched
 from pipeline.sweep import stage as sweep
 from pipeline.training.cost import image_flops, image_seconds
 from pipeline.training.devices import use_threads
@@ -68,14 +69,18 @@ def forecast(
     """
     config = _first(params, data, cell)
     train_seconds, evaluate_seconds = image_seconds(config, data, device, work)
-    epoch = len(data.train) * train_seconds + len(data.validation) * evaluate_seconds
+    if params.sweep.match is not None and params.sweep.match.of == "seconds":
+        config = _first(params, data, cell, train_seconds * config["batch_size"])
+    images = epoch_images(config, len(data.train))
+    epoch = images * train_seconds + len(data.validation) * evaluate_seconds
     trial = config["epochs"] * epoch
+    is_searched = cell in searched(params, data.name)
     test = int(data.card["counts"]["test"]["total"]) * evaluate_seconds
     return Forecast(
         dataset=data,
         cell=cell,
         config=config,
-        trials=params.sweep.trials_per_cell,
+        trials=params.sweep.trials_per_cell if is_searched else 0,
         trial_seconds=trial,
         runs=len(params.confirm.seeds),
         run_seconds=trial + test * (params.confirm.angles + PASSES),
@@ -86,8 +91,9 @@ def estimate_seconds(params: Params, data: Mapping[str, Sizes], device: str) -> 
     """Return how long sweep and confirm will take, from a few steps of every cell, as in `plan`."""
     use_threads(int(params.resources.cpus_per_trial))
     start, total, measured, flops = time.monotonic(), 0.0, 0.0, 0.0
-    for sizes, cell in product(data.values(), cells(params)):
-        stand_in = _stand_in(sizes)
+    pairs = [(name, cell) for name in data for cell in cells(params, name)]
+    for name, cell in pairs:
+        stand_in = _stand_in(name, data[name])
         cost = image_flops(_first(params, stand_in, cell), stand_in) * len(stand_in.train)
         if measured and time.monotonic() - start > SECONDS:
             total += measured / flops * cost
@@ -107,12 +113,15 @@ def space(sizes: Sizes) -> tuple[float, float]:
     return sizes.read_bytes + images * image, (sizes.train + sizes.validation) * image
 
 
-def _first(params: Params, data: Dataset, cell: Cell) -> dict[str, Any]:
+def _first(
+    params: Params, data: Dataset, cell: Cell, step_seconds: float | None = None
+) -> dict[str, Any]:
     """Return the first configuration of a cell's search."""
-    return configuration(cell, sweep.proposer(params, cell).propose(0, []), params, data)
+    point = sweep.proposer(params, cell).propose(0, [])
+    return configuration(cell, point, params, data, step_seconds)
 
 
-def _stand_in(sizes: Sizes) -> Dataset:
+def _stand_in(name: str, sizes: Sizes) -> Dataset:
     """Return a data set of these sizes whose images are all one value and take no memory."""
     shape = (sizes.in_channels, sizes.image_size, sizes.image_size)
 
@@ -127,4 +136,4 @@ def _stand_in(sizes: Sizes) -> Dataset:
         "std": [0.3] * sizes.in_channels,
         "counts": {"test": {"total": sizes.test}},
     }
-    return Dataset("stand-in", split(sizes.train), split(sizes.validation), card=card)
+    return Dataset(name, split(sizes.train), split(sizes.validation), card=card)

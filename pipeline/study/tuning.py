@@ -1,0 +1,37 @@
+"""Where the configuration of a cell comes from: its own search, or that of another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.study.cells import Cell, cells
+from pipeline.study.schema import Params
+
+__all__ = ["searched", "searches"]
+
+
+def searches(params: Params, dataset: str) -> dict[Cell, tuple[str, Cell] | None]:
+    """Return, by cell of a data set, the data set and cell whose search it is configured by.
+
+    `sweep.tuned_on` names another data set; with ``tune_images: largest`` it is the same cell with
+    the most training images. None where the study has no such cell.
+    """
+    source = params.sweep.tuned_on.get(dataset, dataset)
+    known = cells(params, source)
+    if params.sweep.tune_images == "each":
+        chosen = {cell: cell for cell in known}
+    else:
+        chosen = {}
+        for cell in sorted(known, key=lambda one: one.training_images or float("inf")):
+            chosen[replace(cell, training_images=None)] = cell  # the last has the most
+    found = {}
+    for cell in cells(params, dataset):
+        each = params.sweep.tune_images == "each"
+        best = chosen.get(cell if each else replace(cell, training_images=None))
+        found[cell] = None if best is None else (source, best)
+    return found
+
+
+def searched(params: Params, dataset: str) -> list[Cell]:
+    """List the cells of a data set that are searched on it."""
+    return [cell for cell, found in searches(params, dataset).items() if found == (dataset, cell)]

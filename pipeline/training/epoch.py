@@ -1,0 +1,136 @@
+"""One epoch of training: batches in random order, augmented, weighted, one optimiser step each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.dataset import Dataset, Split
+from pipeline.study.budgets import epoch_images, steps_of_epoch
+from pipeline.training.augment import turned_at_random
+from pipeline.training.inference import to_pixels
+from pipeline.training.light_augment import light_augmented
+
+__all__ = ["Steps", "micro_batches"]
+
+Row = dict[str, Any]
+
+
+def micro_batches(config: Row) -> int:
+    """Number of micro-batches whose gradients are accumulated for a batch, to save memory."""
+    return int(config.get("batch_parts", 1))
+
+
+@dataclass
+class Steps:
+    """The optimiser steps of a training: its network, optimiser, images and random order.
+
+    Attributes
+    ----------
+    split
+        The images that it is trained on.
+    images
+        How many images an epoch has.
+    class_weights
+        ``(classes,)``: what the loss of an image of each class is multiplied by; None is 1.
+    """
+
+    model: nn.Module
+    config: Row
+    split: Split
+    images: int
+    background: float | str
+    class_weights: Tensor | None
+    order: torch.Generator
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+
+    @classmethod
+    def of(cls, model: nn.Module, config: Row, data: Dataset, of_all: int) -> Steps:
+        """Prepare AdamW under a one-cycle schedule, of images that are some `of_all`."""
+        total = config["epochs"] * steps_of_epoch(config, of_all)
+        rate = config["learning_rate"]
+        # Fused: one call for all parameters, which counts where networks are small.
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=rate, weight_decay=config["weight_decay"], fused=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, rate, total_steps=total, pct_start=0.2
+        )
+        device = next(model.parameters()).device
+        return cls(
+            model,
+            config,
+            data.train,
+            epoch_images(config, of_all),
+            data.background,
+            _class_weights(config, data.train.labels, data.num_classes, device),
+            torch.Generator().manual_seed(config["seed"]),
+            optimizer,
+            schedule,
+        )
+
+    def run_epoch(self) -> float:
+        """Train on the images of an epoch; return the mean loss."""
+        self.model.train()
+        total = torch.zeros((), device=next(self.model.parameters()).device)
+        for batch in self.batches():
+            total += self.take(batch)  # without waiting for the device
+        return (total / self.images).item()
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Yield the indices of each batch: all images in random order, and again if need be."""
+        drawn, left = [], self.images
+        while left > 0:
+            drawn.append(torch.randperm(len(self.split), generator=self.order)[:left].numpy())
+            left -= len(drawn[-1])
+        shuffled, size = np.concatenate(drawn), self.config["batch_size"]
+        for start in range(0, len(shuffled), size):
+            yield shuffled[start : start + size]
+
+    def take(self, batch: np.ndarray) -> Tensor:
+        """Take an optimiser step on a batch; return the sum of its losses."""
+        total: Any = 0
+        self.optimizer.zero_grad(set_to_none=True)
+        for part in np.array_split(batch, min(micro_batches(self.config), len(batch))):
+            loss = self._loss(part)
+            (loss * (len(part) / len(batch))).backward()
+            total = total + loss.detach() * len(part)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        return torch.as_tensor(total)
+
+    def _loss(self, index: np.ndarray) -> Tensor:
+        """Mean loss of augmented images."""
+        device = next(self.model.parameters()).device
+        labels = torch.from_numpy(self.split.labels[index]).to(device)
+        images = to_pixels(self.split.images[index], device)
+        images = light_augmented(images, self.config, self.order, self.background)
+        images = turned_at_random(images, self.config["augment"], self.order, self.background)
+        smoothing = self.config["label_smoothing"]
+        if self.class_weights is None:
+            return functional.cross_entropy(self.model(images), labels, label_smoothing=smoothing)
+        # Not by the argument `weight`, which divides by the weights of a batch.
+        losses = functional.cross_entropy(
+            self.model(images), labels, label_smoothing=smoothing, reduction="none"
+        )
+        return (losses * self.class_weights[labels]).mean()
+
+
+def _class_weights(
+    config: Row, labels: np.ndarray, classes: int, device: torch.device
+) -> Tensor | None:
+    """Weigh classes by one over their number of images; the mean over all images is 1."""
+    if config.get("class_weights", "none") == "none":
+        return None
+    counts = np.bincount(labels, minlength=classes)
+    present = np.count_nonzero(counts)
+    weights = len(labels) / (present * np.maximum(counts, 1))
+    return torch.tensor(weights, dtype=torch.float32, device=device)

@@ -1,0 +1,157 @@
+"""Which cells a study has, by blocks that are included or skipped, and where each is searched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fake_study
+import pytest
+
+from pipeline.study.cells import Cell, cells, left_out, networks, pairs
+from pipeline.study.rules import broken_rules
+from pipeline.study.tuning import searched, searches
+
+
+def study(datasets: list[str], **section: Any) -> Any:
+    section = {"augment": ["none", "turn"], "training_images": [None, 100], **section}
+    params = fake_study.study(**section)
+    prepare = params.prepare.model_copy(update={"datasets": tuple(datasets)})
+    return params.model_copy(update={"prepare": prepare})
+
+
+BOTH = ["digits", "mnist"]
+
+
+def names(found: list[Cell]) -> list[str]:
+    return [cell.name.replace("gsa-", "").replace("-relative-d1-stem", "") for cell in found]
+
+
+def test_without_rules_every_data_set_has_every_cell() -> None:
+    params = study(BOTH)
+    assert cells(params) == cells(params, "mnist") == networks(params)
+    assert len(pairs(params)) == 2 * 3 * 2 * 2
+    assert left_out(params) == {}
+
+
+CHOSEN = {
+    "one block": ({"include": [{"group": ["C4"]}]}, ["C4", "C4-n100", "C4-turn", "C4-turn-n100"]),
+    "single values": ({"include": [{"group": "C4", "augment": "none"}]}, ["C4", "C4-n100"]),
+    "null is a value": (
+        {"include": [{"group": "C4", "training_images": None}]}, ["C4", "C4-turn"],
+    ),
+    "two blocks": (
+        {"include": [{"group": "C1", "training_images": 100}, {"group": "D4", "augment": "turn"}]},
+        ["C1-n100", "C1-turn-n100", "D4-turn", "D4-turn-n100"],
+    ),
+    "skipped": (
+        {"skip": [{"group": ["C4", "D4"]}, {"augment": "turn", "training_images": 100}]},
+        ["C1", "C1-n100", "C1-turn"],
+    ),
+    "included, but skipped": (
+        {"include": [{"group": "C1"}], "skip": [{"augment": "turn"}]}, ["C1", "C1-n100"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rules", "expected"), CHOSEN.values(), ids=CHOSEN)
+def test_a_study_has_the_cells_that_its_rules_choose(
+    rules: dict[str, Any], expected: list[str]
+) -> None:
+    params = study(["digits"], **rules)
+    assert names(cells(params)) == expected
+    assert sum(map(len, left_out(params).values())) == len(networks(params)) - len(expected)
+    assert not list(broken_rules(params))
+
+
+def test_rules_may_be_of_one_data_set() -> None:
+    whole = {"dataset": "digits"}
+    few = {"dataset": "mnist", "group": ["C1", "D4"], "augment": "none"}
+    params = study(BOTH, include=[whole, few], skip=[{"dataset": "mnist", "training_images": 100}])
+    assert len(cells(params, "digits")) == 12
+    assert names(cells(params, "mnist")) == ["C1", "D4"]
+    assert len(cells(params)) == 12 and len(pairs(params)) == 14
+    assert {rule: len(found) for rule, found in left_out(params).items()} == {
+        "in no block of sweep.include": 8,
+        "sweep.skip[0]: {dataset: [mnist], training_images: [100]}": 2,
+    }
+
+
+REFUSED = {
+    "a value of no cell": ({"skip": [{"group": ["C4", "C8"]}]}, "skip[0].group[1]: got 'C8'", ""),
+    "another data set": ({"include": [{"dataset": "digit"}]}, "got 'digit'", "digits"),
+    "images of no cell": ({"skip": [{"training_images": 300}]}, "got '300'", ""),
+    "a block without a cell": (
+        {"include": [{"group": "C1"}, {"model": "gsa", "group": "C4"}],
+         "skip": [{"group": "D4", "augment": "turn"}]},
+        "skip[0]: got {group: [D4], augment: [turn]}, in which no cell is", "",
+    ),
+    "nothing left": ({"skip": [{"model": "gsa"}]}, "got 'digits', of which sweep.include", ""),
+    "a value that a model fixes": (
+        {"model": ["gsa", "vit"], "tokens": ["stem"],
+         "include": [{"model": "gsa"}, {"model": "vit", "group": "C4"}]},
+        "include[1]: got {model: [vit], group: [C4]}, in which no cell is", "",
+    ),
+    "an unknown search": (
+        {"tuned_on": {"digits": "mnst"}}, "tuned_on.digits: got 'mnst', which is not searched",
+        "mnist",
+    ),
+    "an unknown user": ({"tuned_on": {"digit": "mnist"}}, "tuned_on.digit: no data set", "digits"),
+    "a search of oneself": ({"tuned_on": {"digits": "digits"}}, "which is not searched", ""),
+    "a chain": (
+        {"tuned_on": {"digits": "mnist", "mnist": "digits"}}, "'mnist', which is not searched", "",
+    ),
+    "a cell that is not searched there": (
+        {"tuned_on": {"digits": "mnist"}, "skip": [{"dataset": "mnist", "group": "C4"}]},
+        "tuned_on.digits: got 'mnist', which has no cell gsa-C4-relative-d1-stem", "",
+    ),
+    "seconds of another data set": (
+        {"tuned_on": {"digits": "mnist"}, "epochs": None,
+         "match": {"of": "seconds", "at": 9, "parameters": 5000},
+         "search_space": {"learning_rate": {"low": 0.001, "high": 0.01}}},
+        "tuned_on: set with match: {of: seconds}", "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rules", "fault", "meant"), REFUSED.values(), ids=REFUSED)
+def test_a_rule_without_a_use_is_refused(rules: dict[str, Any], fault: str, meant: str) -> None:
+    problems = list(broken_rules(study(BOTH, **rules)))
+    places = [
+        "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in one.path)
+        for one in problems
+    ]
+    found = [f"{place}: {one.fault}" for place, one in zip(places, problems, strict=True)]
+    assert any(fault in text for text in found), found
+    assert not meant or meant in [one.meant for one in problems]
+
+
+def test_a_data_set_may_use_the_search_of_another() -> None:
+    params = study(BOTH, tuned_on={"mnist": "digits"})
+    assert searched(params, "digits") == cells(params, "digits")
+    assert searched(params, "mnist") == []
+    assert searches(params, "mnist") == {cell: ("digits", cell) for cell in cells(params)}
+
+
+def test_fewer_images_may_use_the_search_of_the_most() -> None:
+    skip = [{"training_images": None, "group": "D4"}]
+    params = study(BOTH, tuned_on={"mnist": "digits"}, tune_images="largest", skip=skip)
+    mine = searched(params, "digits")
+    assert names(mine) == ["C1", "C1-turn", "C4", "C4-turn", "D4-n100", "D4-turn-n100"]
+    for dataset in BOTH:
+        for cell, (source, best) in searches(params, dataset).items():
+            assert source == "digits" and best in mine
+            assert cell.name.removesuffix("-n100") == best.name.removesuffix("-n100")
+
+
+def test_the_search_of_many_cells_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.study import tuning
+
+    asked = []
+
+    def counted(*arguments: Any) -> list[Cell]:
+        asked.append(arguments)
+        return cells(*arguments)
+
+    monkeypatch.setattr(tuning, "cells", counted)
+    searched(study(BOTH, depth=list(range(1, 65))), "digits")
+    assert len(asked) < 5
