@@ -15,7 +15,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import file_sha256
 
 # Raise it whenever the layout of a prepared folder or the meaning of its card changes.
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 
 SPLITS = ("train", "validation", "test", "test_turned")
 
@@ -31,6 +31,7 @@ class Split:
 
     images: np.ndarray
     labels: np.ndarray
+    groups: np.ndarray | None = None  # names ``(count,)``, of fonts or patients; None without any
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -91,6 +92,20 @@ def split_files(split: str) -> tuple[str, str]:
     return f"{split}_images.npy", f"{split.removesuffix('_turned')}_labels.npy"
 
 
+GROUP_NAMES = "group_names.json"
+
+
+def group_file(split: str) -> str:
+    """Return the name of the file with the number of each image's group.
+
+    Examples
+    --------
+    >>> group_file("test_turned")
+    'test_groups.npy'
+    """
+    return f"{split.removesuffix('_turned')}_groups.npy"
+
+
 def load_dataset(
     folder: Path | str,
     splits: Sequence[str] = ("train", "validation"),
@@ -148,7 +163,29 @@ def _load_split(folder: Path, split: str, card: dict[str, Any], verify: bool) ->
             f"{folder / names[1]}: holds the label {outside[0]}, "
             f"but classes go from 0 to {card['classes'] - 1}: {_FIX}"
         )
-    return Split(images, labels)
+    return Split(images, labels, _load_groups(folder, split, card, count, verify))
+
+
+def _load_groups(
+    folder: Path, split: str, card: dict[str, Any], count: int, verify: bool
+) -> np.ndarray | None:
+    """Return the name of each image's group; None for a data set without groups."""
+    name = group_file(split)
+    if name not in card["files"]:
+        return None
+    for file in (name, GROUP_NAMES):
+        _check_file(folder / file, card["files"][file], verify)
+    numbers = _open_array(folder / name)
+    _check_array(folder / name, numbers, "int64", (count,))
+    names = read_json(folder / GROUP_NAMES, _FIX)
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise UserError(f"{folder / GROUP_NAMES}: is no list of names: {_FIX}")
+    if count and not 0 <= numbers.min() <= numbers.max() < len(names):
+        raise UserError(
+            f"{folder / name}: holds a number that {GROUP_NAMES} has no name for, of "
+            f"{len(names):,}: {_FIX}"
+        )
+    return np.array(names, dtype=object)[numbers]  # one text for all images of a group
 
 
 def _check_file(path: Path, expected: dict[str, Any], verify: bool) -> None:

@@ -72,7 +72,7 @@ def _shared(value: Any, put: Callable[[Dataset], tuple[Any, ...]] | None) -> Any
 def _plain(dataset: Dataset) -> Dataset:
     """The same arrays as views that serialise without a copy, which mapped ones do not."""
     splits: dict[str, Any] = {
-        name: Split(np.asarray(split.images), np.asarray(split.labels))
+        name: Split(np.asarray(split.images), np.asarray(split.labels), split.groups)
         for name in SPLITS
         if (split := getattr(dataset, name)) is not None
     }

@@ -67,6 +67,11 @@ def _expected(prepare: Prepare, name: str) -> dict[str, Any]:
         "test_images": prepare.test_images,
         "shrink": prepare.shrink if known in SOURCES else 1,
     }
+    if (drawn := prepare.known_source(name)) is not None and drawn.generated:
+        expected |= {
+            "image_shape": [1, *2 * [drawn.image_size // prepare.shrink]],
+            "given_parts": dict(drawn.given),
+        }
     if known in prepare.sources:
         source = prepare.sources[known]
         expected |= {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -67,12 +67,15 @@ class LabelledImages:
         upright images is to be turned; else None.
     groups
         ``(count,)``, int64, equal for images that must stay in one split; None without groups.
+    group_names
+        The name of each number in `groups`, the same list for all given splits.
     """
 
     images: np.ndarray | ImageReader
     labels: np.ndarray
     degrees: np.ndarray | None = None
     groups: np.ndarray | None = None
+    group_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -29,7 +29,7 @@ from pipeline.common.files import (
 from pipeline.common.locks import try_lock
 from pipeline.common.progress import StepProgress
 from pipeline.common.units import duration
-from pipeline.dataset.store import SPLITS, load_dataset, split_files
+from pipeline.dataset.store import GROUP_NAMES, SPLITS, group_file, load_dataset, split_files
 from pipeline.prepare.card import describe, describe_reading
 from pipeline.prepare.contact_sheet import SHOWN, write_pictures
 from pipeline.prepare.images.signatures import hint_of
@@ -219,6 +219,10 @@ def _write(
         angles = opened.given[split.given].degrees
         write(name, split, None if angles is None else angles[split.indices])
         write_array(folder / split_files(name)[1], _labels(split, stored))
+        groups = opened.given[split.given].groups
+        if groups is not None:
+            write_array(folder / group_file(name), groups[split.indices])
+            write_json(folder / GROUP_NAMES, list(opened.given[split.given].group_names))
     degrees = _generator(settings.seed, _ANGLES).uniform(0, 360, len(test))
     write("test_turned", test, degrees)  # from upright images: interpolated only once
     del statistics["test_turned"]

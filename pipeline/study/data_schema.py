@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from pipeline.study.datasets import SOURCES, Source, sized
 from pipeline.study.values import FINITE, Name, Section, Several, Text, accepts
 
-__all__ = ["OwnSource", "Prepare"]
+__all__ = ["Glyphs", "OwnSource", "Prepare"]
 
 Count = Annotated[int, Field(strict=True, ge=1, le=10**9)]
 Fraction = Annotated[float, Field(gt=0, lt=1), FINITE]
+Drawn = Annotated[int, Field(strict=True, ge=24, le=10_000_000)]
 Side = Annotated[int, Field(strict=True, ge=4, le=1024)]
 NoGroups = Annotated[None, Field(description="no groups")]
 NotStated = Annotated[None, Field(description="not stated")]
@@ -80,6 +83,16 @@ class OwnSource(Section):
         return self.fit == "pad" or not isinstance(self.size, int)
 
 
+class Glyphs(Section):
+    """Sizes of the data sets glyphs-shape, glyphs-hand, glyphs-half and glyphs-pose."""
+
+    image_size: Annotated[int, Field(strict=True, ge=8, le=256)] = 16
+    """Height and width in pixels."""
+    train: Drawn = 1_000
+    validation: Drawn = 1_000
+    test: Drawn = 5_000
+
+
 class Prepare(Section):
     """Data sets and how they are split; what is left of them is for training."""
 
@@ -98,5 +111,18 @@ class Prepare(Section):
     """So many times smaller in height and width, after turning; sources have a size instead."""
     allow_leaks: Annotated[bool, Field(strict=True)] = False
     """Whether splits that a source gives may share images; the card counts them either way."""
+    symmetry_test: Annotated[bool, Field(strict=True)] = True
+    """Whether the symmetry of each data set is measured, on a sample of at most 2,000 images."""
+    glyphs: Glyphs = Field(default_factory=Glyphs)
+    """How many images of letters are drawn, and how large."""
     sources: dict[Name, OwnSource] = Field(default_factory=dict)
     """Data sets of the user's own, by name."""
+
+    def known_source(self, dataset: str) -> Source | None:
+        """Return a known data set of this name as it will be made; None for one of `sources`."""
+        source = SOURCES.get(sized(dataset, self.sources)[0])
+        if source is None or not source.generated:
+            return source
+        drawn = self.glyphs
+        given = (("train", drawn.train), ("validation", drawn.validation), ("test", drawn.test))
+        return replace(source, image_size=drawn.image_size, given=given)

@@ -134,13 +134,13 @@ def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
     from pipeline.prepare.fetch.raw_files import missing_files
     from pipeline.tools.support.forecast import Sizes
 
-    known, per_class = sized(name, params.prepare.sources)
+    per_class = sized(name, params.prepare.sources)[1]
     if per_class is not None:
         prepare = params.prepare.model_copy(update={"images_per_class": per_class})
         params = params.model_copy(update={"prepare": prepare})
-    if known not in SOURCES:
+    source = params.prepare.known_source(name)
+    if source is None:
         return _own_data(params, name)
-    source = SOURCES[known]
     read = (1 + source.unpacks) * source.channels * source.image_size**2
     side = source.image_size // params.prepare.shrink
     sizes = _counted(params, Sizes(source.channels, source.classes, side, read), dict(source.given))

@@ -276,9 +276,9 @@ def test_a_file_cut_short_is_found_without_reading_it(copy: Path) -> None:
         (None, "there is no such file: run `dvc repro prepare`"),
         (b"", "no JSON"),
         (b"\xff", "no JSON"),
-        (b"[1]", "has format None, but this code reads 1"),
-        (b'{"format": 99}', "has format 99, but this code reads 1"),
-        (b'{"format": 1}', "is incomplete"),
+        (b"[1]", "has format None, but this code reads 2"),
+        (b'{"format": 99}', "has format 99, but this code reads 2"),
+        (b'{"format": 2}', "is incomplete"),
     ],
 )
 def test_a_card_that_cannot_be_trusted_is_refused(

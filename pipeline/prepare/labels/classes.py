@@ -151,7 +151,7 @@ def number_classes(
             )
         whole = images[split]
         lazy = whole if len(chosen) == len(given) else Subset(whole, chosen)
-        by_split[split] = LabelledImages(lazy, numbers, groups=numbered)
+        by_split[split] = LabelledImages(lazy, numbers, groups=numbered, group_names=names)
     notes = [*notes, *_empty_classes(left_out, counts, empty), *_suspicious_names(kept)]
     if "validation" in by_split and "test" not in by_split:
         by_split["test"] = by_split.pop("validation")

@@ -71,8 +71,12 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> OpenedSource:
     """
     known, _ = sized(name, settings.sources)
     if known in SOURCES:
-        source = replace(SOURCES[known], name=name)
+        found = settings.known_source(name)
+        assert found is not None
+        source = replace(found, name=name)
         read = importlib.import_module(source.module).read
+        if source.generated:
+            return OpenedSource(source, read(source, settings.seed))
         return OpenedSource(source, read(scratch) if source.unpacks else read())
     own = settings.sources[known]
     path = _location(own.path)

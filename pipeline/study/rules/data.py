@@ -84,8 +84,8 @@ def _fewer_images(params: Params) -> Iterator[Problem]:
 def _shrink(params: Params) -> Iterator[Problem]:
     factor = params.prepare.shrink
     for dataset in params.prepare.datasets:
-        name = sized(dataset, params.prepare.sources)[0]
-        size = SOURCES[name].image_size if name in SOURCES else factor
+        source = params.prepare.known_source(dataset)
+        size, name = (source.image_size, source.name) if source else (factor, dataset)
         if size % factor or size // factor < MIN_SIZE <= size:
             found = [k for k in range(1, size // MIN_SIZE + 1) if size % k == 0]
             yield Problem(
@@ -111,10 +111,9 @@ def _splits(params: Params) -> Iterator[Problem]:
 def training_images(params: Params, dataset: str) -> int | None:
     """Most training images that a known data set can have; None for a source of the user's."""
     prepare = params.prepare
-    name, per_class = sized(dataset, prepare.sources)
-    if name not in SOURCES:
+    source, (_, per_class) = prepare.known_source(dataset), sized(dataset, prepare.sources)
+    if source is None:
         return None
-    source = SOURCES[name]
     given = dict(source.given)
     if "all" in given:
         left = given["all"] * (1 - prepare.validation_fraction - prepare.test_fraction)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pipeline.study.cells import cells
-from pipeline.study.datasets import SOURCES, sized
+from pipeline.study.datasets import sized
 from pipeline.study.messages import Problem
 from pipeline.study.models import MODEL_KINDS, PATCHED, encoded_by
 from pipeline.study.schema import Params
@@ -20,11 +20,11 @@ STEMS = (2, 4, 8, 16)  # pixels to a token of a stem
 
 def image_size(params: Params, dataset: str) -> int | None:
     """Height and width of a data set's images; None for a name that is not known."""
-    dataset = sized(dataset, params.prepare.sources)[0]
-    found = params.prepare.sources.get(dataset)
-    if found is not None:
-        return found.side
-    return SOURCES[dataset].image_size // params.prepare.shrink if dataset in SOURCES else None
+    own = params.prepare.sources.get(sized(dataset, params.prepare.sources)[0])
+    if own is not None:
+        return own.side
+    source = params.prepare.known_source(dataset)
+    return source.image_size // params.prepare.shrink if source else None
 
 
 def token_grid(image_size: int, tokens: str, patch_size: int | None = None) -> int:
