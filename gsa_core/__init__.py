@@ -29,6 +29,8 @@ from gsa_core.groups import (
 )
 from gsa_core.models.build import build_model
 from gsa_core.models.checkpoint import load
+from gsa_core.models.network import Model
+from gsa_core.models.network_file import VERSION as __version__
 from gsa_core.models.symmetrized import Symmetrized
 from gsa_core.nn.block import Block, FeedForward
 from gsa_core.nn.convolution import GroupConv2d, LiftingConv2d
@@ -49,11 +51,13 @@ __all__ = [
     "GroupSelfAttention",
     "LiftingConv2d",
     "LiftingSelfAttention",
+    "Model",
     "PatchEmbedding",
     "PointGroup",
     "Stem",
     "SymmetricMaxPool2d",
     "Symmetrized",
+    "__version__",
     "act_on_features",
     "act_on_image",
     "assert_equivariant",

@@ -73,7 +73,7 @@ class SelfAttention(Identified):
             )
         check_setting(positional, window, image_size, encoding)
         self.group, self.positional, self.form = group, positional, form
-        self.in_channels = in_channels
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.window, self.method = window, method
         self.window_shape = window_shape
         if window_shape == "auto":
@@ -99,6 +99,18 @@ class SelfAttention(Identified):
         self.rotary: RotaryEncoding | None = None
         for name, module in make_encoding(self.positional, setting).items():
             setattr(self, name, module)
+
+    def extra_repr(self) -> str:
+        """What the layer is, for ``print``."""
+        about = {
+            "group": self.group.name, "in_channels": self.in_channels,
+            "out_channels": self.out_channels, "num_heads": self.num_heads,
+            "form": self.form.name, "positional": self.positional,
+            "encoding": self.identity()["encoding"], "window": self.window,
+            "window_shape": None if self.window is None else self.window_shape,
+            "method": self.method,
+        }  # fmt: skip
+        return ", ".join(f"{name}={x}" for name, x in about.items() if x is not None)
 
     def identity(self) -> dict[str, Any]:
         """All that decides the scores of a query but the numbers learned."""

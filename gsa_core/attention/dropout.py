@@ -38,6 +38,10 @@ class OrbitDropout(nn.Module):
         # Of a representative, quarter turns; an odd number of them swaps height and width.
         self.turns = any(4 * exact // group.rotations % 2 for exact, _ in self.representatives)
 
+    def extra_repr(self) -> str:
+        """The probability, for ``print``."""
+        return f"group={self.group.name}, probability={self.probability}"
+
     def forward(
         self, value: Float[Tensor, "batch rows cols frames others heads head_dim"]
     ) -> Float[Tensor, "batch rows cols group others heads head_dim"]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from gsa_core.models.build import build_model
-from gsa_core.models.network import FORMAT, KEY, VERSION, Model
+from gsa_core.models.network import Model
+from gsa_core.models.network_file import FORMAT, KEY, VERSION
 
 __all__ = ["from_bytes", "load"]
 

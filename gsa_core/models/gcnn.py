@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from gsa_core.groups import PointGroup
 from gsa_core.models.network import Model
-from gsa_core.models.transformer import Head, Standardise, apply_layers
+from gsa_core.models.transformer import Head, Standardise
 from gsa_core.nn.embed import Trunk
 
 __all__ = ["GroupConvNet"]
@@ -50,15 +49,3 @@ class GroupConvNet(Model):
     def layers(self) -> dict[str, nn.Module]:
         """The layers that are applied one after another, by name."""
         return {"standardise": self.standardise, "trunk": self.trunk, "head": self.head}
-
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
-        return apply_layers(self.layers(), image)
-
-    def features(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch out_channels"]:
-        """Invariant features before the last linear map, ``self.head.classify``."""
-        return self.head.pool(self.trunk(self.standardise(image)))

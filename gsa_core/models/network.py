@@ -1,123 +1,197 @@
-"""What every whole network has: its configuration, and a file that it is written into.
+"""What every network has: features, a head that can be replaced, intermediate feature maps.
 
-The file is safetensors, its weights with the arguments of `build_model`; `gsa_core.load` reads it.
-It is written aside and renamed, so that a reader finds all of it or the one before, and the same
-network gives the same bytes.
+Names and arguments are those of timm. A network is its `layers`, one after another; the last one is
+its head.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-import os
-import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
-from gsa_core.common.saved_properties import check_identities
+from gsa_core.attention.encodings.absolute import AbsoluteEncoding
+from gsa_core.attention.encodings.relative import FrameOffsets
+from gsa_core.attention.encodings.rotary import RotaryEncoding
+from gsa_core.common.arguments import check_flag, check_whole
+from gsa_core.groups import PointGroup
+from gsa_core.models.network_file import SavedNetwork, outline
 
-__all__ = ["FORMAT", "KEY", "VERSION", "Model", "outline", "to_bytes"]
-
-VERSION = "0.1.0"  # of this package, as in pyproject.toml
-FORMAT = 1
-# The one key of the metadata: several are written in an order that changes with the process.
-KEY = "gsa_core"
-
-Outline = dict[str, tuple[int, ...] | bytes]
+__all__ = ["Model", "make_classifier"]
 
 
-class Model(nn.Module):
-    """A whole network, which knows its arguments of `build_model` and saves itself."""
+def make_classifier(channels: int, num_classes: int) -> nn.Module:
+    """A linear map to logits; for no classes the features themselves."""
+    num_classes = check_whole("num_classes", num_classes, least=0)
+    return nn.Linear(channels, num_classes) if num_classes else nn.Identity()
 
-    _built: tuple[dict[str, Any], Outline] | None = None
+
+class Model(SavedNetwork):
+    """A classifier of images as `layers`: the head last, and before it a map of features."""
+
+    group: PointGroup
+    head: nn.Module
+    grad_checkpointing = False
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers that are applied one after another, by name."""
+        raise NotImplementedError
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
+        return self.forward_head(self.forward_features(image))
+
+    def forward_features(self, image: Float[Tensor, "batch channels height width"]) -> Tensor:
+        """The feature map that reaches the head, ``(batch, channels, |H|, height, width)``."""
+        for layer in list(self.layers().values())[:-1]:
+            image = self._apply_layer(layer, image)
+        return image
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """Logits of a feature map, or the invariant features that are mapped to logits."""
+        return self.head.pool(features) if pre_logits else self.head(features)  # type: ignore[operator]
+
+    def features(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch hidden"]:
+        """Invariant features before the last linear map, ``(batch, head_hidden_size)``."""
+        return self.forward_head(self.forward_features(image), pre_logits=True)
+
+    def forward_intermediates(
+        self,
+        image: Float[Tensor, "batch channels height width"],
+        indices: int | Sequence[int] | None = None,
+        *,
+        stop_early: bool = False,
+        intermediates_only: bool = False,
+    ) -> tuple[Tensor, list[Tensor]] | list[Tensor]:
+        """The feature map that reaches the head, and those after the layers before it.
+
+        Parameters
+        ----------
+        image
+            Images ``(batch, channels, height, width)``.
+        indices
+            Which of `intermediate_names`: the last so many, a list of indices, or all.
+        stop_early
+            Whether layers after the last of these are left out.
+        intermediates_only
+            Whether to return the list alone.
+        """
+        names = self.intermediate_names()
+        chosen = _chosen(indices, len(names))
+        layers, found = self.layers(), []
+        x = self._apply_layer(layers["standardise"], image)
+        for index, name in enumerate(names):
+            if stop_early and index > max(chosen):
+                break
+            x = self._apply_layer(layers[name], x)
+            if index in chosen:
+                found.append(x)
+        return found if intermediates_only else (x, found)
+
+    def intermediate_names(self) -> list[str]:
+        """Names of the layers whose output `forward_intermediates` returns."""
+        return [name for name in list(self.layers())[:-1] if name != "standardise"]
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The arguments of `build_model` that give this network, as JSON values."""
-        if self._built is None:
-            raise ValueError(
-                f"config: got none with this {type(self).__name__}, which was not built by "
-                "build_model; accepts a network of build_model"
-            )
-        return copy.deepcopy(self._built[0])
+    def num_classes(self) -> int:
+        """Number of logits; 0 if the head returns features."""
+        return getattr(self.get_classifier(), "out_features", 0)
 
-    def set_config(self, config: dict[str, Any]) -> None:
-        """Remember the arguments that built this network, and what it was then."""
-        self._built = (config, outline(self))
+    @property
+    def num_features(self) -> int:
+        """Channels a frame of the feature map that reaches the head."""
+        return int(self.head.num_features)  # type: ignore[arg-type]
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights and configuration into a safetensors file, for `gsa_core.load`.
+    @property
+    def head_hidden_size(self) -> int:
+        """Channels of the features before the last linear map."""
+        return int(self.head.hidden_size)  # type: ignore[arg-type]
 
-        Raises
-        ------
-        ValueError
-            The network is not of `build_model`, or its layers were exchanged since.
+    def get_classifier(self) -> nn.Module:
+        """The last linear map; an identity if there is none."""
+        return self.head.classify  # type: ignore[return-value]
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the last linear map by a new one, random; with 0 classes by the identity.
+
+        The network's `config` follows, so that it can still be saved.
         """
-        content, path = to_bytes(self), Path(path)
-        try:
-            handle, aside = tempfile.mkstemp(
-                dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-            )
-        except OSError as error:
-            error.filename = os.fspath(path)  # not that of a file that nobody asked for
-            raise
-        try:
-            with open(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(aside, 0o666 & ~_umask())
-            os.replace(aside, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(aside)
-            raise
+        like, old = next(self.parameters()), self.get_classifier()
+        prefix = next(name for name, module in self.named_modules() if module is old) + "."
+        new = self._make_classifier(num_classes).to(like)
+        self._set_classifier(new.train(self.training))
+        if self._built is not None:
+            config, shapes = self._built
+            kept = {name: x for name, x in shapes.items() if not name.startswith(prefix)}
+            now = {name: x for name, x in outline(self).items() if name.startswith(prefix)}
+            self._built = ({**config, "num_classes": int(num_classes)}, kept | now)
 
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any
-    ) -> None:
-        check_identities(self, state_dict, prefix)  # of all layers before any of them is loaded
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
+    def _make_classifier(self, num_classes: int) -> nn.Module:
+        return make_classifier(self.head_hidden_size, num_classes)
 
+    def _set_classifier(self, classifier: nn.Module) -> None:
+        self.head.classify = classifier
 
-def outline(model: nn.Module) -> Outline:
-    """The shape of every tensor of a state dict, and the identity of every layer."""
-    return {
-        name: bytes(tensor.tolist()) if name.endswith("_extra_state") else tuple(tensor.shape)
-        for name, tensor in model.state_dict().items()
-    }
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters of positional encodings, which weight decay would blur."""
+        return {
+            f"{place}.{name}"
+            for place, module in self.named_modules()
+            if isinstance(module, AbsoluteEncoding | FrameOffsets | RotaryEncoding)
+            for name, _ in module.named_parameters(recurse=False)
+        }
 
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute each layer again in the backward pass: less memory, about a third more time.
 
-def to_bytes(model: nn.Module) -> bytes:
-    """The content of the file of a network of `build_model`."""
-    import safetensors.torch  # by those who save alone
+        Gradients and statistics of batch norm are the same.
+        """
+        self.grad_checkpointing = check_flag("enable", enable)
 
-    if not isinstance(model, Model):
-        raise TypeError(f"model: got a {type(model).__name__}; accepts a network of build_model")
-    config, state = model.config, model.state_dict()
-    assert model._built is not None
-    changed = [name for name, _ in model._built[1].items() ^ outline(model).items()]
-    if changed:
-        raise ValueError(
-            f"model: got a network whose {min(changed)!r} is not what its config builds; accepts a "
-            "network as build_model made it (use torch.save for others)"
-        )
-    if any(tensor.is_meta for tensor in state.values()):
-        raise ValueError(
-            "model: got a network on the device 'meta', which has no values; accepts one on any "
-            "other device"
-        )
-    about = {"format": FORMAT, "version": VERSION, "arguments": config}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    return safetensors.torch.save(tensors, {KEY: json.dumps(about, sort_keys=True)})
+    def _apply_layer(self, layer: nn.Module, x: Tensor) -> Tensor:
+        if not (self.grad_checkpointing and self.training and torch.is_grad_enabled()):
+            return layer(x)
+
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), _unchanged_statistics(layer)
+
+        return checkpoint(layer, x, use_reentrant=False, context_fn=contexts)
 
 
-def _umask() -> int:
-    """Of this process; there is no way to read it without setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@contextmanager
+def _unchanged_statistics(layer: nn.Module) -> Iterator[None]:
+    """Batch norms see a batch a second time, and count it once."""
+    norms = [module for module in layer.modules() if isinstance(module, _BatchNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked = norm.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for norm, (momentum, batches) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, batches
+
+
+def _chosen(indices: int | Sequence[int] | None, count: int) -> list[int]:
+    """Indices from 0, of the last so many or of a list, whose numbers may count from the end."""
+    if indices is None:
+        return list(range(count))
+    wanted = range(count - indices, count) if isinstance(indices, int) else list(indices)
+    accepted = f"accepts 1 to {count}, or a list of {-count} to {count - 1}"
+    if not wanted or (isinstance(indices, int) and not 1 <= indices <= count):
+        raise ValueError(f"indices: got {indices!r}; {accepted}")
+    for index in wanted:
+        if isinstance(index, bool) or not isinstance(index, int) or not -count <= index < count:
+            raise ValueError(f"indices: got {index!r}; {accepted}")
+    return sorted({index % count for index in wanted})

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
-from gsa_core.common.arguments import plain
+from gsa_core.common.arguments import check_whole, plain
 from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup
 from gsa_core.models.network import Model
-from gsa_core.models.transformer import Standardise, apply_layers
+from gsa_core.models.transformer import Standardise
 from gsa_core.nn.pool import SymmetricMaxPool2d
 
 __all__ = ["PUBLISHED", "Plan", "PublishedNetwork"]
@@ -83,6 +83,7 @@ class _Pointwise(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, bias: bool = True) -> None:
         super().__init__()
+        self.out_features = out_channels
         self.linear = nn.Linear(in_channels, out_channels, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -190,7 +191,8 @@ class PublishedNetwork(Model, Identified):
             if index < len(plan.blocks) - 1 or plan.pool_last:
                 self.blocks.append(SymmetricMaxPool2d())
                 height, width = (height + 1) // 2, (width + 1) // 2
-        self.classify = _Pointwise(channels, num_classes, bias=False)
+        self._channels = channels
+        self.classify = self._make_classifier(num_classes)
 
     def identity(self) -> dict[str, Any]:
         """Which network it is."""
@@ -202,8 +204,33 @@ class PublishedNetwork(Model, Identified):
         named |= {f"block {i}": block for i, block in enumerate(self.blocks)}
         return named | {"classify": self.classify}
 
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Sum over positions, maximum over frames, of a map of logits."""
-        return apply_layers(self.layers(), image).sum((-2, -1)).amax(-1)
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """Sum over positions, maximum over frames, of a map of logits or of features.
+
+        The maximum comes after the linear map: logits are no linear function of these features.
+        """
+        logits = features if pre_logits else self.classify(features)
+        return logits.sum((-2, -1)).amax(-1)
+
+    @property
+    def num_features(self) -> int:
+        """Channels a frame of the feature map that reaches the linear map."""
+        return self._channels
+
+    @property
+    def head_hidden_size(self) -> int:
+        """Channels of the features, `num_features`."""
+        return self._channels
+
+    def get_classifier(self) -> nn.Module:
+        """The linear map of every token to a map of logits."""
+        return self.classify
+
+    def _make_classifier(self, num_classes: int) -> nn.Module:
+        num_classes = check_whole("num_classes", num_classes, least=0)
+        if not num_classes:
+            return nn.Identity()
+        return _Pointwise(self._channels, num_classes, bias=False)
+
+    def _set_classifier(self, classifier: nn.Module) -> None:
+        self.classify = classifier

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from gsa_core.common.arguments import check_number, check_shape, check_whole
 from gsa_core.groups import PointGroup
-from gsa_core.models.network import Model
-from gsa_core.models.transformer import Standardise, apply_layers, attention_blocks
+from gsa_core.models.network import Model, make_classifier
+from gsa_core.models.transformer import Standardise, attention_blocks
 from gsa_core.nn.convolution import GroupConv2d, LiftingConv2d
 from gsa_core.nn.embed import Stage
 from gsa_core.nn.pool import SymmetricMaxPool2d
@@ -35,14 +35,14 @@ class MaxHead(nn.Module):
 
     def __init__(self, channels: int, hidden: int, num_classes: int, dropout: float) -> None:
         super().__init__()
-        num_classes = check_whole("num_classes", num_classes)
+        self.num_features, self.hidden_size = channels, hidden
         self.dropout = check_number(
             "head_dropout", dropout, "a number 0 <= p < 1", low=0, high=1 - 1e-9
         )
         self.norm = FeatureNorm(channels)
         self.hidden = nn.Linear(channels, hidden)
         self.hidden_norm = FeatureNorm(hidden)
-        self.classify = nn.Linear(hidden, num_classes)
+        self.classify = make_classifier(hidden, num_classes)
 
     def pool(
         self, features: Float[Tensor, "batch channels group height width"]
@@ -132,18 +132,6 @@ class StagedNetwork(Model):
             named["position"] = self.position
         named |= {f"block {i + 1}": block for i, block in enumerate(self.blocks)}
         return named | {"head": self.head}
-
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
-        return apply_layers(self.layers(), image)
-
-    def features(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch hidden"]:
-        """Invariant features before the last linear map, ``self.head.classify``."""
-        return self.head.pool(apply_layers(dict(list(self.layers().items())[:-1]), image))
 
 
 def _stages(group: PointGroup, in_channels: int, channels: int) -> nn.ModuleList:

@@ -15,13 +15,13 @@ from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
 from gsa_core.common.arguments import check_choice, check_numbers, check_shape, check_whole
 from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.groups import PointGroup
-from gsa_core.models.network import Model
+from gsa_core.models.network import Model, make_classifier
 from gsa_core.nn.block import Block
 from gsa_core.nn.embed import make_tokens
 from gsa_core.nn.norm import ChannelNorm
 from gsa_core.nn.pool import GlobalPool, GroupPool
 
-__all__ = ["GroupTransformer", "Head", "Standardise", "apply_layers", "attention_blocks"]
+__all__ = ["GroupTransformer", "Head", "Standardise", "attention_blocks"]
 
 
 class Standardise(nn.Module):
@@ -73,11 +73,11 @@ class Head(nn.Module):
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
-        num_classes = check_whole("num_classes", num_classes)
+        self.num_features = self.hidden_size = channels
         self.norm = ChannelNorm(channels)
         self.group_pool = GroupPool()
         self.global_pool = GlobalPool()
-        self.classify = nn.Linear(channels, num_classes)
+        self.classify = make_classifier(channels, num_classes)
 
     def pool(
         self, features: Float[Tensor, "batch channels group height width"]
@@ -90,13 +90,6 @@ class Head(nn.Module):
     ) -> Float[Tensor, "batch classes"]:
         """Map ``(batch, channels, |H|, height, width)`` to ``(batch, classes)``."""
         return self.classify(self.pool(features))
-
-
-def apply_layers(layers: dict[str, nn.Module], x: Tensor) -> Tensor:
-    """Apply layers one after another."""
-    for layer in layers.values():
-        x = layer(x)
-    return x
 
 
 def attention_blocks(
@@ -229,15 +222,3 @@ class GroupTransformer(Model):
             named["position"] = self.position
         named |= {f"block {i + 1}": block for i, block in enumerate(self.blocks)}
         return named | {"head": self.head}
-
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
-        return apply_layers(self.layers(), image)
-
-    def features(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch out_channels"]:
-        """Invariant features before the last linear map, ``self.head.classify``."""
-        return self.head.pool(apply_layers(dict(list(self.layers().items())[:-1]), image))

@@ -66,6 +66,14 @@ class GroupLinear(Identified, WithConstants):
         initialise(self.weight, self.bias, fan_in=group.order * in_features)
         self.make_constants()
 
+    def extra_repr(self) -> str:
+        """What the layer is, for ``print``."""
+        out_features, in_features = self.weight.shape[1:]
+        return (
+            f"group={self.group.name}, in_features={in_features}, out_features={out_features}, "
+            f"bias={self.bias is not None}"
+        )
+
     def identity(self) -> dict[str, Any]:
         """The group, whose product says which weight is met where."""
         return {"layer": "GroupLinear", "group": self.group.name}

@@ -66,6 +66,10 @@ class GroupPool(Identified):
         check_choice("reduction", reduction, ("mean", "max"))
         self.reduction = reduction
 
+    def extra_repr(self) -> str:
+        """What is taken, for ``print``."""
+        return f"reduction={self.reduction}"
+
     def identity(self) -> dict[str, Any]:
         """What is taken over the frames."""
         return {"reduction": self.reduction}

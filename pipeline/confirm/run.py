@@ -18,7 +18,7 @@ def run_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> d
 
 def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Train and measure the chosen configuration with one seed."""
-    from gsa_core.models.network import to_bytes
+    from gsa_core.models.network_file import to_bytes
     from pipeline.confirm.measures.measure import TestSplits, measure
     from pipeline.confirm.measures.predictions import pack
     from pipeline.execution.resumable_training import train_resumably

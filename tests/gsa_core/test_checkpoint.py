@@ -15,7 +15,7 @@ from torch import nn
 import gsa_core
 from gsa_core import Symmetrized, build_model, cyclic_group, load
 from gsa_core.models.build import MODELS
-from gsa_core.models.network import KEY, VERSION
+from gsa_core.models.network_file import KEY, VERSION
 from gsa_core.models.transformer import GroupTransformer
 
 SIZE = {"published_rotmnist": 24, "published_cifar10": 8, "published_pcam": 48}

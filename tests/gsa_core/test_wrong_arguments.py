@@ -97,7 +97,7 @@ WRONG = {
     "model": lambda: network(model="gas"),
     "model of fixed width": lambda: g.solve_channels(5000, model="published_pcam"),
     "tokens": lambda: network(tokens="patches"),
-    "num_classes 0": lambda: network(num_classes=0),
+    "num_classes -1": lambda: network(num_classes=-1),
     "depth 0": lambda: network(depth=0),
     "depth of a convolutional network": lambda: network(model="gcnn", depth=-1),
     "std 0": lambda: network(std=0.0),

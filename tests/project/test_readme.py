@@ -38,7 +38,7 @@ def test_a_network_is_brought_back_as_shown(
 ) -> None:
     """From a file written as `confirm` writes it, under the name that the README gives."""
     import gsa_core
-    from gsa_core.models.network import to_bytes
+    from gsa_core.models.network_file import to_bytes
     from pipeline.confirm.result_store import RunStore
     from pipeline.confirm.tables import write_weights
 
