@@ -69,10 +69,10 @@ def read(file: Path) -> Source:
     except SyntaxError as error:
         raise UserError(f"{file}:{error.lineno}: not valid Python ({error.msg}); fix it") from None
     found = list(_imports(tree, file))
-    _drop_docstrings(tree)
+    meaning = ast.dump(_WithoutDocstrings().visit(tree))
     return Source(
         raw,
-        hashlib.sha256(ast.dump(tree).encode()).hexdigest(),
+        hashlib.sha256(meaning.encode()).hexdigest(),
         frozenset(name for name, _ in found),
         frozenset(name for name, deferred in found if not deferred),
     )
@@ -115,12 +115,12 @@ def _without_comments(content: bytes) -> bytes:
     return b"\n".join(line.rstrip() for line in kept.split(b"\n") if line.strip())
 
 
-def _drop_docstrings(tree: ast.AST) -> None:
-    """Remove what stands first in modules, classes and functions and is only text."""
-    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    for node in ast.walk(tree):
-        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Remove statements that are only text: docstrings, those below an attribute too."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else node
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tomllib
@@ -114,6 +115,37 @@ def test_comments_docstrings_and_layout_decide_nothing(new: str, edited: Any) ->
     name = "pipeline/sweep/__init__.py"
     text = new + (PROJECT / name).read_text().split('"""')[-1]
     assert edited("sweep", name, text) == code_of("sweep")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class A:\n    x: int = 1\n    {}\n    y = 2\n",
+        "WIDTH = 3\n{}\n",
+        "class A:\n    def __init__(self):\n        self.x = 1\n        {}\n",
+        "if WIDTH:\n    x = 1\n    {}\nelse:\n    {}\n",
+        "async def f():\n    {}\n",
+    ],
+    ids=["field", "module", "instance", "branch", "function"],
+)
+def test_docstrings_decide_nothing_wherever_they_stand(code: str, tmp_path: Path) -> None:
+    def meaning(text: str) -> str:
+        file = tmp_path / "a.py"
+        file.write_text(code.replace("{}", text))
+        return read.__wrapped__(file).meaning
+
+    assert meaning('"""One wording."""') == meaning("'Another'")
+    assert meaning('"""One wording."""') != meaning("f(1)")
+    assert meaning("f('one')") != meaning("f('two')"), "text that is used is code"
+
+
+def test_wording_of_a_parameter_keeps_the_state_of_a_sweep(edited: Any) -> None:
+    name = "pipeline/study/schema.py"
+    text = (PROJECT / name).read_text()
+    found = re.search(r'^    [a-z_]+: .*\n    """(\w+)', text, re.MULTILINE)
+    assert found, "no field has a docstring"
+    reworded = f"{text[: found.start(1)]}Reworded{text[found.end(1) :]}"
+    assert edited("sweep", name, reworded) == code_of("sweep")
 
 
 @pytest.mark.parametrize("new", ["// why\n", "/* why\nnot */\n", "\n\n"])
