@@ -141,13 +141,14 @@ def module_name(file: Path, root: Path = PROJECT) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(file: Path, root: Path = PROJECT) -> set[Path]:
-    """Return the project's files that a file imports, those inside functions too.
+@cache
+def _imported_parts(names: frozenset[str], root: Path) -> frozenset[str]:
+    """Return the parts of the project's modules among these names.
 
     Packages that only hold what is imported are none of them: their names say nothing new.
     """
-    found = {_module_file(name, root) for name in read(file).imports}
-    return {other for other in found if other is not None}
+    files = (_module_file(name, root) for name in names)
+    return frozenset(_part(file, root) for file in files if file is not None)
 
 
 def _part(file: Path, root: Path) -> str:
@@ -184,7 +185,7 @@ def parts_of(modules: Iterable[str], root: Path = PROJECT) -> list[str]:
         part = todo.pop()
         found.add(part)
         code = (file for file in _files(part, root) if file.suffix == ".py")
-        todo |= {_part(other, root) for file in code for other in imported(file, root)} - found
+        todo |= {x for file in code for x in _imported_parts(read(file).imports, root)} - found
     return sorted(found)
 
 

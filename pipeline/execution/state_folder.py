@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,11 +28,12 @@ from pipeline.results.provenance import LIBRARIES
 ROOT = Path(os.environ.get("GSA_STATE", "").strip() or ".state")
 # Tries for the lock, and seconds between them: `holder` has it for an instant.
 TRIES, PAUSE = 5, 0.05
+_version = cache(importlib.metadata.version)
 
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that results depend on."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {name: _version(name) for name in LIBRARIES}
 
 
 def state_path(stage: str, definition: Mapping[str, Any]) -> Path:

@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json_text(value).encode()).hexdigest()
 
 
+@cache
 def _version(package: str) -> str | None:
+    """Return a package's version, or None where it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
