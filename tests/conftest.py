@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+# The tensors of tests are too small to share. Read when torch is imported, in children too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The shapes that gsa_core states are checked while its tests run: hooked in before any import.
 install_import_hook("gsa_core", "shapes.checked")
 

@@ -8,8 +8,8 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
-from importlib import metadata
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 

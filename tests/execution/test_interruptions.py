@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import time
 
+import fake_study
 import pandas as pd
 import psutil
 import pytest
 from stages import KEYS, Stage, is_running, listening
 
+from pipeline.execution.engine import InProcess
 from pipeline.execution.orphan_cleanup import started_by
+from pipeline.results import records, schemas
+from pipeline.sweep import stage as sweep
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The trials of a sweep that nothing happened to."""
-    stage = Stage(tmp_path_factory.mktemp("whole"))
-    assert stage.start().wait(60) == 0, stage.output()
-    return stage.trials()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("whole"))
+        patch.setenv("GSA_QUIET", "1")
+        patch.setattr(sweep, "load_dataset", fake_study.fake_load)
+        fake_study.prepare_folder()
+        sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
+        return records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
 
 
 def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -> None:
@@ -34,7 +42,7 @@ def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -
 
 
 @pytest.mark.ray
-def test_faults_of_workers_are_rows_or_retries(stage: Stage, whole: pd.DataFrame) -> None:
+def test_faults_of_workers_are_rows_or_retries(stage: Stage) -> None:
     process = stage.start("sweep", "faulty_trial", "3", ray=True)
     assert process.wait(120) == 0, stage.output()
     trials = stage.trials().set_index("group")

@@ -13,8 +13,6 @@ from fake_compiler import Machine
 from gsa_core import GroupSelfAttention, cyclic_group
 from gsa_core.attention.backends import kernel_calls
 
-torch.set_num_threads(1)  # these tensors are too small to share
-
 
 @pytest.fixture
 def noise() -> Callable[..., torch.Tensor]:

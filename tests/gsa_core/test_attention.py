@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -204,6 +205,7 @@ def test_group_attention_is_what_its_formula_says(form, name, tolerance, window,
     query, key, value = maps.chunk(3, -1)
     query = query + layer.query_bias
     out = torch.zeros(size, size, group.order, channels, dtype=torch.float64)
+    encoded = functools.cache(functools.partial(_p, layer))
     positions = [(r, c) for r in range(size) for c in range(size)]
     for h in range(group.order):
         for px in positions:
@@ -217,7 +219,10 @@ def test_group_attention_is_what_its_formula_says(form, name, tolerance, window,
                 part = slice(head * 2, head * 2 + 2)
                 q = query[px][h, part]
                 scores = torch.stack(
-                    [q @ (key[py][k, part] + _p(layer, px, py, h, k, head)) for py, k in keys]
+                    [
+                        q @ (key[py][k, part] + encoded(py[0] - px[0], py[1] - px[1], h, k)[head])
+                        for py, k in keys
+                    ]
                 )
                 values = torch.stack([value[py][k, part] for py, k in keys])
                 out[px][h, part] = (scores / math.sqrt(2)).softmax(0) @ values
@@ -232,20 +237,20 @@ def _seen(group, py, px, window):
     return math.hypot(rows, cols) <= window / 2
 
 
-def _p(layer, px, py, h, k, head):
-    """The encoding ``p(h^-1 (y - x), h^-1 h')`` of one head."""
+def _p(layer, down, right, h, k):
+    """The encoding ``p(h^-1 (y - x), h^-1 h')`` of every head."""
     group, encoding = layer.group, layer.relative
-    offset = torch.tensor([py[0] - px[0], py[1] - px[1]], dtype=torch.float64)
+    offset = torch.tensor([down, right], dtype=torch.float64)
     seen = group.matrices[group.inverse[h]] @ offset
     if hasattr(encoding, "table"):
         entries = encoding.table.reshape(2, -1, 2, 2)
         row, col = (seen + encoding.reach).round().long()
-        value = entries[0, row, head] + entries[1, col, head]
+        value = entries[0, row] + entries[1, col]
     else:
-        value = encoding.function(seen).reshape(2, 2)[head]
+        value = encoding.function(seen).reshape(2, 2)
     if encoding.frame_table is not None:
         relative = group.product[group.inverse[h], k]
-        value = value + encoding.frame_table.reshape(-1, 2, 2)[relative, head]
+        value = value + encoding.frame_table.reshape(-1, 2, 2)[relative]
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import EXACT_GROUPS, GROUPS, randomised
+from cases import EXACT_GROUPS, GROUPS, PARTLY_EXACT_GROUPS, randomised
 
 from gsa_core import (
     PatchEmbedding,
@@ -53,23 +53,30 @@ def test_control_flat_patches_are_not_equivariant(noise):
     assert max(equivariance_error(layer, noise(1, 1, 8, 8), group, s) for s in (1, 2)) > 0.3
 
 
-@pytest.mark.parametrize("name", GROUPS)
-@pytest.mark.parametrize(
-    ("model", "options"),
-    [
-        ("gsa", {"tokens": "patch"}),
-        ("gsa", {"tokens": "patch", "positional": "absolute", "form": "joint"}),
-        ("gsa", {"tokens": "stem", "positional": "rotary"}),
-        ("gsa", {"tokens": "patch", "form": "published", "positional": "radial"}),
-        ("hybrid", {}),
-        ("gcnn", {"image_size": 11}),
-        ("staged", {"image_size": 8}),
-        ("staged", {"image_size": 9, "positional": "absolute", "form": "joint"}),
-        ("staged", {"image_size": 11, "positional": "rotary", "num_heads": 3}),
-        ("staged_gcnn", {"image_size": 11}),
-        ("staged_gcnn", {"image_size": 14}),
-    ],
+NETWORKS = (
+    ("gsa", {"tokens": "patch"}),
+    ("gsa", {"tokens": "patch", "positional": "absolute", "form": "joint"}),
+    ("gsa", {"tokens": "stem", "positional": "rotary"}),
+    ("gsa", {"tokens": "patch", "form": "published", "positional": "radial"}),
+    ("hybrid", {}),
+    ("gcnn", {"image_size": 11}),
+    ("staged", {"image_size": 8}),
+    ("staged", {"image_size": 9, "positional": "absolute", "form": "joint"}),
+    ("staged", {"image_size": 11, "positional": "rotary", "num_heads": 3}),
+    ("staged_gcnn", {"image_size": 11}),
+    ("staged_gcnn", {"image_size": 14}),
 )
+
+
+def with_groups():
+    """Every network with D4, with a group off the pixel axes and with a smaller one, in turn."""
+    smaller = [name for name in EXACT_GROUPS if name != "D4"]
+    for i, (model, options) in enumerate(NETWORKS):
+        for name in ("D4", PARTLY_EXACT_GROUPS[i % 2], smaller[i % len(smaller)]):
+            yield name, model, options
+
+
+@pytest.mark.parametrize(("name", "model", "options"), list(with_groups()))
 def test_logits_are_invariant(name, model, options, noise):
     group = point_group(name)
     model = network(model, group=name, **options)

@@ -6,6 +6,8 @@ whole study takes a second.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -18,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.cli import main as dvc_main
 from dvc.repo import Repo
 
 from pipeline.study.datasets import SOURCES
@@ -64,19 +67,37 @@ class Project:
             command, cwd=self.folder, capture_output=True, text=True, timeout=120,
             env={
                 **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
-                "DVC_NO_ANALYTICS": "1",
-                "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site"),
-                "GIT_CONFIG_GLOBAL": os.devnull,
-                # No network: whoever tries is refused at once.
-                "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9",
+                **self.environment(),
             },
         )  # fmt: skip
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
     def dvc(self, *arguments: str) -> str:
-        """Run a DVC command."""
+        """Run a DVC command in this process, which has DVC already, and return what it printed."""
+        printed = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+            patch.chdir(self.folder)
+            for name in [name for name in os.environ if name.startswith("GIT_")]:
+                patch.delenv(name)
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            assert dvc_main(list(arguments)) == 0, printed.getvalue()
+        return printed.getvalue()
+
+    def dvc_process(self, *arguments: str) -> str:
+        """Run a DVC command that draws what it prints, which only a process gives whole."""
         return self.run(sys.executable, "-m", "dvc", *arguments)
+
+    def environment(self) -> dict[str, str]:
+        """Variables of commands: whoever tries the network is refused at once."""
+        return {
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site"),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "http_proxy": "http://127.0.0.1:9",
+            "https_proxy": "http://127.0.0.1:9",
+        }
 
     def commit(self) -> None:
         """Commit everything."""
@@ -233,11 +254,11 @@ def test_experiments_and_differences_work_in_a_clone_without_a_remote(
     clone = Project(tmp_path / "elsewhere" / "clone")
     clone.dvc("exp", "run", "-n", "short", "-S", "sweep.trials_per_cell=2", "-S", "study=tiny")
     assert clone.ran() == ["prepare", "sweep", "confirm", "report"]
-    changed = json.loads(clone.dvc("params", "diff", "--json"))["params.yaml"]
+    changed = json.loads(clone.dvc_process("params", "diff", "--json"))["params.yaml"]
     assert changed["sweep.trials_per_cell"] == {"old": 3, "new": 2, "diff": -1}
-    assert "reports/metrics.json" in json.loads(clone.dvc("metrics", "diff", "--json"))
-    assert "short" in clone.dvc("exp", "show", "--csv")
-    assert clone.dvc("status").strip() == "Data and pipelines are up to date."
+    assert "reports/metrics.json" in json.loads(clone.dvc_process("metrics", "diff", "--json"))
+    assert "short" in clone.dvc_process("exp", "show", "--csv")
+    assert clone.dvc_process("status").strip() == "Data and pipelines are up to date."
 
 
 def test_results_do_not_reach_git_but_the_report_does(template: Project) -> None:
