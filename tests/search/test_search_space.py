@@ -221,8 +221,8 @@ def networks() -> Iterator[tuple[str, str, str]]:
         tokens = ["pixel", "patch", "stem", "trunk"]
         yield from itertools.product(
             [model],
-            POSITIONAL[:1] if "positional" in decided else POSITIONAL,
-            tokens[:1] if "tokens" in decided else tokens,
+            ["none"] if "positional" in decided else POSITIONAL,
+            ["stem"] if "tokens" in decided else tokens,
         )
 
 
