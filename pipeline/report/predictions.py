@@ -36,15 +36,19 @@ class Predictions:
     images: TestImages | None = None
     correct: Mapping[Key, tuple[NDArray[np.uint8], int]] = field(default_factory=dict)
 
+    def length(self, cell: str, seed: int, conditions: Sequence[str]) -> int | None:
+        """Return on how many images all of some conditions were kept, or None if they were not."""
+        found = [self.correct.get((cell, seed, condition)) for condition in conditions]
+        kept = [one[1] for one in found if one is not None]
+        return min(kept) if len(kept) == len(conditions) else None
+
     def of(self, cell: str, seed: int, conditions: Sequence[str]) -> NDArray[np.float32] | None:
         """Return the mean score of each image under some conditions, or None if not kept."""
-        found = [self.correct.get((cell, seed, condition)) for condition in conditions]
-        kept = [one for one in found if one is not None]
-        if len(kept) < len(conditions):
+        m = self.length(cell, seed, conditions)
+        if m is None:
             return None
-        m = min(length for _, length in kept)
-        bits = [np.unpackbits(packed, count=length)[:m] for packed, length in kept]
-        return np.mean(bits, axis=0, dtype=np.float32)
+        kept = [self.correct[cell, seed, condition][0] for condition in conditions]
+        return np.mean([np.unpackbits(bits, count=m) for bits in kept], axis=0, dtype=np.float32)
 
     def rows(self, column: str, condition: str) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
         """Yield cell, seed and the list in another column of all runs under a condition."""
@@ -85,7 +89,8 @@ def _lists(
     path: Path, column: str, condition: str | None, study: str | None = None
 ) -> Iterator[tuple[str, int, str, NDArray | None]]:
     """Yield cell, seed, condition and list of every row; the rest of the file is not decoded."""
-    for batch in records.batches(path, schemas.PREDICTIONS, [*_KEYS, column]):
+    rows = 32 if column == "logits" else 256  # at a time
+    for batch in records.batches(path, schemas.PREDICTIONS, [*_KEYS, column], rows):
         keys = [batch[key].to_pylist() for key in _KEYS]
         for i, (owner, cell, seed, name) in enumerate(zip(*keys, strict=True)):
             if study not in (None, owner):

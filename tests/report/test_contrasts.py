@@ -44,10 +44,14 @@ def test_a_pair_by_hand() -> None:
     assert found.difference == pytest.approx([0.375])
     assert found.image_part == pytest.approx([44 / 192 / 4])
     assert found.seed_part == pytest.approx([(1 / 32 + 0.09 * phi[1]) / 2])
-    v = 44 / 768 + (1 / 32 + 0.09 * phi[1]) / 2
+    # Over the seeds only image 3 of the first cell varies: by 1/2, a mean of 1/8 over the images.
+    assert sample.noise == pytest.approx([1 / 8, 0])
+    assert found.overlap == pytest.approx([1 / 8 / 2 / 4])
+    parts = 44 / 768 + (1 / 32 + 0.09 * phi[1]) / 2
+    v = parts - 1 / 64
     assert found.variance == pytest.approx([v])
     # the harmonic mean of 1 and 3 degrees of freedom, weighted by the parts
-    df = v / ((v - 44 / 768) / 1 + 44 / 768 / 3)
+    df = parts / ((parts - 44 / 768) / 1 + 44 / 768 / 3)
     assert found.df == pytest.approx([df])
     assert found.p == pytest.approx([2 * stats.t.sf(0.375 / math.sqrt(v), df)])
     low, high = found.interval(0.9)
@@ -190,8 +194,8 @@ def test_splits_by_hand() -> None:
 def known(difference: float, deviation: float, df: float = 1e6) -> Estimates:
     """An estimate with a variance by images alone."""
     one = np.ones(1)
-    return Estimates(difference * one, 0 * one, one, deviation**2 * one, df * one, 1e-12 * one,
-                     np.array([True]))  # fmt: skip
+    return Estimates(difference * one, 0 * one, one, deviation**2 * one, df * one, 0 * one,
+                     1e-12 * one, np.array([True]))  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,7 @@ def test_how_many_images_or_seeds_would_decide() -> None:
     assert rows["images_needed"].item() >= 1707
     assert math.isnan(rows["seeds_needed"].item()), "seeds are no part of this variance"
     one = np.ones(1)
-    seeds = Estimates(0.15 * one, 0.01 * one, 1e6 * one, 0 * one, one, 1e-12 * one,
+    seeds = Estimates(0.15 * one, 0.01 * one, 1e6 * one, 0 * one, one, 0 * one, 1e-12 * one,
                       np.array([True]))  # fmt: skip
     rows = family(seeds, Standard(), np.array([3]), np.array([1000]))
     assert rows["seeds_needed"].item() == 6  # 3 * 1.71 = 5.1
@@ -251,6 +255,25 @@ def test_what_is_decided_needs_nothing() -> None:
 def test_the_margin_is_that_of_the_study(margin: float) -> None:
     rows = family(known(0.002, 0.005), Standard(margin=margin), np.array([3]), np.array([450]))
     assert rows["word"].item() == (SAME if margin == 0.02 else UNDECIDED)
+
+
+def test_the_variance_is_not_below_either_part() -> None:
+    one = np.ones(1)
+    found = Estimates(0 * one, 2 * one, one, 3 * one, one, 9 * one, 0 * one, np.array([True]))
+    assert found.variance.tolist() == [3]
+
+
+def test_the_variance_of_a_difference_is_that_of_many_studies() -> None:
+    """Images, runs and noise: the estimate against the spread of what is estimated."""
+    generator = np.random.default_rng(5)
+    found, estimates = [], []
+    for _ in range(400):
+        image, run = generator.normal(0, 1.5, 60), generator.normal(0, 0.6, (2, 8, 1))
+        noise = generator.standard_normal((2, 8, 60))
+        rows = estimate(sample_of((noise < 0.5 + image + run).astype(float)), PAIR)
+        found.append(rows.difference[0])
+        estimates.append(rows.variance[0])
+    assert np.mean(estimates) == pytest.approx(np.var(found), rel=0.2)
 
 
 def test_nan_runs_are_left_out() -> None:

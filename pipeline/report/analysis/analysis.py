@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.report.analysis import comparisons, effects, overall
+from pipeline.report.analysis import comparisons, effects, ensembles, overall, rivals
+from pipeline.report.analysis.bootstrap import with_bootstrap
 from pipeline.report.analysis.cells import finished, summarise, with_ids
 from pipeline.report.analysis.checks import Check, run_checks
 from pipeline.report.analysis.importance import importances
 from pipeline.report.analysis.samples import sources_of, with_intervals
+from pipeline.report.analysis.size_curve import size_curves
 from pipeline.report.load import Settings, Study
 from pipeline.report.plotting.style import Palette
 
@@ -32,6 +34,10 @@ class Analysis:
     layers: pd.DataFrame
     comparisons: pd.DataFrame
     effects: pd.DataFrame
+    rivals: pd.DataFrame
+    ensembles: pd.DataFrame
+    size_curves: pd.DataFrame
+    size_gaps: pd.DataFrame
     improvements: pd.DataFrame
     overall: pd.DataFrame
     importances: pd.DataFrame
@@ -63,7 +69,9 @@ def analyse(study: Study) -> Analysis:
     done = finished(runs)
     sources = sources_of(study, runs)
     cells = with_intervals(cells, sources, study.settings.confidence)
+    cells = with_bootstrap(cells, sources, study.settings.confidence, generator)
     compared = comparisons.against_baseline(sources, cells, study.settings)
+    curves, gaps = size_curves(sources, cells, study.settings, generator)
     return Analysis(
         study=study,
         cells=cells,
@@ -74,6 +82,10 @@ def analyse(study: Study) -> Analysis:
         layers=with_ids(study.layers, cells),
         comparisons=compared,
         effects=effects.axis_effects(sources, cells, study.settings),
+        rivals=rivals.rivals(sources, cells, study.settings),
+        ensembles=ensembles.ensembles(cells, sources, study.settings.confidence),
+        size_curves=curves,
+        size_gaps=gaps,
         improvements=overall.improvements(done, study.settings, generator),
         overall=overall.interquartile_means(done, study.settings, generator),
         importances=importances(study.trials, generator),

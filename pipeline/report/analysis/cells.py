@@ -102,9 +102,13 @@ def _measures(study: Study, runs: pd.DataFrame) -> dict[str, float]:
     done, row = finished(runs), {}
     confidence = study.settings.confidence
     for measure in measures.ALL:
+        if measure.column not in done:
+            continue
         values = done[measure.column].to_numpy(dtype=np.float64, na_value=np.nan)
         if measure.kind == "fraction":
             interval = mean_interval(values, confidence, bounds=(0.0, 1.0))
+        elif measure.kind == "loss":
+            interval = mean_interval(values, confidence, bounds=(0.0, np.inf))
         elif measure.kind == "error":
             interval = log_interval(values, confidence)
             usable = values[np.isfinite(values)]

@@ -35,6 +35,8 @@ class Sample:
         all, whose predictions were not kept.
     groups
         (images,): number of the group of each image (font, patient); None without groups.
+    noise
+        (cells,): mean over images of the variance of their scores over seeds; 0 if unknown.
     """
 
     accuracy: Floats
@@ -43,6 +45,7 @@ class Sample:
     images: int
     right: NDArray[np.float32] | None = None
     groups: NDArray[np.int64] | None = None
+    noise: Floats | None = None
 
     @property
     def seed_part(self) -> SeedVariance:
@@ -65,8 +68,10 @@ def sample_of(correct: ArrayLike, groups: ArrayLike | None = None) -> Sample:
     deviations = np.where(found, runs - accuracy[:, None], 0.0)
     variance = np.sum(deviations**2, axis=1) / np.maximum(seeds - 1, 1)
     codes = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    right = np.nanmean(scores, axis=1).astype(np.float32)
-    return Sample(accuracy, variance, seeds, scores.shape[2], right, codes)
+    right = np.nanmean(scores, axis=1)
+    squares = np.nansum((scores - right[:, None]) ** 2, axis=1) / np.maximum(seeds - 1, 1)[:, None]
+    return Sample(accuracy, variance, seeds, scores.shape[2], right.astype(np.float32), codes,
+                  squares.mean(axis=1))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ class Estimates:
     """Contrasts by row: difference, the parts of its variance and their degrees of freedom.
 
     `seed_part` and `image_part` are the variances by seeds and by images, NaN where nothing says
-    how large one is (a single test image). `floor` bounds their sum from below. `seeds_known` is
+    how large one is (a single test image). Both hold the noise of a run on an image; `overlap` is
+    that part, to be counted once. `floor` bounds the variance from below. `seeds_known` is
     false where a cell of the contrast has one seed and no other cell says how much seeds vary: the
     difference is then that of these trained networks.
     """
@@ -84,6 +90,7 @@ class Estimates:
     seed_df: Floats
     image_part: Floats
     image_df: Floats
+    overlap: Floats
     floor: Floats
     seeds_known: NDArray[np.bool_]
 
@@ -93,8 +100,10 @@ class Estimates:
 
     @property
     def variance(self) -> Floats:
-        """Variance of the difference."""
-        return np.maximum(self.seed_part + self.image_part, self.floor)
+        """Variance of the difference, not below that of either part."""
+        both = self.seed_part + self.image_part - self.overlap
+        larger = np.maximum(self.seed_part, self.image_part)
+        return np.maximum(np.maximum(both, larger), self.floor)
 
     @property
     def df(self) -> Floats:
@@ -136,7 +145,7 @@ _NAMES = [field.name for field in fields(Estimates)]
 def estimate(sample: Sample, weights: ArrayLike) -> Estimates:
     """Estimate contrasts `weights` of shape (contrasts, cells).
 
-    `V = sum_c w_c^2 v_c / n_c + V_img`, not below `2 / (m + 2)^2` for m test images.
+    `V = sum_c w_c^2 v_c / n_c + V_img - overlap`, not below `2 / (m + 2)^2` for m test images.
     """
     w = np.atleast_2d(np.asarray(weights, dtype=np.float64))
     part = sample.seed_part
@@ -148,6 +157,7 @@ def estimate(sample: Sample, weights: ArrayLike) -> Estimates:
         seed_df=_df(each.T, part.df[:, None]),
         image_part=images,
         image_df=np.full(len(w), image_df),
+        overlap=_overlap(sample, w),
         floor=np.full(len(w), 2 / (sample.images + 2) ** 2),
         seeds_known=np.array([bool(np.all(part.df[row != 0] > 0)) for row in w]),
     )
@@ -164,6 +174,7 @@ def mean_of(estimates: Sequence[Estimates]) -> Estimates:
         seed_df=_df(seeds, all_of["seed_df"]),
         image_part=images.sum(axis=0),
         image_df=_df(images, all_of["image_df"]),
+        overlap=all_of["overlap"].sum(axis=0) / k**2,
         floor=all_of["floor"].sum(axis=0) / k**2,
         seeds_known=np.atleast_1d(all_of["seeds_known"].all(axis=0)),
     )
@@ -190,6 +201,7 @@ def over_splits(differences: Floats, test_to_train: float) -> Estimates:
         seed_df=nothing,
         image_part=(1 / k + test_to_train) * differences.var(axis=1, ddof=1),
         image_df=np.full(rows, k - 1.0),
+        overlap=nothing,
         floor=np.full(rows, 1e-12),
         seeds_known=np.ones(rows, dtype=np.bool_),
     )
@@ -215,6 +227,16 @@ def _image_part(sample: Sample, w: Floats) -> tuple[Floats, float]:
         sums = np.stack([np.bincount(sample.groups, row, g) for row in d])
         variance, df = g / (g - 1) * np.sum(sums**2, axis=1) / m**2, g - 1.0
     return np.where(np.isfinite(variance), variance, binomial), df
+
+
+def _overlap(sample: Sample, w: Floats) -> Floats:
+    """What the parts of the variance share: the noise of runs on images, averaged over both."""
+    if sample.noise is None or sample.right is None:
+        return np.zeros(len(w))
+    kept = np.isfinite(sample.right).all(axis=1)
+    share = w**2 @ np.where(kept, sample.noise / sample.seeds / sample.images, 0.0)
+    # With a cell whose predictions were not kept, images count as separate: nothing is shared.
+    return np.where(((w != 0) & ~kept).any(axis=1), 0.0, share)
 
 
 def _df(parts: Floats, df: Floats) -> Floats:

@@ -53,10 +53,34 @@ def estimated(source: Source, contrasts: Sequence[Contrast], measure: Measure) -
     known = [row for row in rows if source.has(row)]
     usable = [contrast for contrast in contrasts if set(contrast.weights) <= set(known)]
     missing = [contrast for contrast in contrasts if not set(contrast.weights) <= set(known)]
-    sample = source.sample(known, balanced=measure == measures.BALANCED)
-    if not usable or sample is None:
+    # Contrasts of rows that were measured on fewer images have a sample of their own.
+    sizes = {row: source.images(row) for row in known}
+    batches: dict[int, list[Contrast]] = {}
+    for contrast in usable:
+        batches.setdefault(min(sizes[row] for row in contrast.weights), []).append(contrast)
+    balanced = measure == measures.BALANCED
+    parts = [
+        part
+        for images, batch in batches.items()
+        if (part := _on_same_images(
+            source, batch, [row for row in known if sizes[row] >= images], balanced))
+    ]  # fmt: skip
+    if not parts:
         return None
-    weights = np.array([[one.weights.get(row, 0.0) for row in known] for one in usable])
+    return Estimated(
+        [contrast for part in parts for contrast in part.contrasts], missing,
+        joined([part.estimates for part in parts]),
+        pd.concat([part.counts for part in parts], ignore_index=True),
+    )  # fmt: skip
+
+
+def _on_same_images(
+    source: Source, contrasts: Sequence[Contrast], known: Sequence[Row], balanced: bool
+) -> Estimated | None:
+    sample = source.sample(known, balanced)
+    if sample is None:
+        return None
+    weights = np.array([[one.weights.get(row, 0.0) for row in known] for one in contrasts])
     if source.splits > 1:
         found = over_splits(weights @ source.by_split(known), source.test_to_train)
     else:
@@ -71,7 +95,7 @@ def estimated(source: Source, contrasts: Sequence[Contrast], measure: Measure) -
             for cells, seeds_known in zip(used, found.seeds_known, strict=True)
         ],
     })  # fmt: skip
-    return Estimated(usable, missing, found, counts)
+    return Estimated(contrasts, [], found, counts)
 
 
 def basis(source: Source, sample: Sample, used: np.ndarray, seeds_known: bool) -> str:

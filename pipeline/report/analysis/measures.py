@@ -11,13 +11,25 @@ class Measure:
 
     column: str
     label: str
-    kind: str  # fraction | error | cost
+    kind: str  # fraction | loss | error | cost
 
 
 UPRIGHT = Measure("test_accuracy", "Test accuracy, upright", "fraction")
 QUARTER = Measure("test_accuracy_quarter_turned", "Test accuracy, quarter-turned", "fraction")
 ANY_ANGLE = Measure("test_accuracy_turned", "Test accuracy, any angle", "fraction")
 BALANCED = Measure("balanced_accuracy", "Balanced accuracy, upright", "fraction")
+MACRO_F1 = Measure("macro_f1", "Macro F1, upright", "fraction")
+AUROC = Measure("auroc", "Area under the ROC curve, upright", "fraction")
+LIKELIHOOD = Measure("negative_log_likelihood", "Negative log-likelihood, upright", "loss")
+# Averages of the probabilities over the orbit of an image, at test time.
+TTA_C4 = Measure("test_accuracy_tta_c4", "Test accuracy averaged over C4, upright", "fraction")
+TTA_D4 = Measure("test_accuracy_tta_d4", "Test accuracy averaged over D4, upright", "fraction")
+QUARTER_TTA_C4 = Measure("test_accuracy_quarter_turned_tta_c4",
+                         "Test accuracy averaged over C4, quarter-turned", "fraction")  # fmt: skip
+ANY_ANGLE_TTA_C4 = Measure("test_accuracy_turned_tta_c4",
+                           "Test accuracy averaged over C4, any angle", "fraction")  # fmt: skip
+ANY_ANGLE_TTA_D4 = Measure("test_accuracy_turned_tta_d4",
+                           "Test accuracy averaged over D4, any angle", "fraction")  # fmt: skip
 VALIDATION = Measure("validation_accuracy", "Validation accuracy", "fraction")
 TUNED = Measure("tuned_validation_accuracy", "Validation accuracy of the winning trial", "fraction")
 CONSISTENCY = Measure("consistency", "Consistency, quarter turns", "fraction")
@@ -45,4 +57,6 @@ FRACTIONS = (
 )  # fmt: skip
 ERRORS = (ERROR, ERROR_MIRROR, ERROR_TURNED, LIE_ROTATION, LIE_TRANSLATION)
 COSTS = (PARAMS, FLOPS, SECONDS, MEMORY)
-ALL = (*FRACTIONS, *ERRORS, *COSTS)
+AVERAGED = (TTA_C4, TTA_D4, QUARTER_TTA_C4, ANY_ANGLE_TTA_C4, ANY_ANGLE_TTA_D4)
+CLASSIFIER = (BALANCED, MACRO_F1, AUROC, LIKELIHOOD)
+ALL = (*FRACTIONS, *AVERAGED, *CLASSIFIER, *ERRORS, *COSTS)

@@ -22,7 +22,17 @@ CONDITIONS = {
     measures.QUARTER.column: ("quarter_90", "quarter_180", "quarter_270"),
     measures.ANY_ANGLE.column: ("turned",),
     measures.BALANCED.column: ("upright",),
+    measures.TTA_C4.column: ("tta_c4",),
+    measures.TTA_D4.column: ("tta_d4",),
+    # The orbit of a quarter-turned image is that of the upright one.
+    measures.QUARTER_TTA_C4.column: ("tta_c4",),
+    measures.ANY_ANGLE_TTA_C4.column: ("turned_tta_c4",),
+    measures.ANY_ANGLE_TTA_D4.column: ("turned_tta_d4",),
 }
+# Measured on the first `measured_images` test images.
+COSTLY = (
+    measures.TTA_D4.column, measures.ANY_ANGLE_TTA_C4.column, measures.ANY_ANGLE_TTA_D4.column,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,21 @@ class Source:
         """Whether a run of the cell finished and has a value."""
         return row.column in self.finished and bool(len(self._runs(row)))
 
+    def images(self, row: Row) -> int:
+        """How many test images the runs of a row were measured on."""
+        runs = self._runs(row)
+        if self.splits == 1:
+            keys = zip(runs["cell"], runs["seed"], strict=True)
+            lengths = [self.predictions.length(*key, row.conditions) for key in keys]
+            kept = [length for length in lengths if length is not None]
+            if kept:
+                return min(kept)
+        counts = ["test_images"]
+        if row.column in COSTLY and "measured_images" in runs:
+            counts.append("measured_images")
+        fewest = runs[counts].min().min()
+        return 0 if pd.isna(fewest) else int(fewest)
+
     def excluded(self, row: Row) -> int:
         """How many runs of a row's cell have no value."""
         return int((self.runs["id"] == row.cell).sum()) - len(self._runs(row))
@@ -83,7 +108,7 @@ class Source:
 
         Where rows were measured on different numbers of images, all are cut to the fewest.
         """
-        found = [self._scores(row) for row in rows]
+        found = [self.scores(row) for row in rows]
         known = self.predictions.images
         if not found or any(not one.runs.size for one in found) or (balanced and known is None):
             return None
@@ -99,9 +124,11 @@ class Source:
             images=images,
             right=np.stack([one.right for one in cut]) if kept else None,
             groups=None if groups is None else np.unique(groups, return_inverse=True)[1],
+            noise=np.array([one.noise for one in cut]),
         )
 
-    def _scores(self, row: Row) -> _Scores:
+    def scores(self, row: Row) -> Scores:
+        """Return what the finished runs of a row scored."""
         runs = self._runs(row)
         kept = [
             found
@@ -109,13 +136,13 @@ class Source:
             if self.splits == 1  # the test images of one split alone are known
             and (found := self.predictions.of(cell, seed, row.conditions)) is not None
         ]
-        images = min(map(len, kept)) if kept else int(runs["test_images"].min()) if len(runs) else 0
+        images = self.images(row)
         scores = np.array([one[:images] for one in kept]) if kept else np.zeros((0, images), "f4")
-        return _Scores(runs[row.column].to_numpy(dtype=np.float64), scores, images)
+        return Scores(runs[row.column].to_numpy(dtype=np.float64), scores, images)
 
 
 @dataclass(frozen=True)
-class _Scores:
+class Scores:
     """Accuracy of every run of a row, and the scores (runs, images) of those that were kept."""
 
     runs: NDArray[np.float64]
@@ -129,13 +156,19 @@ class _Scores:
             return np.full(self.images, np.nan, dtype=np.float32)
         return self.kept.mean(axis=0)
 
-    def cut(self, images: int, weights: NDArray[np.float64] | None) -> _Scores:
+    @property
+    def noise(self) -> float:
+        """Mean over images of the variance over runs; 0 where fewer than two were kept."""
+        several = len(self.kept) > 1 and self.images > 0
+        return float(self.kept.var(axis=0, ddof=1, dtype=np.float64).mean()) if several else 0.0
+
+    def cut(self, images: int, weights: NDArray[np.float64] | None) -> Scores:
         """Return the scores on the first images, weighted."""
         kept = self.kept[:, :images]
         if weights is not None:
             kept = (kept * weights).astype(np.float32)
         whole = len(kept) == len(self.runs) and (images < self.images or weights is not None)
-        return _Scores(kept.mean(axis=1, dtype=np.float64) if whole else self.runs, kept, images)
+        return Scores(kept.mean(axis=1, dtype=np.float64) if whole else self.runs, kept, images)
 
 
 def sources_of(study: Study, runs: pd.DataFrame) -> dict[str, Source]:

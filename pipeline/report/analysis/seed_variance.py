@@ -15,7 +15,7 @@ from scipy import special
 
 Floats = NDArray[np.float64]
 
-MAX_PRIOR = 8.0  # degrees of freedom; so many are also taken where cells do not differ at all
+MAX_PRIOR = 4.0  # degrees of freedom; so many are also taken where cells do not differ at all
 FEWEST_CELLS = 3  # from so many on cells say how much their variances differ
 
 

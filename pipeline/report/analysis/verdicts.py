@@ -127,5 +127,5 @@ def _rescaled(estimates: Estimates, seeds: Floats, images: Floats) -> Estimates:
         estimates,
         seed_part=estimates.seed_part / seeds, seed_df=estimates.seed_df * seeds,
         image_part=estimates.image_part / images, image_df=estimates.image_df * images,
-        floor=estimates.floor / images**2,
+        overlap=estimates.overlap / seeds / images, floor=estimates.floor / images**2,
     )  # fmt: skip

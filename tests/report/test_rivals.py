@@ -1,0 +1,116 @@
+"""Exact symmetry against turned training images and against averaging at test time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import Row, Shape, write_study
+from synthetic_predictions import write_predictions
+
+from pipeline.report.analysis.analysis import Analysis, analyse
+from pipeline.report.analysis.contrasts import sample_of
+from pipeline.report.load import Settings, load_study
+
+SETTINGS = Settings("digits")
+UPRIGHT, QUARTER = "test_accuracy", "test_accuracy_quarter_turned"
+
+
+def turned(tables: dict[str, list[Row]]) -> None:
+    """Give the second depth of the study the meaning of an augmentation."""
+    for name, rows in tables.items():
+        for row in rows:
+            if row["depth"] == 2:
+                row |= {"depth": 1, "augment": "turn", "cell": row["cell"] + "-turn"}
+                if name == "runs" and row["group"] == "C1":
+                    row[QUARTER] = row["test_accuracy"] - 0.02
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shape = Shape(groups=("C1", "C4"), encodings=("none", "absolute"), depths=(1, 2), trials=1,
+                  epochs=1)  # fmt: skip
+    data = write_study(tmp_path_factory.mktemp("rivals"), shape, turned)
+    write_predictions(data)
+    return data
+
+
+@pytest.fixture(scope="module")
+def analysis(study: Path) -> Analysis:
+    loaded = load_study(SETTINGS, study)
+    runs = loaded.runs
+    averaged = runs.assign(
+        test_accuracy_tta_c4=runs[UPRIGHT] - 0.3,
+        test_accuracy_tta_d4=runs[UPRIGHT] - 0.4,
+        test_accuracy_quarter_turned_tta_c4=runs[UPRIGHT] - 0.3,
+        test_accuracy_turned_tta_c4=0.2, test_accuracy_turned_tta_d4=0.2, measured_images=100,
+    )  # fmt: skip
+    return analyse(replace(loaded, runs=averaged))
+
+
+def row_of(analysis: Analysis, measure: str, reference: str) -> dict:
+    rows = analysis.rivals
+    found = rows[(rows["measure"] == measure) & (rows["reference"] == reference)]
+    assert len(found) == 1
+    return found.iloc[0].to_dict()
+
+
+def test_exact_cells_against_turned_training_images(analysis: Analysis) -> None:
+    row = row_of(analysis, QUARTER, "C1 turn")
+    cells = analysis.cells.set_index(["group", "augment", "positional"])[QUARTER]
+    expected = np.mean(
+        [cells["C4", "none", name] - cells["C1", "turn", name] for name in ("none", "absolute")]
+    )
+    assert row["difference"] == pytest.approx(expected)
+    assert (row["axis"], row["level"], row["contexts"]) == ("augment", "C4", 2)
+    assert row["basis"] == ""
+
+
+@pytest.mark.parametrize(
+    ("measure", "reference", "images"),
+    [
+        (QUARTER, "C1 averaged over C4", 450),
+        (UPRIGHT, "C1 averaged over C4", 450),
+        # measured on the first images alone, so exact cells are judged on those
+        (UPRIGHT, "C1 averaged over D4", 100),
+        ("test_accuracy_turned", "C1 averaged over C4", 100),
+    ],
+)
+def test_exact_cells_against_averaging_at_test_time(
+    analysis: Analysis, measure: str, reference: str, images: int
+) -> None:
+    row = row_of(analysis, measure, reference)
+    assert (row["axis"], row["images"], row["word"]) == ("averaging", images, "clearly better")
+    assert "images not kept" in row["basis"], "averages have no predictions in this study"
+
+
+def test_without_the_columns_there_is_no_averaging(study: Path) -> None:
+    loaded = load_study(SETTINGS, study)
+    lost = [name for name in loaded.runs if "tta" in name]
+    rows = analyse(replace(loaded, runs=loaded.runs.drop(columns=lost))).rivals
+    assert set(rows["axis"]) == {"augment"}
+
+
+def test_rows_measured_on_fewer_images_cut_the_others(study: Path) -> None:
+    from pipeline.report.analysis.samples import Row as SampleRow
+    from pipeline.report.analysis.samples import sources_of
+
+    analysis = analyse(load_study(SETTINGS, study))
+    source = sources_of(analysis.study, analysis.runs)["digits"]
+    correct = {
+        key: (bits[:13] if key[2] == "turned" else bits, 100 if key[2] == "turned" else count)
+        for key, (bits, count) in source.predictions.correct.items()
+    }
+    short = replace(source, predictions=replace(source.predictions, correct=correct))
+    rows = [SampleRow(0, UPRIGHT), SampleRow(1, "test_accuracy_turned")]
+    sample = short.sample(rows)
+    assert sample is not None and sample.images == 100 and sample.right is not None
+    upright = [
+        source.predictions.of(str(analysis.cells["cell"][0]), seed, ["upright"])
+        for seed in (101, 102, 103)
+    ]
+    by_hand = sample_of(np.array([upright])[:, :, :100])
+    assert sample.accuracy[0] == pytest.approx(by_hand.accuracy[0])
+    assert sample.variance[0] == pytest.approx(by_hand.variance[0])
