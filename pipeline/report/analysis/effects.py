@@ -57,7 +57,7 @@ def _contrasts(
     cells: pd.DataFrame, source: Source, measure: Measure, settings: Settings
 ) -> Iterator[Contrast]:
     measured = [source.has(Row(int(number), measure.column)) for number in cells["id"]]
-    cells = cells[measured]
+    cells = cells[np.array(measured, dtype=np.bool_)]
     for axis in EFFECTS:
         levels = sorted(cells[axis].dropna().unique(), key=_order(axis))
         wanted = settings.baseline.get(axis)

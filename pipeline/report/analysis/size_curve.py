@@ -82,7 +82,8 @@ def _laws(
     runs = source.finished.dropna(subset=["train_images"])
     sizes = runs.groupby("id")["train_images"].first()
     rows = cells[cells["id"].isin(sizes.index)].assign(n=cells["id"].map(sizes))
-    rows = rows[[source.has(Row(int(number), measure.column)) for number in rows["id"]]]
+    measured = [source.has(Row(int(number), measure.column)) for number in rows["id"]]
+    rows = rows[np.array(measured, dtype=np.bool_)]
     several = {key: part for key, part in rows.groupby(LINE, sort=False) if part["n"].nunique() > 1}
     known = source.predictions.images
     weights = None
