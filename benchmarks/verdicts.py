@@ -185,7 +185,7 @@ def table(
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scale", nargs="?", type=float, default=1.0)
+    parser.add_argument("scale", nargs="?", type=float, default=4.0)
     scale, start = parser.parse_args().scale, time.process_time()
     table(
         "no difference", EQUAL, {"any false verdict": "false", "false effect": "effect"}, scale, 1
