@@ -5,6 +5,7 @@ nothing of the study around it.
 """
 
 from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
+from gsa_core.check.measure import SymmetryReport, check_equivariance
 from gsa_core.cost import (
     count_activations,
     count_flops,
@@ -57,11 +58,13 @@ __all__ = [
     "Stem",
     "SymmetricMaxPool2d",
     "Symmetrized",
+    "SymmetryReport",
     "__version__",
     "act_on_features",
     "act_on_image",
     "assert_equivariant",
     "build_model",
+    "check_equivariance",
     "count_activations",
     "count_flops",
     "count_parameters",

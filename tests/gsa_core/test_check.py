@@ -1,0 +1,135 @@
+"""The symmetry of any module, measured layer by layer."""
+
+from __future__ import annotations
+
+import check_networks
+import pytest
+import torch
+from cases import randomised
+from torch import nn
+
+from gsa_core import build_model, check_equivariance
+from gsa_core.check.__main__ import main
+
+
+def checked(name, group="C4"):
+    torch.manual_seed(2)
+    return check_equivariance(getattr(check_networks, name)(), torch.rand(2, 2, 8, 8), group)
+
+
+@pytest.mark.parametrize("name", ["torch_invariant", "timm_invariant", "escnn_invariant"])
+def test_a_symmetric_network_transforms_in_every_layer(name):
+    report = checked(name)
+    assert report.equivariant
+    assert report.broken is None, str(report)
+    assert max(row.error for row in report.layers) < 1e-6
+    assert "the output transforms under C4" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "cause"),
+    [
+        ("torch_plain", "2 (Conv2d)", "whose kernel is not turned"),
+        ("torch_one_sided", "0 (ZeroPad2d)", "padding on one side alone"),
+        ("torch_same_padding", "0 (Conv2d)", "padding='same' with an even kernel, 2x2"),
+        ("torch_strided", "0 (Conv2d)", "on a side of 8 pixels leaves 1 at one end"),
+        ("torch_pooled", "1 (MaxPool2d)", "on a side of 6 pixels leaves 1 at one end"),
+        ("torch_flattened", "2 (Linear)", "a linear map of flattened positions"),
+        ("timm_patches", "patch_embed (Conv2d)", "each patch is flattened"),
+        ("timm_positions", "the forward of TimmLike, before norm1 (LayerNorm)", "pos_embed"),
+        ("escnn_inverse", "1 (RegularConvolution)", "in the order of the inverse elements"),
+        ("escnn_another_order", "2 (RegularConvolution)", "in another order than that of"),
+        ("escnn_one_hot", "0 (RegularConvolution)", ""),
+    ],
+)
+def test_the_first_layer_that_breaks_is_named_with_its_cause(name, layer, cause):
+    report = checked(name)
+    assert not report.equivariant
+    assert report.broken == layer, str(report)
+    assert cause in " ".join(report.causes)
+    if cause:
+        assert report.causes
+
+
+@pytest.mark.parametrize("group", ["C4", "D4", "C8"])
+@pytest.mark.parametrize(
+    "options",
+    [{"tokens": "stem"}, {"tokens": "patch"}, {"tokens": "pixel", "positional": "absolute"}],
+)
+def test_networks_of_this_library_are_equivariant_in_every_layer(group, options, noise):
+    model = build_model(group=group, channels=4, image_size=8, in_channels=2, **options)
+    report = check_equivariance(randomised(model), noise(2, 2, 8, 8), group)
+    assert report.equivariant
+    assert report.broken is None
+
+
+def test_a_larger_group_is_found_broken_and_a_pooled_orbit_is_not(noise):
+    model = randomised(build_model(group="C4", channels=4, image_size=8))
+    assert not check_equivariance(model, noise(1, 1, 8, 8), "D4").equivariant
+    pooled = randomised(build_model("symmetrized", channels=4, image_size=8))
+    report = check_equivariance(pooled, noise(1, 1, 8, 8), "C4")
+    assert report.equivariant
+    assert max(row.error for row in report.layers) > 1e-3
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (9, 6)])
+def test_images_that_are_not_square_are_turned_too(shape, noise):
+    report = check_equivariance(check_networks.torch_plain()[:2], noise(1, 2, *shape), "D4")
+    assert report.equivariant
+
+
+def test_the_module_is_left_as_it_was(noise):
+    model = check_networks.torch_invariant().train()
+    before = {name: x.clone() for name, x in model.state_dict().items()}
+    check_equivariance(model, noise(1, 2, 8, 8))
+    assert model.training
+    assert all(torch.equal(before[name], x) for name, x in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("group", "shape", "message"),
+    [
+        ("C3", (1, 2, 8, 8), "group: got C3, of which no element but the identity"),
+        ("C1", (1, 2, 8, 8), "group: got C1"),
+        ("Q8", (1, 2, 8, 8), "group: got 'Q8'"),
+        ("C4", (2, 8, 8), "image: got 3 axes"),
+    ],
+)
+def test_wrong_arguments_are_named(group, shape, message):
+    with pytest.raises(ValueError, match=message):
+        check_equivariance(nn.Identity(), torch.zeros(shape), group)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "text"),
+    [
+        ("torch_invariant", 0, "the output transforms under C4"),
+        ("torch_strided", 1, "breaks the symmetry under C4 first: 0 (Conv2d)"),
+    ],
+)
+def test_the_command_prints_the_layers(name, code, text, capsys):
+    found = main([f"check_networks:{name}", "--group", "C4", "--input", "1,2,8,8"])
+    assert found == code
+    assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "message"),
+    [
+        ("check_networks", [], "accepts module:factory"),
+        ("no_such_module:f", [], "'no_such_module' cannot be imported (ModuleNotFoundError"),
+        ("check_networks:nothing", [], "has no 'nothing'"),
+        ("check_networks:number", [], "is a int; accepts a function"),
+        ("check_networks:failing", [], "failed (RuntimeError: no weights here)"),
+        ("check_networks:TimmLike", [], "failed (TypeError"),
+        ("check_networks:a_tensor", [], "returned a Tensor; accepts a torch.nn.Module"),
+        ("check_networks:torch_plain", ["--input", "2,3,64"], "--input: got '2,3,64'"),
+        ("check_networks:torch_plain", ["--input", "1,3,8,8"], "the network failed on 1x3x8x8"),
+        ("check_networks:torch_plain", ["--group", "E2"], "group: got 'E2'"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(network, options, message, capsys):
+    assert main([network, "--input", "1,2,8,8", *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
