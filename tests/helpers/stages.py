@@ -62,7 +62,7 @@ class Stage:
         )
         return self.started[-1]
 
-    def wait_for(self, count: int, limit: float = 60) -> None:
+    def wait_for(self, count: int, limit: float = 150) -> None:
         """Wait until so many trials have been started."""
         end = time.monotonic() + limit
         while self.starts().total() < count:
