@@ -19,6 +19,7 @@ def run_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> d
 def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Train and measure the chosen configuration with one seed."""
     from gsa_core.models.network_file import to_bytes
+    from pipeline.confirm.measures.asymmetry_curve import asymmetry_curve
     from pipeline.confirm.measures.measure import TestSplits, measure
     from pipeline.confirm.measures.predictions import pack
     from pipeline.execution.resumable_training import train_resumably
@@ -26,7 +27,8 @@ def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[st
     config, dataset = payload["configuration"], data[payload["dataset"]]
     # Training has no access to the test split.
     hidden = replace(dataset, test=None, test_turned=None)
-    outcome = train_resumably(config, hidden, context, payload.get("checkpoint"))
+    curve = asymmetry_curve(config, hidden)
+    outcome = train_resumably(config, hidden, context, payload.get("checkpoint"), curve)
     value = {"row": outcome.row, "epochs": outcome.epochs}
     if outcome.row["status"] != "completed":
         return value

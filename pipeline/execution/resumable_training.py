@@ -20,6 +20,7 @@ from pipeline.training.loop import Outcome, TrainingState, train
 __all__ = ["train_resumably"]
 
 Row = dict[str, Any]
+Measure = Callable[[torch.nn.Module, Row], None]
 # How libraries say in a RuntimeError that there is no memory.
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
 # Seconds between two checkpoints, and the most that writing them may take of the time: an epoch of
@@ -30,7 +31,11 @@ CONFIGURATION = "configuration"
 
 
 def train_resumably(
-    config: Row, data: Dataset, context: Context, checkpoint: str | None
+    config: Row,
+    data: Dataset,
+    context: Context,
+    checkpoint: str | None,
+    measure: Measure | None = None,
 ) -> Outcome:
     """Train a configuration; what was done before an interruption is not done again.
 
@@ -46,10 +51,12 @@ def train_resumably(
         Takes the epochs, and notes about checkpoints that do not work.
     checkpoint
         Address of this task's checkpoint; None trains without.
+    measure
+        Called after each epoch, as by `pipeline.training.loop.train`.
     """
     start = time.monotonic()
     try:
-        return _train(config, data, context, checkpoint)
+        return _train(config, data, context, checkpoint, measure)
     except Exception as error:
         if not is_out_of_memory(error) or config["batch_size"] == 1:
             raise
@@ -58,7 +65,7 @@ def train_resumably(
     _release()
     context.epochs.clear()
     halved = {**config, "batch_parts": 2 * config.get("batch_parts", 1)}
-    outcome = _train_halved(halved, data, context, checkpoint)
+    outcome = _train_halved(halved, data, context, checkpoint, measure)
     _release()
     reason = outcome.row["reason"]
     note = f"each batch was trained in halves after {first}"
@@ -67,10 +74,16 @@ def train_resumably(
     return outcome
 
 
-def _train_halved(config: Row, data: Dataset, context: Context, checkpoint: str | None) -> Outcome:
+def _train_halved(
+    config: Row,
+    data: Dataset,
+    context: Context,
+    checkpoint: str | None,
+    measure: Measure | None,
+) -> Outcome:
     """Train a configuration; where memory runs out this is a failure with its peak."""
     try:
-        return _train(config, data, context, checkpoint)
+        return _train(config, data, context, checkpoint, measure)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -94,7 +107,13 @@ def _release() -> None:
         torch.cuda.empty_cache()
 
 
-def _train(config: Row, data: Dataset, context: Context, checkpoint: str | None) -> Outcome:
+def _train(
+    config: Row,
+    data: Dataset,
+    context: Context,
+    checkpoint: str | None,
+    measure: Measure | None,
+) -> Outcome:
     """Train a configuration from its checkpoint, if there is one.
 
     It leaves one after its first epoch, and after a later one where the last is old enough.
@@ -123,6 +142,7 @@ def _train(config: Row, data: Dataset, context: Context, checkpoint: str | None)
         config,
         data,
         device=context.device,
+        measure=measure,
         # The epochs of an earlier start are reported at once: this one goes on after them.
         on_epoch=lambda row: context.report(row, flush=row["epoch"] == told_before),
         on_state=None if place is None else keep,

@@ -64,7 +64,7 @@ class Confirm(Section):
     """Of the test images, for mirrors, shifts, angles between quarter turns and averages over D4
     or of turned images."""
     keep: Literal["auto", "logits", "predictions", "none"] = "auto"
-    """Of every test image; `auto` is logits while they take at most 200 MB, else predictions."""
+    """Of every test image; `auto` is logits unless they are many, else predictions."""
     hierarchy_seeds: Annotated[int, Field(strict=True, ge=1, le=1000)]
 
 

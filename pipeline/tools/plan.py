@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import optuna
 import torch
 
 from gsa_core import build_model, count_parameters
 from pipeline.common.units import duration, size
+from pipeline.confirm.keep import kept
 from pipeline.dataset import load_dataset
 from pipeline.execution.parallel_trials import parallel_here
 from pipeline.execution.stage_inputs import read_cards
@@ -51,6 +53,7 @@ def main(given: object = None) -> None:
     print(_total(found, most, parallel_here(params)))
     for line in (*chosen(params), *_endings(params)):
         print(line)
+    print(_kept(params, {name: one.card for name, one in data.items()}))
 
 
 def _line(one: Forecast, memory: int, width: int) -> str:
@@ -71,6 +74,16 @@ def _total(found: list[Forecast], most: int, slots: int) -> str:
         f"{duration(seconds / slots)} with {slots} in parallel; up to {size(most)} in each besides "
         "the data"
     )
+
+
+def _kept(params: Params, cards: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say what confirm keeps of every test image, and how large it is before compression."""
+    found = kept(params, cards)
+    setting = f"confirm.keep: {params.confirm.keep}"
+    if found.what == "none":
+        return f"no predictions of test images are kept ({setting})"
+    what = {"logits": "logits and predictions", "predictions": "predictions"}[found.what]
+    return f"{what} of every test image are kept, at most {size(found.size)} ({setting})"
 
 
 def _endings(params: Params) -> Iterator[str]:

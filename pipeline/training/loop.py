@@ -70,6 +70,7 @@ def train(
     data: Dataset,
     *,
     device: str = "cpu",
+    measure: Callable[[nn.Module, Row], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
     on_state: Callable[[Callable[[], TrainingState]], None] | None = None,
     resume: TrainingState | None = None,
@@ -87,6 +88,8 @@ def train(
         Train and validation splits; others are not used.
     device
         The device to train on.
+    measure
+        Called with the network and the row after each epoch, to add columns to the row.
     on_epoch
         Called with each epoch's row as soon as it is known, and again for those before `resume`.
     on_state
@@ -110,6 +113,8 @@ def train(
                 on_epoch(epoch)
         while not training.finished:
             training.run_epoch()
+            if measure is not None and not training.diverged:
+                measure(training.model, training.epochs[-1])
             if on_state is not None and not training.diverged:
                 on_state(training.state)
             if on_epoch is not None:

@@ -13,6 +13,8 @@ from fake_study import small_data
 
 from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
+from pipeline.common.units import size
+from pipeline.confirm.measures.movements import passes
 from pipeline.dataset import Dataset
 from pipeline.execution import state_folder
 from pipeline.execution.engine import InProcess
@@ -229,3 +231,23 @@ def test_a_plan_has_a_line_for_each_cell_and_a_total(
     names = [cell.name for cell in sweep.cells(fake_study.study())]
     assert [line.split()[0] for line in lines[2 : 2 + len(names)]] == names
     assert lines[2 + len(names)].startswith("12 trials and 6 runs: ")
+    # 6 runs of 40 images: 5 conditions of 10 logits, and 9 of a prediction and a probability
+    assert lines[-1] == (
+        f"logits and predictions of every test image are kept, at most {size(6 * 40 * 136)} "
+        "(confirm.keep: auto)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keep", "starts"),
+    [("none", "no predictions of test images are kept"), ("predictions", "predictions of every")],
+)
+def test_a_plan_says_what_is_kept(keep: str, starts: str) -> None:
+    params = fake_study.study()
+    section = params.confirm.model_copy(update={"keep": keep})
+    told = plan._kept(params.model_copy(update={"confirm": section}), {"d": small_data().card})
+    assert told.startswith(starts) and told.endswith(f"(confirm.keep: {keep})")
+
+
+def test_a_forecast_counts_the_passes_of_measuring() -> None:
+    assert passes(5000, 1000, 12) == 5 * 5000 + 1000 * (4 + 6 + 8 + 7)

@@ -9,10 +9,19 @@ from gsa_core import rotate_image, shift_image
 from pipeline.confirm.measures.measured_network import Probe
 from pipeline.confirm.measures.orbits import SQUARE
 
-__all__ = ["move_rows", "turn_rows"]
+__all__ = ["move_rows", "passes", "turn_rows"]
 
 Row = dict[str, Any]
 SHIFTS = ((1, 0), (0, 1), (-1, 0), (0, -1), (2, 0), (0, 2))  # pixels down and to the right
+
+
+def passes(images: int, measured: int, angles: int) -> int:
+    """Return how many images `measure` passes through a network.
+
+    All images upright, under three quarter turns and turned at random; the measured ones under four
+    mirrors, shifts, angles between quarter turns, and the turned ones under the rest of D4.
+    """
+    return 5 * images + measured * (4 + len(SHIFTS) + (angles - 4) + 7)
 
 
 def move_rows(some: Probe, elements: list[Row], background: float | str) -> list[Row]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.confirm.keep import measured_images
+from pipeline.confirm.measures.movements import passes
 from pipeline.dataset import Dataset, Split
 from pipeline.execution.parallel_trials import parallel_here
 from pipeline.search.space import configuration
@@ -23,8 +25,6 @@ from pipeline.training.devices import use_threads
 
 __all__ = ["Forecast", "Sizes", "estimate_seconds", "forecast", "space"]
 
-# Passes over the test split besides the full turn: upright, quarter turns, mirrors, random angles.
-PASSES = 12
 WORK = 2e9  # FLOPs of a measured batch's forward pass: `use` is to answer within seconds
 SECONDS = 20.0  # of measuring; further cells are put in proportion by their FLOPs
 
@@ -75,7 +75,11 @@ def forecast(
     epoch = images * train_seconds + len(data.validation) * evaluate_seconds
     trial = config["epochs"] * epoch
     is_searched = cell in searched(params, data.name)
-    test = int(data.card["counts"]["test"]["total"]) * evaluate_seconds
+    measured = passes(
+        int(data.card["counts"]["test"]["total"]),
+        measured_images(params, data.card),
+        params.confirm.angles,
+    )
     return Forecast(
         dataset=data,
         cell=cell,
@@ -83,7 +87,7 @@ def forecast(
         trials=params.sweep.trials_per_cell if is_searched else 0,
         trial_seconds=trial,
         runs=len(params.confirm.seeds),
-        run_seconds=trial + test * (params.confirm.angles + PASSES),
+        run_seconds=trial + measured * evaluate_seconds,
     )
 
 
