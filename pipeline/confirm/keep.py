@@ -46,17 +46,17 @@ def stores_logits(params: Params, card: Mapping[str, Any]) -> bool:
 
 def kept(params: Params, cards: Mapping[str, Mapping[str, Any]]) -> Kept:
     """Resolve `confirm.keep` for the runs of all data sets, by their cards."""
-    runs = len(cells(params)) * len(params.confirm.seeds)
-    logits = runs * sum(map(_logits, cards.values()))
+    runs = {name: len(cells(params, name)) * len(params.confirm.seeds) for name in cards}
+    logits = sum(runs[name] * _logits(card) for name, card in cards.items())
     fits = logits <= MOST and all(_logits(card) <= MOST_OF_A_RUN for card in cards.values())
     what = params.confirm.keep
     if what == "auto":
         what = "logits" if fits else "predictions"
     if what == "none":
         return Kept(what, 0)
-    size = runs * sum(
-        bytes_of_predictions(_images(card), measured_images(params, card))
-        for card in cards.values()
+    size = sum(
+        runs[name] * bytes_of_predictions(_images(card), measured_images(params, card))
+        for name, card in cards.items()
     )
     return Kept(what, size + logits if what == "logits" else size)
 

@@ -20,6 +20,7 @@ from pipeline.execution import state_folder
 from pipeline.execution.engine import InProcess
 from pipeline.execution.state_folder import stage_lock
 from pipeline.results.provenance import ENVIRONMENT, provenance
+from pipeline.study.cells import cells
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial
@@ -117,7 +118,7 @@ def test_a_trial_comes_again_as_it_was(capsys: pytest.CaptureFixture[str]) -> No
         reproduce.main(parse(ASKED), fake_study.fake_trial)
     told = capsys.readouterr().out
     assert ending.value.code == 0, told
-    assert "16 of 16 metrics equal" in told
+    assert "28 of 28 metrics equal" in told
 
 
 def test_trials_of_a_conditional_space_come_again(
@@ -207,7 +208,7 @@ def test_a_real_trial_has_equal_metrics_in_another_call(
 
 def test_a_plan_counts_every_cell_and_more_work_is_longer() -> None:
     def seconds(params: Params) -> float:
-        return sum(forecast(params, small_data(), cell).seconds for cell in sweep.cells(params))
+        return sum(forecast(params, small_data(), cell).seconds for cell in cells(params))
 
     once = fake_study.study(group=["C4"], trials_per_cell=1, epochs=1)
     often = fake_study.study(group=["C4"], trials_per_cell=40, epochs=10)
@@ -216,7 +217,7 @@ def test_a_plan_counts_every_cell_and_more_work_is_longer() -> None:
 
 def test_memory_of_a_trial_is_what_backward_keeps() -> None:
     params = fake_study.study()
-    config = forecast(params, small_data(), sweep.cells(params)[0]).config
+    config = forecast(params, small_data(), cells(params)[0]).config
     small, large = (trial_bytes({**config, "batch_size": n}, small_data()) for n in (2, 16))
     assert 4 * small < 8 * large < 64 * small + 1
     assert large > 2 * small, "it does not grow with the batch"
@@ -228,7 +229,7 @@ def test_a_plan_has_a_line_for_each_cell_and_a_total(
     monkeypatch.setattr(plan, "load_dataset", lambda *_: small_data())
     plan.main()
     lines = capsys.readouterr().out.splitlines()
-    names = [cell.name for cell in sweep.cells(fake_study.study())]
+    names = [cell.name for cell in cells(fake_study.study())]
     assert [line.split()[0] for line in lines[2 : 2 + len(names)]] == names
     assert lines[2 + len(names)].startswith("12 trials and 6 runs: ")
     # 6 runs of 40 images: 5 conditions of 10 logits, and 9 of a prediction and a probability
