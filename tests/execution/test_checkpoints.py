@@ -101,8 +101,8 @@ def test_epochs_before_the_break_are_not_done_again(
 ) -> None:
     from pipeline.training import loop as training
 
-    place, scored, score = f"{tmp_path}/trial.state", [], training.score
-    monkeypatch.setattr(training, "score", lambda *a: scored.append(1) or score(*a))
+    place, scored, outputs = f"{tmp_path}/trial.state", [], training.outputs
+    monkeypatch.setattr(training, "outputs", lambda *a: scored.append(1) or outputs(*a))
     with pytest.raises(Crash):
         train_resumably(config, small_data(), Notes(2).context(), place)
     train_resumably(config, small_data(), Notes().context(), place)

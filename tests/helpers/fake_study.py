@@ -27,7 +27,12 @@ from pipeline.execution.tasks import Context, Task, WorkFunction
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 
-CARD = {"name": "digits", "classes": 10, "counts": {"test": {"total": 3}}}
+CARD = {
+    "name": "digits",
+    "image_shape": [1, 8, 8],
+    "classes": 10,
+    "counts": {"train": {"total": 20}, "test": {"total": 3}},
+}
 
 
 def study(**sweep_section: Any) -> Params:

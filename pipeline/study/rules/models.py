@@ -108,10 +108,10 @@ def _match(params: Params) -> Iterator[Problem]:
     sweep, path = params.sweep, ("sweep", "match")
     of = None if sweep.match is None else sweep.match.of
     if (sweep.epochs is None) != (of == "seconds"):
-        other = "with match: {of: seconds}, which decides them" if sweep.epochs else "with no match"
-        accepts = "null with match: {of: seconds, ...}, else a number"
-        fault = f"got {sweep.epochs or 'null'} {other if sweep.epochs else 'of seconds'}"
-        yield Problem(("sweep", "epochs"), fault, accepts)
+        fault = f"got {sweep.epochs} with match: {{of: seconds}}, which decides the epochs"
+        if sweep.epochs is None:
+            fault = "got null without match: {of: seconds}"
+        yield Problem(("sweep", "epochs"), fault, "a number, or null where seconds are matched")
     if sweep.match is None:
         return
     at, parameters = sweep.match.at, sweep.match.parameters

@@ -1,0 +1,236 @@
+"""Cells matched by parameters, FLOPs or seconds, and searches that other cells use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fake_study
+import pandas as pd
+import pytest
+from fake_study import FakeData, fake_confirmation, fake_trial
+
+from pipeline.common.errors import UserError
+from pipeline.confirm import stage as confirm
+from pipeline.confirm.plan import best_trial
+from pipeline.execution.engine import InProcess
+from pipeline.results import records, schemas
+from pipeline.search.space import configuration, transferred
+from pipeline.study.cells import Cell, cells
+from pipeline.study.rules import broken_rules
+from pipeline.sweep import stage as sweep
+
+pytestmark = pytest.mark.usefixtures("fake_folder")
+
+RATE = {"learning_rate": {"low": 0.001, "high": 0.01}}
+SECONDS = {"of": "seconds", "at": 6, "parameters": 5000}
+
+
+@pytest.mark.parametrize("budget", [("parameters", 5000), ("flops", 1_000_000)])
+@pytest.mark.parametrize("size", [8, 12])
+def test_widths_meet_what_is_matched(budget: tuple[str, int], size: int) -> None:
+    from gsa_core import build_model, count_flops, count_parameters
+    from pipeline.study.models import network_arguments
+
+    of, at = budget
+    params = fake_study.study(match={"of": of, "at": at}, search_space=RATE, depth=[1, 2])
+    for cell in cells(params):
+        config = configuration(cell, {"learning_rate": 0.003}, params, FakeData(image_size=size))
+        model = build_model(**network_arguments(config))
+        shape = (1, size, size)
+        found = count_parameters(model) if of == "parameters" else count_flops(model, shape)
+        assert abs(found - at) < 0.25 * at, cell.name
+
+
+class Images:
+    def __len__(self) -> int:
+        return 20
+
+
+def seconds_study(**section: Any) -> Any:
+    section = {"trials_per_cell": 2, "training_images": [None, 10], "equal_steps": False, **section}
+    return fake_study.study(match=SECONDS, epochs=None, search_space=RATE, **section)
+
+
+def run(params: Any, measured: list[str], seconds: dict[str, float]) -> pd.DataFrame:
+    def measure(config: dict[str, Any], data: Any) -> float:
+        measured.append(config["group"])
+        return seconds[config["group"]]
+
+    sweep.sweep(params, InProcess(), fake_trial, measure=measure)
+    return records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
+
+
+@pytest.fixture
+def twenty_images(fake_folder: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (sweep, confirm):
+        data = FakeData(train=Images())  # type: ignore[arg-type]
+        monkeypatch.setattr(module, "load_dataset", lambda *a, data=data, **k: data)
+
+
+@pytest.mark.usefixtures("twenty_images")
+def test_epochs_are_those_of_the_seconds_and_stay(tmp_path: Path) -> None:
+    """Batches of 8: three steps an epoch on 20 images, two on 10."""
+    measured: list[str] = []
+    first = run(seconds_study(), measured, {"C1": 0.1, "C4": 0.2, "D4": 0.5})
+    assert sorted(measured) == ["C1", "C1", "C4", "C4", "D4", "D4"]
+    found = first.groupby(["group", "training_images"], dropna=False)["epochs"].unique()
+    epochs = {key: values.tolist() for key, values in found.items()}
+    assert {key: epochs[key, 10.0] for key in ("C1", "C4", "D4")} == {
+        "C1": [30], "C4": [15], "D4": [6]
+    }  # fmt: skip
+    whole = first[first["training_images"].isna()].groupby("group")["epochs"].unique()
+    assert whole.map(list).to_dict() == {"C1": [20], "C4": [10], "D4": [4]}
+    assert set(first["step_seconds"]) == {0.1, 0.2, 0.5}
+    # More trials of an interrupted sweep: another measurement would be another study.
+    again = run(seconds_study(trials_per_cell=3), measured, {"C1": 9, "C4": 9, "D4": 9})
+    assert len(measured) == 6
+    earlier = again[again["trial"] < 2].reset_index(drop=True)
+    assert earlier.drop(columns="pareto").equals(first.drop(columns="pareto"))
+    assert again.groupby("cell")["epochs"].nunique().max() == 1
+    confirm.confirm(seconds_study(trials_per_cell=3), InProcess(), fake_confirmation)
+    runs = records.read("data/confirm/digits/runs.parquet", schemas.RUNS)
+    same = ["cell", "epochs", "step_seconds"]
+    assert set(runs[same].itertuples(index=False)) == set(again[same].itertuples(index=False))
+
+
+@pytest.mark.usefixtures("twenty_images")
+@pytest.mark.parametrize("content", ["{", '{"gsa-C1-relative-d1-stem": -1.0}', "[]", "{}x"])
+def test_damaged_seconds_are_named(content: str) -> None:
+    params = seconds_study(group=["C1"], training_images=[None])
+    run(params, [], {"C1": 0.1})
+    [path] = Path(".state").rglob("step_seconds.json")
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"step_seconds.json: .*remove it"):
+        run(params, [], {"C1": 0.1})
+
+
+@pytest.mark.usefixtures("twenty_images")
+def test_fewer_seconds_than_an_epoch_takes_are_refused() -> None:
+    with pytest.raises(UserError, match=r"match.at: got 6 seconds, but an epoch of gsa-D4-.*30"):
+        run(seconds_study(), [], {"C1": 0.1, "C4": 0.2, "D4": 10.0})
+
+
+def test_steps_are_really_measured() -> None:
+    import torch
+
+    from pipeline.training.cost import step_seconds
+
+    params = fake_study.study(augment=["turn"], training_images=[10])
+    sampled = {"learning_rate": 0.003, "channels": 4}
+    config = configuration(cells(params)[0], sampled, params, fake_study.small_data())
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert 0 < step_seconds(config, fake_study.small_data()) < 10
+    assert torch.equal(before, torch.get_rng_state()) and threads == torch.get_num_threads()
+
+
+REFUSED = {
+    "no epochs": ({"epochs": None}, "epochs: got null without match: {of: seconds}"),
+    "epochs twice": ({"match": SECONDS, "epochs": 3}, "epochs: got 3 with match: {of: seconds}"),
+    "no width": ({"match": {"of": "seconds", "at": 6}, "epochs": None}, "parameters: got null"),
+    "two widths": (
+        {"match": {"of": "flops", "at": 5000, "parameters": 5000}}, "parameters: got 5000 with of",
+    ),
+    "a fraction": ({"match": {"of": "parameters", "at": 5000.5}}, "at: got 5000.5 parameters"),
+    "too few": ({"match": {"of": "flops", "at": 3}}, "at: got 3 flops"),
+    "stopping": (
+        {"match": SECONDS, "epochs": None, "stopping": {"reduction": 3}, "trials_per_cell": 30},
+        "reduction: got 3 with match: {of: seconds}",
+    ),
+    "a fixed width": (
+        {"model": ["published_rotmnist"], "match": {"of": "flops", "at": 5000}},
+        "match: got flops with sweep.model published_rotmnist",
+    ),
+    "a width that is searched": (
+        {"search_space": {"channels": {"choices": [4, 8]}}, "match": {"of": "flops", "at": 5000}},
+        "match: got flops, but sweep.search_space.channels searches",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "fault"), REFUSED.values(), ids=REFUSED)
+def test_a_match_has_what_it_needs_and_no_more(section: dict[str, Any], fault: str) -> None:
+    params = fake_study.study(**{"search_space": RATE, **section})
+    found = [f"{one.path[-1]}: {one.fault}" for one in broken_rules(params)]
+    assert any(fault in text for text in found), found
+
+
+def two_data_sets(**section: Any) -> Any:
+    params = fake_study.study(search_space=RATE, trials_per_cell=2, **section)
+    prepare = params.prepare.model_copy(update={"datasets": ("digits", "mnist")})
+    for name, side in (("digits", 8), ("mnist", 12)):
+        folder = Path("data/prepare") / name
+        folder.mkdir(parents=True, exist_ok=True)
+        card = {**fake_study.CARD, "name": name, "image_shape": [1, side, side], "classes": 10}
+        (folder / "card.json").write_text(json.dumps(card))
+    return params.model_copy(update={"prepare": prepare})
+
+
+def test_a_data_set_is_confirmed_with_the_search_of_another() -> None:
+    match = {"of": "flops", "at": 200_000}
+    params = two_data_sets(match=match, tuned_on={"mnist": "digits"})
+    sweep.sweep(params, InProcess(), fake_trial)
+    confirm.confirm(params, InProcess(), fake_confirmation)
+    trials = records.read("data/sweep/mnist/trials.parquet", schemas.TRIALS)
+    assert trials.empty
+    tables = {
+        name: records.read(f"data/confirm/{name}/runs.parquet", schemas.RUNS).set_index(
+            ["cell", "seed"]
+        )
+        for name in ("digits", "mnist")
+    }
+    mine, other = tables["digits"], tables["mnist"]
+    assert set(mine["tuned_on"]) == set(other["tuned_on"]) == {"digits"}
+    for name in ("trial", "learning_rate", "tuned_validation_accuracy", "tuned_cell"):
+        assert (mine[name] == other[name]).all()
+    assert (mine["tuned_cell"] == mine.index.get_level_values("cell")).all()
+    assert (mine["channels"] > other["channels"]).all(), "larger images, equal FLOPs"
+    assert {json.loads(text)["image_size"] for text in other["configuration"]} == {12}
+
+
+def test_fewer_images_are_confirmed_with_the_search_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweep, "check_training_images", lambda *arguments: None)
+    section = {"training_images": [None, 100], "tune_images": "largest", "group": ["C1"]}
+    params = fake_study.study(**section)
+    sweep.sweep(params, InProcess(), fake_trial)
+    confirm.confirm(params, InProcess(), fake_confirmation)
+    trials = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
+    assert trials["training_images"].isna().all()
+    runs = records.read("data/confirm/digits/runs.parquet", schemas.RUNS)
+    assert set(runs["cell"]) == {"gsa-C1-relative-d1-stem", "gsa-C1-relative-d1-stem-n100"}
+    assert set(runs["tuned_cell"]) == {"gsa-C1-relative-d1-stem"}
+    few = runs[runs["training_images"] == 100]
+    assert [json.loads(text)["training_images"] for text in few["configuration"]] == [100, 100]
+    assert len(runs.drop_duplicates("learning_rate")) == 1
+
+
+def test_a_width_that_cannot_be_solved_is_a_failed_run() -> None:
+    params = two_data_sets(match={"of": "parameters", "at": 5000}, tuned_on={"mnist": "digits"})
+    card = {**fake_study.CARD, "name": "mnist", "image_shape": [1, 12, 12], "classes": 9000}
+    with pytest.raises(ValueError, match="budget"):
+        cell = Cell("gsa", "C1", "relative", 1, "stem")
+        config = configuration(cell, {"learning_rate": 0.003}, params, FakeData())
+        transferred(config, cell, params, card)
+    sweep.sweep(params, InProcess(), fake_trial)
+    path = Path("data/prepare/mnist/card.json")
+    path.write_text(json.dumps(card))
+    confirm.confirm(params, InProcess(), fake_confirmation)
+    runs = records.read("data/confirm/mnist/runs.parquet", schemas.RUNS)
+    assert set(runs["status"]) == {"failed"}
+    assert runs["reason"].str.contains("of gsa-.* on digits: budget").all()
+
+
+@pytest.mark.parametrize(
+    ("objective", "best"),
+    [("accuracy", 1), ("macro_f1", 2), ("negative_log_likelihood", 0)],
+)
+def test_the_best_trial_is_that_of_the_first_objective(objective: str, best: int) -> None:
+    table = pd.DataFrame({
+        "cell": "c", "pareto": True, "trial": [0, 1, 2], "validation_loss": [0.1, 0.2, 0.3],
+        "validation_accuracy": [0.5, 0.9, 0.6], "validation_macro_f1": [0.1, 0.2, 0.3],
+    })  # fmt: skip
+    found = best_trial(table, "c", objective)
+    assert found is not None and found["trial"] == best
