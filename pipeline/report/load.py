@@ -41,6 +41,7 @@ class Settings:
     study: str
     confidence: float = 0.95
     margin: float = 0.01
+    chosen: tuple[str, ...] = ()  # which cells are left out, and which use the search of others
     baseline: Mapping[str, Any] = field(
         default_factory=lambda: {"group": "C1", "positional": "absolute"}
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from pipeline.study.cells import Cell, cells
+from pipeline.study.cells import Cell, cells, combinations, left_out, networks, pairs
 from pipeline.study.schema import Params
 
-__all__ = ["searched", "searches"]
+__all__ = ["chosen", "searched", "searches"]
 
 
 def searches(params: Params, dataset: str) -> dict[Cell, tuple[str, Cell] | None]:
@@ -35,3 +36,19 @@ def searches(params: Params, dataset: str) -> dict[Cell, tuple[str, Cell] | None
 def searched(params: Params, dataset: str) -> list[Cell]:
     """List the cells of a data set that are searched on it."""
     return [cell for cell, found in searches(params, dataset).items() if found == (dataset, cell)]
+
+
+def chosen(params: Params) -> Iterator[str]:
+    """Say which combinations are no cell of the study, and which cells are not searched."""
+    datasets = params.prepare.datasets
+    combined = len(combinations(params)) * len(datasets)
+    every = len(networks(params)) * len(datasets)
+    if combined > every:
+        yield f"{combined} combinations of the axes are {every} networks, each a cell once"
+    for rule, found in left_out(params).items():
+        yield f"{len(found)} cells left out: {rule}"
+    for name in datasets:
+        others = len([one for one, _ in pairs(params) if one == name]) - len(searched(params, name))
+        if others:
+            source = params.sweep.tuned_on.get(name, "those with the most training images")
+            yield f"{others} cells of {name} are not searched; tuned on {source}"

@@ -17,9 +17,9 @@ from pipeline.execution.stage_inputs import read_cards
 from pipeline.study.cells import cells
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
+from pipeline.study.tuning import chosen
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.early_stopping import SuccessiveHalving
-from pipeline.tools.check import chosen
 from pipeline.tools.support.forecast import Forecast, forecast
 from pipeline.training.cost import STEPS, trial_bytes
 from pipeline.training.devices import use_threads

@@ -76,6 +76,14 @@ def test_rules_may_be_of_one_data_set() -> None:
     }
 
 
+def test_only_data_sets_with_so_many_images_are_asked_for_them() -> None:
+    section = {"training_images": [None, 5000], "group": ["C1"]}
+    few = [{"training_images": None}, {"dataset": "mnist"}]
+    assert not list(broken_rules(study(BOTH, **section, include=few)))
+    [problem] = broken_rules(study(BOTH, **section))
+    assert problem.fault == "got 5000, but digits has about 1,088 training images"
+
+
 REFUSED = {
     "a value of no cell": ({"skip": [{"group": ["C4", "C8"]}]}, "skip[0].group[1]: got 'C8'", ""),
     "another data set": ({"include": [{"dataset": "digit"}]}, "got 'digit'", "digits"),

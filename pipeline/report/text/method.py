@@ -24,6 +24,7 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
          f"trained again with seeds {seeds or 'none'}; test images are read once a run. Models "
          f"are trained on {_trained_on(analysis)} and tested on images as the data set has them, "
          "turned by quarter turns, and each turned by a random angle."),
+        *([("Cells", f"{'; '.join(settings.chosen)}.")] if settings.chosen else []),
         ("Invariance error", "Mean distance of the logits of a turned and the upright image, over "
          "the mean distance of the logits of two different images; mean of the three quarter "
          "turns. Quarter turns and mirrors move pixels without interpolation. Errors up to "

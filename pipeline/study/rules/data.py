@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pipeline.common.spelling import nearest
+from pipeline.study.cells import pairs
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.messages import Problem
 from pipeline.study.schema import OwnSource, Params
@@ -128,12 +129,13 @@ def training_images(params: Params, dataset: str) -> int | None:
 
 def _training_images(params: Params) -> Iterator[Problem]:
     """Fewer training images are of every class, and no more than there are."""
+    asked = {(cell.training_images, dataset) for dataset, cell in pairs(params)}
     for index, count in enumerate(params.sweep.training_images):
         for dataset in params.prepare.datasets:
-            most = training_images(params, dataset)
-            if most is None or count is None:
+            source, most = params.prepare.known_source(dataset), training_images(params, dataset)
+            if source is None or most is None or count is None or (count, dataset) not in asked:
                 continue
-            least = SOURCES[sized(dataset, params.prepare.sources)[0]].classes
+            least = source.classes
             if not least <= count <= most:
                 has = f"{least} classes" if count < least else f"about {most:,} training images"
                 fault = f"got {count}, but {dataset} has {has}"
