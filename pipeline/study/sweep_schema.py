@@ -83,8 +83,8 @@ AxisValue = Annotated[
 
 def _listed(value: Any) -> Any:
     """One value of an axis as a list of one."""
-    is_one = value is None or type(value) is int or re.fullmatch(NAME, str(value))
-    return [value] if is_one and not isinstance(value, bool | float) else value
+    is_word = isinstance(value, str) and re.fullmatch(NAME, value)
+    return [value] if value is None or type(value) is int or is_word else value
 
 
 AxisValues = Annotated[Several[AxisValue], BeforeValidator(_listed)]

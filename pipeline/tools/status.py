@@ -48,7 +48,8 @@ def status(params: Params) -> list[str]:
     lines: list[str] = []
     cards = read_cards(params.prepare)
     for name in cards:
-        lines += _sweep(params, name, cards[name])
+        if searched(params, name):
+            lines += _sweep(params, name, cards[name])
     return [*lines, *_confirm(params, cards)]
 
 

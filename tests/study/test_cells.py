@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import fake_study
 import pytest
+from pydantic import ValidationError
 
 from pipeline.study.cells import Cell, cells, left_out, networks, pairs
+from pipeline.study.messages import explain
 from pipeline.study.rules import broken_rules
+from pipeline.study.schema import Sweep
 from pipeline.study.tuning import searched, searches
 
 
@@ -131,6 +135,23 @@ def test_a_rule_without_a_use_is_refused(rules: dict[str, Any], fault: str, mean
     found = [f"{place}: {one.fault}" for place, one in zip(places, problems, strict=True)]
     assert any(fault in text for text in found), found
     assert not meant or meant in [one.meant for one in problems]
+
+
+WRONG = [1.5, True, {"a": 1}, [], [[1]], "not a name", datetime.date(2020, 1, 1)]
+
+
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+@pytest.mark.parametrize("key", ["include", "skip"])
+def test_a_wrong_value_in_a_block_is_named(key: str, value: Any) -> None:
+    section = {
+        **study(BOTH).model_dump(exclude_unset=True)["sweep"],
+        key: [{"depth": 1}, {"augment": value}],
+    }
+    with pytest.raises(ValidationError) as refused:
+        Sweep.model_validate(section)
+    [problem] = {one.path: one for one in explain(refused.value, Sweep, section)}.values()
+    assert problem.path[:3] == (key, 1, "augment")
+    assert "a list of 1 to 64 values" in problem.accepts or "a name" in problem.accepts
 
 
 def test_a_data_set_may_use_the_search_of_another() -> None:

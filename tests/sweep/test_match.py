@@ -112,6 +112,15 @@ def test_fewer_seconds_than_an_epoch_takes_are_refused() -> None:
         run(seconds_study(), [], {"C1": 0.1, "C4": 0.2, "D4": 10.0})
 
 
+@pytest.mark.usefixtures("twenty_images")
+@pytest.mark.parametrize("count", [9, 21])
+def test_more_images_than_there_are_or_fewer_than_classes_are_refused(count: int) -> None:
+    params = fake_study.study(training_images=[None, count])
+    message = rf"training_images: got {count}, but digits has 20 training images of 10 classes"
+    with pytest.raises(UserError, match=message):
+        sweep.sweep(params, InProcess(), fake_trial)
+
+
 def test_steps_are_really_measured() -> None:
     import torch
 
