@@ -60,7 +60,7 @@ class Source:
         """The runs that completed."""
         return finished(self.runs)
 
-    @property
+    @cached_property
     def splits(self) -> int:
         """How many splits into training and test images the runs have."""
         return int(self.finished["split"].nunique()) if "split" in self.runs else 1
@@ -73,35 +73,62 @@ class Source:
 
     def has(self, row: Row) -> bool:
         """Whether a run of the cell finished and has a value."""
-        return row.column in self.finished and bool(len(self._runs(row)))
+        return row.column in self._values and bool(self._found(row).size)
 
     def images(self, row: Row) -> int:
         """How many test images the runs of a row were measured on."""
-        runs = self._runs(row)
-        if self.splits == 1:
-            keys = zip(runs["cell"], runs["seed"], strict=True)
-            lengths = [self.predictions.length(*key, row.conditions) for key in keys]
-            kept = [length for length in lengths if length is not None]
-            if kept:
-                return min(kept)
+        keys = self._keys(row)
+        lengths = [self.predictions.length(*key, row.conditions) for key in keys]
+        kept = [length for length in lengths if length is not None]
+        if kept:
+            return min(kept)
         counts = ["test_images"]
-        if row.column in COSTLY and "measured_images" in runs:
+        if row.column in COSTLY and "measured_images" in self.finished:
             counts.append("measured_images")
-        fewest = runs[counts].min().min()
-        return 0 if pd.isna(fewest) else int(fewest)
+        fewest = min((self._values[name][self._found(row)].min() for name in counts), default=0)
+        return int(fewest) if np.isfinite(fewest) else 0
 
     def excluded(self, row: Row) -> int:
         """How many runs of a row's cell have no value."""
-        return int((self.runs["id"] == row.cell).sum()) - len(self._runs(row))
+        return int((self.runs["id"] == row.cell).sum()) - self._found(row).size
 
     def by_split(self, rows: Sequence[Row]) -> NDArray[np.float64]:
         """Mean over seeds of every row on every split that all rows have: (rows, splits)."""
-        means = [self._runs(row).groupby("split")[row.column].mean() for row in rows]
+        means = [
+            self.finished.iloc[self._found(row)].groupby("split")[row.column].mean()
+            for row in rows
+        ]  # fmt: skip
         return pd.concat(means, axis=1, join="inner").to_numpy(dtype=np.float64).T
 
-    def _runs(self, row: Row) -> pd.DataFrame:
-        runs = self.finished
-        return runs[(runs["id"] == row.cell) & np.isfinite(runs[row.column].astype(np.float64))]
+    @cached_property
+    def _places(self) -> Mapping[int, NDArray[np.int64]]:
+        """Places of the finished runs of every cell."""
+        return {int(name): places for name, places in self.finished.groupby("id").indices.items()}
+
+    @cached_property
+    def _values(self) -> Mapping[str, NDArray[np.float64]]:
+        """Columns of the finished runs that a row can name, and the numbers of images."""
+        names = [measure.column for measure in measures.ALL] + ["test_images", "measured_images"]
+        return {
+            name: self.finished[name].to_numpy(dtype=np.float64, na_value=np.nan)
+            for name in names
+            if name in self.finished
+        }
+
+    @cached_property
+    def _names(self) -> Sequence[tuple[str, int]]:
+        """Cell and seed of the finished runs."""
+        return list(zip(self.finished["cell"], self.finished["seed"], strict=True))
+
+    def _found(self, row: Row) -> NDArray[np.int64]:
+        """Places of the finished runs of a row that have a value."""
+        places = self._places.get(row.cell, np.zeros(0, dtype=np.int64))
+        return places[np.isfinite(self._values[row.column][places])]
+
+    def _keys(self, row: Row) -> Sequence[tuple[str, int]]:
+        """Cell and seed of a row's runs whose predictions can be had."""
+        # The test images of one split alone are known.
+        return [self._names[place] for place in self._found(row)] if self.splits == 1 else []
 
     def sample(self, rows: Sequence[Row], balanced: bool = False) -> Sample | None:
         """Return the sample of some rows, or None where a row has no finished run.
@@ -129,16 +156,11 @@ class Source:
 
     def scores(self, row: Row) -> Scores:
         """Return what the finished runs of a row scored."""
-        runs = self._runs(row)
-        kept = [
-            found
-            for cell, seed in zip(runs["cell"], runs["seed"], strict=True)
-            if self.splits == 1  # the test images of one split alone are known
-            and (found := self.predictions.of(cell, seed, row.conditions)) is not None
-        ]
         images = self.images(row)
-        scores = np.array([one[:images] for one in kept]) if kept else np.zeros((0, images), "f4")
-        return Scores(runs[row.column].to_numpy(dtype=np.float64), scores, images)
+        found = [self.predictions.of(*key, row.conditions) for key in self._keys(row)]
+        kept = [one[:images] for one in found if one is not None]
+        scores = np.array(kept) if kept else np.zeros((0, images), dtype=np.float32)
+        return Scores(self._values[row.column][self._found(row)], scores, images)
 
 
 @dataclass(frozen=True)
