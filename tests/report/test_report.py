@@ -44,7 +44,13 @@ def page_of(root: Path) -> str:
 def test_everything_promised_is_there(small: Path) -> None:
     reports = small / "reports"
     names = {str(path.relative_to(reports)) for path in reports.rglob("*") if path.is_file()}
-    assert {"index.html", "report.md", "metrics.json", "tables/cells.csv"} <= names
+    assert {
+        "index.html",
+        "report.md",
+        "metrics.json",
+        "tables/cells.csv",
+        "tables/rivals.csv",
+    } <= names
     figures = {Path(name).stem for name in names if name.startswith("figures/")}
     # One depth and one encoding: nothing to draw against depth.
     assert figures == {
@@ -69,6 +75,9 @@ def test_metrics_are_the_means_of_the_rows(small: Path) -> None:
         assert cell["invariance_error"] == pytest.approx(geometric, rel=1e-5)
         assert cell["runs"] == 3
     assert "\n" not in metrics["summary"]
+    assert sum(metrics["verdicts"]["cells"].values()) == 3
+    effect = metrics["verdicts"]["effects"]["C4 for C1"]["quarter-turned"]
+    assert effect["verdict"] == "clearly better" and effect["difference"] > 0.8
     assert "of 3 comparisons with the baseline: 2 clearly better" in metrics["summary"]
 
 

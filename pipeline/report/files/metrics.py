@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.checks import FAILS, HOLDS
+from pipeline.report.analysis.effects import shown
 from pipeline.report.text import provenance, summary
 from pipeline.report.text.formatting import plain
 from pipeline.report.text.names import AXES
@@ -39,6 +40,7 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
             "expectations_met": sum(check.outcome == HOLDS for check in analysis.checks),
             "expectations_not_met": sum(check.outcome == FAILS for check in analysis.checks),
         },
+        "verdicts": _verdicts(analysis),
         "cells": {},
         "cost": {},
     }
@@ -57,6 +59,20 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
 def as_json(analysis: Analysis) -> str:
     """Return the metrics as text, the same for the same rows."""
     return json.dumps(metrics(analysis), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _verdicts(analysis: Analysis) -> dict[str, Any]:
+    """Count the words of the comparisons, and give differences and words of averaged effects."""
+    compared = analysis.comparisons[analysis.comparisons["measure"].isin(list(measures.SHORT))]
+    counts = compared["word"].value_counts()
+    tree: dict[str, Any] = {"cells": {str(word): int(n) for word, n in sorted(counts.items())}}
+    for name, table in (("effects", analysis.effects), ("rivals", analysis.rivals)):
+        for _, row in shown(table).iterrows():
+            if row["measure"] in measures.SHORT:
+                contrast = f"{plain(row['level'], 20)} for {plain(row['reference'], 40)}"
+                found = {"difference": _number(row["difference"], 4), "verdict": row["word"]}
+                _put(tree, [name, contrast, measures.SHORT[row["measure"]]], found)
+    return tree
 
 
 def _name(axis: str, value: object) -> str:
