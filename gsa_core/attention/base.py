@@ -24,8 +24,9 @@ from gsa_core.attention.encodings.relative import FrameOffsets
 from gsa_core.attention.encodings.rotary import RotaryEncoding
 from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.forms import PUBLISHED, STANDARD, Form
+from gsa_core.attention.masks import attention_weights, check_mask, hide_keys
 from gsa_core.attention.neighbourhood import WINDOW_SHAPES, Tiling
-from gsa_core.common.arguments import check_choice, check_odd, check_sides, check_whole
+from gsa_core.common.arguments import check_choice, check_flag, check_odd, check_sides, check_whole
 from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup, check_group
 
@@ -51,6 +52,7 @@ class SelfAttention(Identified):
         attention_dropout: float,
         head_dim: int | None,
         method: str,
+        qk_norm: bool,
     ) -> None:
         super().__init__()
         for name, got, accepted in (
@@ -84,6 +86,13 @@ class SelfAttention(Identified):
         self.preset = PUBLISHED if encoding == "published" else STANDARD
         self.scale = (in_channels if self.preset.scales_by_input else self.head_dim) ** -0.5
         self.dropout = OrbitDropout(group, attention_dropout)
+        self.query_norm: nn.LayerNorm | None = None
+        self.key_norm: nn.LayerNorm | None = None
+        if check_flag("qk_norm", qk_norm):
+            self.query_norm, self.key_norm = (
+                nn.LayerNorm(self.head_dim),
+                nn.LayerNorm(self.head_dim),
+            )
         size = None if image_size is None else check_sides("image_size", image_size)
         self._add_encoding(size, encoding)
 
@@ -139,8 +148,26 @@ class SelfAttention(Identified):
         self.output = linear(inner, out_channels)
 
     def _forward_tokens(
-        self, tokens: Float[Tensor, "batch rows cols frames channels"]
-    ) -> Float[Tensor, "batch rows cols group out_channels"]:
+        self,
+        tokens: Float[Tensor, "batch rows cols frames channels"],
+        mask: Tensor | None = None,
+        context: Tensor | None = None,
+        return_attention: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """The result ``(batch, rows, cols, |H|, out)``, and the weights if asked for."""
+        if mask is not None:
+            check_mask("mask", mask, *tokens.shape[:3])
+        query, key, value = self._projected(tokens)
+        if context is not None:
+            _, key, value = self._projected(context)
+        attended, weights = self._attend(query, key, value, mask, return_attention)
+        out = self.output(attended)
+        if mask is not None:
+            out = out.masked_fill(~mask[..., None, None], 0)
+        return out if weights is None else (out, weights)
+
+    def _projected(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values ``(batch, rows, cols, frames, heads, d)``."""
         if self.absolute is not None:
             tokens = self.absolute(tokens)
         query, key, value = (
@@ -149,18 +176,33 @@ class SelfAttention(Identified):
         )
         if not self.preset.all_biases:
             query = query + self.query_bias.unflatten(0, (self.num_heads, self.head_dim))
-        return self.output(self._attend(query, key, value))
+        if self.query_norm is not None and self.key_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
+        return query, key, value
 
     def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor
-    ) -> Float[Tensor, "batch rows cols group channels"]:
-        """Attention of tokens ``(batch, rows, cols, frames, heads, d)``."""
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None = None,
+        return_attention: bool = False,
+    ) -> tuple[Float[Tensor, "batch rows cols group channels"], Tensor | None]:
+        """Attention of tokens ``(batch, rows, cols, frames, heads, d)``, and its weights."""
         tiling = Tiling(query.shape[1], query.shape[2], self.window, self.window_shape)
         query = self.form.queries(query, self.group.order)
         key, value = self.form.keys(key), self.dropout(self.form.keys(value))
         tables = OffsetTables() if self.relative is None else self.relative(tiling.reaches)
         if self.rotary is not None:
             tables = replace(tables, rotation=self.rotary)
+        width = value.shape[-1]
+        if mask is not None:
+            query, key, value, tables = hide_keys(query, key, value, tables, mask, self.scale)
+        weights = None
+        if return_attention:
+            weights = attention_weights(query, key, tables, tiling, scale=self.scale)
+            if mask is not None:
+                weights = weights * mask[:, None, None, :, :, None, None, None]
         backend = choose_backend(self.method, query, tables, tiling)
         attended = backend.attention(query, key, value, tables, tiling, scale=self.scale)
-        return self.form.result(attended)
+        return self.form.result(attended[..., :width]), weights

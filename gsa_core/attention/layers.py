@@ -58,6 +58,9 @@ class LiftingSelfAttention(SelfAttention):
         ``"torch"`` (torch's fused attention), ``"written_out"`` (all scores in memory), or
         ``"auto"``: the fastest (`faster_method`), torch where that cannot be had. All are equal to
         rounding.
+    qk_norm
+        Whether queries and keys are normed over the channels of a head, with a scale and a shift of
+        each channel.
     device, dtype
         Of parameters and buffers, as in torch's own layers.
 
@@ -95,6 +98,7 @@ class LiftingSelfAttention(SelfAttention):
         attention_dropout: float = 0.0,
         head_dim: int | None = None,
         method: str = "auto",
+        qk_norm: bool = False,
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -112,15 +116,33 @@ class LiftingSelfAttention(SelfAttention):
             attention_dropout=attention_dropout,
             head_dim=head_dim,
             method=method,
+            qk_norm=qk_norm,
         )
         self._add_maps(nn.Linear, in_channels, out_channels)
 
     def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch out_channels group height width"]:
-        """Map ``(batch, in, height, width)`` to ``(batch, out, |H|, height, width)``."""
+        self,
+        image: Float[Tensor, "batch channels height width"],
+        mask: Tensor | None = None,
+        *,
+        return_attention: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Map ``(batch, in, height, width)`` to ``(batch, out, |H|, height, width)``.
+
+        Parameters
+        ----------
+        image
+            The image.
+        mask
+            ``(batch, height, width)``, true where there is an image: other pixels are seen by no
+            query, and the result is 0 there.
+        return_attention
+            Whether to return the weights too, ``(batch, heads, |H|, height, width, 1, height,
+            width)`` of the key's frame and position last, by the reference.
+        """
         check_shape("image", image, "batch", self.in_channels, "height", "width")
-        return to_features(self._forward_tokens(to_tokens(image.unsqueeze(2))))
+        tokens = to_tokens(image.unsqueeze(2))
+        return _as_features(self._forward_tokens(tokens, mask, None, return_attention))
 
 
 class GroupSelfAttention(SelfAttention):
@@ -152,7 +174,7 @@ class GroupSelfAttention(SelfAttention):
     form
         ``"joint"``, ``"framewise"`` or ``"published"``.
     num_heads, positional, window, image_size, encoding, window_shape, attention_dropout, \
-    head_dim, method
+    head_dim, method, qk_norm
         As in `LiftingSelfAttention`.
     device, dtype
         Of parameters and buffers, as in torch's own layers.
@@ -182,6 +204,7 @@ class GroupSelfAttention(SelfAttention):
         attention_dropout: float = 0.0,
         head_dim: int | None = None,
         method: str = "auto",
+        qk_norm: bool = False,
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -200,14 +223,50 @@ class GroupSelfAttention(SelfAttention):
             attention_dropout=attention_dropout,
             head_dim=head_dim,
             method=method,
+            qk_norm=qk_norm,
         )
         linear = partial(GroupLinear, group) if FORMS[form].mixes_frames else nn.Linear
         self._add_maps(linear, in_channels, out_channels)
 
     def forward(
-        self, features: Float[Tensor, "batch channels group height width"]
-    ) -> Float[Tensor, "batch out_channels group height width"]:
-        """Map ``(batch, in, |H|, height, width)`` to ``(batch, out, |H|, height, width)``."""
+        self,
+        features: Float[Tensor, "batch channels group height width"],
+        mask: Tensor | None = None,
+        *,
+        context: Tensor | None = None,
+        return_attention: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Map ``(batch, in, |H|, height, width)`` to ``(batch, out, |H|, height, width)``.
+
+        Parameters
+        ----------
+        features
+            The feature map.
+        mask
+            As in `LiftingSelfAttention`, the same in all frames.
+        context
+            A feature map of the same shape that keys and values are taken from (cross-attention),
+            with form ``joint``; it moves with `features`.
+        return_attention
+            Whether to return the weights too, ``(batch, heads, |H|, height, width, |H|, height,
+            width)``, or one frame of the key where it is the query's; by the reference.
+        """
         axes = ("batch", self.in_channels, self.group.order, "height", "width")
         check_shape("features", features, *axes)
-        return to_features(self._forward_tokens(to_tokens(features)))
+        tokens, other = to_tokens(features), None
+        if context is not None:
+            check_shape("context", context, *features.shape)
+            if self.form.name != "joint":
+                raise ValueError(
+                    f"context: got one with form {self.form.name!r}; accepts it with form 'joint'"
+                )
+            if mask is not None:
+                raise ValueError("mask: got one beside a context; accepts either of them")
+            other = to_tokens(context)
+        return _as_features(self._forward_tokens(tokens, mask, other, return_attention))
+
+
+def _as_features(result: Tensor | tuple[Tensor, Tensor]) -> Tensor | tuple[Tensor, Tensor]:
+    if isinstance(result, tuple):
+        return to_features(result[0]), result[1]
+    return to_features(result)

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from gsa_core.attention.encodings.absolute import AbsoluteEncoding
 from gsa_core.attention.encodings.relative import FrameOffsets
 from gsa_core.attention.encodings.rotary import RotaryEncoding
+from gsa_core.attention.masks import check_mask
 from gsa_core.common.arguments import check_flag, check_whole
 from gsa_core.groups import PointGroup
 from gsa_core.models.network_file import SavedNetwork, outline
@@ -43,10 +44,27 @@ class Model(SavedNetwork):
         raise NotImplementedError
 
     def forward(
-        self, image: Float[Tensor, "batch channels height width"]
+        self, image: Float[Tensor, "batch channels height width"], mask: Tensor | None = None
     ) -> Float[Tensor, "batch classes"]:
-        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
+        """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``.
+
+        `mask`, boolean ``(batch, height, width)``, says where there is an image: nothing else
+        changes the logits. It moves with the image.
+        """
+        if mask is not None:
+            check_mask("mask", mask, image.shape[0], image.shape[2], image.shape[3])
+            if not mask.flatten(1).any(1).all():
+                raise ValueError(
+                    "mask: got one that hides all of an image; accepts one that leaves a pixel"
+                )
+            return self._forward_masked(image, mask)
         return self.forward_head(self.forward_features(image))
+
+    def _forward_masked(self, image: Tensor, mask: Tensor) -> Tensor:
+        raise ValueError(
+            f"mask: got one with a {type(self).__name__} of convolutions, which see beyond it; "
+            "accepts it with tokens 'pixel' or 'patch' of a transformer"
+        )
 
     def forward_features(self, image: Float[Tensor, "batch channels height width"]) -> Tensor:
         """The feature map that reaches the head, ``(batch, channels, |H|, height, width)``."""

@@ -150,6 +150,15 @@ class Symmetrized(Model, Identified):
         """That of the network."""
         self._plain_network().set_grad_checkpointing(enable)
 
+    def _forward_masked(self, image: Tensor, mask: Tensor) -> Tensor:
+        if self.of != "logits":
+            raise ValueError("mask: got one with of='features'; accepts it with of='logits'")
+        masks = [act_on_image(self.group, int(s), mask.float()) > 0 for s in self.group.inverse]
+        answers = [
+            self.network(x, moved) for x, moved in zip(self._orbit(image), masks, strict=True)
+        ]
+        return self._pool_answers(torch.stack(answers))
+
     def _plain_network(self) -> Model:
         """The network, if it has features of one frame that can be turned back."""
         if isinstance(self.network, Model) and self.network.group.order == 1:
@@ -172,9 +181,11 @@ class Symmetrized(Model, Identified):
         return torch.stack(turned, 2)
 
     def forward(
-        self, image: Float[Tensor, "batch channels height width"]
+        self, image: Float[Tensor, "batch channels height width"], mask: Tensor | None = None
     ) -> Float[Tensor, "batch classes"]:
         """Map ``(batch, in_channels, height, width)`` to logits ``(batch, num_classes)``."""
+        if mask is not None:
+            return super().forward(image, mask)
         orbit = [act_on_image(self.group, s, image) for s in range(self.group.order)]
         if self.of == "logits":
             return self._pool(self.network, orbit)

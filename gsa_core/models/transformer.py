@@ -17,7 +17,7 @@ from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.groups import PointGroup
 from gsa_core.models.network import Model, make_classifier
 from gsa_core.nn.block import Block
-from gsa_core.nn.embed import make_tokens
+from gsa_core.nn.embed import PatchEmbedding, PixelEmbedding, make_tokens
 from gsa_core.nn.norm import ChannelNorm
 from gsa_core.nn.pool import GlobalPool, GroupPool
 
@@ -84,6 +84,12 @@ class Head(nn.Module):
     ) -> Float[Tensor, "batch channels"]:
         """Everything but the linear map: invariant features ``(batch, channels)``."""
         return self.global_pool(self.group_pool(self.norm(features)))
+
+    def masked(self, features: Tensor, mask: Tensor) -> Float[Tensor, "batch classes"]:
+        """Logits of the mean over the positions of a mask ``(batch, height, width)``."""
+        weight = mask.unsqueeze(1).to(features.dtype)
+        pooled = (self.group_pool(self.norm(features)) * weight).sum((2, 3))
+        return self.classify(pooled / weight.sum((2, 3)))
 
     def forward(
         self, features: Float[Tensor, "batch channels group height width"]
@@ -213,7 +219,17 @@ class GroupTransformer(Model):
             window_shape=window_shape, encoding=encoding, feedforward_ratio=feedforward_ratio,
             dropout=dropout, attention_dropout=attention_dropout,
         )  # fmt: skip
-        self.head = Head(channels, num_classes)
+        self.head: Head = Head(channels, num_classes)
+
+    def _forward_masked(self, image: Tensor, mask: Tensor) -> Tensor:
+        if not isinstance(self.tokens, PixelEmbedding | PatchEmbedding):
+            return super()._forward_masked(image, mask)
+        image = self.standardise(image).masked_fill(~mask.unsqueeze(1), 0)
+        x, seen = self.tokens(image), self.tokens.token_mask(mask)
+        x = x if self.position is None else self.position(x)
+        for block in self.blocks:
+            x = block(x, seen)
+        return self.head.masked(x, seen)
 
     def layers(self) -> dict[str, nn.Module]:
         """The layers that are applied one after another, by name."""

@@ -82,6 +82,8 @@ class Block(nn.Module):
     dropout
         Probability of dropping a whole channel of a branch: shared by positions and frames, so
         that the block is equivariant in training too.
+    drop_path
+        Probability of dropping a whole branch of an image in training (stochastic depth).
     device, dtype
         Of parameters and buffers, as in torch's own layers.
 
@@ -103,24 +105,40 @@ class Block(nn.Module):
         *,
         feedforward_ratio: float = 2,
         dropout: float = 0.0,
+        drop_path: float = 0.0,
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_number("feedforward_ratio", feedforward_ratio, "a number above 0", low=1e-9, high=1e9)
         dropout = check_number("dropout", dropout, "a number 0 <= p < 1", low=0, high=1 - 1e-9)
+        self.drop_path = check_number(
+            "drop_path", drop_path, "a number 0 <= p < 1", low=0, high=1 - 1e-9
+        )
         self.norm_attention = ChannelNorm(channels)
         self.attention = attention
         self.norm_feedforward = ChannelNorm(channels)
         self.feedforward = FeedForward(channels, feedforward_ratio)
         self.dropout = nn.Dropout3d(dropout)
 
-    def forward(self, x: Tensor) -> Float[Tensor, "batch channels group height width"]:
-        """Map an image or a feature map to a feature map."""
-        if x.ndim == 4:
-            x = x.unsqueeze(2)
-            attended = self.attention(self.norm_attention(x).squeeze(2))
-        else:
-            attended = self.attention(self.norm_attention(x))
-        x = x + self.dropout(attended)
-        return x + self.dropout(self.feedforward(self.norm_feedforward(x)))
+    def extra_repr(self) -> str:
+        """What is dropped, for ``print``."""
+        return f"drop_path={self.drop_path}" if self.drop_path else ""
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Float[Tensor, "batch channels group height width"]:
+        """Map an image or a feature map to a feature map; a mask is that of attention."""
+        seen = () if mask is None else (mask,)
+        normed = self.norm_attention(x if x.ndim == 5 else x.unsqueeze(2))
+        attended = self.attention(normed if x.ndim == 5 else normed.squeeze(2), *seen)
+        x = (x if x.ndim == 5 else x.unsqueeze(2)) + self._branch(attended)
+        return x + self._branch(self.feedforward(self.norm_feedforward(x)))
+
+    def _branch(self, x: Tensor) -> Tensor:
+        """A residual branch with what is dropped of it in training."""
+        x = self.dropout(x)
+        if not self.training or self.drop_path == 0:
+            return x
+        keep = torch.rand(len(x), 1, 1, 1, 1, device=x.device) >= self.drop_path
+        return x * keep.to(x.dtype) / (1 - self.drop_path)

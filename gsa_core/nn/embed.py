@@ -48,6 +48,11 @@ class PixelEmbedding(nn.Module):
         """Tokens along height and width."""
         return image_size
 
+    @staticmethod
+    def token_mask(mask: Tensor) -> Tensor:
+        """Which tokens have a pixel of the image."""
+        return mask
+
 
 class PatchEmbedding(LiftingConv2d):
     """One token a patch and frame: a lifting convolution whose stride is the patch size.
@@ -99,6 +104,12 @@ class PatchEmbedding(LiftingConv2d):
             for side, margin in zip(image_size, self._margins(image_size), strict=True)
         )
         return rows, cols
+
+    def token_mask(self, mask: Tensor) -> Tensor:
+        """Which tokens have a pixel of the image."""
+        rows, cols = self._margins((mask.shape[1], mask.shape[2]))
+        pixels = functional.pad(mask.float(), (cols, cols, rows, rows)).unsqueeze(1)
+        return functional.max_pool2d(pixels, self.kernel_size).squeeze(1) > 0
 
     def _margins(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """Zeros before and after each side, so that patches tile it."""

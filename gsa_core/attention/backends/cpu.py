@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from gsa_core.attention.backends import kernel_calls
 from gsa_core.attention.backends.operators import fused_attention, fused_rotation
-from gsa_core.attention.encodings.tables import OffsetTables
+from gsa_core.attention.encodings.tables import OffsetTables, products_with_frames
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common.derivatives import is_transformed
 
@@ -67,27 +67,9 @@ def attention(
         unrotated = query
         query, key = fused_rotation(tables.rotation.angles(*tiling.size), query, key)
         if tables.frames is not None:
-            query, key = _with_frames(unrotated, tables.frames, query, key)
+            query, key = products_with_frames(unrotated, tables.frames, query, key)
             value = functional.pad(value, (0, query.shape[-1] - width))
             tables = replace(tables, frames=None)
     key, value = torch.broadcast_tensors(key, value)  # either may differ for each frame g
     attended = fused_attention(query, key, value, tables, tiling, scale=scale)
     return attended.to(dtype)[..., :width]
-
-
-def _with_frames(
-    unrotated: Float[Tensor, "batch rows cols frames own heads head_dim"],
-    table: Float[Tensor, "group own members heads head_dim"],
-    query: Float[Tensor, "batch rows cols group own heads head_dim"],
-    key: Float[Tensor, "batch rows cols group members heads head_dim"],
-) -> tuple[Tensor, Tensor]:
-    """Rotated queries and keys, and beside them the products of queries not rotated with a table.
-
-    A key chooses the product of its own frame by a one among zeros: the table must not see the
-    rotated queries, as it would within the kernel.
-    """
-    unrotated = unrotated.to(query.dtype)
-    products = torch.einsum("bijgmnd,gmhnd->bijgmnh", unrotated, table.to(query.dtype))
-    ones = torch.eye(key.shape[4], dtype=key.dtype, device=key.device)[:, None]
-    ones = ones.expand(*key.shape[:-1], -1)
-    return torch.cat([query, products], -1), torch.cat([key, ones], -1)

@@ -25,13 +25,13 @@ Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None, float], Tensor]
 def attend_in_tiles(
     query: Float[Tensor, "batch rows cols group own heads head_dim"],
     key: Float[Tensor, "batch rows cols sets members heads head_dim"],
-    value: Float[Tensor, "batch rows cols value_sets members heads head_dim"],
+    value: Float[Tensor, "batch rows cols value_sets members heads value_dim"],
     tables: OffsetTables,
     tiling: Tiling,
     *,
     by: Attend,
     scale: float,
-) -> Float[Tensor, "batch rows cols group own heads head_dim"]:
+) -> Float[Tensor, "batch rows cols group own heads value_dim"]:
     """Attention of the contract in `registry`, by any function that attends within streams."""
     own, seen = query.shape[4], (*tiling.size, tiling.window, tiling.shape, query.device)
     unrotated = query
@@ -62,14 +62,14 @@ def _tiles_of_queries(
 def attend_over_group(
     query: Float[Tensor, "tiles batch_own group heads rows cols head_dim"],
     key: Float[Tensor, "tiles batch frames key_group heads key_rows key_cols head_dim"],
-    value: Float[Tensor, "tiles batch value_frames key_group heads key_rows key_cols head_dim"],
+    value: Float[Tensor, "tiles batch value_frames key_group heads key_rows key_cols value_dim"],
     scores: PositionalScores,
     mask: Tensor | None,
     *,
     own: int,
     by: Attend,
     scale: float,
-) -> Float[Tensor, "tiles batch_own group heads rows cols head_dim"]:
+) -> Float[Tensor, "tiles batch_own group heads rows cols value_dim"]:
     """Attention of the queries of all frames to keys of their own or to keys they share.
 
     Parameters
@@ -88,7 +88,7 @@ def attend_over_group(
     by, scale
         The function that attends within streams, and the factor of the scores.
     """
-    t, _, g, n, i, j, d = query.shape
+    t, _, g, n, i, j, _ = query.shape
     batch, frames = key.shape[1], key.shape[3]
     apart = max(key.shape[2], value.shape[2]) == g  # every frame of the query is a stream
     if apart:
@@ -121,9 +121,9 @@ def attend_over_group(
         bias = bias.to(queries.dtype)
     attended = by(queries, keys, of_keys(value), bias, scale)
     if apart:
-        attended = attended.reshape(t, batch, g, n, own, i, j, d).permute(0, 1, 4, 2, 3, 5, 6, 7)
+        attended = attended.reshape(t, batch, g, n, own, i, j, -1).permute(0, 1, 4, 2, 3, 5, 6, 7)
     else:
-        attended = attended.reshape(t, batch, n, own, g, i, j, d).permute(0, 1, 3, 4, 2, 5, 6, 7)
+        attended = attended.reshape(t, batch, n, own, g, i, j, -1).permute(0, 1, 3, 4, 2, 5, 6, 7)
     return attended.flatten(1, 2)
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from gsa_core.attention.encodings.rotary import RotaryEncoding
 from gsa_core.attention.neighbourhood import Offsets
 
-__all__ = ["OffsetTables", "PositionalScores", "positional_scores"]
+__all__ = ["OffsetTables", "PositionalScores", "positional_scores", "products_with_frames"]
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,21 @@ def _looked_up(
     return functional.embedding(index, table.flatten(2).flatten(0, 1)).unflatten(
         -1, table.shape[2:]
     )
+
+
+def products_with_frames(
+    unrotated: Float[Tensor, "batch rows cols frames own heads head_dim"],
+    table: Float[Tensor, "group own members heads head_dim"],
+    query: Float[Tensor, "batch rows cols group own heads head_dim"],
+    key: Float[Tensor, "batch rows cols sets members heads head_dim"],
+) -> tuple[Tensor, Tensor]:
+    """Rotated queries and keys, and beside them the products of queries not rotated with a table.
+
+    A key chooses the product of its own frame by a one among zeros: the table must not see the
+    rotated queries.
+    """
+    unrotated = unrotated.to(query.dtype)
+    products = torch.einsum("bijgmnd,gmhnd->bijgmnh", unrotated, table.to(query.dtype))
+    ones = torch.eye(key.shape[4], dtype=key.dtype, device=key.device)[:, None]
+    ones = ones.expand(*key.shape[:-1], -1)
+    return torch.cat([query, products], -1), torch.cat([key, ones], -1)
