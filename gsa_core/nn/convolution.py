@@ -186,7 +186,10 @@ def _convolve(
 ) -> Tensor:
     """``conv2d`` whose output channels are (frame, channel), as a feature map."""
     if not is_transformed():  # vmap has no rule for memory formats
-        bank = bank.contiguous(memory_format=torch.channels_last)
+        # `contiguous` leaves the strides of a bank of one channel, and torch then takes the slow
+        # layout for the response and for the pooling after it.
+        copy = bank.clone if bank.shape[1] == 1 else bank.contiguous
+        bank = copy(memory_format=torch.channels_last)
     bias = None if bias is None else bias.repeat(order)
     response = functional.conv2d(image, bank, bias, stride=stride, padding=padding)
     return to_features(response.permute(0, 2, 3, 1).unflatten(3, (order, -1)))

@@ -167,3 +167,13 @@ def test_kernels_between_the_axes_are_approximate(noise):
 def test_even_kernels_are_refused(kernel):
     with pytest.raises(ValueError, match="accepts odd numbers of pixels"):
         LiftingConv2d(cyclic_group(4), 1, 1, kernel)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("layer", [LiftingConv2d, GroupConv2d])
+def test_responses_are_in_token_order_whatever_the_channels(layer, channels, noise):
+    """Token order is what keeps pooling and all layers after it from copying."""
+    group = cyclic_group(4)
+    shape = (2, channels, 4, 8, 8) if layer is GroupConv2d else (2, channels, 8, 8)
+    tokens = to_tokens(layer(group, channels, 6, 3)(noise(*shape).float()))
+    assert tokens.is_contiguous()
