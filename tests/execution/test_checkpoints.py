@@ -143,7 +143,7 @@ def test_checkpoints_are_written_at_intervals(
     monkeypatch.setattr(resumable, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(resumable, "replace", lambda *a, **k: SimpleNamespace(to_bytes=bytes))
     monkeypatch.setattr(Checkpoint, "save", save)
-    resumable._train(config, small_data(), Context(), str(tmp_path / "x.state"))
+    resumable.train_resumably(config, small_data(), Context(), str(tmp_path / "x.state"))
     assert written == saved == taken, "a state that is not written is not even copied"
 
 
