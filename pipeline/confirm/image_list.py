@@ -35,7 +35,7 @@ def list_images(
 
 def _listed(test: Split) -> dict[str, Any]:
     order = image_order(len(test))
-    groups = None
+    groups = None if test.groups is None else [str(name) for name in test.groups[order]]
     return {
         "test_images": order.tolist(),
         "labels": np.array(test.labels)[order].tolist(),

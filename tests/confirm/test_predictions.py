@@ -22,6 +22,7 @@ from pipeline.confirm.measures.predictions import (
     pack,
     rows,
 )
+from pipeline.dataset import Split
 from pipeline.execution.engine import InProcess
 from pipeline.results import records, schemas
 from pipeline.study.schema import Params
@@ -118,6 +119,23 @@ def test_damaged_list_of_images_is_made_again(study: None) -> None:
     path.write_bytes(b"{")
     confirm.confirm(fake_study.study(), InProcess(), fake_confirmation)
     assert files() == whole
+
+
+@pytest.mark.parametrize("groups", [["DejaVu", "cmr10", "STIX"], ["7", "7", "8"], None])
+def test_groups_follow_their_images(
+    study: None, monkeypatch: pytest.MonkeyPatch, groups: list[str] | None
+) -> None:
+    names = None if groups is None else np.array(groups)
+    test = Split(np.empty((3, 0)), np.array([4, 5, 6]), names)
+    data = fake_study.FakeData(test=test)
+    monkeypatch.setattr(confirm, "load_dataset", lambda *_, **__: data)
+    confirm.confirm(fake_study.study(), InProcess(), fake_confirmation)
+    images = records.read(FOLDER / "images.parquet", schemas.IMAGES)
+    found = dict(zip(images["test_image"], images["group"], strict=True))
+    if groups is None:
+        assert images["group"].isna().all()
+    else:
+        assert [found[number] for number in range(3)] == groups
 
 
 def test_packed_values_are_those_of_the_logits(tmp_path: Path) -> None:
