@@ -51,7 +51,7 @@ _BLOCKS = (
     "feedforward_ratio", "dropout", "attention_dropout",
 )  # fmt: skip
 _TRANSFORMER = (*_DATA, *_BLOCKS, "channels", "tokens", "patch_size")
-_CONVOLUTIONS = (*_DATA, "channels", "head_dropout")
+_CONVOLUTIONS = (*_DATA, "channels", "head_dropout", "kernel_size", "basis")
 _PUBLISHED = (*_DATA, "window", "form", "attention_dropout")
 _PLAIN = {"group": "C1", "tokens": "patch", "positional": "absolute"}
 
@@ -77,7 +77,8 @@ _DEFAULTS: dict[str, Any] = {
     "group": "C4", "positional": "relative", "tokens": "stem", "form": "framewise", "depth": 2,
     "channels": 24, "num_heads": 2, "window": None, "window_shape": "auto", "encoding": "auto",
     "feedforward_ratio": 2, "dropout": 0.0, "attention_dropout": 0.0, "patch_size": None,
-    "reduction": "mean", "head_dropout": 0.2, "mean": 0.0, "std": 1.0,
+    "reduction": "mean", "head_dropout": 0.2, "kernel_size": 5, "basis": "bilinear",
+    "mean": 0.0, "std": 1.0,
 }  # fmt: skip
 
 
@@ -104,6 +105,8 @@ def build_model(
     window_shape: str | None = None,
     attention_dropout: float | None = None,
     head_dropout: float | None = None,
+    kernel_size: int | None = None,
+    basis: str | None = None,
     reduction: str | None = None,
     device: Device = None,
     dtype: torch.dtype | None = None,
@@ -152,6 +155,9 @@ def build_model(
     head_dropout
         Probability of dropping a feature before a linear map of the head of a staged network, in
         training (0.2).
+    kernel_size, basis
+        Of a staged network: pixels a side of its lifting kernel (5; its other kernels have two
+        fewer), and how kernels turn, ``"bilinear"`` or ``"gaussian"`` as in `LiftingConv2d`.
     mean, std
         The network standardises its input by these, one number or one a channel (0 and 1 by
         default). They are part of its weights.

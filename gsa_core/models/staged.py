@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core.common.arguments import check_number, check_shape, check_whole
+from gsa_core.common.arguments import check_number, check_odd, check_shape, check_whole
 from gsa_core.groups import PointGroup
 from gsa_core.models.network import Model, make_classifier
 from gsa_core.models.transformer import Standardise, attention_blocks
@@ -78,9 +78,10 @@ class FeatureNorm(nn.BatchNorm1d):
 class StagedNetwork(Model):
     """Group convolutions in stages that widen, attention blocks on their tokens, a late maximum.
 
-    A 5x5 lifting convolution and three 3x3 group convolutions, ``channels`` times 1, 3/2, 3/2 and
-    2 wide, batch norm and GELU after each and a `SymmetricMaxPool2d` after the first and the third;
-    attention blocks, where they are asked for, on a quarter of the rows and columns; `MaxHead`.
+    A lifting convolution (5x5) and three group convolutions (3x3), ``channels`` times 1, 3/2,
+    3/2 and 2 wide, batch norm and GELU after each and a `SymmetricMaxPool2d` after the first and
+    the third; attention blocks, where they are asked for, on a quarter of the rows and columns;
+    `MaxHead`.
 
     Parameters
     ----------
@@ -92,6 +93,10 @@ class StagedNetwork(Model):
         Channels a frame of the first stage.
     head_dropout
         Probability of dropping a feature before a linear map of the head.
+    kernel_size
+        Pixels a side of the lifting convolution, odd; the others have two fewer, 1 at least.
+    basis
+        Of all kernels, as in `LiftingConv2d`.
     in_channels, num_classes, mean, std
         As in `build_model`.
     **attention
@@ -107,6 +112,8 @@ class StagedNetwork(Model):
         image_size: tuple[int, int],
         channels: int,
         head_dropout: float,
+        kernel_size: int,
+        basis: str,
         mean: float | Sequence[float],
         std: float | Sequence[float],
         **attention: Any,
@@ -115,7 +122,7 @@ class StagedNetwork(Model):
         channels = check_whole("channels", channels)
         self.group = group
         self.standardise = Standardise(mean, std, in_channels)
-        self.stages = _stages(group, in_channels, channels)
+        self.stages = _stages(group, in_channels, channels, kernel_size, basis)
         self.position, self.blocks = None, nn.ModuleList()
         if attention:
             rows, cols = (-(-side // 4) for side in image_size)
@@ -134,13 +141,17 @@ class StagedNetwork(Model):
         return named | {"head": self.head}
 
 
-def _stages(group: PointGroup, in_channels: int, channels: int) -> nn.ModuleList:
+def _stages(
+    group: PointGroup, in_channels: int, channels: int, kernel_size: int, basis: str
+) -> nn.ModuleList:
     """From an image to tokens of twice the channels on a quarter of the grid."""
+    check_odd("kernel_size", kernel_size)
+    inner = max(1, kernel_size - 2)
     middle = max(1, round(1.5 * channels))
-    lift = LiftingConv2d(group, in_channels, channels, 5, bias=False)
+    lift = LiftingConv2d(group, in_channels, channels, kernel_size, bias=False, basis=basis)
     stages: list[nn.Module] = [Stage(lift, channels, pool=True)]
     for before, after in ((channels, middle), (middle, middle), (middle, 2 * channels)):
-        convolution = GroupConv2d(group, before, after, 3, bias=False)
+        convolution = GroupConv2d(group, before, after, inner, bias=False, basis=basis)
         stages.append(Stage(convolution, after, pool=False))
     stages[2] = nn.Sequential(stages[2], SymmetricMaxPool2d())
     return nn.ModuleList(stages)

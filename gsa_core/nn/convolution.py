@@ -6,6 +6,7 @@ frames are one small bank, turned and permuted by an index table, then one ordin
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,13 +14,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core.common.arguments import check_flag, check_odd, check_shape, check_whole
+from gsa_core.common.arguments import (
+    check_choice,
+    check_flag,
+    check_odd,
+    check_shape,
+    check_whole,
+)
 from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.common.constants import WithConstants
 from gsa_core.common.derivatives import is_transformed
 from gsa_core.common.factory import Device, placed
 from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup, check_group
+from gsa_core.nn.kernel_basis import KERNEL_BASES, basis_size, kernel_sampling, turned_kernels
 from gsa_core.nn.linear import gather, initialise
 
 __all__ = ["GroupConv2d", "LiftingConv2d"]
@@ -30,7 +38,7 @@ class LiftingConv2d(Identified, WithConstants):
 
     ``F(x, h) = sum_y W(h^-1 (y - x)) f(y) + b``, with zeros outside the image ("same" size).
     Equivariant: ``Phi(L_s f) = L_s Phi(f)``, to rounding for the elements that keep the pixel
-    grid. Kernels at other angles are sampled bilinearly: approximate.
+    grid. At other angles the layer is approximate.
 
     Parameters
     ----------
@@ -42,6 +50,10 @@ class LiftingConv2d(Identified, WithConstants):
         Odd number of pixels.
     bias
         Whether to add one bias a channel, shared by the frames.
+    basis
+        What kernels at other angles are made from: ``"bilinear"`` samples their pixels;
+        ``"gaussian"`` makes them from circular harmonics on Gaussian rings, with less error from
+        5 pixels a side on.
     device, dtype
         Of parameters and buffers, as in torch's own layers.
 
@@ -64,27 +76,30 @@ class LiftingConv2d(Identified, WithConstants):
         kernel_size: int,
         *,
         bias: bool = True,
+        basis: str = "bilinear",
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         in_channels, out_channels, kernel_size = _checked_sizes(
-            group, in_channels, out_channels, kernel_size, self.any_kernel
+            group, in_channels, out_channels, kernel_size, basis, self.any_kernel
         )
         self.group, self.kernel_size = group, kernel_size
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
+        self.basis = basis
+        weights = _weights(basis, kernel_size)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *weights))
         self.bias = nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None
-        initialise(self.weight, self.bias, fan_in=in_channels * kernel_size**2)
+        initialise(self.weight, self.bias, fan_in=in_channels * math.prod(weights))
         self.make_constants()
 
     def identity(self) -> dict[str, Any]:
         """The group, and whether kernels lie side by side or around every pixel."""
         kind = "PatchEmbedding" if self.any_kernel else "LiftingConv2d"
-        return {"layer": kind, "group": self.group.name}
+        return {"layer": kind, "group": self.group.name, **_named(self.basis)}
 
     def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The kernel's turns."""
-        return {"sampling": _kernel_sampling(self.group, self.kernel_size)}
+        return {"sampling": kernel_sampling(self.group, self.kernel_size, self.basis)}
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
@@ -94,11 +109,14 @@ class LiftingConv2d(Identified, WithConstants):
 
     def _respond(self, image: Tensor, padding: tuple[int, int], stride: int) -> Tensor:
         check_shape("image", image, "batch", self.weight.shape[1], "height", "width")
-        turned = torch.einsum(
-            "huv,oiv->hoiu", self.constant("sampling", self.weight), self.weight.flatten(2)
-        )
-        bank = turned.reshape(-1, *self.weight.shape[1:])
+        bank = turned_kernels(self, self.weight, self._turned)
         return _convolve(image, bank, self.bias, self.group.order, padding, stride)
+
+    def _turned(self) -> Tensor:
+        sampling = self.constant("sampling", self.weight)
+        turned = torch.einsum("huv,oiv->hoiu", sampling, self.weight.flatten(2))
+        size = self.kernel_size
+        return _channels_last(turned.reshape(-1, self.weight.shape[1], size, size))
 
 
 class GroupConv2d(Identified, WithConstants):
@@ -117,6 +135,10 @@ class GroupConv2d(Identified, WithConstants):
         Odd number of pixels.
     bias
         Whether to add one bias a channel, shared by the frames.
+    basis
+        What kernels at other angles are made from: ``"bilinear"`` samples their pixels;
+        ``"gaussian"`` makes them from circular harmonics on Gaussian rings, with less error from
+        5 pixels a side on.
     device, dtype
         Of parameters and buffers, as in torch's own layers.
 
@@ -138,42 +160,66 @@ class GroupConv2d(Identified, WithConstants):
         kernel_size: int,
         *,
         bias: bool = True,
+        basis: str = "bilinear",
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         in_channels, out_channels, kernel_size = _checked_sizes(
-            group, in_channels, out_channels, kernel_size
+            group, in_channels, out_channels, kernel_size, basis
         )
-        self.group = group
-        self.weight = nn.Parameter(
-            torch.empty(group.order, out_channels, in_channels, kernel_size, kernel_size)
-        )
+        self.group, self.kernel_size = group, kernel_size
+        self.basis = basis
+        weights = _weights(basis, kernel_size)
+        self.weight = nn.Parameter(torch.empty(group.order, out_channels, in_channels, *weights))
         self.bias = nn.Parameter(torch.empty(out_channels)) if check_flag("bias", bias) else None
-        initialise(self.weight, self.bias, fan_in=group.order * in_channels * kernel_size**2)
+        initialise(self.weight, self.bias, fan_in=group.order * in_channels * math.prod(weights))
         self.make_constants()
 
     def identity(self) -> dict[str, Any]:
         """The group, whose action turns the kernels and permutes them."""
-        return {"layer": "GroupConv2d", "group": self.group.name}
+        return {"layer": "GroupConv2d", "group": self.group.name, **_named(self.basis)}
 
     def constants(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The kernel's turns, and which kernel a pair of frames takes."""
-        sampling = _kernel_sampling(self.group, self.weight.shape[-1])
+        sampling = kernel_sampling(self.group, self.kernel_size, self.basis)
         return {"relative": self.group.relative, "sampling": sampling}
 
     def forward(
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch out_channels group height width"]:
         """Map ``(batch, in, |H|, height, width)`` to ``(batch, out, |H|, height, width)``."""
-        order, inner, size = self.group.order, self.weight.shape[2], self.weight.shape[-1]
+        order, inner, margin = self.group.order, self.weight.shape[2], self.kernel_size // 2
         check_shape("features", features, "batch", inner, order, "height", "width")
+        bank = turned_kernels(self, self.weight, self._turned)
+        stacked = to_tokens(features).flatten(3).permute(0, 3, 1, 2)  # channels are (h', i)
+        return _convolve(stacked, bank, self.bias, order, (margin, margin))
+
+    def _turned(self) -> Tensor:
+        order, size = self.group.order, self.kernel_size
         relative = self.constant("relative", self.weight)
         permuted = gather(self.weight, relative).flatten(4)  # (h, h', o, i, v)
         turned = torch.einsum("huv,hgoiv->hogiu", self.constant("sampling", self.weight), permuted)
-        bank = turned.reshape(order * self.weight.shape[1], -1, size, size)
-        stacked = to_tokens(features).flatten(3).permute(0, 3, 1, 2)  # channels are (h', i)
-        return _convolve(stacked, bank, self.bias, order, (size // 2, size // 2))
+        return _channels_last(turned.reshape(order * self.weight.shape[1], -1, size, size))
+
+
+def _weights(basis: str, size: int) -> tuple[int, ...]:
+    """Shape of the weights of one kernel."""
+    return (size, size) if basis == "bilinear" else (basis_size(basis, size),)
+
+
+def _named(basis: str) -> dict[str, str]:
+    """The basis as a saved property; weights of earlier versions are pixels and have none."""
+    return {} if basis == "bilinear" else {"basis": basis}
+
+
+def _channels_last(bank: Tensor) -> Tensor:
+    if is_transformed():  # vmap has no rule for memory formats
+        return bank
+    # `contiguous` leaves the strides of a bank of one channel, and torch then takes the slow
+    # layout for the response and for the pooling after it.
+    copy = bank.clone if bank.shape[1] == 1 else bank.contiguous
+    return copy(memory_format=torch.channels_last)
 
 
 def _convolve(
@@ -185,11 +231,6 @@ def _convolve(
     stride: int = 1,
 ) -> Tensor:
     """``conv2d`` whose output channels are (frame, channel), as a feature map."""
-    if not is_transformed():  # vmap has no rule for memory formats
-        # `contiguous` leaves the strides of a bank of one channel, and torch then takes the slow
-        # layout for the response and for the pooling after it.
-        copy = bank.clone if bank.shape[1] == 1 else bank.contiguous
-        bank = copy(memory_format=torch.channels_last)
     bias = None if bias is None else bias.repeat(order)
     response = functional.conv2d(image, bank, bias, stride=stride, padding=padding)
     return to_features(response.permute(0, 2, 3, 1).unflatten(3, (order, -1)))
@@ -200,9 +241,11 @@ def _checked_sizes(
     in_channels: int,
     out_channels: int,
     kernel_size: int,
+    basis: str,
     any_kernel: bool = False,
 ) -> tuple[int, int, int]:
     check_group(group)
+    check_choice("basis", basis, KERNEL_BASES)
     return (
         check_whole("in_channels", in_channels),
         check_whole("out_channels", out_channels),
@@ -210,15 +253,3 @@ def _checked_sizes(
         if any_kernel
         else check_odd("kernel_size", kernel_size),
     )
-
-
-def _kernel_sampling(group: PointGroup, size: int) -> Float[Tensor, "group out inner"]:
-    """``sampling[h] @ kernel`` is the kernel turned by h: its value at ``h^-1 u``, bilinear.
-
-    For elements that keep the grid it is a permutation matrix.
-    """
-    axis = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    grid = torch.cartesian_prod(axis, axis)  # (size^2, 2), rows first
-    wanted = torch.einsum("hab,ub->hua", group.matrices[group.inverse], grid)
-    # Rounded so that what is equal by symmetry is equal to the last bit in float32 too.
-    return (1 - (wanted[:, :, None] - grid).abs()).clamp(min=0).prod(-1).round(decimals=10)
