@@ -4,6 +4,7 @@ Layers and models whose symmetry is a theorem, and the measures that show it. Im
 nothing of the study around it.
 """
 
+from gsa_core.attention.backends.kernel_calls import build_kernel
 from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
 from gsa_core.check.measure import SymmetryReport, check_equivariance
 from gsa_core.cost import (
@@ -28,6 +29,7 @@ from gsa_core.groups import (
     dihedral_group,
     point_group,
 )
+from gsa_core.interoperability import from_escnn_order, to_escnn_order
 from gsa_core.models.build import build_model
 from gsa_core.models.checkpoint import load
 from gsa_core.models.network import Model
@@ -63,6 +65,7 @@ __all__ = [
     "act_on_features",
     "act_on_image",
     "assert_equivariant",
+    "build_kernel",
     "build_model",
     "check_equivariance",
     "count_activations",
@@ -71,6 +74,7 @@ __all__ = [
     "cyclic_group",
     "dihedral_group",
     "equivariance_error",
+    "from_escnn_order",
     "full_turn",
     "invariance_error",
     "layer_errors",
@@ -80,4 +84,5 @@ __all__ = [
     "rotate_image",
     "shift_image",
     "solve_channels",
+    "to_escnn_order",
 ]

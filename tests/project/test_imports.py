@@ -25,7 +25,7 @@ STAGES = ("prepare", "sweep", "confirm", "report")
 # A package imports those on the lines above it, none beside or below it.
 LIBRARY = (
     ("common",), ("groups", "resample"), ("nn",), ("attention",), ("equivariance", "models"),
-    ("check", "cost", "hub"), ("gsa_core",),
+    ("check", "cost", "hub", "interoperability"), ("gsa_core",),
 )  # fmt: skip
 PIPELINE = (
     ("common",), ("study",), ("dataset", "results", "search"), ("prepare", "training", "report"),

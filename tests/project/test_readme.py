@@ -55,6 +55,21 @@ def test_a_network_is_brought_back_as_shown(
     assert found["model"].config == saved.config
 
 
+SNIPPETS = re.findall(
+    r"^```python\n(.*?)^```$", PAGES["docs/library.md"], flags=re.MULTILINE | re.DOTALL
+)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_snippets_of_the_library_run(
+    snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "gsa_core.hub" in snippet:
+        pytest.importorskip("huggingface_hub")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, "docs/library.md", "exec"), {})
+
+
 @pytest.mark.parametrize(
     ("page", "target"),
     [(name, link) for name, text in PAGES.items() for link in re.findall(r"\]\(([^)#:]+)\)", text)],

@@ -18,11 +18,12 @@ from gsa_core.attention.backends.build_kernel import load_library
 from gsa_core.attention.backends.kernel_structures import PROBLEMS, Number, Rotation, call
 from gsa_core.attention.backends.selftest import library_problem
 from gsa_core.attention.neighbourhood import Tiling
+from gsa_core.common.arguments import check_whole
 
 __all__ = [
-    "NUMBERS", "TRANSFORMED", "attention_backward", "attention_forward", "empty_gradients",
-    "empty_results", "empty_turned", "library_of", "rotation_backward", "rotation_forward",
-    "summed",
+    "NUMBERS", "TRANSFORMED", "attention_backward", "attention_forward", "build_kernel",
+    "empty_gradients", "empty_results", "empty_turned", "library_of", "rotation_backward",
+    "rotation_forward", "summed",
 ]  # fmt: skip
 
 SOURCE = Path(__file__).with_name("kernel") / "kernel.cpp"
@@ -46,6 +47,22 @@ def library_of(dtype: torch.dtype, head_dim: int) -> ctypes.CDLL | str:
         defines, head_dim = ["SCALAR=double", "HEAD_DIM=0"], 5
     check = partial(library_problem, number=_NUMBER_TYPES[dtype], head_dim=head_dim)
     return load_library(SOURCE, *defines, check=check)
+
+
+def build_kernel(*head_dims: int, dtype: torch.dtype = torch.float32) -> None:
+    """Build the kernel for heads of these widths now, instead of at their first use.
+
+    Libraries are kept in the user's cache: a step of installing, or of building an image.
+
+    Raises
+    ------
+    OSError
+        There is no kernel, and why; torch computes the same then.
+    """
+    for width in head_dims:
+        library = library_of(dtype, check_whole("head_dims", width))
+        if isinstance(library, str):
+            raise OSError(f"no kernel for heads of {width} channels: {library}")
 
 
 def attention_forward(query: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
