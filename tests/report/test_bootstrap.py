@@ -86,6 +86,24 @@ def test_a_law_that_does_not_fall_never_gets_there() -> None:
     assert np.isinf(size_curve.images_for(law, np.array([0.1, 0.1]))).all()
 
 
+@pytest.mark.parametrize(("exponent", "known"), [(0.5, True), (0.01, False), (-0.1, False)])
+def test_no_gap_is_given_to_a_law_that_may_not_fall(exponent: float, known: bool) -> None:
+    sizes, noise = np.array([100.0, 400.0]), 0.05 * GENERATOR.standard_normal((300, 2))
+    noise[0] = 0
+    laws = {
+        ("digits", "gsa", "stem", 1, group, "none", "none"): (
+            sizes, size_curve.fit(sizes, factor * sizes**-exponent * np.exp(noise))
+        )
+        for group, factor in (("C1", 1.0), ("C4", 0.5))
+    }  # fmt: skip
+    measure = size_curve.measures.UPRIGHT
+    rows = size_curve._gaps(laws, SETTINGS, measure)
+    assert len(rows) == 2
+    for row in rows:
+        assert math.isfinite(row["needed"]) is known
+        assert known is bool(row["needed_low"] < row["needed"] < row["needed_high"])
+
+
 FACTORS = {"C1": 1.0, "C4": 0.5}
 SIZES = {"n100": 100, "n400": 400, "all": 1600}
 

@@ -37,8 +37,8 @@ def size_curves(
     -------
     tuple
         Columns `CURVE`, a row a kind of cell; and `GAP`: how many images a kind of the baseline's
-        group and otherwise the same needs for the error of another group at `images`. A bound is
-        infinite where the law of the baseline's group hardly falls.
+        group and otherwise the same needs for the error of another group at `images`; NaN where
+        the interval of its exponent reaches 0, for then no number of images may be enough.
     """
     curves: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
@@ -131,6 +131,8 @@ def _gaps(laws: Laws, settings: Settings, measure: measures.Measure) -> list[dic
             for n in sizes:
                 needed = images_for(rival, np.exp(law[:, 0] * np.log(n) + law[:, 1]))
                 low, high = _ends(needed, settings.confidence)
+                if _ends(-rival[:, 0], settings.confidence)[0] <= 0:
+                    needed, low, high = np.full(1, np.nan), np.nan, np.nan
                 rows.append({
                     "dataset": key[0], "measure": measure.column, "level": _kind(key),
                     "reference": _kind(other), "images": int(n), "needed": needed[0],
