@@ -16,6 +16,7 @@ from pipeline.report.analysis.samples import sources_of, with_intervals
 from pipeline.report.analysis.size_curve import size_curves
 from pipeline.report.load import Settings, Study
 from pipeline.report.plotting.style import Palette
+from pipeline.report.text.names import images_order
 
 # Resampling in the report always starts here: same rows, same report.
 RANDOM_SEED = 20_240_601
@@ -59,6 +60,13 @@ class Analysis:
         """The cells with at least one finished run."""
         return self.cells[self.cells["runs_finished"] > 0]
 
+    @property
+    def whole(self) -> pd.DataFrame:
+        """The drawn cells with the most training images of their data set."""
+        drawn = self.drawn
+        images = drawn["training_images"].map(lambda name: images_order(name)[0])
+        return drawn[images == images.groupby(drawn["dataset"]).transform("max")]
+
 
 def analyse(study: Study) -> Analysis:
     """Compute all that the report says."""
@@ -90,5 +98,5 @@ def analyse(study: Study) -> Analysis:
         overall=overall.interquartile_means(done, study.settings, generator),
         importances=importances(study.trials, generator),
         checks=run_checks(cells, done, compared, study),
-        palette=Palette.of(cells["group"], cells["positional"]),
+        palette=Palette.of(cells),
     )

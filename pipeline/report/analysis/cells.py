@@ -99,7 +99,7 @@ def _counts(runs: pd.DataFrame, trials: pd.DataFrame) -> dict[str, object]:
 
 
 def _measures(study: Study, runs: pd.DataFrame) -> dict[str, float]:
-    done, row = finished(runs), {}
+    done, row = finished(runs).reindex(columns=[measure.column for measure in measures.ALL]), {}
     confidence = study.settings.confidence
     for measure in measures.ALL:
         if measure.column not in done:

@@ -40,9 +40,14 @@ ERROR_MIRROR = Measure("invariance_error_mirror", "Invariance error, mirrors", "
 ERROR_TURNED = Measure("invariance_error_turned", "Invariance error, any angle", "error")
 CALIBRATION = Measure("calibration_error", "Calibration error, upright", "fraction")
 CALIBRATION_TURNED = Measure("calibration_error_turned", "Calibration error, any angle", "fraction")
+ASYMMETRY = Measure("asymmetry_share", "Share of the loss due to asymmetry", "fraction")
+ASYMMETRY_TURNED = Measure(
+    "asymmetry_share_turned", "Share of the loss due to asymmetry, any angle", "fraction"
+)
 LIE_ROTATION = Measure("lie_rotation", "Lie derivative, rotation", "error")
 LIE_TRANSLATION = Measure("lie_translation", "Lie derivative, translation", "error")
 PARAMS = Measure("params", "Parameters", "cost")
+TRAINING_FLOPS = Measure("training_flops", "FLOPs of training", "cost")
 FLOPS = Measure("flops", "FLOPs an image", "cost")
 SECONDS = Measure("seconds", "Training seconds", "cost")
 MEMORY = Measure("peak_memory_bytes", "Peak memory, bytes", "cost")
@@ -53,10 +58,10 @@ SHORT = {measure.column: name for measure, name in TEST.items()}
 
 FRACTIONS = (
     UPRIGHT, QUARTER, ANY_ANGLE, VALIDATION, TUNED, CONSISTENCY, CONSISTENCY_MIRROR,
-    CONSISTENCY_TURNED, CALIBRATION, CALIBRATION_TURNED,
+    CONSISTENCY_TURNED, CALIBRATION, CALIBRATION_TURNED, ASYMMETRY, ASYMMETRY_TURNED,
 )  # fmt: skip
 ERRORS = (ERROR, ERROR_MIRROR, ERROR_TURNED, LIE_ROTATION, LIE_TRANSLATION)
-COSTS = (PARAMS, FLOPS, SECONDS, MEMORY)
+COSTS = (PARAMS, FLOPS, TRAINING_FLOPS, SECONDS, MEMORY)
 AVERAGED = (TTA_C4, TTA_D4, QUARTER_TTA_C4, ANY_ANGLE_TTA_C4, ANY_ANGLE_TTA_D4)
 CLASSIFIER = (BALANCED, MACRO_F1, AUROC, LIKELIHOOD)
 ALL = (*FRACTIONS, *AVERAGED, *CLASSIFIER, *ERRORS, *COSTS)

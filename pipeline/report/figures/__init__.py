@@ -22,8 +22,10 @@ class FigureModule(Protocol):
 
     Attributes
     ----------
+    PART
+        The part of the page, one of `PARTS`.
     ORDER
-        Figures stand on the page by rising order.
+        Figures of a part stand by rising order.
     TITLE
         Heading.
     ALT
@@ -34,6 +36,7 @@ class FigureModule(Protocol):
         Why there is no figure when its table is empty.
     """
 
+    PART: str
     ORDER: int
     TITLE: str
     ALT: str
@@ -47,7 +50,16 @@ class FigureModule(Protocol):
         """Draw the rows."""
 
     def caption(self, rows: pd.DataFrame, analysis: Analysis, /) -> str:
-        """Say what is seen, with numbers."""
+        """Say what is found, with numbers, and then how to read it."""
+
+
+# The parts of the page with their headings: the first is open, the others are folded.
+PARTS = {
+    "results": "Results",
+    "exact": "Is it exact?",
+    "training": "How was it trained?",
+    "details": "Details",
+}
 
 
 def names() -> list[str]:
@@ -62,4 +74,5 @@ def load(name: str) -> FigureModule:
 
 def in_order() -> list[str]:
     """Return the names of all figures in the order of the page."""
-    return sorted(names(), key=lambda name: (load(name).ORDER, name))
+    places = {part: place for place, part in enumerate(PARTS)}
+    return sorted(names(), key=lambda name: (places[load(name).PART], load(name).ORDER, name))

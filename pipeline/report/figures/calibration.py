@@ -13,7 +13,7 @@ from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import listed, percent, plain
 from pipeline.report.text.names import SETTING, encoding_order, group_order
 
-ORDER = 110
+PART, ORDER = "details", 50
 TITLE = "Calibration"
 ALT = (
     "Reliability diagrams, one column a positional encoding, upright images above and turned ones "

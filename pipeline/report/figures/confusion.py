@@ -11,7 +11,7 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import listed, percent, plain
 
-ORDER = 100
+PART, ORDER = "details", 40
 TITLE = "Confusion matrices"
 ALT = (
     "Confusion matrices of the group with symmetry and of the baseline, upright and turned: rows "

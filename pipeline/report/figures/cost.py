@@ -17,7 +17,7 @@ from pipeline.report.plotting.axes import amount_axis, fit_percent
 from pipeline.report.text.formatting import amount, listed, percent, plain
 from pipeline.report.text.names import SETTING
 
-ORDER = 190
+PART, ORDER = "results", 50
 TITLE = "Accuracy against cost"
 ALT = (
     "Scatter plots of test accuracy, upright above and quarter-turned below, against parameters, "

@@ -14,7 +14,7 @@ from pipeline.report.plotting.axes import fit_percent, whole_axis
 from pipeline.report.text.formatting import counted, listed, percent, plain
 from pipeline.report.text.names import SETTING
 
-ORDER = 210
+PART, ORDER = "training", 10
 TITLE = "Learning curves"
 ALT = (
     "Validation accuracy against epoch, one panel a group and encoding, one line a depth with a "

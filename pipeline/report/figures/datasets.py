@@ -12,7 +12,7 @@ from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import listed, percent, plain
 
-ORDER = 50
+PART, ORDER = "details", 30
 TITLE = "Interquartile means over data sets"
 ALT = (
     "One row a cell: the interquartile mean of its test accuracy over the seeds of all data sets, "

@@ -14,7 +14,7 @@ from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import PLUS_MINUS, plain, signed_points
 from pipeline.report.text.verdict import word
 
-ORDER = 60
+PART, ORDER = "results", 30
 TITLE = "Effect of each axis of the study"
 ALT = (
     "One row a level of an axis: the change of accuracy against a reference level, averaged "

@@ -21,7 +21,7 @@ from pipeline.report.plotting.axes import amount_axis, fit_percent
 from pipeline.report.text.formatting import amount, counted, percent, plain, signed_points
 from pipeline.report.text.names import encoding_order
 
-ORDER = 180
+PART, ORDER = "details", 20
 TITLE = "Data efficiency"
 ALT = (
     "Accuracy against the number of training images on a log axis, one column a test, one line a "

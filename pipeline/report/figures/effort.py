@@ -17,7 +17,7 @@ from pipeline.report.plotting import forest, style
 from pipeline.report.plotting.axes import whole_axis
 from pipeline.report.text.formatting import listed, percent, plain
 
-ORDER = 200
+PART, ORDER = "training", 50
 TITLE = "Training time and failures"
 ALT = (
     "One row a cell: training time of its search and of its confirming runs, and how many trials "

@@ -11,7 +11,7 @@ from pipeline.report.plotting import panels, style
 from pipeline.report.text.formatting import listed, plain, small
 from pipeline.report.text.names import encoding_order, group_order, parse_group
 
-ORDER = 130
+PART, ORDER = "exact", 50
 TITLE = "Learned positional encodings under the group"
 ALT = (
     "One row a positional encoding of a trained network, one column a frame: the encoding turned "

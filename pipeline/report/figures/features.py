@@ -10,7 +10,7 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.plotting import panels, style
 from pipeline.report.text.formatting import plain, small
 
-ORDER = 120
+PART, ORDER = "exact", 40
 TITLE = "Feature maps of turned images"
 ALT = (
     "One test image at four quarter turns, and below each the feature maps of the lifting layer "

@@ -13,7 +13,7 @@ from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import PLUS_MINUS, percent, plain
 from pipeline.report.text.names import SETTING, encoding_order, group_order
 
-ORDER = 20
+PART, ORDER = "details", 10
 TITLE = "Accuracy by group and encoding"
 ALT = (
     "Heat maps with groups as rows and positional encodings as columns; the number in each cell "

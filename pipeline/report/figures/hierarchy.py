@@ -21,7 +21,7 @@ from pipeline.report.text.names import (
     group_order,
 )
 
-ORDER = 140
+PART, ORDER = "exact", 30
 TITLE = "Symmetries of untrained networks by group and encoding"
 ALT = (
     "Heat maps, one a group: encodings as rows, transformations as columns. The number is the "

@@ -10,7 +10,7 @@ from pipeline.report.plotting import forest, style
 from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import counted, listed, percent, plain
 
-ORDER = 230
+PART, ORDER = "training", 30
 TITLE = "Hyperparameter importance"
 ALT = (
     "One row a hyperparameter: its share of the variance of validation accuracy within a cell, as "

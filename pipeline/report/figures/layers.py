@@ -13,7 +13,7 @@ from pipeline.report.plotting.axes import ErrorScale
 from pipeline.report.text.formatting import plain, small
 from pipeline.report.text.names import ROUNDING, SETTING
 
-ORDER = 150
+PART, ORDER = "exact", 10
 TITLE = "Equivariance error by layer"
 ALT = (
     "Relative equivariance error on a log axis for every layer from input to output, one "

@@ -17,7 +17,7 @@ from pipeline.report.text import published
 from pipeline.report.text.formatting import percent, percent_interval, plain
 from pipeline.report.text.summary import interval_of
 
-ORDER = 250
+PART, ORDER = "details", 60
 TITLE = "Comparison with published accuracies"
 ALT = (
     "One row a published or measured accuracy, sorted; marks of this study have intervals, every "

@@ -16,7 +16,7 @@ from pipeline.report.plotting.axes import fit_percent, whole_axis
 from pipeline.report.text.formatting import counted, percent, plain, signed_points
 from pipeline.report.text.names import SETTING
 
-ORDER = 220
+PART, ORDER = "training", 20
 TITLE = "Best score by number of trials"
 ALT = (
     "Step lines of the best validation accuracy so far against the number of the trial, one panel "

@@ -1,4 +1,4 @@
-"""Accuracy on quarter-turned images against the measured invariance error: the headline figure."""
+"""Accuracy on quarter-turned images against the measured invariance error."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.label_symmetry import turns_keep_labels
 from pipeline.report.analysis.statistics import pareto_front
 from pipeline.report.analysis.vectorised import evenly
-from pipeline.report.plotting import panels, style
+from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import ErrorScale, fit_percent
-from pipeline.report.text.formatting import counted, listed, percent, plain, small
+from pipeline.report.text.formatting import counted, percent, plain, small
 from pipeline.report.text.names import ROUNDING, SETTING
 
-ORDER = 10
+PART, ORDER = "results", 20
 TITLE = "Accuracy against measured invariance"
 ALT = (
     "Scatter plot. Each mark is a cell; to the left its logits change less under quarter turns, "
@@ -25,48 +27,36 @@ ALT = (
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no run finished"
 Y, X = measures.QUARTER.column, measures.ERROR.column
-COLUMNS = 3
+AVERAGED = measures.QUARTER_TTA.column
+AVERAGED_AT = 1e-7  # averages over the group are invariant to rounding
 MAX_RUNS = 20  # a cell; the mark and its interval hold all of them
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
     """Return the finished cells with their place on the Pareto front of their panel."""
-    cells = analysis.drawn[analysis.drawn[Y].notna() & analysis.drawn[X].notna()].copy()
-    cells["pareto"] = False
-    for _, part in cells.groupby([*SETTING, "depth"], sort=False):
+    cells = analysis.whole
+    cells = cells[cells[Y].notna() & cells[X].notna()]
+    cells = cells[cells["dataset"].map(lambda name: turns_keep_labels(analysis.study, name))]
+    cells = cells.assign(pareto=False)
+    for _, part in cells.groupby(SETTING, sort=False):
         cells.loc[part.index, "pareto"] = pareto_front(part[Y], part[X], floor=ROUNDING)
     return cells
 
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one column a depth: all cells above and, where they crowd, the best ones below."""
-    parts = panels.split(cells, [*SETTING, "depth"])
-    zoom = zoom_threshold(cells[Y].to_numpy())
-    bands = [(0.0, False)] + ([(zoom, True)] if zoom is not None else [])
-    columns = min(COLUMNS, len(parts))
-    blocks = -(-len(parts) // columns)
-    figure, axes = panels.grid(blocks * len(bands), columns, 2.35)
+    """Draw one panel a data set: cells, single runs, and averages over turns."""
+    figure, axes, parts = panels.tiled(panels.settings(cells), 2.6)
     single = analysis.runs[analysis.runs["id"].isin(cells["id"])]
     runs = evenly(single, "id", MAX_RUNS)
-    for index, (title, part) in enumerate(parts):
-        block, column = divmod(index, columns)
-        for row, (above, is_zoom) in enumerate(bands):
-            here = axes[block * len(bands) + row][column]
-            shown = part[part[Y] >= above]
-            everything = cells[cells[Y] >= above]
-            scale = ErrorScale(_errors(everything, runs), whole=not is_zoom)
-            _panel(here, shown, runs, analysis.palette, scale)
-            fit_percent(here, *_extent(everything, runs))
-            if not is_zoom:
-                here.text(scale.start * 1.15, 0.02, "float32 rounding", fontsize=6,
-                          color=style.MUTED, transform=here.get_xaxis_transform())  # fmt: skip
-            names = [title, "zoom"] if is_zoom else [title]
-            style.panel_title(here, ": ".join(filter(None, names)), columns)
-    for spare in range(len(parts), blocks * columns):
-        for row in range(len(bands)):
-            axes[(spare // columns) * len(bands) + row][spare % columns].set_visible(False)
+    errors = pd.concat([single[X].astype(float), cells[f"{X}_low"], cells[f"{X}_high"]])
+    scale = ErrorScale([*errors, AVERAGED_AT])
+    for axis, part in parts:
+        _panel(axis, part, runs, analysis.palette, scale)
     panels.label_outer(axes, "Invariance error", "Accuracy, quarter-turned")
-    style.legend(figure, *analysis.palette.sections())
+    averaged = Line2D([], [], marker="*", linestyle="", color=style.MUTED, markersize=8,
+                      label="of 4 turns")  # fmt: skip
+    extra = [("Averaged at test", [averaged])] if _averaged(cells).any() else []
+    style.legend(figure, *analysis.palette.sections(), *extra)
     notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)
     if cells["runs_finished"].max() > 1:
         some = f", {MAX_RUNS} a cell evenly chosen" if len(runs) < len(single) else ""
@@ -77,36 +67,14 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
 
 NOTE = (
     "Ringed and joined: Pareto front (errors within the shaded zone of float32 rounding count as "
-    "equal)."
+    "equal). A star is the same network averaged over four turns of each test image, at four times "
+    "the FLOPs: invariant by construction."
 )
 
 
-def zoom_threshold(accuracy: np.ndarray) -> float | None:
-    """Return where the crowd of accurate cells begins, or None when nothing is crowded.
-
-    The crowd is what lies above the widest gap, if that gap is much wider than the crowd.
-    """
-    ordered = np.sort(accuracy)
-    if ordered.size < 3:
-        return None
-    gaps = np.diff(ordered)
-    widest = int(np.argmax(gaps))
-    crowd = ordered[widest + 1 :]
-    if crowd.size < 2 or gaps[widest] < 3 * max(np.ptp(crowd), 0.01):
-        return None
-    return float(ordered[widest] + 0.6 * gaps[widest])
-
-
-def _errors(cells: pd.DataFrame, runs: pd.DataFrame) -> np.ndarray:
-    """Every error that is drawn: of single runs and at the ends of intervals."""
-    single = runs.loc[runs["id"].isin(cells["id"]), X].to_numpy(dtype=np.float64)
-    return np.concatenate([single, cells[X + "_low"], cells[X + "_high"]])
-
-
-def _extent(cells: pd.DataFrame, runs: pd.DataFrame) -> tuple[float, float]:
-    single = runs.loc[runs["id"].isin(cells["id"]), Y]
-    lowest = min(cells[Y + "_low"].fillna(cells[Y]).min(), single.min())
-    return float(lowest), float(max(cells[Y + "_high"].fillna(cells[Y]).max(), single.max()))
+def _averaged(cells: pd.DataFrame) -> pd.Series:
+    """Cells that averaging over turns could change."""
+    return cells[AVERAGED].notna() & (cells[X] > ROUNDING)
 
 
 def _panel(
@@ -121,43 +89,46 @@ def _panel(
             (dot,) = axes.plot(scale.place(run[X]), run[Y], ".", color=colour, markersize=4,
                                alpha=0.45, markeredgewidth=0, zorder=2)  # fmt: skip
             style.tag(dot, cell["id"], run["run"])
-        _mark(axes, cell, colour, palette.markers[cell["positional"]], scale)
-
-
-def _mark(axes: Axes, cell: pd.Series, colour: str, marker: str, scale: ErrorScale) -> None:
-    x, y = float(scale.place(cell[X])), cell[Y]
-    for ends in (
-        (scale.place([cell[X + "_low"], cell[X + "_high"]]), [y, y]),
-        ([x, x], [cell[Y + "_low"], cell[Y + "_high"]]),
-    ):
-        if np.isfinite(ends[0]).all() and np.isfinite(ends[1]).all():
-            (bar,) = axes.plot(*ends, color=colour, linewidth=0.9, zorder=2.5)
-            style.tag(bar, cell["id"])
-    if cell["pareto"]:
-        (ring,) = axes.plot(x, y, "o", markersize=11, markerfacecolor="none", zorder=2.8,
-                            markeredgecolor=style.MUTED, markeredgewidth=0.9)  # fmt: skip
-        style.tag(ring, cell["id"])
-    (mark,) = axes.plot(x, y, marker=marker, markersize=6, markerfacecolor=colour,
-                        markeredgecolor=style.INK, markeredgewidth=0.6, zorder=3)  # fmt: skip
-    style.tag(mark, cell["id"])
+        x, *low_high = (float(scale.place(cell[f"{X}{end}"])) for end in ("", "_low", "_high"))
+        known = np.isfinite(cell[f"{X}_low"])
+        marks.mark(axes, cell, (x, cell[Y]), palette, y=marks.ends(cell, Y), ring=cell["pareto"],
+                   x=(low_high[0], low_high[1]) if known else None)  # fmt: skip
+    for _, cell in cells[_averaged(cells)].iterrows():
+        colour = palette.colours[cell["group"]]
+        drawn = axes.plot([cell[X], AVERAGED_AT], [cell[Y], cell[AVERAGED]], color=colour,
+                          linewidth=0.5, linestyle=(0, (1, 2)), zorder=1.6)  # fmt: skip
+        drawn += axes.plot(AVERAGED_AT, cell[AVERAGED], "*", color=colour, markersize=8, zorder=2.9,
+                           markeredgecolor=style.INK, markeredgewidth=0.5)  # fmt: skip
+        for artist in drawn:
+            said = f"{plain(cell['label'], 40)} averaged over 4 turns: {percent(cell[AVERAGED])}"
+            style.tag_mean(artist, str(cell["id"]), said)
+    low, high = marks.extent(cells, [Y])
+    single = runs.loc[runs["id"].isin(cells["id"]), Y].astype(float)
+    averages = cells.loc[_averaged(cells), AVERAGED]
+    lowest = np.nanmin([low, single.min(), averages.min() if len(averages) else low])
+    fit_percent(axes, float(lowest), float(np.nanmax([high, single.max()])))
+    axes.text(scale.start * 1.3, 0.02, "float32 rounding", fontsize=6, color=style.MUTED,
+              transform=axes.get_xaxis_transform())  # fmt: skip
 
 
 def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
-    """Say what is seen, with numbers."""
-    front = [
-        f"{plain(row['label'], 30)} ({percent(row[Y])}, error {small(row[X])})"
-        for _, row in cells[cells["pareto"]].iterrows()
-    ]
+    """Say what is found, with numbers, and then how to read it."""
     exact, others = cells[cells["exact"]], cells[~cells["exact"]]
     sentences = []
     for part, kind in ((exact, "invariant by construction"), (others, "not invariant")):
         if len(part):
             sentences.append(
                 f"{counted(len(part), 'cell')} {kind}: {percent(part[Y].min())} to "
-                f"{percent(part[Y].max())} on quarter-turned test images, errors of "
+                f"{percent(part[Y].max())} of quarter-turned test images right, errors of "
                 f"{small(part[X].min())} to {small(part[X].max())}."
             )
-    sentences.append(f"On the Pareto front: {listed(front, 6)}.")
+    averaged = cells[_averaged(cells)]
+    if len(averaged):
+        best = averaged.loc[averaged[AVERAGED].idxmax()]
+        sentences.append(
+            f"Averaging over four turns at test time brings {plain(best['label'], 30)} from "
+            f"{percent(best[Y])} to {percent(best[AVERAGED])}, the most of all."
+        )
     sentences.append(
         "The error is the mean change of the logits under the three quarter turns over the mean "
         "distance of the logits of two different images: 0 is invariant, 1 is as different as "

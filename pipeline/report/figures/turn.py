@@ -14,7 +14,7 @@ from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import counted, listed, percent, plain
 from pipeline.report.text.names import SETTING, encoding_order
 
-ORDER = 70
+PART, ORDER = "results", 60
 TITLE = "Accuracy and consistency by angle"
 ALT = (
     "Line plots over the angle of the test image, one column a positional encoding, one line a "

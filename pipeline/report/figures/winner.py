@@ -12,7 +12,7 @@ from pipeline.report.plotting import forest, panels, style
 from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import counted, plain, signed_points
 
-ORDER = 240
+PART, ORDER = "training", 40
 TITLE = "The winner's curse"
 ALT = (
     "One row a cell: the validation accuracy of the trial that won the search, the mean "

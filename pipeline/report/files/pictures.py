@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -33,8 +35,11 @@ class Picture:
     caption: str
     code: str  # the file that draws it
     sources: tuple[str, ...]  # the Parquet files of its rows, as patterns
+    part: str = "results"
+    number: int = 0  # Figure 1, Figure 2..., of those that are drawn
     reason: str = ""
     document: str = ""  # SVG
+    narrow: str = ""  # SVG for a phone, where it differs
     pixels: bytes = b""  # PNG
     numbers: str = ""  # CSV
 
@@ -45,11 +50,16 @@ def make_pictures(analysis: Analysis) -> list[Picture]:
     processes = min(_cores(), MAX_PROCESSES)
     if processes == 1:
         _start(analysis)
-        return [_make(name) for name in names]
+        return _numbered([_make(name) for name in names])
     # A forked process has the tables and libraries already; nothing is sent but finished files.
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, context, _start, (analysis,)) as pool:
-        return list(pool.map(_make, names))
+        return _numbered(list(pool.map(_make, names)))
+
+
+def _numbered(pictures: list[Picture]) -> list[Picture]:
+    number = itertools.count(1)
+    return [replace(one, number=next(number)) if one.document else one for one in pictures]
 
 
 def _cores() -> int:
@@ -72,27 +82,45 @@ def draw_picture(name: str, analysis: Analysis, explain: Explainer) -> Picture:
     module = figures.load(name)
     code = f"{figures.__name__.replace('.', '/')}/{name}.py"
     rows = module.table(analysis)
+    about = name, module.TITLE, module.ALT
     if rows.empty:
-        return Picture(name, module.TITLE, module.ALT, "", code, module.SOURCES, module.ABSENT)
+        return Picture(*about, "", code, module.SOURCES, module.PART, reason=module.ABSENT)
     with style.report_style():
         figure = module.draw(rows, analysis)
         style.title(figure, module.TITLE)
-        document, pixels = _files(figure)
+        document = svg.clean(_vector(figure), name, explain)
+        pixels = _pixels(figure)
     return Picture(
-        name, module.TITLE, module.ALT, module.caption(rows, analysis), code, module.SOURCES,
-        document=svg.clean(document, name, explain), pixels=pixels, numbers=tables.as_csv(rows),
+        *about, module.caption(rows, analysis), code, module.SOURCES, module.PART,
+        document=document, narrow=_narrow(name, rows, analysis, explain), pixels=pixels,
+        numbers=tables.as_csv(rows),
     )  # fmt: skip
 
 
-def _files(figure: Figure) -> tuple[str, bytes]:
+def _narrow(name: str, rows: pd.DataFrame, analysis: Analysis, explain: Explainer) -> str:
+    """Return the figure for a phone; a figure that keeps its width has none."""
+    with style.report_style(narrow=True):
+        figure = figures.load(name).draw(rows, analysis)
+        if figure.get_figwidth() >= style.WIDTH:
+            return ""
+        return svg.clean(_vector(figure), f"{name}-narrow", explain)
+
+
+def _vector(figure: Figure) -> str:
     # Laid out once, then frozen, and each format drawn once: `savefig` would do both twice.
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
     figure.set_layout_engine("none")
-    vector, pixels = io.StringIO(), io.BytesIO()
     # No dates and no program names: the same rows give the same bytes.
+    vector = io.StringIO()
     FigureCanvasSVG(figure).print_svg(vector, metadata={"Date": None, "Creator": None})
+    return vector.getvalue()
+
+
+def _pixels(figure: Figure) -> bytes:
+    """Return the PNG of a figure that is laid out."""
+    pixels = io.BytesIO()
     figure.set_dpi(PNG_DOTS_PER_INCH)
     FigureCanvasAgg(figure).print_png(pixels, metadata={"Software": None})
-    return vector.getvalue(), pixels.getvalue()
+    return pixels.getvalue()

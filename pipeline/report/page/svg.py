@@ -13,7 +13,9 @@ ElementTree.register_namespace("", SVG[1:-1])
 ElementTree.register_namespace("xlink", XLINK[1:-1])
 
 _TAGGED = re.compile(r"cell-(\d+)(?:-run-(\d+))?")
-_AVERAGED = re.compile(r"cells-(\d+(?:-\d+)*)")
+_AVERAGED = re.compile(r"cells-(\d+(?:-\d+)*)(?: (.*))?")
+# Verdana is as wide as DejaVu Sans, letter by letter, and more readers have it.
+FAMILY = "'DejaVu Sans', Verdana, sans-serif"
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{4,}(?:e-?\d+)?")
 _LOCAL_URL = re.compile(r"url\(#([^)]+)\)")
 
@@ -34,6 +36,7 @@ def clean(source: str, name: str, explain: Callable[[int, int | None], str]) -> 
     # What the removed style sheet said, inherited by everything below.
     root.set("stroke-linejoin", "round")
     root.set("stroke-linecap", "butt")
+    root.set("font-family", FAMILY)
     for element in root.iter():
         _style_to_attributes(element)
         _prefix_ids(element, name)
@@ -51,9 +54,9 @@ def clean(source: str, name: str, explain: Callable[[int, int | None], str]) -> 
 def _style_to_attributes(element: Element) -> None:
     style = element.attrib.pop("style", "")
     for part in style.split(";"):
-        key, _, value = part.partition(":")
-        if key.strip():
-            element.set(key.strip(), value.strip())
+        key, value = (text.strip() for text in part.partition(":")[::2])
+        if key and key != "font-family":  # one for all text, at the root
+            element.set(key, value)
     for key in ("d", "points", "transform", "x", "y", "width", "height"):
         if key in element.attrib:
             element.set(key, _LONG_NUMBER.sub(_shorter, element.get(key, "")))
@@ -78,6 +81,7 @@ def _tagged(element: Element, explain: Callable[[int, int | None], str]) -> None
     if averaged:
         del element.attrib["id"]
         element.set("data-cells", averaged[1].replace("-", " "))
+        _title(element, averaged[2] or "")
     match = _TAGGED.fullmatch(element.get("id", ""))
     if not match:
         return
@@ -86,9 +90,14 @@ def _tagged(element: Element, explain: Callable[[int, int | None], str]) -> None
     element.set("data-cell", str(cell))
     if run is not None:
         element.set("data-run", run)
-    title = Element(f"{SVG}title")
-    title.text = explain(cell, None if run is None else int(run))
-    element.insert(0, title)
+    _title(element, explain(cell, None if run is None else int(run)))
+
+
+def _title(element: Element, text: str) -> None:
+    if text:
+        title = Element(f"{SVG}title")
+        title.text = text
+        element.insert(0, title)
 
 
 def inline(document: str, label: str) -> str:

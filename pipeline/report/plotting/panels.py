@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.plotting.style import WIDTH, panel_title
+from pipeline.report.plotting import style
 from pipeline.report.text.formatting import counted, listed, plain
-from pipeline.report.text.names import SETTING, encoding_order, group_order
+from pipeline.report.text.names import SETTING
 
 
 def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -38,45 +38,57 @@ def _value(column: str, value: object) -> str:
     return f"{plain(value, 24)}{name}"
 
 
-def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, list]:
+def grid(
+    rows: int, columns: int, height: float, *, stack: bool = True, sharex: bool = False,
+    sharey: bool | str = False,
+) -> tuple[Figure, list[list[Axes]]]:  # fmt: skip
     """Make a figure of the report's width with `rows` x `columns` panels; `height` is one row's.
 
-    Returns the figure and its axes as a list of lists.
+    On a phone the panels stand below each other, with their own tick labels; without `stack` the
+    figure keeps its width, and the page scrolls it. Returns the figure and its axes as a list of
+    lists, the same in both.
     """
-    figure = Figure(figsize=(WIDTH, height * rows + 0.45))
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    return figure, [list(row) for row in axes]
+    if not style.is_narrow() or not stack:
+        figure = Figure(figsize=(style.WIDTH, height * rows + 0.45))
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)  # type: ignore[arg-type]
+        return figure, [list(row) for row in axes]
+    figure = Figure(figsize=(style.NARROW_WIDTH, height * rows * columns + 0.45))
+    column = figure.subplots(rows * columns, 1, squeeze=False)[:, 0]
+    stacked = [list(column[row * columns : (row + 1) * columns]) for row in range(rows)]
+    for row in stacked:
+        for axis in row:
+            if sharex and axis is not column[0]:
+                axis.sharex(column[0])
+            first = row[0] if sharey == "row" else column[0]
+            if sharey and axis is not first:
+                axis.sharey(first)
+    return figure, stacked
 
 
-def crossed(
-    table: pd.DataFrame,
-) -> tuple[Figure, list[list[Axes]], list[tuple[Axes, str, pd.DataFrame]]]:
-    """Make a grid of panels, groups down and encodings across, titled.
+def tiled(
+    parts: list[tuple[str, pd.DataFrame]], height: float, *, most: int = 3, **options: Any
+) -> tuple[Figure, list[list[Axes]], list[tuple[Axes, pd.DataFrame]]]:
+    """Make a titled panel a part, at most `most` in a row.
 
-    Returns the figure, its axes, and of each panel its axes, group and rows, which may be none.
+    Returns the figure, its axes, and of each part its axes and rows.
     """
-    parts = settings(table)
-    groups = sorted(table["group"].unique(), key=group_order)
-    encodings = sorted(table["positional"].unique(), key=encoding_order)
-    figure, axes = grid(len(parts) * len(groups), len(encodings), 1.3, sharex=True, sharey=True)
-    found = []
-    for index, (title, part) in enumerate(parts):
-        for row, group in enumerate(groups):
-            for column, encoding in enumerate(encodings):
-                axis = axes[index * len(groups) + row][column]
-                name = f"{plain(group, 12)}, {plain(encoding, 14)}"
-                panel_title(axis, f"{name}, {title}" if title else name, len(encodings))
-                mine = (part["group"] == group) & (part["positional"] == encoding)
-                found.append((axis, group, part[mine]))
-    return figure, axes, found
+    columns = min(most, len(parts))
+    figure, axes = grid(-(-len(parts) // columns), columns, height, **options)
+    flat = [axis for row in axes for axis in row]
+    for axis in flat[len(parts) :]:
+        axis.set_visible(False)
+    for axis, (title, _) in zip(flat, parts, strict=False):
+        style.panel_title(axis, title, columns)
+    return figure, axes, list(zip(flat, (part for _, part in parts), strict=False))
 
 
 def label_outer(axes: list[list[Axes]], x: str, y: str) -> None:
-    """Name the axes once a column and once a row."""
+    """Name the axes once a row, and below the last panel of a column."""
     for row in axes:
         row[0].set_ylabel(y)
-    for column in axes[-1]:
-        column.set_xlabel(x)
+    for column in zip(*axes, strict=True):
+        shown = [axis for axis in column if axis.get_visible()]
+        shown[-1].set_xlabel(x)
 
 
 def seed_notes(cells: pd.DataFrame, confidence: float) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.report.text.formatting import plain
-from pipeline.report.text.names import encoding_order, group_order
+from pipeline.report.text.names import AUGMENT_NAMES, augment_order, encoding_order, group_order
 
-WIDTH = 7.2  # inches: a double column
+WIDTH, NARROW_WIDTH = 7.2, 3.6  # inches: a double column, a phone
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d8dee4", "#ffffff"
 ZONE = "#eef1f4"  # background of a marked region
 # Inside coloured cells the ink must not change with the theme of the page.
@@ -33,8 +34,12 @@ GROUP_COLOURS = {
 _OTHER_COLOURS = ("#882255", "#44aa99", "#cc79a7", "#999933", "#d55e00", "#56b4e9", "#7b5ea7")
 _MARKERS = {"none": "o", "absolute": "s", "relative": "^", "radial": "D", "rotary": "P"}
 _OTHER_MARKERS = ("v", "X", "h", "<", ">", "*", "p", "8", "d")
+# Augmentation fills a mark: whole without any, hollow with any angle.
+_FILLS = {"none": "full", "quarter": "left", "turn": "none", "turn_mirror": "bottom"}
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1)),
            (0, (1, 2.2)), (0, (8, 2)))  # fmt: skip
+
+COLUMNS_ABOVE = 4  # of a legend above the panels
 
 STYLE = {
     "font.family": "DejaVu Sans", "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8,
@@ -50,62 +55,101 @@ STYLE = {
     "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.5, "axes.axisbelow": True,
     "lines.linewidth": 1.4, "lines.markersize": 5.5, "patch.linewidth": 0.6,
     "figure.facecolor": PAPER, "axes.facecolor": "none", "legend.frameon": False,
-    "figure.constrained_layout.use": True, "svg.fonttype": "path", "svg.hashsalt": "report",
+    "figure.constrained_layout.use": True, "svg.fonttype": "none", "svg.hashsalt": "report",
     # Names come from users: a dollar sign in one is a dollar sign, not mathematics.
     "text.parse_math": False, "text.usetex": False, "axes.unicode_minus": True,
 }  # fmt: skip
 
 
+_narrow: ContextVar[bool] = ContextVar("narrow", default=False)
+
+
 @contextmanager
-def report_style() -> Iterator[None]:
-    """Draw with this project's style and nothing of the user's matplotlib settings."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(cast(Any, STYLE))
-        yield
+def report_style(narrow: bool = False) -> Iterator[None]:
+    """Draw with this project's style and nothing of the user's matplotlib settings.
+
+    `narrow` is for a phone: panels below each other, the legend above them.
+    """
+    token = _narrow.set(narrow)
+    try:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(cast(Any, STYLE))
+            yield
+    finally:
+        _narrow.reset(token)
+
+
+def is_narrow() -> bool:
+    """Return whether figures are now drawn for a phone."""
+    return _narrow.get()
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colour and dash of every group and shape of every encoding of one study."""
+    """Colour of every group, shape of every encoding, fill and dash of every augmentation."""
 
     colours: dict[str, str]
     dashes: dict[str, Any]
     markers: dict[str, str]
 
     @classmethod
-    def of(cls, groups: pd.Series, encodings: pd.Series) -> Palette:
+    def of(cls, cells: pd.DataFrame) -> Palette:
         """Assign styles to the names in use; well-known names always have the same."""
-        names = sorted(set(groups), key=group_order)
-        shapes = sorted(set(encodings), key=encoding_order)
+        names = sorted(set(cells["group"]), key=group_order)
+        shapes = sorted(set(cells["positional"]), key=encoding_order)
+        turned = sorted(set(cells["augment"]), key=augment_order)
         return cls(
             colours=_assign(names, GROUP_COLOURS, _OTHER_COLOURS),
-            dashes={name: dash(i) for i, name in enumerate(names)},
+            dashes={name: dash(i) for i, name in enumerate(turned)},
             markers=_assign(shapes, _MARKERS, _OTHER_MARKERS),
         )
 
-    def group_handles(self, lines: bool = False) -> list[Line2D]:
-        """Legend entries for the groups: discs of colour, or dashed lines."""
-        return [
-            Line2D([], [], color=colour, label=plain(name, 16), linestyle=self.dashes[name])
-            if lines
+    def mark(self, cell: Mapping[str, Any] | pd.Series, size: float = 5.5) -> dict[str, Any]:
+        """Return how the mark of a cell is drawn."""
+        colour = self.colours[cell["group"]]
+        marker = self.markers[cell["positional"]]
+        return {"marker": marker, "markersize": size, **fill(cell["augment"], colour)}
+
+    def line(self, cell: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
+        """Return how the line of a cell, or of several of one group, is drawn."""
+        return {"color": self.colours[cell["group"]], "linestyle": self.dashes[cell["augment"]]}
+
+    def sections(self, lines: bool = False) -> list[tuple[str, list[Line2D]]]:
+        """Legend sections of what varies: groups, encodings (of marks alone), augmentations."""
+        groups = [
+            Line2D([], [], color=colour, label=plain(name, 16), linewidth=1.6) if lines
             else Line2D([], [], marker="o", linestyle="", label=plain(name, 16),
                         markerfacecolor=colour, markeredgecolor=INK, markeredgewidth=0.5)
             for name, colour in self.colours.items()
         ]  # fmt: skip
-
-    def sections(self, lines: bool = False) -> list[tuple[str, list[Line2D]]]:
-        """Legend sections of groups and encodings; where groups are `lines`, of groups alone."""
-        groups = ("Group", self.group_handles(lines))
-        return [groups] if lines else [groups, ("Encoding", self.encoding_handles())]
-
-    def encoding_handles(self) -> list[Line2D]:
-        """Legend entries for the encodings: empty shapes."""
-        return [
+        shapes = [
             Line2D([], [], marker=marker, linestyle="", label=plain(name, 16),
                    markerfacecolor=PAPER, markeredgecolor=INK, markeredgewidth=0.9)
             for name, marker in self.markers.items()
         ]  # fmt: skip
+        turned = [
+            Line2D([], [], color=INK, linestyle=dashes, linewidth=1.2, label=_turned(name))
+            if lines
+            else Line2D([], [], marker="o", linestyle="", label=_turned(name), **fill(name, MUTED))
+            for name, dashes in self.dashes.items()
+        ]
+        several = [("Encoding", shapes)] if len(shapes) > 1 and not lines else []
+        return [
+            ("Group", groups), *several, *([("Trained on", turned)] if len(turned) > 1 else [])
+        ]  # fmt: skip
+
+
+def _turned(augment: str) -> str:
+    return plain(AUGMENT_NAMES.get(augment, augment), 16)
+
+
+def fill(augment: str, colour: str) -> dict[str, Any]:
+    """Return how a mark of a group's colour shows the augmentation of its cell."""
+    how = _FILLS.get(augment, "top")
+    return {"fillstyle": how, "markerfacecoloralt": PAPER, "color": colour,
+            "markeredgecolor": INK if how == "full" else colour,
+            "markeredgewidth": 0.6 if how == "full" else 1.1}  # fmt: skip
 
 
 def _assign(names: list[str], known: dict[str, str], others: tuple[str, ...]) -> dict[str, str]:
@@ -120,27 +164,18 @@ def dash(index: int) -> Any:
     return _DASHES[index % len(_DASHES)]
 
 
-def dash_handle(label: str, index: int) -> Line2D:
-    """Legend entry for a dash pattern."""
-    return Line2D([], [], color=INK, linestyle=dash(index), linewidth=1.2, label=plain(label, 16))
-
-
-def depth_legend(figure: Figure, depths: Sequence[int]) -> None:
-    """Say which dash is which depth, where there are several."""
-    if len(depths) > 1:
-        handles = [dash_handle(f"{depth}", place) for place, depth in enumerate(depths)]
-        legend(figure, ("Depth", handles))
-
-
 def tag(artist: Artist, cell: int, run: int | None = None) -> None:
     """Name an artist after its cell (and run), so that the page can filter and explain it."""
     artist.set_gid(f"cell-{cell}" if run is None else f"cell-{cell}-run-{run}")
 
 
-def tag_mean(artist: Artist, cells: str) -> None:
-    """Name an artist after the cells it stands for, ids with spaces between; none leave it."""
+def tag_mean(artist: Artist, cells: str, says: str = "") -> None:
+    """Name an artist after the cells it stands for, ids with spaces between; none leave it.
+
+    `says` is the text of its tooltip: which numbers it shows.
+    """
     if cells:
-        artist.set_gid("cells-" + cells.replace(" ", "-"))
+        artist.set_gid(f"cells-{cells.replace(' ', '-')} {plain(says, 300)}".rstrip())
 
 
 def cells_where(cells: pd.DataFrame, axes: Mapping[str, Any]) -> str:
@@ -158,7 +193,10 @@ def ink_on(colour: Any) -> str:
 
 
 def legend(figure: Figure, *sections: tuple[str, Sequence[Artist]]) -> None:
-    """Put titled legend sections in one column to the right of the panels."""
+    """Put titled legend sections in one column to the right of the panels, or above them."""
+    if is_narrow():
+        _legend_above(figure, sections)
+        return
     handles: list[Artist] = []
     headings = []
     for title, entries in sections:
@@ -174,11 +212,36 @@ def legend(figure: Figure, *sections: tuple[str, Sequence[Artist]]) -> None:
         drawn.get_texts()[index].set_fontweight("bold")
 
 
+def _legend_above(figure: Figure, sections: Sequence[tuple[str, Sequence[Artist]]]) -> None:
+    """Lay the entries out in rows, each section from its title on: legends fill columns."""
+    rows: list[list[Artist]] = []
+    for title, entries in sections:
+        cells: list[Artist] = [_text_only(title), *entries]
+        while cells:
+            row = cells[:COLUMNS_ABOVE]
+            rows.append(row + [_text_only(" ")] * (COLUMNS_ABOVE - len(row)))
+            cells = [_text_only(" "), *cells[COLUMNS_ABOVE:]] if cells[COLUMNS_ABOVE:] else []
+    figure.set_figheight(figure.get_figheight() + 0.17 * len(rows) + 0.1)
+    drawn = figure.legend(handles=[row[column] for column in range(COLUMNS_ABOVE) for row in rows],
+                          loc="outside upper left", ncols=COLUMNS_ABOVE, columnspacing=0.6,
+                          handletextpad=0.3, borderaxespad=0.1, labelspacing=0.3,
+                          handlelength=1.6, fontsize=7)  # fmt: skip
+    titles = {title for title, _ in sections}
+    for text in drawn.get_texts():
+        if text.get_text() in titles:
+            text.set_fontweight("bold")
+
+
+def _text_only(label: str) -> Line2D:
+    return Line2D([], [], linestyle="", label=label)
+
+
 def note(figure: Figure, sentences: list[str]) -> None:
     """Write what a reader must know to read the figure rightly below it, small."""
     if not sentences:
         return
     lines = textwrap.wrap("  ".join(sentences), int(figure.get_figwidth() * 19.5))
+    figure.set_figheight(figure.get_figheight() + 0.11 * max(0, len(lines) - 2))
     figure.supxlabel("\n".join(lines), x=0.005, ha="left", fontsize=6.5, color=MUTED)
 
 
@@ -194,7 +257,7 @@ def title(figure: Figure, text: str) -> None:
 
 def panel_title(axes: Axes, text: str, columns: int) -> None:
     """Title one of several panels in a row, in two lines where the name is too long for one."""
-    width = 78 // columns
+    width = 45 if is_narrow() else 78 // columns
     axes.set_title("\n".join(textwrap.wrap(plain(text, 2 * width), width)[:2]))
 
 

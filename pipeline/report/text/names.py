@@ -6,15 +6,21 @@ import re
 
 from pipeline.study.models import POSITIONAL
 
-# The axes by which cells differ, and those that split a figure into panels.
+# The axes by which cells differ, and those that split a figure into panels: colour, shape, fill
+# and dash show the others.
 AXES = [
     "dataset", "training_images", "model", "tokens", "depth", "group", "positional", "augment",
 ]  # fmt: skip
 KEYS = ["study", "dataset", "cell", *AXES[1:]]
-SETTING = ["dataset", "training_images", "model", "tokens", "augment"]
+SETTING = ["dataset", "model", "tokens"]
 ALL_IMAGES = "all"
 
-AUGMENTS = ("none", "quarter", "turn", "turn_mirror")
+# How training images are turned, and what figures and labels call it.
+AUGMENT_NAMES = {
+    "none": "as they are", "quarter": "quarter turns", "turn": "turns",
+    "turn_mirror": "turns, mirrors",
+}  # fmt: skip
+AUGMENTS = tuple(AUGMENT_NAMES)
 TRANSFORMATIONS = ("permutation", "translation", "quarter_turn", "mirror", "turn_45")
 
 # Invariance errors up to here are float32 rounding: no interpolation, no learned asymmetry.

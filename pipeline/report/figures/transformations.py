@@ -11,7 +11,7 @@ from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import percent, plain, small
 from pipeline.report.text.names import ROUNDING, SETTING, encoding_order, group_order
 
-ORDER = 90
+PART, ORDER = "exact", 20
 TITLE = "Invariance error under D4 and shifts"
 ALT = (
     "Heat map: one row a group and encoding, one column a transformation of the test images. The "
