@@ -10,19 +10,19 @@ from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import percent_axis
-from pipeline.report.text.formatting import listed, percent, plain
-from pipeline.report.text.names import SETTING, encoding_order, group_order
+from pipeline.report.text.formatting import listed, percent, plain, signed_points
+from pipeline.report.text.names import SETTING, group_order
 
 PART, ORDER = "details", 50
 TITLE = "Calibration"
 ALT = (
-    "Reliability diagrams, one column a positional encoding, upright images above and turned ones "
-    "below: accuracy against confidence, one line a group. On the diagonal the two are equal."
+    "Reliability diagrams, upright and turned images apart: accuracy against confidence, one line "
+    "a group. On the diagonal the two are equal."
 )
 SOURCES = ("confirm/*/calibration.parquet",)
 ABSENT = "no confidences were counted"
 IMAGES = ("upright", "turned")
-KEYS = [*SETTING, "positional", "images", "group"]
+KEYS = [*SETTING, "images", "group", "augment"]
 MIN_SHARE = 0.01  # of the images of a line: a smaller bin is a handful of images, and is not drawn
 
 # Dots of three sizes by share of the images: from, to, points.
@@ -31,7 +31,8 @@ SIZES = ((MIN_SHARE, 0.05, 2.2), (0.05, 0.2, 3.5), (0.2, 1.01, 5.5))
 
 def table(analysis: Analysis) -> pd.DataFrame:
     """Return confidence and accuracy of every bin, over depths and seeds, weighted by images."""
-    rows = analysis.study.calibration
+    whole = analysis.whole
+    rows = analysis.study.calibration.merge(whole[["dataset", "cell", "id"]])
     if rows.empty:
         return pd.DataFrame()
     weighted = rows[[*KEYS, "bin", "count"]].assign(
@@ -42,33 +43,27 @@ def table(analysis: Analysis) -> pd.DataFrame:
     for name in ("confidence", "accuracy"):
         result[name] /= result["count"]
     result["share"] = result["count"] / result.groupby(KEYS)["count"].transform("sum")
+    names = rows.groupby(KEYS)["id"].agg(lambda ids: " ".join(map(str, sorted(set(ids)))))
+    result = result.merge(names.rename("cells").reset_index(), on=KEYS)
     result["place"] = result["group"].map(group_order)
-    return result.sort_values([*KEYS[:-1], "place", "bin"], kind="stable").drop(columns="place")
+    by = [*KEYS[:-2], "place", "augment", "bin"]
+    return result.sort_values(by, kind="stable").drop(columns="place")
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one column an encoding, upright above and turned below."""
-    parts = panels.settings(rows)
-    encodings = sorted(rows["positional"].unique(), key=encoding_order)
-    figure, axes = panels.grid(
-        len(parts) * len(IMAGES), len(encodings), 2.0, sharex=True, sharey=True
-    )
-    for index, (title, part) in enumerate(parts):
-        for column, encoding in enumerate(encodings):
-            for offset, images in enumerate(IMAGES):
-                axis = axes[index * len(IMAGES) + offset][column]
-                mine = (part["positional"] == encoding) & (part["images"] == images)
-                _lines(axis, part[mine], analysis.palette)
-            name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
-            style.panel_title(axes[index * len(IMAGES)][column], name, len(encodings))
-    for row, line in enumerate(axes):
-        line[0].set_ylabel(f"Accuracy, {IMAGES[row % len(IMAGES)]}")
-    for axis in axes[-1]:
-        axis.set_xlabel("Confidence")
+    """Draw a panel a data set and kind of test images."""
+    parts = [
+        (": ".join(filter(None, [title, images])), part[part["images"] == images])
+        for title, part in panels.settings(rows) for images in IMAGES
+    ]  # fmt: skip
+    figure, axes, tiles = panels.tiled(parts, 2.0, most=2 if len(parts) == 2 else 4)
+    for axis, part in tiles:
+        _lines(axis, part, analysis.palette)
+    panels.label_outer(axes, "Confidence", "Accuracy")
     style.legend(figure, *analysis.palette.sections(lines=True))
     style.note(figure, [
         *panels.failure_notes(analysis.cells),
-        "15 bins of equal width, all depths and seeds together; dots are larger from 5 and from "
+        "15 bins of equal width, all encodings, depths and seeds together; dots are larger from 5 and from "
         f"20 % of the images on, bins below {percent(MIN_SHARE, 0)} are not drawn. Below the "
         "diagonal: overconfident. Turned: every image by a random angle, resampled.",
     ])  # fmt: skip
@@ -84,14 +79,26 @@ def _lines(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
     percent_axis(axes.yaxis)
     axes.set_box_aspect(1)
     axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
-    for group, line in rows[rows["share"] >= MIN_SHARE].groupby("group", sort=False):
-        axes.plot(line["confidence"], line["accuracy"], color=palette.colours[group], linewidth=1.1,
-                  linestyle=palette.dashes[group])  # fmt: skip
+    for _, line in rows[rows["share"] >= MIN_SHARE].groupby(["group", "augment"], sort=False):
+        look = palette.line(line.iloc[0])
+        artists = axes.plot(line["confidence"], line["accuracy"], linewidth=1.1, **look)
         for least, most, size in SIZES:
             seen = line[(line["share"] >= least) & (line["share"] < most)]
-            axes.plot(seen["confidence"], seen["accuracy"], "o", color=palette.colours[group],
-                      markersize=size, markeredgecolor=style.INK, markeredgewidth=0.4,
-                      zorder=3)  # fmt: skip
+            artists += axes.plot(seen["confidence"], seen["accuracy"], "o", color=look["color"],
+                                 markersize=size, markeredgecolor=style.INK, markeredgewidth=0.4,
+                                 zorder=3)  # fmt: skip
+        for artist in artists:
+            style.tag_mean(artist, line["cells"].iloc[0], _says(line))
+
+
+def _says(line: pd.DataFrame) -> str:
+    weights = line["count"] / line["count"].sum()
+    confidence, accuracy = (float((line[name] * weights).sum()) for name in (
+        "confidence", "accuracy"))  # fmt: skip
+    return (
+        f"{plain(line['group'].iloc[0], 16)}, {line['images'].iloc[0]}: mean confidence "
+        f"{percent(confidence)}, accuracy {percent(accuracy)}"
+    )
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
@@ -109,7 +116,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     return (
         f"Mean calibration error (distance of confidence and accuracy, weighted by images): "
         f"{listed(parts, 9)}. On turned images confidence exceeds accuracy by "
-        f"{percent(over)} on average."
+        f"{signed_points(over).lstrip('+')} points on average."
     )
 
 

@@ -1,4 +1,4 @@
-"""Learning curves of the confirmed runs: a small panel a group and encoding."""
+"""Learning curves of the confirmed runs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pipeline.report.text.names import SETTING
 PART, ORDER = "training", 10
 TITLE = "Learning curves"
 ALT = (
-    "Validation accuracy against epoch, one panel a group and encoding, one line a depth with a "
-    "band over seeds."
+    "Validation accuracy against epoch, one panel a data set, one line a cell with a band over "
+    "seeds."
 )
 SOURCES = ("confirm/*/epochs.parquet",)
 ABSENT = "no run finished"
-KEYS = ["id", "label", *SETTING, "depth", "group", "positional"]
+KEYS = ["id", "label", *SETTING, "training_images", "group", "augment"]
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -44,36 +44,30 @@ def _number(curves: pd.DataFrame) -> np.ndarray:
 
 
 def draw(curves: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw a grid of panels, groups down and encodings across."""
-    depths = sorted(curves["depth"].unique())
-    figure, axes, parts = panels.crossed(curves)
-    for axis, group, part in parts:
-        _panel(axis, part, depths, analysis.palette.colours[group])
+    """Draw one panel a data set and number of training images."""
+    parts = panels.split(curves, [*SETTING, "training_images"])
+    figure, axes, tiles = panels.tiled(parts, 1.9, sharex=True, sharey=True)
+    for axis, part in tiles:
+        _panel(axis, part, analysis.palette)
     low, high = curves["low"].fillna(curves["validation_accuracy"]), curves["high"]
     fit_percent(axes[0][0], float(low.min()), float(high.fillna(1.0).max()))
     whole_axis(axes[0][0].xaxis)
-    for axis in axes[-1]:
-        axis.set_xlabel("Epoch")
-    figure.supylabel("Validation accuracy", fontsize=8)
-    style.depth_legend(figure, depths)
+    panels.label_outer(axes, "Epoch", "Validation accuracy")
+    style.legend(figure, *analysis.palette.sections(lines=True))
     style.note(figure, _notes(curves, analysis))
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, depths: list[int], colour: str) -> None:
-    if rows.empty:
-        axes.text(0.5, 0.5, "no finished run", transform=axes.transAxes, ha="center", fontsize=6.5,
-                  color=style.MUTED, style="italic")  # fmt: skip
+def _panel(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
     for cell, line in rows.groupby("id", sort=False):
-        dash = style.dash(depths.index(line["depth"].iloc[0]))
-        (drawn,) = axes.plot(line["epoch"], line["validation_accuracy"], color=colour,
-                             linestyle=dash, linewidth=1.2)  # fmt: skip
+        look = palette.line(line.iloc[0])
+        (drawn,) = axes.plot(line["epoch"], line["validation_accuracy"], linewidth=1.2, **look)
         style.tag(drawn, cell)
         if len(line) == 1:  # a line of one point is invisible
             drawn.set_marker(".")
         if np.isfinite(line["low"]).any():
-            band = axes.fill_between(line["epoch"], line["low"], line["high"], color=colour,
-                                     alpha=0.18, linewidth=0)  # fmt: skip
+            band = axes.fill_between(line["epoch"], line["low"], line["high"], linewidth=0,
+                                     color=look["color"], alpha=0.12)  # fmt: skip
             style.tag(band, cell)
 
 
@@ -95,8 +89,9 @@ def caption(curves: pd.DataFrame, analysis: Analysis) -> str:
     climbing = [plain(label, 30) for label in _still_climbing(curves)]
     if climbing:
         sentences.append(
-            f"Still rising by more than a point over the last quarter of training: "
-            f"{listed(climbing, 5)}; their differences may be differences in speed."
+            f"Still rising by more than a point over the last quarter of training: {len(climbing)} "
+            f"of {curves['id'].nunique()} cells ({listed(climbing, 5)}); their differences may be "
+            "differences in speed."
         )
     return " ".join(sentences)
 
@@ -106,6 +101,6 @@ def _still_climbing(curves: pd.DataFrame) -> list[str]:
     for _, line in curves.groupby("id", sort=False):
         values = line["validation_accuracy"].to_numpy()
         quarter = len(values) // 4
-        if quarter and values[-quarter:].mean() - values[-2 * quarter : -quarter].mean() > 0.01:
+        if quarter and values[-1] - values[-1 - quarter] > 0.01:
             names.append(line["label"].iloc[0])
     return names

@@ -71,7 +71,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one row an encoding, one column a frame."""
     found = maps(rows)
     columns = max(len(values) for values in found.values())
-    figure, axes = panels.grid(len(found), columns, min(1.5, 6.9 / columns + 0.05))
+    figure, axes = panels.grid(len(found), columns, min(1.5, 6.9 / columns + 0.05), stack=False)
     for line, (name, values) in zip(axes, found.items(), strict=True):
         for frame, axis in enumerate(line):
             axis.imshow(values[frame], cmap="gray", vmin=values.min(), vmax=values.max(),

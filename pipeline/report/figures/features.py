@@ -57,7 +57,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one row a turn: the input, then the frames of each layer."""
     layers = maps(rows)
     columns = sum(values.shape[1] for values in layers.values())
-    figure, axes = panels.grid(4, columns, 0.9)
+    figure, axes = panels.grid(4, columns, 0.9, stack=False)
     start = 0
     for name, values in layers.items():
         frames = values.shape[1]

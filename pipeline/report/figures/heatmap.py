@@ -20,29 +20,32 @@ ALT = (
     "is the mean test accuracy in per cent, darker is more accurate."
 )
 SOURCES = ("confirm/*/runs.parquet",)
-ABSENT = "no run finished"
+ABSENT = "no group was studied with several encodings, or no run finished"
 SHOWN = tuple(measures.SHORT.items())
+PANEL = [*SETTING, "training_images", "augment", "depth"]
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return every cell, also those without a number, which are drawn as gaps."""
+    """Return the cells of settings with several encodings, gaps for those without a number."""
+    cells = analysis.cells
+    several = cells.groupby(PANEL, dropna=False)["positional"].transform("nunique") > 1
     known = analysis.drawn[[column for column, _ in SHOWN]].notna().any(axis=None)
-    return analysis.cells if known else analysis.cells.iloc[:0]
+    return cells[several] if known else cells.iloc[:0]
 
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one row of three maps for every depth and setting."""
-    parts = panels.split(cells, [*SETTING, "depth"])
+    parts = panels.split(cells, PANEL)
     groups = sorted(cells["group"].unique(), key=group_order)
     encodings = sorted(cells["positional"].unique(), key=encoding_order)
     figure, axes = panels.grid(len(parts), len(SHOWN), 0.5 + 0.36 * len(groups))
     for row, (title, part) in zip(axes, parts, strict=True):
         for axis, (column, name) in zip(row, SHOWN, strict=True):
             _map(axis, part, column, groups, encodings)
-            if row is axes[0]:
+            if row is axes[0] or style.is_narrow():
                 style.panel_title(axis, name, len(SHOWN))
         style.name_row(row[0], title)
-        for axis in row[1:]:
+        for axis in [] if style.is_narrow() else row[1:]:
             axis.set_yticklabels([])
     notes = panels.seed_notes(analysis.cells, analysis.settings.confidence)
     notes = [*notes, "Colour: 0 (light) to 100 % (dark)."]

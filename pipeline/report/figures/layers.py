@@ -17,12 +17,11 @@ PART, ORDER = "exact", 10
 TITLE = "Equivariance error by layer"
 ALT = (
     "Relative equivariance error on a log axis for every layer from input to output, one "
-    "panel a depth, one line a cell."
+    "panel a data set, one line a cell."
 )
 SOURCES = ("confirm/*/layers.parquet",)
 ABSENT = "no run finished"
-KEYS = ["id", "label", *SETTING, "depth", "group", "positional"]
-COLUMNS = 3
+KEYS = ["id", "label", *SETTING, "depth", "group", "positional", "augment"]
 MAX_NAMES = 9  # on one axis
 
 
@@ -40,28 +39,20 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a depth."""
-    parts = panels.split(layers, [*SETTING, "depth"])
-    columns = min(COLUMNS, len(parts))
-    figure, axes = panels.grid(-(-len(parts) // columns), columns, 2.5, sharey=True)
-    flat = [axis for row in axes for axis in row]
-    for axis in flat[len(parts) :]:
-        axis.set_visible(False)
+    """Draw one panel a data set."""
+    parts = panels.settings(layers)
+    figure, axes, tiles = panels.tiled(parts, 2.5, sharey=True)
     scale = ErrorScale(layers["error"])
     palette = analysis.palette
-    for axis, (title, part) in zip(flat, parts, strict=False):
+    for axis, part in tiles:
         scale.apply(axis, "y")
         order = layer_order(part)
         for cell, line in part.groupby("id", sort=False):
-            group, encoding = line["group"].iloc[0], line["positional"].iloc[0]
             places = [order.index(name) for name in line["layer"]]
-            (drawn,) = axis.plot(places, scale.place(line["error"]), linewidth=0.9,
-                                 color=palette.colours[group], marker=palette.markers[encoding],
-                                 markersize=4, markeredgecolor=style.INK,
-                                 markeredgewidth=0.35)  # fmt: skip
+            look = palette.mark(line.iloc[0], size=4)
+            (drawn,) = axis.plot(places, scale.place(line["error"]), linewidth=0.9, **look)
             style.tag(drawn, cell)
         _name_layers(axis, order)
-        style.panel_title(axis, title, columns)
     for row in axes:
         row[0].set_ylabel("Relative equivariance error")
     style.legend(figure, *palette.sections())

@@ -20,7 +20,7 @@ PART, ORDER = "training", 20
 TITLE = "Best score by number of trials"
 ALT = (
     "Step lines of the best validation accuracy so far against the number of the trial, one panel "
-    "a group and encoding, one line a depth; dots are single trials."
+    "a data set, one line a cell; dots are single trials."
 )
 SOURCES = ("sweep/*/trials.parquet",)
 ABSENT = "no cell has two completed trials"
@@ -37,27 +37,24 @@ def table(analysis: Analysis) -> pd.DataFrame:
     trials = trials[trials["feasible"].ne(False)]
     if trials.empty or trials.groupby("id").size().max() < 2:
         return pd.DataFrame()
-    columns = ["id", "label", *SETTING, "depth", "group", "positional", "trial",
+    columns = ["id", "label", *SETTING, "training_images", "group", "augment", "trial",
                "validation_accuracy"]  # fmt: skip
     trials = trials[columns].sort_values(["id", "trial"], kind="stable")
     return trials.assign(best=trials.groupby("id")["validation_accuracy"].cummax())
 
 
 def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw a grid of panels, groups down and encodings across."""
-    depths = sorted(trials["depth"].unique())
-    figure, axes, parts = panels.crossed(trials)
-    for axis, group, part in parts:
+    """Draw one panel a data set and number of training images."""
+    parts = panels.split(trials, [*SETTING, "training_images"])
+    figure, axes, tiles = panels.tiled(parts, 1.9, sharex=True, sharey=True)
+    for axis, part in tiles:
         for cell, line in part.groupby("id", sort=False):
-            dash = style.dash(depths.index(line["depth"].iloc[0]))
-            _steps(axis, cell, line, dash, analysis.palette.colours[group])
+            _steps(axis, cell, line, analysis.palette.line(line.iloc[0]))
     fit_percent(axes[0][0], trials["validation_accuracy"].min(), trials["best"].max())
     whole_axis(axes[0][0].xaxis)
     axes[0][0].set_xlim(0.6, trials["trial"].max() + 1.4)
-    for axis in axes[-1]:
-        axis.set_xlabel("Trial")
-    figure.supylabel("Validation accuracy", fontsize=8)
-    style.depth_legend(figure, depths)
+    panels.label_outer(axes, "Trial", "Validation accuracy")
+    style.legend(figure, *analysis.palette.sections(lines=True))
     most = trials.groupby("id").size().max()
     some = [f"Dots: {MAX_TRIALS} trials a cell, evenly chosen; the lines use all of them."]
     style.note(figure, [
@@ -68,13 +65,13 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _steps(axes: Axes, cell: int, line: pd.DataFrame, dash: Any, colour: str) -> None:
+def _steps(axes: Axes, cell: int, line: pd.DataFrame, look: dict[str, Any]) -> None:
     some = evenly(line, "id", MAX_TRIALS)
-    (dots,) = axes.plot(some["trial"] + 1, some["validation_accuracy"], "o", color=colour,
+    (dots,) = axes.plot(some["trial"] + 1, some["validation_accuracy"], "o", color=look["color"],
                         markersize=2.5, alpha=0.6, markeredgewidth=0)  # fmt: skip
     steps = line[~line["best"].duplicated() | ~line["best"].duplicated(keep="last")]
-    (best,) = axes.plot(steps["trial"] + 1, steps["best"], color=colour, linestyle=dash,
-                        drawstyle="steps-post", linewidth=1.2)  # fmt: skip
+    (best,) = axes.plot(steps["trial"] + 1, steps["best"], drawstyle="steps-post",
+                        linewidth=1.2, **look)  # fmt: skip
     style.tag(dots, cell)
     style.tag(best, cell)
 

@@ -7,9 +7,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.cells import label
 from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import percent, plain, small
-from pipeline.report.text.names import ROUNDING, SETTING, encoding_order, group_order
+from pipeline.report.text.names import (
+    ROUNDING,
+    SETTING,
+    augment_order,
+    encoding_order,
+    group_order,
+)
 
 PART, ORDER = "exact", 20
 TITLE = "Invariance error under D4 and shifts"
@@ -19,23 +26,28 @@ ALT = (
 )
 SOURCES = ("confirm/*/moves.parquet",)
 ABSENT = "it was not measured"
-KEYS = [*SETTING, "group", "positional", "kind", "transformation"]
+LABEL = ["group", "positional", "augment"]
+KEYS = [*SETTING, *LABEL, "kind", "transformation"]
 # Rotations, then mirrors, as `PointGroup.element_name` calls them.
 ELEMENTS = ("r90", "r180", "r270", "m", "r90m", "r180m", "r270m")
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
     """Return geometric mean error, largest error and mean consistency over depths and seeds."""
-    rows = analysis.study.moves
+    rows = analysis.study.moves.merge(analysis.whole[["dataset", "cell", "id"]])
     if rows.empty:
         return pd.DataFrame()
     rows = rows[rows["invariance_error"].notna()]
     result = rows.groupby(KEYS, sort=False).agg(
         error=("invariance_error", _geometric_mean), largest=("invariance_error", "max"),
         consistency=("consistency", "mean"), accuracy=("accuracy", "mean"),
-        measurements=("seed", "size"),
+        measurements=("seed", "size"), cells=("id", _listed),
     ).reset_index()  # fmt: skip
     return result.iloc[sorted(range(len(result)), key=lambda i: _order(result.iloc[i]))]
+
+
+def _listed(ids: pd.Series) -> str:
+    return " ".join(str(number) for number in sorted(set(ids)))
 
 
 def _geometric_mean(errors: pd.Series) -> float:
@@ -47,17 +59,19 @@ def _order(row: pd.Series) -> tuple:
     known = row["transformation"] in ELEMENTS
     place = ELEMENTS.index(row["transformation"]) if known else len(ELEMENTS)
     setting = tuple(row[axis] for axis in SETTING)
-    return setting, group_order(row["group"]), encoding_order(row["positional"]), row["kind"], place
+    own = group_order(row["group"]), encoding_order(row["positional"]), augment_order(row["augment"])
+    return setting, own, row["kind"], place
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one map a setting."""
-    rows = rows.assign(name=rows["group"] + " " + rows["positional"])
+    varying = [axis for axis in LABEL if rows[axis].nunique() > 1] or LABEL[:1]
+    rows = rows.assign(name=[label(row, varying) for _, row in rows.iterrows()])
     moves = rows.drop_duplicates(["kind", "transformation"])
     columns = list(zip(moves["kind"], moves["transformation"], strict=True))
     parts = panels.settings(rows)
     most = max(part["name"].nunique() for _, part in parts)
-    figure, axes = panels.grid(len(parts), 1, 0.75 + 0.2 * most)
+    figure, axes = panels.grid(len(parts), 1, 0.75 + 0.2 * most, stack=False)
     for (axis,), (title, part) in zip(axes, parts, strict=True):
         names = list(part["name"].drop_duplicates())
         maps.frame(axis, names, [_called(kind, move) for kind, move in columns])
@@ -65,7 +79,10 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         for _, row in part.iterrows():
             x, y = columns.index((row["kind"], row["transformation"])), names.index(row["name"])
             colour = maps.error_colour(row["error"], 1e-7)
-            maps.square(axis, x, y, colour, small(row["error"]), "crest_r", fontsize=5.8)
+            shown = small(row["error"])
+            for artist in maps.square(axis, x, y, colour, shown, "crest_r", fontsize=5.8):
+                says = f"{row['name']} under {row['transformation']}: error {shown}"
+                style.tag_mean(artist, row["cells"], says)
         shifts = [kind for kind, _ in columns].count("shift")
         axis.axvline(len(columns) - shifts, color=style.PAPER, linewidth=3)
         style.panel_title(axis, title, 1)

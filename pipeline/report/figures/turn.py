@@ -1,4 +1,4 @@
-"""Accuracy and consistency along a full turn, by group."""
+"""Accuracy along a full turn, by group and augmentation."""
 
 from __future__ import annotations
 
@@ -12,39 +12,42 @@ from pipeline.report.analysis.vectorised import mean_intervals
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import counted, listed, percent, plain
-from pipeline.report.text.names import SETTING, encoding_order
+from pipeline.report.text.names import SETTING, augment_order, group_order
 
 PART, ORDER = "results", 60
-TITLE = "Accuracy and consistency by angle"
+TITLE = "Accuracy by angle"
 ALT = (
-    "Line plots over the angle of the test image, one column a positional encoding, one line a "
-    "group: test accuracy above, share of unchanged predictions below."
+    "Line plots of test accuracy over the angle of the test image, one panel a data set, one line "
+    "a group and augmentation."
 )
 SOURCES = ("confirm/*/angles.parquet",)
 ABSENT = "no run finished"
-KEYS = [*SETTING, "positional", "group"]
-ROWS = (("accuracy", "Accuracy"), ("consistency", "Consistency"))
+KEYS = [*SETTING, "group", "augment"]
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return mean and interval over seeds at every angle; depths are averaged within a seed."""
-    angles = analysis.angles
+    """Return mean and interval over seeds at every angle; other axes are averaged in a seed."""
+    angles = analysis.angles[analysis.angles["id"].isin(analysis.whole["id"])]
     if angles.empty:
         return pd.DataFrame()
     keys = [*KEYS, "angle_degrees"]
     names = angles.groupby(KEYS, sort=False)["id"].agg(_listed)
-    result = angles.groupby(keys, sort=False)["exact"].all().reset_index()
+    parts = angles.groupby(keys, sort=False)
+    result = parts.agg(exact=("exact", "all"), images=("images", "min")).reset_index()
     result = result.merge(names.rename("cells").reset_index(), on=KEYS)
-    seeds = angles.groupby([*keys, "seed"], sort=False)[[name for name, _ in ROWS]].mean()
-    for column, _ in ROWS:
-        found = mean_intervals(
-            seeds.reset_index(), keys, column, analysis.settings.confidence, (0.0, 1.0)
-        ).rename(columns={"low": f"{column}_low", "high": f"{column}_high", "n": "seeds"})
-        result = result.drop(columns="seeds", errors="ignore").merge(found, on=keys)
-    order = analysis.cells["group"].drop_duplicates().tolist()
-    result["place"] = result["group"].map({name: i for i, name in enumerate(order)})
-    keys = [*SETTING, "positional", "place", "angle_degrees"]
-    return result.sort_values(keys, kind="stable").drop(columns="place")
+    seeds = angles.groupby([*keys, "seed"], sort=False)[["accuracy", "consistency"]].mean()
+    seeds = seeds.reset_index()
+    level = analysis.settings.confidence
+    found = mean_intervals(seeds, keys, "accuracy", level, (0.0, 1.0)).rename(
+        columns={"low": "accuracy_low", "high": "accuracy_high", "n": "seeds"}
+    )
+    result = result.merge(found, on=keys)
+    result = result.merge(seeds.groupby(keys)["consistency"].mean().reset_index(), on=keys)
+    order = [(*group_order(g), *augment_order(a)) for g, a in zip(
+        result["group"], result["augment"], strict=True)]  # fmt: skip
+    result["place"] = pd.Series(order, index=result.index).rank(method="dense")
+    result = result.sort_values([*SETTING, "place", "angle_degrees"], kind="stable")
+    return result.drop(columns="place")
 
 
 def _listed(cells: pd.Series) -> str:
@@ -52,54 +55,57 @@ def _listed(cells: pd.Series) -> str:
 
 
 def draw(turn: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one column an encoding, accuracy above and consistency below."""
-    parts = panels.settings(turn)
-    encodings = sorted(turn["positional"].unique(), key=encoding_order)
-    figure, axes = panels.grid(
-        len(parts) * len(ROWS), len(encodings), 1.75, sharex=True, sharey=True
-    )
-    for index, (title, part) in enumerate(parts):
-        for column, encoding in enumerate(encodings):
-            mine = part[part["positional"] == encoding]
-            for offset, (measure, _) in enumerate(ROWS):
-                _lines(axes[index * len(ROWS) + offset][column], mine, measure, analysis.palette)
-            name = f"{plain(encoding, 16)}, {title}" if title else plain(encoding, 16)
-            style.panel_title(axes[index * len(ROWS)][column], name, len(encodings))
-    for row, line in enumerate(axes):
-        line[0].set_ylabel(ROWS[row % len(ROWS)][1])
-    for axis in axes[-1]:
-        axis.set_xlabel("Turned by (degrees)")
+    """Draw one panel a data set."""
+    figure, axes, parts = panels.tiled(panels.settings(turn), 1.9, sharex=True, sharey=True)
+    for axis, part in parts:
+        axis.set_xlim(0, 360)
+        axis.set_xticks(range(0, 361, 90))
+        axis.set_ylim(-0.02, 1.03)
+        percent_axis(axis.yaxis)
+        for _, line in part.groupby(["group", "augment"], sort=False):
+            _line(axis, line, analysis.palette)
+    panels.label_outer(axes, "Turned by (degrees)", "Accuracy")
     style.legend(figure, *analysis.palette.sections(lines=True))
     style.note(figure, _notes(turn, analysis))
     return figure
 
 
-def _lines(axes: Axes, rows: pd.DataFrame, measure: str, palette: style.Palette) -> None:
-    axes.set_xlim(0, 360)
-    axes.set_xticks(range(0, 361, 90))
-    axes.set_ylim(-0.02, 1.03)
-    percent_axis(axes.yaxis)
-    for group, line in rows.groupby("group", sort=False):
-        angle, value, low, high = closed(line, measure)
-        colour = palette.colours[group]
-        artists = axes.plot(
-            angle, value, color=colour, linestyle=palette.dashes[group], linewidth=1.3
-        )
-        if np.isfinite(low).any():
-            band = axes.fill_between(angle, low, high, color=colour, alpha=0.18, linewidth=0)
-            style.tag_mean(band, line["cells"].iloc[0])
-        exact = line[line["exact"]]
-        artists += axes.plot(exact["angle_degrees"], exact[measure], "o", color=colour,
-                             markersize=3.5, markeredgecolor=style.INK, markeredgewidth=0.4,
-                             clip_on=False)  # fmt: skip
-        for artist in artists:
-            style.tag_mean(artist, line["cells"].iloc[0])
+def _line(axes: Axes, line: pd.DataFrame, palette: style.Palette) -> None:
+    angle, value, low, high = closed(line)
+    look = palette.line(line.iloc[0])
+    artists: list = axes.plot(angle, value, linewidth=1.3, **look)
+    if np.isfinite(low).any():
+        artists.append(axes.fill_between(angle, low, high, color=look["color"], alpha=0.15,
+                                         linewidth=0))  # fmt: skip
+    exact = line[line["exact"]]
+    artists += axes.plot(exact["angle_degrees"], exact["accuracy"], "o", color=look["color"],
+                         markersize=3.5, markeredgecolor=style.INK, markeredgewidth=0.4,
+                         clip_on=False)  # fmt: skip
+    for artist in artists:
+        style.tag_mean(artist, line["cells"].iloc[0], f"{_name(line)}: {_by_angle(line)}")
 
 
-def closed(line: pd.DataFrame, measure: str) -> tuple[np.ndarray, ...]:
-    """Return angle, value, low and high with the start repeated at 360 degrees."""
+def _name(line: pd.DataFrame) -> str:
+    group, augment = plain(line["group"].iloc[0], 16), line["augment"].iloc[0]
+    return group if augment == "none" else f"{group} + {plain(augment, 16).replace('_', ', ')}"
+
+
+def _by_angle(line: pd.DataFrame) -> str:
+    """Accuracy at each quarter turn, never their mean alone, and at the worst angle between."""
+    exact, between = line[line["exact"]].sort_values("angle_degrees"), line[~line["exact"]]
+    turns = [f"{percent(v)} at {a:g}°" for v, a in zip(
+        exact["accuracy"], exact["angle_degrees"], strict=True)]  # fmt: skip
+    text = listed(turns, 8)
+    if len(between):
+        worst = between.loc[between["accuracy"].idxmin()]
+        text += f"; between, at worst {percent(worst['accuracy'])} at {worst['angle_degrees']:g}°"
+    return text
+
+
+def closed(line: pd.DataFrame) -> tuple[np.ndarray, ...]:
+    """Return angle, accuracy, low and high with the start repeated at 360 degrees."""
     line = line.sort_values("angle_degrees")
-    columns = ["angle_degrees", measure, f"{measure}_low", f"{measure}_high"]
+    columns = ["angle_degrees", "accuracy", "accuracy_low", "accuracy_high"]
     arrays = [line[column].to_numpy(dtype=np.float64) for column in columns]
     return (
         np.append(arrays[0], arrays[0][0] + 360),
@@ -108,35 +114,40 @@ def closed(line: pd.DataFrame, measure: str) -> tuple[np.ndarray, ...]:
 
 
 def _notes(turn: pd.DataFrame, analysis: Analysis) -> list[str]:
-    depths = analysis.drawn["depth"].nunique()
-    averaged = f" and {depths} depths" if depths > 1 else ""
     most = int(turn["seeds"].max())
-    bands = (
-        f"Bands: {100 * analysis.settings.confidence:g} % Student t intervals over "
-        f"{counted(most, 'seed')}."
-        if most > 1
-        else "One seed: no bands."
-    )
+    level = f"{100 * analysis.settings.confidence:g} %"
     return [
         *panels.failure_notes(analysis.cells),
-        f"Means over seeds{averaged}.",
-        bands,
+        "Means over seeds, and over encodings and depths where there are several.",
+        f"Bands: {level} Student t intervals over {counted(most, 'seed')}." if most > 1
+        else "One seed: no bands.",
+        _images(turn),
         "Dots: quarter turns, which move pixels exactly; between them the image is resampled, so "
         "the dips also measure interpolation, most on small images.",
-    ]
+    ]  # fmt: skip
+
+
+def _images(turn: pd.DataFrame) -> str:
+    """Say on how many test images the points rest."""
+    known = turn[turn["images"].notna()]
+    if known.empty:
+        return "How many test images each point rests on was not recorded."
+    kinds = [(name, known[known["exact"] == exact]["images"]) for name, exact in (
+        ("quarter turns", True), ("the angles between", False))]  # fmt: skip
+    parts = [f"{name} on {_range(images)}" for name, images in kinds if len(images)]
+    return f"Test images: {listed(parts)}."
+
+
+def _range(images: pd.Series) -> str:
+    low, high = int(images.min()), int(images.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def caption(turn: pd.DataFrame, analysis: Analysis) -> str:
-    """Say what is seen, with numbers."""
+    """Say what is found, with numbers, and then how to read it."""
     sentences = []
-    for group, rows in turn.groupby("group", sort=False):
-        exact, between = rows[rows["exact"]], rows[~rows["exact"]]
-        text = f"{plain(group, 16)}: {percent(exact['accuracy'].min())} at its worst quarter turn"
-        if len(between):
-            worst = between.loc[between["accuracy"].idxmin()]
-            text += (
-                f", {percent(worst['accuracy'])} at its worst angle between "
-                f"({worst['angle_degrees']:g} degrees, {plain(worst['positional'], 16)})"
-            )
-        sentences.append(text)
-    return listed([], 0) + "; ".join(sentences) + "."
+    for title, part in panels.settings(turn):
+        lines = [f"{_name(line)}: {_by_angle(line)}"
+                 for _, line in part.groupby(["group", "augment"], sort=False)]  # fmt: skip
+        sentences.append(f"{title + ' – ' if title else ''}{'; '.join(lines)}.")
+    return " ".join(sentences)

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.report.analysis import measures
 from pipeline.report.plotting import style
 from pipeline.report.text.formatting import counted, listed, plain
 from pipeline.report.text.names import SETTING
@@ -32,6 +33,8 @@ def split(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, pd.DataFra
 def _value(column: str, value: object) -> str:
     if column == "depth":
         return f"depth {value}"
+    if column == "test":
+        return measures.SHORT[str(value)]
     if column == "training_images":
         return f"{plain(value, 24)} training images"
     name = {"tokens": " tokens", "augment": " augmentation"}.get(column, "")
