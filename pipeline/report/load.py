@@ -45,6 +45,7 @@ class Settings:
     baseline: Mapping[str, Any] = field(
         default_factory=lambda: {"group": "C1", "positional": "absolute"}
     )
+    left_out: tuple[str, ...] = ()  # sentences on the cells that rules leave out
 
     @property
     def matched(self) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.report.analysis import comparisons, effects, ensembles, overall, rivals
+from pipeline.report.analysis import comparisons, effects, ensembles, overall, overview, rivals
 from pipeline.report.analysis.bootstrap import with_bootstrap
 from pipeline.report.analysis.cells import finished, summarise, with_ids
 from pipeline.report.analysis.checks import Check, run_checks
@@ -39,6 +39,7 @@ class Analysis:
     ensembles: pd.DataFrame
     size_curves: pd.DataFrame
     size_gaps: pd.DataFrame
+    overview: pd.DataFrame
     improvements: pd.DataFrame
     overall: pd.DataFrame
     importances: pd.DataFrame
@@ -63,9 +64,14 @@ class Analysis:
     @property
     def whole(self) -> pd.DataFrame:
         """The drawn cells with the most training images of their data set."""
-        drawn = self.drawn
-        images = drawn["training_images"].map(lambda name: images_order(name)[0])
-        return drawn[images == images.groupby(drawn["dataset"]).transform("max")]
+        return whole_of(self.cells)
+
+
+def whole_of(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells with a finished run and the most training images of their data set."""
+    drawn = cells[cells["runs_finished"] > 0]
+    images = drawn["training_images"].map(lambda name: images_order(name)[0])
+    return drawn[images == images.groupby(drawn["dataset"]).transform("max")]
 
 
 def analyse(study: Study) -> Analysis:
@@ -94,6 +100,7 @@ def analyse(study: Study) -> Analysis:
         ensembles=ensembles.ensembles(cells, sources, study.settings.confidence),
         size_curves=curves,
         size_gaps=gaps,
+        overview=overview.overview(whole_of(cells), study, sources),
         improvements=overall.improvements(done, study.settings, generator),
         overall=overall.interquartile_means(done, study.settings, generator),
         importances=importances(study.trials, generator),

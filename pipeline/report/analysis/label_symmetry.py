@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import pandas as pd
+
+from pipeline.report.analysis import measures
 from pipeline.report.load import Study
 from pipeline.report.text.names import parse_group
 
@@ -44,8 +47,10 @@ class LabelSymmetry:
 
         Examples
         --------
-        >>> LabelSymmetry("C2", 2).ceiling("C4", "none"), LabelSymmetry("C", 2).ceiling("C4", "none")
-        (0.5, 1.0)
+        >>> LabelSymmetry("C2", 2).ceiling("C4", "none")
+        0.5
+        >>> LabelSymmetry("C", 2).ceiling("C4", "none")
+        1.0
         """
         known = parse_group(group) or ("C", 1)
         return min(self._one_of(*known), self._one_of(*TAUGHT.get(augment, ("C", 1))))
@@ -75,6 +80,18 @@ def data_symmetry(study: Study, dataset: str) -> dict:
         if source.path.split("/")[1] == dataset and source.provenance.get("data_symmetry"):
             return dict(source.provenance["data_symmetry"])
     return {}
+
+
+def meaningful(study: Study, rows: pd.DataFrame) -> list[bool]:
+    """Return which rows, by `dataset` and `measure`, are of a test that keeps the labels.
+
+    Turned test images of a data set whose labels are orientations have other labels.
+    """
+    turned = rows["measure"] != measures.UPRIGHT.column
+    return [
+        not moved or turns_keep_labels(study, str(name))
+        for moved, name in zip(turned, rows["dataset"], strict=True)
+    ]
 
 
 def turns_keep_labels(study: Study, dataset: str) -> bool:

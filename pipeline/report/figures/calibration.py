@@ -63,9 +63,9 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     style.legend(figure, *analysis.palette.sections(lines=True))
     style.note(figure, [
         *panels.failure_notes(analysis.cells),
-        "15 bins of equal width, all encodings, depths and seeds together; dots are larger from 5 and from "
-        f"20 % of the images on, bins below {percent(MIN_SHARE, 0)} are not drawn. Below the "
-        "diagonal: overconfident. Turned: every image by a random angle, resampled.",
+        "15 bins of equal width, all encodings, depths and seeds together; dots are larger from 5 "
+        f"and from 20 % of the images on, bins below {percent(MIN_SHARE, 0)} are not drawn. "
+        "Below the diagonal: overconfident. Turned: every image by a random angle, resampled.",
     ])  # fmt: skip
     return figure
 

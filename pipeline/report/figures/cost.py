@@ -108,9 +108,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
         names = [f"{plain(row['label'], 30)} ({percent(row['accuracy'])})"
                  for _, row in front.sort_values("price").iterrows()]  # fmt: skip
         where = f"{title}: best" if title else "Best"
-        sentences.append(
-            f"{where} for its {NAMES[part['cost'].iloc[0]]}: {listed(names, 5)}."
-        )
+        sentences.append(f"{where} for its {NAMES[part['cost'].iloc[0]]}: {listed(names, 5)}.")
     for cost, known in rows.groupby("cost", sort=False):
         low, high = known.loc[known["price"].idxmin()], known.loc[known["price"].idxmax()]
         sentences.append(

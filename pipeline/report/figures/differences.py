@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.report.analysis import label_symmetry
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.cells import finished
 from pipeline.report.analysis.comparisons import MEASURED, baseline_matched, baseline_name
@@ -16,7 +17,7 @@ from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import plain
 from pipeline.report.text.names import KEYS
 
-ORDER = 30
+PART, ORDER = "details", 20
 TITLE = "Differences to the baseline"
 ALT = (
     "One row a cell: its accuracy minus that of the baseline, with an interval and the single "
@@ -32,7 +33,8 @@ def table(analysis: Analysis) -> pd.DataFrame:
     """Return the comparisons of finished cells."""
     compared = analysis.comparisons[analysis.comparisons["difference"].notna()]
     compared = compared[compared["measure"].isin([measure.column for measure in MEASURED])]
-    return compared.merge(analysis.cells[["id", *KEYS[2:]]], on="id", how="left")
+    compared = compared.merge(analysis.cells[["id", *KEYS[2:]]], on="id", how="left")
+    return compared[label_symmetry.meaningful(analysis.study, compared)]
 
 
 def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
@@ -61,7 +63,7 @@ def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
         style.panel_title(axis, title, len(MEASURED))
     marks = [_handle(style.INK, "better or worse"), _handle(style.ZONE, "the same"),
              _handle(style.PAPER, "undecided")]  # fmt: skip
-    style.legend(figure, *analysis.palette.sections(), ("Verdict", marks))
+    style.legend(figure, *analysis.palette.sections(fills=False), ("Verdict", marks))
     style.note(figure, _notes(compared, analysis))
     return figure
 

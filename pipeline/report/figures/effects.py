@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.report.analysis import label_symmetry
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import MEASURED
-from pipeline.report.analysis.effects import shown
+from pipeline.report.analysis.effects import EVERY
 from pipeline.report.plotting import forest, panels, style
 from pipeline.report.plotting.axes import points_axis
 from pipeline.report.plotting.forest import TITLES
-from pipeline.report.text.formatting import PLUS_MINUS, plain, signed_points
+from pipeline.report.text.formatting import PLUS_MINUS, listed, plain, signed_points
 from pipeline.report.text.verdict import word
 
 PART, ORDER = "results", 30
@@ -31,9 +32,11 @@ AXIS_NAMES = {
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return the effects over all data sets, or those of the only one."""
-    effects = shown(analysis.effects)
-    return effects[effects["measure"].isin([measure.column for measure in MEASURED])]
+    """Return the effects on every data set, of tests whose turns keep its labels."""
+    effects = analysis.effects
+    effects = effects[effects["measure"].isin([measure.column for measure in MEASURED])]
+    effects = effects[(effects["dataset"] != EVERY) & effects["difference"].notna()]
+    return effects[label_symmetry.meaningful(analysis.study, effects)]
 
 
 def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
@@ -61,24 +64,30 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
 
 
 def _labels(effects: pd.DataFrame) -> list[str]:
-    return [_label(row) for _, row in effects.iterrows()]
+    several = effects["dataset"].nunique() > 1
+    return [_label(row, several) for _, row in effects.iterrows()]
 
 
-def _label(row: pd.Series) -> str:
-    return f"{AXIS_NAMES[row['axis']]} {plain(row['level'], 14)} for {plain(row['reference'], 14)}"
+def _label(row: pd.Series, several: bool) -> str:
+    change = (
+        f"{AXIS_NAMES[row['axis']]} {plain(row['level'], 14)} for {plain(row['reference'], 14)}"
+    )
+    return f"{plain(row['dataset'], 14)}: {change}" if several else change
 
 
 def caption(effects: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
     sentences, margin = [], analysis.settings.margin
+    several = effects["dataset"].nunique() > 1
     for measure, title in zip(MEASURED, TITLES, strict=True):
         rows = effects[effects["measure"] == measure.column]
+        rows = rows.iloc[rows["difference"].abs().argsort(kind="stable")[::-1]]
         parts = [
-            f"{_label(r)} "
+            f"{_label(r, several)} "
             f"{signed_points(r['difference'])}"
             f" {PLUS_MINUS} {50 * (r['high'] - r['low']):.1f} ({word(r['word'], margin)})"
             for _, r in rows.iterrows()
         ]
         if parts:
-            sentences.append(f"{title.capitalize()}, in points: {', '.join(parts)}.")
+            sentences.append(f"{title.capitalize()}, in points: {listed(parts, 6)}.")
     return " ".join(sentences)

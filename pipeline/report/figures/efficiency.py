@@ -1,7 +1,7 @@
-"""Data efficiency: accuracy against the number of training images.
+"""Accuracy against the number of training images.
 
 Data sets whose names differ in a number at the end (`mnist-20`, `mnist-200`, `mnist`) are one data
-set in several sizes.
+set in several sizes, as the cells of a data set with other `training_images` are.
 """
 
 from __future__ import annotations
@@ -13,23 +13,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.analysis import measures
+from pipeline.report.analysis import label_symmetry, measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.cells import finished
-from pipeline.report.plotting import panels, style
+from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import amount_axis, fit_percent
 from pipeline.report.text.formatting import amount, counted, percent, plain, signed_points
-from pipeline.report.text.names import encoding_order
+from pipeline.report.text.names import condition
 
-PART, ORDER = "details", 20
-TITLE = "Data efficiency"
+PART, ORDER = "details", 30
+TITLE = "Accuracy against training images"
 ALT = (
-    "Accuracy against the number of training images on a log axis, one column a test, one line a "
-    "group and encoding with intervals."
+    "Accuracy against the number of training images on a log axis, one panel a data set and test, "
+    "one line a group, encoding and augmentation, with intervals."
 )
 SOURCES = ("confirm/*/runs.parquet",)
-ABSENT = "no data set has two numbers of training images (`training_images: [300, null]`)"
-SHOWN = tuple(measures.SHORT.items())
+ABSENT = "no data set is there in two sizes (`sweep.training_images: [100, null]` is)"
 LINE = ["family", "model", "tokens", "depth", "group", "positional", "augment"]
 _SIZE = re.compile(r"(.+?)[-_]\d+")
 
@@ -45,7 +44,7 @@ def family(dataset: str) -> str:
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return the finished cells of every data set that is there in two sizes or more."""
+    """Return the finished cells that are there with two numbers of training images or more."""
     cells = analysis.drawn
     runs = finished(analysis.runs)
     sizes = runs.dropna(subset=["train_images"]).groupby("id")["train_images"].first()
@@ -53,60 +52,68 @@ def table(analysis: Analysis) -> pd.DataFrame:
     cells = cells.assign(
         train_images=cells["id"].map(sizes).astype(int), family=cells["dataset"].map(family)
     )
-    several = cells.groupby("family")["train_images"].transform("nunique") > 1
+    several = cells.groupby(LINE)["train_images"].transform("nunique") > 1
     return cells[several].sort_values([*LINE, "train_images"], kind="stable")
 
 
+def chosen(cells: pd.DataFrame) -> str:
+    """Return the data set with the most sizes."""
+    return str(cells.groupby("family", sort=False)["train_images"].nunique().idxmax())
+
+
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one row an encoding (and setting), one column a test."""
-    axes_that_split = ["family", "model", "tokens", "depth", "augment", "positional"]
-    cells = cells.assign(order=cells["positional"].map(lambda n: encoding_order(n)[0]))
-    cells = cells.sort_values([*axes_that_split[:-1], "order"], kind="stable")
-    parts = panels.split(cells, axes_that_split)
-    figure, axes = panels.grid(len(parts), len(SHOWN), 1.9)
-    for row, (title, part) in zip(axes, parts, strict=True):
-        for axis, (column, name) in zip(row, SHOWN, strict=True):
-            for group, line in part.groupby("group", sort=False):
-                _line(axis, line.sort_values("train_images"), column, str(group), analysis.palette)
-            amount_axis(axis, cells["train_images"].to_numpy(dtype=np.float64))
-            low, high = (part[column + end].fillna(part[column]) for end in ("_low", "_high"))
-            fit_percent(axis, float(low.min()), float(high.max()))
-            if row is axes[0]:
-                style.panel_title(axis, name, len(SHOWN))
-        row[0].set_ylabel("Test accuracy")
-        style.name_row(row[0], title)
-    for axis in axes[-1]:
-        axis.set_xlabel("Training images")
+    """Draw one panel a data set and test whose turns keep the labels."""
+    parts = [
+        (": ".join(filter(None, [title, name])), (part, column))
+        for title, part in panels.split(cells, ["family", "model", "tokens", "depth"])
+        for column, name in measures.SHORT.items()
+        if column == measures.UPRIGHT.column
+        or label_symmetry.turns_keep_labels(analysis.study, part["dataset"].iloc[0])
+    ]  # fmt: skip
+    figure, axes, tiles = panels.tiled(parts, 2.1)
+    for axis, (part, column) in tiles:
+        curve(axis, part, column, analysis)
+    panels.label_outer(axes, "Training images", "Test accuracy")
     style.legend(figure, *analysis.palette.sections(lines=True))
     style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
     return figure
 
 
-def _line(axes: Axes, line: pd.DataFrame, column: str, group: str, palette: style.Palette) -> None:
-    axes.plot(line["train_images"], line[column], color=palette.colours[group], linewidth=1,
-              linestyle=palette.dashes[group])  # fmt: skip
-    for _, cell in line.iterrows():
-        x, ends = cell["train_images"], [cell[column + "_low"], cell[column + "_high"]]
-        (bar,) = axes.plot([x, x], ends, color=palette.colours[group], linewidth=0.9)
-        (mark,) = axes.plot(x, cell[column], marker=palette.markers[cell["positional"]],
-                            markersize=4.5, color=palette.colours[group],
-                            markeredgecolor=style.INK, markeredgewidth=0.5)  # fmt: skip
-        style.tag(bar, cell["id"])
-        style.tag(mark, cell["id"])
+def curve(axes: Axes, cells: pd.DataFrame, column: str, analysis: Analysis) -> None:
+    """Draw accuracy against training images, a line a group, encoding and augmentation."""
+    for _, line in cells.groupby(LINE, sort=False):
+        look = analysis.palette.line(line.iloc[0])
+        (drawn,) = axes.plot(line["train_images"], line[column], linewidth=1, **look)
+        style.tag_mean(drawn, " ".join(map(str, line["id"])), _said(line, column))
+        for _, cell in line.iterrows():
+            marks.mark(axes, cell, (cell["train_images"], cell[column]), analysis.palette, size=4.5,
+                       y=marks.ends(cell, column))  # fmt: skip
+    amount_axis(axes, cells["train_images"].to_numpy(dtype=np.float64))
+    fit_percent(axes, *marks.extent(cells, [column]))
+    axes.set_xlabel("Training images")
+
+
+def _said(line: pd.DataFrame, column: str) -> str:
+    first = line.iloc[0]
+    points = [f"{percent(y)} with {x:,}" for x, y in zip(
+        line["train_images"], line[column], strict=True)]  # fmt: skip
+    return f"{condition(first['group'], first['augment'])}: {', '.join(points)}"
 
 
 def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
-    """Say what is seen, with numbers: what more images bring to each group."""
+    """Say what is found, with numbers: what more images bring to each condition."""
     column = measures.UPRIGHT.column
     sentences = []
     for name, part in cells.groupby("family", sort=False):
         low, high = part["train_images"].min(), part["train_images"].max()
-        means = part.groupby(["group", "train_images"], sort=False)[column].mean()
+        named = part.assign(name=[condition(g, a) for g, a in zip(
+            part["group"], part["augment"], strict=True)])  # fmt: skip
+        means = named.groupby(["name", "train_images"], sort=False)[column].mean()
         gains = [
-            f"{plain(group, 12)} {percent(means[group, low])} to {percent(means[group, high])} "
-            f"({signed_points(means[group, high] - means[group, low])})"
-            for group in part["group"].unique()
-            if (group, low) in means and (group, high) in means
+            f"{plain(one, 30)} {percent(means[one, low])} to {percent(means[one, high])} "
+            f"({signed_points(means[one, high] - means[one, low])})"
+            for one in named["name"].unique()
+            if (one, low) in means and (one, high) in means
         ]
         sentences.append(
             f"{plain(name, 20)}, upright, from {amount(low)} to {amount(high)} training images "

@@ -59,8 +59,8 @@ def _order(row: pd.Series) -> tuple:
     known = row["transformation"] in ELEMENTS
     place = ELEMENTS.index(row["transformation"]) if known else len(ELEMENTS)
     setting = tuple(row[axis] for axis in SETTING)
-    own = group_order(row["group"]), encoding_order(row["positional"]), augment_order(row["augment"])
-    return setting, own, row["kind"], place
+    own = group_order(row["group"]), encoding_order(row["positional"])
+    return setting, *own, augment_order(row["augment"]), row["kind"], place
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:

@@ -50,7 +50,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         _handle("o", "seeds, validation", 5),
         _handle("x", "seeds, test", 4.5),
     ]
-    style.legend(figure, ("Score", marks), ("Group", analysis.palette.group_handles()))
+    style.legend(figure, ("Score", marks), *analysis.palette.sections(fills=False))
     style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
     return figure
 

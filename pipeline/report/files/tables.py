@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.report.analysis import measures
+from pipeline.report.analysis import label_symmetry, measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.text import published
 from pipeline.report.text.formatting import amount, percent_interval, plain, small
@@ -31,29 +31,101 @@ def _harmless(value: object) -> object:
     return "'" + value if value.lstrip(" ").startswith(_FORMULA) else value
 
 
-# Columns of the table of cells, in their order.
+# Columns of the table of cells, in their order: cost first, so that it is in sight.
 RESULTS = {
-    **{name: measure for measure, name in measures.TEST.items()},
-    "invariance error": measures.ERROR,
-    "mirror error": measures.ERROR_MIRROR,
     "parameters": measures.PARAMS,
-    "FLOPs": measures.FLOPS,
-    "seconds": measures.SECONDS,
+    "training FLOPs": measures.TRAINING_FLOPS,
+    "seconds": measures.TRAINING_SECONDS,
+    **{name: measure for measure, name in measures.TEST.items()},
+    "error": measures.ERROR,
+}
+ERRORS = {
+    "quarter turns": measures.ERROR,
+    "mirrors": measures.ERROR_MIRROR,
+    "any angle": measures.ERROR_TURNED,
+    "loss by asymmetry": measures.ASYMMETRY,
+    "the same, turned": measures.ASYMMETRY_TURNED,
+    "Lie derivative, rotation": measures.LIE_ROTATION,
+    "translation": measures.LIE_TRANSLATION,
+}
+AVERAGED = {
+    "upright": measures.UPRIGHT,
+    "averaged over C4": measures.UPRIGHT_TTA,
+    "over D4": measures.UPRIGHT_TTA_D4,
+    "quarter-turned": measures.QUARTER,
+    "averaged over C4 ": measures.QUARTER_TTA,
+    "any angle": measures.ANY_ANGLE,
+    "averaged over C4  ": measures.TURNED_TTA,
+    "over D4 ": measures.TURNED_TTA_D4,
+}
+SCORES = {
+    "accuracy": measures.UPRIGHT,
+    "balanced accuracy": measures.BALANCED,
+    "macro F1": measures.MACRO_F1,
+    "AUROC": measures.AUROC,
+    "log-likelihood, negative": measures.LOG_LIKELIHOOD,
 }
 
 
 def results(analysis: Analysis) -> pd.DataFrame:
     """Return the readable table of cells: one column a measure, mean and interval as text."""
+    return _of_cells(analysis.cells, RESULTS)
+
+
+def errors(analysis: Analysis) -> pd.DataFrame:
+    """Return the equivariance errors of the finished cells, of what was measured."""
+    return _of_cells(analysis.drawn, _known(analysis, ERRORS))
+
+
+def more(analysis: Analysis) -> list[tuple[str, str, pd.DataFrame, str]]:
+    """Return further tables of cells: title, id, rows and caption."""
+    found = []
+    if analysis.drawn[measures.UPRIGHT_TTA.column].notna().any():
+        found.append((
+            "Averaging at test time", "averaging",
+            _of_cells(analysis.drawn, _known(analysis, AVERAGED)),
+            "Mean of the class probabilities over the turns (C4), or turns and mirrors (D4), of "
+            "each test image: 4 or 8 times the FLOPs of a prediction, and no training.",
+        ))  # fmt: skip
+    if analysis.drawn[measures.MACRO_F1.column].notna().any():
+        found.append((
+            "Other scores", "scores", _of_cells(analysis.drawn, _known(analysis, SCORES)),
+            "Upright test images. Where classes differ in size, accuracy is mostly that of the "
+            "largest; the others count every class the same.",
+        ))  # fmt: skip
+    return found
+
+
+def data_sets(analysis: Analysis) -> pd.DataFrame:
+    """Return what preparation found about the symmetry of every data set."""
+    rows = []
+    for name in analysis.cells["dataset"].drop_duplicates():
+        known = label_symmetry.data_symmetry(analysis.study, str(name))
+        if known:
+            rows.append({
+                "data set": plain(name, 30), "labels": plain(known.get("labels") or "unknown", 30),
+                "recommendation": plain(known.get("recommendation", ""), 600),
+            })  # fmt: skip
+    return pd.DataFrame(rows, columns=["data set", "labels", "recommendation"])
+
+
+def _known(analysis: Analysis, shown: dict[str, measures.Measure]) -> dict[str, measures.Measure]:
+    return {
+        name: one for name, one in shown.items() if analysis.drawn[one.column].notna().any()
+    }  # fmt: skip
+
+
+def _of_cells(cells: pd.DataFrame, shown: dict[str, measures.Measure]) -> pd.DataFrame:
     return pd.DataFrame([
         {"id": cell["id"], "cell": plain(cell["label"], 40), "seeds": int(cell["runs_finished"])}
-        | {name: _as_text(cell, measure) for name, measure in RESULTS.items()}
-        for _, cell in analysis.cells.iterrows()
+        | {name: _as_text(cell, measure) for name, measure in shown.items()}
+        for _, cell in cells.iterrows()
     ])  # fmt: skip
 
 
 def _as_text(cell: pd.Series, measure: measures.Measure) -> str:
     if measure.kind == "fraction":
-        return percent_interval(interval_of(cell, measure.column))
+        return percent_interval(interval_of(cell, measure.column)).replace(" %", "")
     return (small if measure.kind == "error" else amount)(cell[measure.column])
 
 

@@ -38,9 +38,19 @@ const ofCells = Array.from(document.querySelectorAll("[data-cell], [data-cells]"
 const cellsOf = (mark) => (mark.dataset.cells ?? mark.dataset.cell).split(" ").map(Number);
 
 const filters = document.querySelector(".filters");
+const state = new URLSearchParams(location.search);
+
+function remember() {
+  // The address tells another reader what was filtered and chosen; the anchor stays.
+  try {
+    history.replaceState(null, "", `${location.pathname}${state.size ? `?${state}` : ""}${location.hash}`);
+  } catch { /* a page in a sandbox has no address to change */ }
+}
+
 if (filters) {
   const boxes = Array.from(filters.querySelectorAll("input"));
   const everything = filters.querySelector("button");
+  for (const box of boxes) box.checked = !state.getAll(`without-${box.name}`).includes(box.value);
   const apply = () => {
     const hidden = boxes.filter((box) => !box.checked).map((box) => [box.name, Number(box.value)]);
     const off = study.axes.map((cell) => hidden.some(([axis, value]) => cell[axis] === value));
@@ -49,6 +59,10 @@ if (filters) {
     const left = off.filter((isOff) => !isOff).length;
     filters.querySelector("output").textContent = `${left} of ${off.length} cells shown`;
     everything.disabled = hidden.length === 0;
+    document.body.classList.toggle("filtered", hidden.length > 0);
+    for (const name of new Set(boxes.map((box) => box.name))) state.delete(`without-${name}`);
+    for (const [axis, value] of hidden) state.append(`without-${axis}`, value);
+    remember();
     forget();
   };
   filters.addEventListener("change", apply);
@@ -57,14 +71,48 @@ if (filters) {
     apply();
   });
   filters.hidden = false;
+  filters.open = boxes.some((box) => !box.checked);
   queueMicrotask(apply);
 }
+
+// Theme ---------------------------------------------------------------------------------------
+
+const themes = document.querySelector(".theme");
+function paint(name) {
+  document.documentElement.dataset.theme = name;
+  for (const button of themes.children) button.setAttribute("aria-pressed", String(button.value === name));
+}
+themes.addEventListener("click", (event) => {
+  if (!event.target.value) return;
+  paint(event.target.value);
+  try { localStorage.setItem("theme", event.target.value); } catch { /* nothing is kept */ }
+});
+let kept = null;
+try { kept = localStorage.getItem("theme"); } catch { /* nothing is kept */ }
+paint(["light", "dark"].includes(kept) ? kept : "auto");
+themes.hidden = false;
+
+// Folded parts --------------------------------------------------------------------------------
+
+const parts = Array.from(document.querySelectorAll("details.part"));
+function unfold() {
+  const aim = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const part = aim?.closest("details.part");
+  if (!part || part.open) return;
+  part.open = true;
+  aim.scrollIntoView();
+}
+addEventListener("hashchange", unfold);
+document.querySelector("nav").addEventListener("click", () => queueMicrotask(unfold));
+addEventListener("beforeprint", () => { for (const part of parts) part.open = true; });
+if (innerWidth < 1120) document.querySelector(".contents").open = false;
+unfold();
 
 // The exact row behind a mark -----------------------------------------------------------------
 
 const card = document.getElementById("row");
 const titles = new Map(); // the title of each mark, shown in the card instead
-for (const title of document.querySelectorAll(".drawing [data-cell] > title")) {
+for (const title of document.querySelectorAll(".drawing [data-cell] > title, .drawing [data-cells] > title")) {
   titles.set(title.parentNode, title.textContent);
   title.remove();
 }
@@ -83,23 +131,47 @@ function facts({ columns }, values) {
   });
 }
 
+function light(marks, cells) {
+  const same = new Set(cells);
+  for (const mark of marks) mark.classList.toggle("same", cellsOf(mark).some((cell) => same.has(cell)));
+}
+
 function show(mark) {
   const drawing = mark.closest(".drawing");
-  const same = new Set(cellsOf(mark));
   forget(drawing);
   drawing.classList.add("chosen");
-  for (const other of drawing.querySelectorAll("[data-cell], [data-cells]")) {
-    other.classList.toggle("same", cellsOf(other).some((cell) => same.has(cell)));
-  }
+  light(drawing.querySelectorAll("[data-cell], [data-cells]"), cellsOf(mark));
   const { cell, run } = mark.dataset;
   if (run !== undefined) showRun(run, titles.get(mark));
   else if (cell !== undefined) showCell(cell, titles.get(mark), drawing.dataset.figure);
-  else {
-    const label = study.cells.columns.indexOf("label");
-    const names = Array.from(same, (one) => study.cells.rows[one][label]);
-    fill(`Mean over ${names.join(", ")}`, [], drawing.dataset.figure);
-  }
+  else showCells(cellsOf(mark), titles.get(mark), drawing.dataset.figure);
 }
+
+function choose(mark) {
+  // What is chosen stays lit everywhere, and in the address.
+  show(mark);
+  pinned = mark;
+  const cells = cellsOf(mark);
+  for (const drawing of document.querySelectorAll(".drawing")) drawing.classList.add("chosen");
+  light(ofCells, cells);
+  state.set("cells", cells.join(" "));
+  remember();
+}
+
+function showCells(cells, title, figure) {
+  if (cells.length === 1) return showCell(cells[0], title, figure);
+  const at = (column) => study.cells.columns.indexOf(column);
+  const lines = cells.flatMap((cell) => {
+    const row = study.cells.rows[cell];
+    return [element("dt", row[at("label")]), element("dd", NUMBERS.flatMap(([column, name]) =>
+      row[at(column)] === null ? [] : [`${name} ${shorter(row[at(column)])}`]).join(", "))];
+  });
+  fill(title ?? `Mean over ${cells.length} cells`, lines, figure);
+}
+
+const NUMBERS = [["test_accuracy", "upright"], ["test_accuracy_quarter_turned", "quarter-turned"],
+  ["invariance_error", "error"]];
+const shorter = (value) => Number(value).toPrecision(3);
 
 function showRun(run, title) {
   const { columns, rows } = study.runs;
@@ -134,11 +206,15 @@ function fill(title, lines, origin) {
 }
 
 function forget(except) {
-  pinned = null;
   card.hidden = true;
   for (const drawing of document.querySelectorAll(".drawing.chosen")) {
     if (drawing !== except) drawing.classList.remove("chosen");
   }
+  if (pinned) light(document.querySelectorAll("tr.same"), []);
+  pinned = null;
+  if (!state.has("cells")) return;
+  state.delete("cells");
+  remember();
 }
 
 function near(x, y) {
@@ -156,10 +232,12 @@ function inOrder(drawing) {
   // Panel by panel, from left to right; a cell drawn as mark and bar is one stop.
   const panels = Array.from(drawing.querySelectorAll("[id*=axes_]"));
   const stops = new Map();
-  for (const mark of drawing.querySelectorAll("[data-cell]:not(.off)")) {
+  for (const mark of drawing.querySelectorAll("[data-cell]:not(.off), [data-cells]:not(.off)")) {
+    const { left, top, width, height } = mark.getBoundingClientRect();
+    if (!width && !height) continue; // of the drawing for another width
     const panel = panels.indexOf(mark.closest("[id*=axes_]"));
-    const { left, top } = mark.getBoundingClientRect();
-    stops.set(`${panel} ${mark.dataset.cell} ${mark.dataset.run}`, { mark, panel, left, top });
+    const { cell, cells, run } = mark.dataset;
+    stops.set(`${panel} ${cell} ${run} ${cells} ${titles.get(mark)}`, { mark, panel, left, top });
   }
   return Array.from(stops.values())
     .sort((a, b) => a.panel - b.panel || a.left - b.left || a.top - b.top)
@@ -167,7 +245,11 @@ function inOrder(drawing) {
 }
 
 for (const drawing of document.querySelectorAll(".drawing")) {
-  if (!drawing.querySelector("[data-cell], [data-cells]")) continue;
+  if (!drawing.querySelector("[data-cell], [data-cells]")) {
+    // Nothing to choose: a stop for the keyboard only where it scrolls.
+    if (!drawing.classList.contains("wide")) drawing.removeAttribute("tabindex");
+    continue;
+  }
   let at = null;
   drawing.addEventListener("pointermove", (event) => {
     if (pinned || event.pointerType === "touch") return;
@@ -182,8 +264,8 @@ for (const drawing of document.querySelectorAll(".drawing")) {
   drawing.addEventListener("click", (event) => {
     const mark = near(event.clientX, event.clientY);
     if (!mark || mark === pinned) return forget();
-    show(mark);
-    pinned = at = mark;
+    choose(mark);
+    at = mark;
   });
   drawing.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && pinned) card.focus();
@@ -194,8 +276,7 @@ for (const drawing of document.querySelectorAll(".drawing")) {
     event.preventDefault(); // instead of scrolling: the mark is brought into view
     const from = stops.indexOf(at);
     at = stops[from < 0 ? (step > 0 ? 0 : stops.length - 1) : (from + step + stops.length) % stops.length];
-    show(at);
-    pinned = at;
+    choose(at);
     at.scrollIntoView({ block: "nearest", inline: "center" });
     card.classList.toggle("left", at.getBoundingClientRect().left > innerWidth / 2);
   });
@@ -208,3 +289,10 @@ function leave() {
 }
 document.addEventListener("keydown", (event) => event.key === "Escape" && leave());
 card.querySelector(".close").addEventListener("click", leave);
+
+// A chosen cell of the address, once everything is there.
+const wanted = state.get("cells");
+if (wanted) {
+  const mark = ofCells.find((one) => one.closest(".drawing") && (one.dataset.cells ?? one.dataset.cell) === wanted);
+  if (mark) choose(mark);
+}

@@ -12,13 +12,14 @@ from markupsafe import Markup
 from pipeline.report.analysis import comparisons
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.checks import FAILS, HOLDS, INCONCLUSIVE, NO_DATA
+from pipeline.report.figures import PARTS
 from pipeline.report.files import tables
 from pipeline.report.files.pictures import Picture
 from pipeline.report.page import svg
 from pipeline.report.page.page_data import page_data
 from pipeline.report.page.templates import render
 from pipeline.report.plotting import style
-from pipeline.report.text import method, provenance, published, summary
+from pipeline.report.text import design, method, provenance, published, summary
 from pipeline.report.text.names import AXES
 
 # Inks and dark colours of the figures, lightened for a dark page.
@@ -27,34 +28,48 @@ DARK = {
     style.ZONE: "#1c232b", "#3d3d3d": "#c3cad2", "#0072b2": "#4ea8e0", "#882255": "#d9729f",
     "#7b5ea7": "#a98bd4",
 }  # fmt: skip
+DARK_PAGE = {
+    "paper": "#0f1318", "ink": "#e6edf3", "muted": "#9aa5b1", "line": "#303842", "zone": "#191f26",
+    "accent": "#6cb6ff", "good": "#6fd08c", "bad": "#ff8f87", "unsure": "#e3b341",
+    "bad-zone": "#33191a",
+}  # fmt: skip
 FILTER_TITLES = {
-    "positional": "encoding",
-    "dataset": "data set",
-    "augment": "augmentation",
+    "positional": "encoding", "dataset": "data set", "augment": "trained on",
     "training_images": "training images",
-}
+}  # fmt: skip
 OUTCOMES = {HOLDS: "holds", FAILS: "fails", INCONCLUSIVE: "unsure", NO_DATA: "none"}
 
 
 def page(analysis: Analysis, pictures: list[Picture]) -> str:
     """Return the whole page."""
+    shown = _tables(analysis)
+    documents = (text for one in pictures for text in (one.document, one.narrow))
     return render(
         "page.html.jinja",
-        sheet=Markup(_asset("page.css") + _dark_rules()),
+        sheet=Markup(_asset("page.css").replace("/* dark */", _dark_rules())),
         script=Markup(_asset("page.js")),
-        data=page_data(analysis, (picture.document for picture in pictures)),
+        data=page_data(analysis, documents),
         study=analysis.settings.study,
         summary=summary.sentence(analysis),
         key_numbers=summary.key_numbers(analysis),
         commit=provenance.commit(analysis),
         warnings=provenance.warnings(analysis),
         filters=[] if analysis.drawn.empty else _filters(analysis),
+        parts=PARTS,
+        contents=_contents(shown),
         drawn=[picture for picture in pictures if picture.document],
         not_drawn=[picture for picture in pictures if not picture.document],
-        inline_svg=lambda picture: Markup(svg.inline(picture.document, picture.alt)),
+        inline_svg=_inline,
         links=lambda picture: _links(picture, analysis),
-        **_tables(analysis),
+        **shown,
     )
+
+
+def _inline(picture: Picture) -> Markup:
+    """Return the drawing, and the one for a phone after it."""
+    wide = svg.inline(picture.document, picture.alt)
+    narrow = svg.inline(picture.narrow, picture.alt, "narrow") if picture.narrow else ""
+    return Markup(wide + narrow)
 
 
 def _tables(analysis: Analysis) -> dict[str, Any]:
@@ -63,12 +78,19 @@ def _tables(analysis: Analysis) -> dict[str, Any]:
         "checks": tables.checks(analysis),
         "outcomes": OUTCOMES,
         "drawn_cells": len(analysis.drawn),
+        "data_sets": tables.data_sets(analysis),
         "results": tables.results(analysis),
-        "results_caption": f"Every cell: mean test accuracy with its {level} interval over "
-        "seeds and test images; errors are geometric means, seconds medians.",
+        "results_caption": f"Every cell: mean test accuracy in per cent with its {level} interval "
+        "over seeds and test images; errors are geometric means, seconds medians.",
         "results_order": {
             name: analysis.cells[measure.column] for name, measure in tables.RESULTS.items()
         },
+        "errors": tables.errors(analysis),
+        "errors_caption": "Geometric means over seeds; the Lie derivative is a secondary measure, "
+        "not for ranking, and is to be read beside its floor, that of an identity map.",
+        "more_tables": tables.more(analysis),
+        "extent": summary.extent(analysis),
+        "design": design.sentences(analysis),
         "failures": tables.failures(analysis),
         "no_failure": summary.no_failure(analysis),
         "comparisons": tables.comparisons(analysis),
@@ -80,17 +102,42 @@ def _tables(analysis: Analysis) -> dict[str, Any]:
     }
 
 
+def _contents(shown: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Return the tables of each part for the list of contents: id and title."""
+    data = [] if shown["data_sets"].empty else [("data", "Do the labels have the symmetry?")]
+    errors = [] if shown["errors"].empty else [("errors", "Errors of every cell")]
+    return {
+        "results": [*data, ("table", "All cells")],
+        "exact": [("checks", "Checks against theory"), *errors],
+        "training": [("extent", "What was run"), ("failures", "Failures")],
+        "details": [
+            *((name, title) for title, name, _, _ in shown["more_tables"]),
+            ("comparisons", "Comparisons"), ("published", "Published numbers"),
+            ("method", "Methods"), ("provenance", "Provenance"),
+        ],
+    }  # fmt: skip
+
+
 def _asset(name: str) -> str:
     return resources.files("pipeline.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _dark_rules() -> str:
-    rules = "".join(
-        f'  .drawing [{key}="{light}"] {{ {key}: {dark}; }}\n'
+    """Return the rules of the dark theme: of the system unless chosen, or chosen."""
+    page = "".join(f" --{name}: {value};" for name, value in DARK_PAGE.items())
+    rules = [
+        f'.drawing [{key}="{light}"] {{ {key}: {dark}; }}'
         for light, dark in DARK.items()
         for key in ("fill", "stroke")
-    )
-    return f"@media screen and (prefers-color-scheme: dark) {{\n{rules}}}\n"
+    ]
+    return "\n".join(
+        f"{media} {{\n{where} {{ color-scheme: dark;{page} }}\n"
+        + "\n".join(f"{where} {rule}" for rule in rules) + "\n}"
+        for media, where in (
+            ("@media screen and (prefers-color-scheme: dark)", ':root:not([data-theme="light"])'),
+            ("@media screen", ':root[data-theme="dark"]'),
+        )
+    )  # fmt: skip
 
 
 def _filters(analysis: Analysis) -> list[tuple[str, str, list[Any]]]:

@@ -100,11 +100,13 @@ def _title(element: Element, text: str) -> None:
         element.insert(0, title)
 
 
-def inline(document: str, label: str) -> str:
+def inline(document: str, label: str, kind: str = "") -> str:
     """Return the `svg` element alone, sized by its container, named for screen readers."""
     root = ElementTree.fromstring(document)
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
+    if kind:
+        root.set("class", kind)
     root.set("role", "img")
     root.set("aria-label", label)
     text = ElementTree.tostring(root, encoding="unicode")

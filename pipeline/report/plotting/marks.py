@@ -19,9 +19,9 @@ def mark(
     """Draw a cell at a place, with the ends of its intervals; `ring` marks a Pareto front."""
     colour = palette.colours[cell["group"]]
     artists: list[Any] = []
-    for ends in ((x, (place[1],) * 2), ((place[0],) * 2, y)):
-        if ends[0] is not None and ends[1] is not None and np.isfinite(ends).all():
-            artists += axes.plot(*ends, color=colour, linewidth=0.9, zorder=2.5)
+    for across, along in ((x, (place[1],) * 2), ((place[0],) * 2, y)):
+        if across is not None and along is not None and np.isfinite([across, along]).all():
+            artists += axes.plot(across, along, color=colour, linewidth=0.9, zorder=2.5)
     if ring:
         artists += axes.plot(*place, "o", markersize=size + 5, markerfacecolor="none", zorder=2.8,
                              markeredgecolor=style.MUTED, markeredgewidth=0.9)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,6 +12,8 @@ from pipeline.report.analysis import measures
 from pipeline.report.plotting import style
 from pipeline.report.text.formatting import counted, listed, plain
 from pipeline.report.text.names import SETTING
+
+Part = TypeVar("Part")
 
 
 def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -43,9 +45,11 @@ def _value(column: str, value: object) -> str:
 
 def grid(
     rows: int, columns: int, height: float, *, stack: bool = True, sharex: bool = False,
-    sharey: bool | str = False,
+    sharey: bool | str = False, widths: tuple[float, ...] | None = None,
 ) -> tuple[Figure, list[list[Axes]]]:  # fmt: skip
     """Make a figure of the report's width with `rows` x `columns` panels; `height` is one row's.
+
+    `widths` are those of the columns, relative to each other.
 
     On a phone the panels stand below each other, with their own tick labels; without `stack` the
     figure keeps its width, and the page scrolls it. Returns the figure and its axes as a list of
@@ -53,7 +57,10 @@ def grid(
     """
     if not style.is_narrow() or not stack:
         figure = Figure(figsize=(style.WIDTH, height * rows + 0.45))
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)  # type: ignore[arg-type]
+        axes = figure.subplots(
+            rows, columns, squeeze=False, sharex=sharex, sharey=sharey,  # type: ignore[arg-type]
+            width_ratios=widths,
+        )  # fmt: skip
         return figure, [list(row) for row in axes]
     figure = Figure(figsize=(style.NARROW_WIDTH, height * rows * columns + 0.45))
     column = figure.subplots(rows * columns, 1, squeeze=False)[:, 0]
@@ -69,8 +76,8 @@ def grid(
 
 
 def tiled(
-    parts: list[tuple[str, pd.DataFrame]], height: float, *, most: int = 3, **options: Any
-) -> tuple[Figure, list[list[Axes]], list[tuple[Axes, pd.DataFrame]]]:
+    parts: list[tuple[str, Part]], height: float, *, most: int = 3, **options: Any
+) -> tuple[Figure, list[list[Axes]], list[tuple[Axes, Part]]]:
     """Make a titled panel a part, at most `most` in a row.
 
     Returns the figure, its axes, and of each part its axes and rows.

@@ -115,8 +115,11 @@ class Palette:
         """Return how the line of a cell, or of several of one group, is drawn."""
         return {"color": self.colours[cell["group"]], "linestyle": self.dashes[cell["augment"]]}
 
-    def sections(self, lines: bool = False) -> list[tuple[str, list[Line2D]]]:
-        """Legend sections of what varies: groups, encodings (of marks alone), augmentations."""
+    def sections(self, lines: bool = False, fills: bool = True) -> list[tuple[str, list[Line2D]]]:
+        """Legend sections of what varies: groups, encodings (of marks alone), augmentations.
+
+        Without `fills` marks do not show the augmentation.
+        """
         groups = [
             Line2D([], [], color=colour, label=plain(name, 16), linewidth=1.6) if lines
             else Line2D([], [], marker="o", linestyle="", label=plain(name, 16),
@@ -134,10 +137,12 @@ class Palette:
             else Line2D([], [], marker="o", linestyle="", label=_turned(name), **fill(name, MUTED))
             for name, dashes in self.dashes.items()
         ]
-        several = [("Encoding", shapes)] if len(shapes) > 1 and not lines else []
-        return [
-            ("Group", groups), *several, *([("Trained on", turned)] if len(turned) > 1 else [])
-        ]  # fmt: skip
+        shown = [("Group", groups)]
+        if len(shapes) > 1 and not lines:
+            shown.append(("Encoding", shapes))
+        if len(turned) > 1 and (fills or lines):
+            shown.append(("Trained on", turned))
+        return shown
 
 
 def _turned(augment: str) -> str:

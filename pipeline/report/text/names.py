@@ -70,6 +70,29 @@ def axis_name(axis: str, value: object) -> str:
     return f"{prefix}{value}"
 
 
+def condition(group: str, augment: str, averaged: bool = False, model: str = "") -> str:
+    """Name what is compared: a group, how training images are turned, averaging at test time.
+
+    >>> condition("C1", "turn"), condition("C1", "none", averaged=True), condition("C4", "none")
+    ('C1 + turns', 'C1, averaged', 'C4')
+    """
+    name = " ".join(filter(None, [model, group]))
+    if augment != "none":
+        name += f" + {AUGMENT_NAMES.get(augment, augment)}"
+    return f"{name}, averaged" if averaged else name
+
+
+def condition_order(model: str, group: str, augment: str, averaged: bool) -> tuple:
+    """Sort key: by group, then from no augmentation to the largest, averages before it."""
+    return (
+        model,
+        group_order(group),
+        not averaged and augment != "none",
+        averaged,
+        augment_order(augment),
+    )
+
+
 def is_exact(group: str, positional: str, tokens: str, transformation: str) -> bool:
     """Return whether a cell is invariant by construction, to rounding, whatever its weights.
 

@@ -1,4 +1,4 @@
-"""The result of the study: one sentence and a few key numbers."""
+"""The result of the study: one sentence, and three numbers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from pipeline.common.units import duration
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.checks import FAILS
-from pipeline.report.analysis.comparisons import MEASURED, baseline_of
 from pipeline.report.analysis.statistics import Interval
-from pipeline.report.load import Settings
+from pipeline.report.analysis.verdicts import WORSE
 from pipeline.report.text.formatting import (
+    amount,
     counted,
     listed,
     percent,
     percent_interval,
     plain,
-    small,
+    signed_points,
 )
+from pipeline.report.text.names import group_order
 from pipeline.report.text.verdict import word
 
-QUARTER, UPRIGHT, ERROR = measures.QUARTER, measures.UPRIGHT, measures.ERROR
+UPRIGHT, QUARTER = measures.UPRIGHT.column, measures.QUARTER.column
+AT_THE_CEILING = 0.05  # an accuracy up to so much above it is the ceiling, within chance
 
 
 @dataclass(frozen=True)
@@ -40,28 +42,20 @@ def interval_of(cell: pd.Series, column: str) -> Interval:
     return Interval(cell[column], *ends, int(cell[column + "_n"]), "")
 
 
-def representative(cells: pd.DataFrame) -> pd.Series | None:
-    """Return the cell with the best confirmed *validation* accuracy.
-
-    Choosing by test accuracy would bias the reported accuracy upwards.
-    """
-    known = cells[cells[measures.VALIDATION.column].notna() & cells[QUARTER.column].notna()]
-    return None if known.empty else known.loc[known[measures.VALIDATION.column].idxmax()]
+def with_interval(row: pd.Series) -> str:
+    """Return the accuracy of a row of the overview with its interval."""
+    return percent_interval(Interval(row["accuracy"], row["low"], row["high"], 1, ""))
 
 
 def sentence(analysis: Analysis) -> str:
-    """Return the result in one sentence."""
-    drawn, cells = analysis.drawn, analysis.cells
+    """Return the result in one sentence, and what went wrong in one more."""
+    cells, drawn = analysis.cells, analysis.drawn
     if drawn.empty:
-        reasons = _main_reason(analysis)
         return (
             f"{plain(analysis.settings.study)}: no run finished ({counted(len(cells), 'cell')} "
-            f"tried{reasons}); there is nothing to report but the failures."
+            f"tried{_main_reason(analysis)}); there is nothing to report but the failures."
         )
-    parts = [
-        _of_dataset(rows, analysis.settings) for _, rows in drawn.groupby("dataset", sort=False)
-    ]
-    text = f"{plain(analysis.settings.study)}: {'; '.join(parts)}; {_certainty(analysis)}."
+    text = f"{finding(analysis)}."
     failed = [check for check in analysis.checks if check.outcome == FAILS]
     if failed:
         text += f" Attention: {counted(len(failed), 'expectation')} not met."
@@ -71,81 +65,127 @@ def sentence(analysis: Analysis) -> str:
     return text
 
 
-def _of_dataset(cells: pd.DataFrame, settings: Settings) -> str:
-    exact = representative(cells[cells["exact"]])
-    plain_cell = _baseline(cells, exact, settings)
-    if exact is None and plain_cell is None:
-        best = representative(cells)
-        if best is None:
-            return f"nothing was measured on {plain(cells['dataset'].iloc[0], 30)}"
-        return f"{_accuracies(best)}, and no cell is invariant by construction"
-    if exact is None:
-        return f"{_accuracies(plain_cell)}, and no invariant cell finished"
-    text = f"{_accuracies(exact)}"
-    if plain_cell is not None:
-        text += (
-            f", {plain(plain_cell['label'], 30)} {percent(plain_cell[UPRIGHT.column])} and "
-            f"{percent(plain_cell[QUARTER.column])}"
-        )
-    errors = cells.loc[cells["exact"], ERROR.column + "_max"]
-    return f"{text}; invariant cells measure errors of at most {small(errors.max())}"
+def finding(analysis: Analysis) -> str:
+    """Return what the verdicts say, without a full stop."""
+    rows = analysis.overview
+    if rows.empty:
+        return "No test image was classified, so there is no finding"
+    known = rows[rows["symmetry"] != ""]
+    parts = [_fits(known)] if known["dataset"].nunique() > 1 else []
+    rest = rows[rows["symmetry"] == ""] if parts else rows
+    if len(rest):
+        parts.append(_against_rivals(main_rows(rest), analysis.settings.margin))
+    return "; ".join(parts)
 
 
-def _baseline(cells: pd.DataFrame, cell: pd.Series | None, settings: Settings) -> pd.Series | None:
-    """Return the baseline that another cell is compared with, else the best one there is."""
-    if cell is None:
-        return representative(cells[cells["baseline"]])
-    found = baseline_of(cell, cells, settings)
-    return None if found is None else representative(cells[cells["id"] == found["id"]])
-
-
-def _accuracies(cell: pd.Series) -> str:
-    return (
-        f"{plain(cell['label'], 30)} classifies {percent(cell[UPRIGHT.column])} of upright and "
-        f"{percent(cell[QUARTER.column])} of quarter-turned test images"
+def _fits(rows: pd.DataFrame) -> str:
+    """Say how often the group of the labels wins, and that a larger one cannot."""
+    parts = [part for _, part in rows.groupby("dataset", sort=False) if part["reference"].any()]
+    fits = [part for part in parts if not part["word"].isin(WORSE).any()]
+    every = f"all {len(parts)}" if len(fits) == len(parts) else f"{len(fits)} of {len(parts)}"
+    text = (
+        "A network with the symmetry of the labels built in is the most accurate, or not shown to "
+        f"be worse than any other, on {every} data sets of known symmetry"
     )
+    beyond = rows[rows["ceiling"] < 1]
+    if beyond.empty:
+        return text
+    stuck = (beyond["accuracy"] <= beyond["ceiling"] + AT_THE_CEILING).all()
+    highest = percent(beyond["accuracy"].max(), 0)
+    return text + (
+        f", and one with more symmetry than the labels fails ({highest} at best)" if stuck
+        else f", while networks with more symmetry than the labels reach {highest}"
+    )  # fmt: skip
 
 
-def _certainty(analysis: Analysis) -> str:
-    """Count the verdicts on the measures of the figures."""
-    columns = [measure.column for measure in MEASURED]
-    compared = analysis.comparisons[analysis.comparisons["measure"].isin(columns)]
-    compared = compared[compared["p"].notna()]
-    if compared.empty:
-        seeds = int(analysis.drawn["runs_finished"].min())
-        return f"{counted(seeds, 'seed')} a cell, no baseline to compare with"
-    margin = analysis.settings.margin
-    counts = compared["word"].value_counts()
-    words = [f"{count} {word(str(name), margin)}" for name, count in counts.items()]
-    return f"of {counted(len(compared), 'comparison')} with the baseline: {listed(words, 8)}"
+def _against_rivals(rows: pd.DataFrame, margin: float) -> str:
+    """Compare what is built in with the same network taught or averaged, on one test."""
+    first = rows.iloc[0]
+    images = f"{measures.SHORT[first['test']]} test images"
+    where = f"On {images} of {plain(first['dataset'], 30)}"
+    reference = rows[rows["reference"]]
+    if reference.empty or len(rows) == 1:
+        best = rows.loc[rows["accuracy"].idxmax()]
+        return f"{where} {_name(best)} is right on {percent(best['accuracy'])}, the most of all"
+    built = reference.iloc[0]
+    others = [_verdict(row, margin) for _, row in _rivals(rows).iterrows()]
+    right = percent(built["accuracy"])
+    text = f"{where} {_name(built)}, its symmetry built in, is right on {right}"
+    return f"{text}: {listed(others, 4)}" if others else text
+
+
+def _verdict(row: pd.Series, margin: float) -> str:
+    said = "not compared with" if pd.isna(row["word"]) else word(str(row["word"]), margin)
+    joined = {"better": "than", "worse": "than", "undecided": "against", "compared": "with"}
+    last = said.split(",")[0].split()[-1] if said else ""
+    than = joined.get(last, "as")
+    said = {"undecided": "neither shown better nor worse"}.get(said, said)
+    return f"{said} {than} {_name(row)} ({percent(row['accuracy'])})"
+
+
+def _name(row: pd.Series) -> str:
+    return plain(row["condition"], 40)
+
+
+def _rivals(rows: pd.DataFrame) -> pd.DataFrame:
+    """Conditions of the smallest group: as it is, taught by augmentation, averaged at test."""
+    smallest = min(rows["group"], key=group_order)
+    return rows[(rows["group"] == smallest) & ~rows["reference"]]
+
+
+def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the overview that the key numbers are of: one test of a data set."""
+    mine = rows[rows["dataset"] == rows["dataset"].iloc[0]]
+    tests = set(mine["test"])
+    return mine[mine["test"] == (QUARTER if QUARTER in tests else mine["test"].iloc[0])]
+
+
+def key_numbers(analysis: Analysis) -> list[KeyNumber]:
+    """Return the three numbers at the top of the page."""
+    if analysis.overview.empty:
+        return []
+    rows = main_rows(analysis.overview)
+    test, dataset = (rows[name].iloc[0] for name in ("test", "dataset"))
+    where = f"{measures.SHORT[test]} test images of {plain(dataset, 30)}"
+    built, rivals = rows[rows["reference"]], _rivals(rows)
+    numbers = []
+    if len(built):
+        one = built.iloc[0]
+        numbers.append(KeyNumber(with_interval(one), f"{_name(one)}, built in, on {where}"))
+    if rivals.empty:
+        return numbers
+    rival = rivals.loc[rivals["accuracy"].idxmax()]
+    numbers.append(KeyNumber(with_interval(rival), f"{_name(rival)}, the best without it"))
+    if pd.notna(rival["difference"]):
+        ends = [signed_points(rival[f"difference_{end}"]) for end in ("low", "high")]
+        value = f"{signed_points(rival['difference'])} points [{', '.join(ends)}]"
+        said = word(str(rival["word"]), analysis.settings.margin)
+        times = _times(analysis, int(built["id"].iloc[0]), int(rival["id"]))
+        numbers.append(KeyNumber(value, f"the difference: {said}{times}"))
+    return numbers
+
+
+def _times(analysis: Analysis, first: int, second: int) -> str:
+    cells = analysis.cells.set_index("id")[measures.TRAINING_FLOPS.column]
+    ratio = cells[first] / cells[second] if cells[second] > 0 else float("nan")
+    return f", for {ratio:.2g} times the FLOPs of training" if pd.notna(ratio) else ""
+
+
+def extent(analysis: Analysis) -> str:
+    """Say in one line how much was run."""
+    finished, runs = (int(analysis.cells[name].sum()) for name in ("runs_finished", "runs"))
+    trials = counted(int(analysis.cells["trials"].sum()), "trial")
+    seconds = analysis.study.trials["seconds"].sum() + analysis.study.runs["seconds"].sum()
+    flops = analysis.study.runs[measures.TRAINING_FLOPS.column].sum()
+    return (
+        f"{finished} of {counted(runs, 'confirmed run')} finished, after {trials}; "
+        f"{duration(float(seconds))} of training, {amount(float(flops))} FLOPs in the runs"
+    )
 
 
 def _main_reason(analysis: Analysis) -> str:
     rows = pd.concat([analysis.runs["reason"], analysis.trials["reason"]]).dropna()
     return f", mostly: {plain(rows.mode().iloc[0], 80)}" if len(rows) else ""
-
-
-def key_numbers(analysis: Analysis) -> list[KeyNumber]:
-    """Return the numbers at the top of the page."""
-    drawn = analysis.drawn
-    numbers = []
-    exact = representative(drawn[drawn["exact"]])
-    baseline = _baseline(drawn, exact, analysis.settings)
-    for cell, what in ((exact, "invariant cell"), (baseline, "baseline")):
-        if cell is not None:
-            value = percent_interval(interval_of(cell, QUARTER.column))
-            numbers.append(
-                KeyNumber(value, f"{plain(cell['label'], 30)} ({what}), quarter-turned images")
-            )
-    if drawn["exact"].any():
-        worst = drawn.loc[drawn["exact"], ERROR.column + "_max"].max()
-        numbers.append(KeyNumber(small(worst), "largest invariance error of invariant cells"))
-    finished, runs = int(analysis.cells["runs_finished"].sum()), int(analysis.cells["runs"].sum())
-    trials = counted(int(analysis.cells["trials"].sum()), "trial")
-    numbers.append(KeyNumber(f"{finished} / {runs}", f"confirmed runs finished, after {trials}"))
-    seconds = analysis.study.trials["seconds"].sum() + analysis.study.runs["seconds"].sum()
-    numbers.append(KeyNumber(duration(float(seconds)), "of training, trials and runs together"))
-    return numbers
 
 
 def no_failure(analysis: Analysis) -> str:

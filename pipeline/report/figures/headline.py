@@ -1,0 +1,176 @@
+"""The headline: accuracy by the symmetry of the labels and of the network, and what it saves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.figures import efficiency
+from pipeline.report.plotting import panels, style
+from pipeline.report.plotting.axes import amount_axis, fit_percent
+from pipeline.report.text import summary
+from pipeline.report.text.formatting import percent, plain
+from pipeline.report.text.names import condition_order
+
+PART, ORDER = "results", 10
+TITLE = "Symmetry built in, taught and averaged"
+ALT = (
+    "Left: a row a data set or test, a column a condition of the network; dots are test accuracies "
+    "with intervals, bars are ceilings. Right: accuracy against training images, or against cost."
+)
+SOURCES = ("confirm/*/runs.parquet", "confirm/*/predictions.parquet")
+ABSENT = "no run finished"
+STRIP = 0.8  # of a row is for 0 to 100 %
+
+
+def table(analysis: Analysis) -> pd.DataFrame:
+    """Return the overview: a row a data set, test and condition."""
+    return analysis.overview
+
+
+def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
+    """Draw the map left, and the curve of sizes or cost right."""
+    strips = _strips(rows)
+    height = max(2.4, 0.35 + 0.52 * len(strips))
+    figure, ((left, right),) = panels.grid(1, 2, height, widths=(1.75, 1))
+    _map(left, rows, strips, analysis)
+    sizes = efficiency.table(analysis)
+    if len(sizes):
+        dataset = efficiency.chosen(sizes)
+        efficiency.curve(
+            right, sizes[sizes["family"] == dataset], measures.UPRIGHT.column, analysis
+        )
+        style.panel_title(right, f"{plain(dataset, 24)}: training images", 2)
+    else:
+        _cost(right, rows[_strip_of(rows) == _main(rows)], analysis)
+    style.note(figure, [
+        *panels.seed_notes(analysis.cells, analysis.settings.confidence),
+        "Left: each strip runs from 0 to 100 %; filled: the best of its row. "
+        "Of several cells of a condition the one of best validation accuracy stands for it.",
+        *([CEILING] if (rows["ceiling"] < 1).any() else []),
+        *([AVERAGED] if rows["averaged"].any() else []),
+    ])  # fmt: skip
+    return figure
+
+
+CEILING = (
+    "Bar: the highest accuracy that a group beyond the symmetry of the labels can reach, 1 over "
+    "the classes in an orbit."
+)
+AVERAGED = "Averaged: over four turns of each test image, at four times the FLOPs."
+
+
+def _strip_of(rows: pd.DataFrame) -> pd.Series:
+    return rows["dataset"] + "\0" + rows["test"]
+
+
+def _strips(rows: pd.DataFrame) -> dict[str, str]:
+    """The strips with their names: data set, and the symmetry of its labels or its test."""
+    names = {}
+    several = rows["dataset"].nunique() > 1
+    for strip, part in rows.groupby(_strip_of(rows), sort=False):
+        first = part.iloc[0]
+        below = f"labels: {first['symmetry']}" if first["symmetry"] else (
+            measures.SHORT[first["test"]])  # fmt: skip
+        known = several or first["symmetry"]
+        names[str(strip)] = f"{plain(first['dataset'], 16)}\n{below}" if known else below
+    return names
+
+
+def _main(rows: pd.DataFrame) -> str:
+    return str(_strip_of(summary.main_rows(rows)).iloc[0])
+
+
+def _map(axes: Axes, rows: pd.DataFrame, strips: dict[str, str], analysis: Analysis) -> None:
+    keys = ["model", "group", "augment", "averaged"]
+    columns = rows.drop_duplicates("condition").set_index("condition")[keys]
+    names = sorted(columns.index, key=lambda name: condition_order(*columns.loc[name]))
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    axes.set_ylim(len(strips) - 0.5, -0.5)
+    axes.set_xticks(range(len(names)), [_wrapped(name) for name in names], fontsize=6.5)
+    axes.set_yticks(range(len(strips)), list(strips.values()), fontsize=6.5)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    for y in range(len(strips)):
+        axes.axhspan(y - STRIP / 2, y + STRIP / 2, color=style.ZONE, linewidth=0, zorder=0)
+        axes.axhline(y, color=style.PAPER, linewidth=0.8, zorder=0.5)
+    for (_, row), strip in zip(rows.iterrows(), _strip_of(rows), strict=True):
+        _dot(axes, names.index(row["condition"]), list(strips).index(strip), row, analysis)
+    style.panel_title(axes, "Test accuracy by symmetry of the network", 2)
+
+
+def _wrapped(name: str) -> str:
+    head, *rest = plain(name, 40).replace(", averaged", " averaged").split(" ", 1)
+    return "\n".join([head, *(rest[0].replace(", ", ",\n").split("\n") if rest else [])])
+
+
+def _dot(axes: Axes, x: int, strip: int, row: pd.Series, analysis: Analysis) -> None:
+    def place(value: float) -> float:
+        return strip + STRIP / 2 - STRIP * value
+
+    colour, y = analysis.palette.colours[row["group"]], place(row["accuracy"])
+    artists: list[Any] = []
+    if row["ceiling"] < 1:
+        bar = [place(row["ceiling"])] * 2
+        artists += axes.plot([x - 0.33, x + 0.33], bar, color=style.MUTED, linewidth=2.2, zorder=1,
+                             alpha=0.55, solid_capstyle="butt")  # fmt: skip
+    if np.isfinite(row["low"]):
+        ends = [place(row["low"]), place(row["high"])]
+        artists += axes.plot([x, x], ends, color=colour, linewidth=1, zorder=2)
+    look: dict[str, Any] = {"markersize": 4.5, "markeredgewidth": 1, "marker": "o"}
+    if row["averaged"]:
+        look |= {"marker": "*", "markersize": 7.5}
+    face = colour if row["best"] else style.PAPER
+    artists += axes.plot(x, y, linestyle="", color=colour, markerfacecolor=face, zorder=3,
+                         **look)  # fmt: skip
+    above = row["accuracy"] < 0.25
+    artists.append(axes.text(
+        x + 0.13, y, f"{100 * row['accuracy']:.1f}", fontsize=6, va="bottom" if above else "center",
+        ha="left", fontweight="bold" if row["best"] else "normal",
+    ))  # fmt: skip
+    said = f"{row['condition']} on {plain(row['dataset'], 30)}: {summary.with_interval(row)}"
+    for artist in artists:
+        style.tag_mean(artist, str(int(row["id"])), said)
+
+
+def _cost(axes: Axes, rows: pd.DataFrame, analysis: Analysis) -> None:
+    """Draw accuracy against the FLOPs of training; an average costs its passes at test time."""
+    flops = measures.TRAINING_FLOPS.column
+    rows = rows[~rows["averaged"]].merge(analysis.cells[["id", flops, "positional"]], on="id")
+    known = rows[rows[flops] > 0]
+    for _, row in known.iterrows():
+        colour = analysis.palette.colours[row["group"]]
+        artists: list[Any] = []
+        if np.isfinite(row["low"]):
+            artists += axes.plot([row[flops]] * 2, [row["low"], row["high"]], color=colour)
+        artists += axes.plot(row[flops], row["accuracy"], "o", color=colour, markersize=4.5,
+                             markerfacecolor=colour if row["best"] else style.PAPER)  # fmt: skip
+        artists.append(axes.annotate(row["condition"], (row[flops], row["accuracy"]), (4, 3),
+                                     textcoords="offset points", fontsize=6))  # fmt: skip
+        for artist in artists:
+            style.tag(artist, row["id"])
+    if len(known):
+        amount_axis(axes, known[flops].to_numpy(dtype=np.float64))
+        ends = known[["low", "high", "accuracy"]].to_numpy(dtype=np.float64)
+        fit_percent(axes, float(np.nanmin(ends)), float(np.nanmax(ends)))
+    axes.set_xlabel("FLOPs of training")
+    name = measures.SHORT[rows["test"].iloc[0]] if len(rows) else ""
+    style.panel_title(axes, f"Accuracy, {name}, against cost", 2)
+
+
+def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
+    """Say what is found, with numbers, and then how to read it."""
+    found = summary.finding(analysis)
+    lines = []
+    for _, part in rows.groupby(_strip_of(rows), sort=False):
+        best = part.loc[part["accuracy"].idxmax()]
+        test = measures.SHORT[best["test"]]
+        lines.append(f"{plain(best['dataset'], 20)}, {test}: best {plain(best['condition'], 30)}, "
+                     f"{percent(best['accuracy'])}")  # fmt: skip
+    return f"{found}. {'; '.join(lines)}."
