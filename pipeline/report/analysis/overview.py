@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.report.analysis import label_symmetry, measures
@@ -83,7 +82,7 @@ def _condition(
         **{name: cell[name] for name in ("dataset", "model", "group", "augment", "id", "label")},
         "symmetry": symmetry.name if symmetry else "", "test": measure.column,
         "condition": condition(group, augment, averaged, str(cell["model"]) if models else ""),
-        "averaged": averaged, "accuracy": cell[measure.column],
+        "averaged": averaged, "validation": cell[measures.VALIDATION.column], "accuracy": cell[measure.column],
         "low": cell[f"{measure.column}_low"], "high": cell[f"{measure.column}_high"],
         "ceiling": symmetry.ceiling("C4" if averaged else group, augment) if symmetry else 1.0,
     }  # fmt: skip
@@ -112,14 +111,19 @@ def _compared(rows: pd.DataFrame, test: Measure, study: Study, source: Source) -
 
 
 def _reference(rows: pd.DataFrame) -> int | None:
-    """The largest group that the labels have, built in: without augmentation or averaging."""
-    plain = rows[~rows["averaged"] & (rows["augment"] == "none") & (rows["ceiling"] == 1)]
-    exact = plain["group"].map(lambda name: (parse_group(name) or ("", 3))[1] in (1, 2, 4))
-    plain = plain[exact]
-    if plain.empty:
+    """The group that fits, built in: without augmentation or averaging.
+
+    That is the largest group of the labels' symmetry; where this is unknown, the group with quarter
+    turns of best validation accuracy.
+    """
+    known = rows["symmetry"].iloc[0] != ""
+    turns = rows["group"].map(lambda name: (parse_group(name) or ("", 0))[1])
+    usable = turns.isin([1, 2, 4] if known else [4]) & (rows["ceiling"] == 1)
+    usable &= ~rows["averaged"] & (rows["augment"] == "none")
+    if not usable.any():
         return None
-    orders = plain["group"].map(_size).to_numpy(dtype=np.float64)
-    return int(plain.index[int(np.argmax(orders))])
+    ranked = rows["group"].map(_size) if known else rows["validation"].astype(float)
+    return int(ranked[usable].idxmax())
 
 
 def _row(row: pd.Series, test: Measure) -> Row:
