@@ -60,6 +60,7 @@ class Source:
     path: str
     rows: int
     provenance: Mapping[str, Any]
+    datasets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,5 +146,7 @@ class _Reader:
         if "training_images" in frame:  # as text: every value of an axis is one, "all" too
             number = frame["training_images"].astype("Int64").astype("string")
             frame["training_images"] = number.fillna(ALL_IMAGES).astype(object)
-        self.sources.append(Source(name, len(frame), records.read_provenance(path)))
+        names = frame["dataset"].unique() if "dataset" in frame else ()
+        provenance = records.read_provenance(path)
+        self.sources.append(Source(name, len(frame), provenance, tuple(map(str, names))))
         return frame

@@ -171,11 +171,19 @@ def _rounding(generator: np.random.Generator) -> float:
 
 def _measured(key: Row, shape: Shape, upright: float, generator: np.random.Generator) -> Row:
     exact, mirror = _exact(key), _exact(key) and key["group"].startswith("D")
-    broken = 0.12 + 0.01 * generator.standard_normal()
+    taught = 0.0 if key["augment"] == "none" else 0.8
+    broken = 0.12 + taught + 0.01 * generator.standard_normal()
+    averaged = upright if exact else max(broken, 0.5) + 0.02 * generator.random()
     return {
         "test_accuracy": upright,
         "test_accuracy_quarter_turned": upright if exact else broken,
-        "test_accuracy_turned": upright - 0.17 if exact else 0.35 + 0.02 * generator.random(),
+        "test_accuracy_turned": upright - 0.17 if exact else broken + 0.02 * generator.random(),
+        "test_accuracy_tta_c4": averaged, "test_accuracy_quarter_turned_tta_c4": averaged,
+        "test_accuracy_tta_d4": averaged - 0.03, "test_accuracy_turned_tta_c4": averaged - 0.2,
+        "test_accuracy_turned_tta_d4": averaged - 0.25, "balanced_accuracy": upright - 0.01,
+        "macro_f1": upright - 0.02, "auroc": min(1.0, upright + 0.01),
+        "negative_log_likelihood": 2 * (1 - upright), "asymmetry_share": 0.0 if exact else 0.8,
+        "asymmetry_share_turned": 0.3 if exact else 0.85,
         "invariance_error": _rounding(generator) if exact else 0.98 + 0.03 * generator.random(),
         "consistency": 1.0 if exact else broken + 0.02,
         "invariance_error_mirror": _rounding(generator) if mirror else 0.7,
@@ -262,6 +270,8 @@ def _outcome(key: Row, shape: Shape, level: float, generator: np.random.Generato
         "validation_loss": 3 * (1 - level), "best_epoch": shape.epochs - 1,
         "epochs": shape.epochs, "params": 29_000 + int(900 * generator.random()),
         "flops": int(4e5 * order * key["depth"]),
+        "training_flops": int(1.3e9 * shape.epochs * order * key["depth"]),
+        "training_seconds": 0.9 * (2 + order) * key["depth"],
         "seconds": (2 + order) * key["depth"] * (1 + 0.1 * float(generator.random())),
         "peak_memory_bytes": int(3e8), "device": "cpu",
     }  # fmt: skip

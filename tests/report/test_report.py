@@ -54,9 +54,9 @@ def test_everything_promised_is_there(small: Path) -> None:
     figures = {Path(name).stem for name in names if name.startswith("figures/")}
     # One depth and one encoding: nothing to draw against depth.
     assert figures == {
-        "tradeoff", "heatmap", "differences", "effects", "turn", "polar", "hierarchy", "layers",
-        "cost", "curves", "search", "winner", "confusion", "improvement", "moves", "calibration",
-        "features", "encodings", "lie", "effort",
+        "headline", "tradeoff", "differences", "effects", "turn", "hierarchy", "layers", "cost",
+        "curves", "search", "winner", "confusion", "transformations", "calibration", "features",
+        "encodings", "effort",
     }  # fmt: skip
     for figure in figures:
         assert {f"figures/{figure}.svg", f"figures/{figure}.png", f"tables/{figure}.csv"} <= names
@@ -92,7 +92,7 @@ def test_page_fetches_nothing_and_styles_nothing_inline(small: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["confusion", "hierarchy", "effects", "improvement", "turn", "polar"]
+    "name", ["confusion", "hierarchy", "effects", "turn", "calibration", "transformations"]
 )
 def test_marks_of_several_cells_say_which(small: Path, name: str) -> None:
     document = (small / "reports" / "figures" / f"{name}.svg").read_text()

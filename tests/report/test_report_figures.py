@@ -19,14 +19,13 @@ from pipeline.report.figures import (
     efficiency,
     effort,
     encodings,
+    headline,
     heatmap,
     hierarchy,
-    improvement,
-    lie,
-    moves,
     published_comparison,
     search,
     tradeoff,
+    transformations,
     turn,
     winner,
 )
@@ -96,8 +95,8 @@ def test_cells_of_all_axes_are_named_compared_and_drawn(augmented: Analysis) -> 
             drawn(module, augmented)
 
 
-def drawn(module: ModuleType, analysis: Analysis) -> Figure:
-    with style.report_style():
+def drawn(module: ModuleType, analysis: Analysis, narrow: bool = False) -> Figure:
+    with style.report_style(narrow):
         figure = module.draw(module.table(analysis), analysis)
         figure.draw_without_rendering()
     return figure
@@ -128,10 +127,11 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("module", "size"),
     [
-        *itertools.product([tradeoff, heatmap, differences, hierarchy, search], ["two", "sixty"]),
-        *itertools.product([calibration, cost, effort, lie, moves], ["sixty"]),
-        *itertools.product([calibration, effort, encodings, improvement, lie, moves], ["two"]),
-        *itertools.product([tradeoff, heatmap, winner], ["several"]),
+        *itertools.product([tradeoff, differences, hierarchy, search], ["two", "sixty"]),
+        *itertools.product([heatmap], ["several", "sixty"]),
+        *itertools.product([calibration, cost, effort, headline, transformations], ["sixty"]),
+        *itertools.product([calibration, effort, encodings, headline, transformations], ["two"]),
+        *itertools.product([tradeoff, headline, winner], ["several"]),
         *itertools.product([published_comparison, efficiency], ["sizes"]),
     ],
 )
@@ -144,11 +144,25 @@ def test_no_labels_overlap(module: ModuleType, size: str, request: pytest.Fixtur
         assert box.y0 >= edge.y0 - 1 and box.x1 <= edge.x1 + 1
 
 
+@pytest.mark.parametrize(
+    "module", [tradeoff, cost, turn, headline, differences, calibration, hierarchy]
+)
+def test_on_a_phone_panels_stand_below_each_other(module: ModuleType, several: Analysis) -> None:
+    figure = drawn(module, several, narrow=True)
+    assert figure.get_figwidth() == style.NARROW_WIDTH
+    shown = [axes.get_position() for axes in figure.axes if axes.get_visible()]
+    assert all(a.y0 >= b.y1 for a, b in itertools.pairwise(shown)), "one below the other"
+    top = max(box.y1 for box in shown) * figure.bbox.height
+    assert all(legend.get_window_extent().y0 >= top - 1 for legend in figure.legends)
+    assert overlaps(figure) == []
+
+
 FIGURE = """
 import pandas as pd
 from matplotlib.figure import Figure
 
-ORDER, TITLE, ALT, SOURCES, ABSENT = 15, "Seeds", "Nothing.", ("confirm/*/runs.parquet",), "none"
+PART, ORDER, TITLE, ALT = "results", 15, "Seeds", "Nothing."
+SOURCES, ABSENT = ("confirm/*/runs.parquet",), "none"
 
 
 def table(analysis):
@@ -172,7 +186,7 @@ def test_a_figure_is_one_file(
     (tmp_path / "seeds.py").write_text(FIGURE)
     monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
     order = figures.in_order()
-    assert order[:3] == ["tradeoff", "seeds", "heatmap"]
+    assert order[:3] == ["headline", "seeds", "tradeoff"]
     picture = draw_picture("seeds", two, Explainer(two))
     assert (picture.title, picture.caption) == ("Seeds", "Runs a cell.")
     assert picture.numbers.startswith("id,runs\n0,3") and picture.document and picture.pixels
@@ -190,7 +204,7 @@ def test_a_figure_follows_the_contract(name: str, two: Analysis) -> None:
 
 
 def test_orders_are_distinct() -> None:
-    orders = [figures.load(name).ORDER for name in figures.names()]
+    orders = [(figures.load(name).PART, figures.load(name).ORDER) for name in figures.names()]
     assert len(set(orders)) == len(orders)
 
 
@@ -223,12 +237,6 @@ def test_round_ticks_are_few_and_inside(ends: tuple[float, float]) -> None:
     assert all(ends[0] <= tick <= ends[1] for tick in ticks)
 
 
-def test_the_crowd_of_accurate_cells_is_found() -> None:
-    assert 0.12 < tradeoff.zoom_threshold(np.array([0.1, 0.12, 0.95, 0.96, 0.97])) < 0.95
-    assert tradeoff.zoom_threshold(np.array([0.2, 0.4, 0.6, 0.8])) is None
-    assert tradeoff.zoom_threshold(np.array([0.1, 0.9])) is None
-
-
 def test_the_front_is_the_most_accurate_exact_cell(two: Analysis) -> None:
     table = tradeoff.table(two)
     assert table.loc[table["pareto"], "group"].tolist() == ["C4"]
@@ -236,7 +244,7 @@ def test_the_front_is_the_most_accurate_exact_cell(two: Analysis) -> None:
 
 def test_a_full_turn_closes(two: Analysis) -> None:
     rows = turn.table(two)
-    angle, value, low, high = turn.closed(rows[rows["group"] == "C4"], "accuracy")
+    angle, value, low, high = turn.closed(rows[rows["group"] == "C4"])
     assert (angle[0], angle[-1]) == (0, 360)
     assert value[0] == value[-1]
     assert np.all(low <= value) and np.all(value <= high)

@@ -77,7 +77,7 @@ def of(study: Study, dataset: str) -> LabelSymmetry | None:
 def data_symmetry(study: Study, dataset: str) -> dict:
     """Return what preparation found about the symmetry of a data set, or nothing."""
     for source in study.sources:
-        if source.path.split("/")[1] == dataset and source.provenance.get("data_symmetry"):
+        if source.datasets == (dataset,) and source.provenance.get("data_symmetry"):
             return dict(source.provenance["data_symmetry"])
     return {}
 

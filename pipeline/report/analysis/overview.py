@@ -82,7 +82,8 @@ def _condition(
         **{name: cell[name] for name in ("dataset", "model", "group", "augment", "id", "label")},
         "symmetry": symmetry.name if symmetry else "", "test": measure.column,
         "condition": condition(group, augment, averaged, str(cell["model"]) if models else ""),
-        "averaged": averaged, "validation": cell[measures.VALIDATION.column], "accuracy": cell[measure.column],
+        "averaged": averaged, "validation": cell[measures.VALIDATION.column],
+        "accuracy": cell[measure.column],
         "low": cell[f"{measure.column}_low"], "high": cell[f"{measure.column}_high"],
         "ceiling": symmetry.ceiling("C4" if averaged else group, augment) if symmetry else 1.0,
     }  # fmt: skip

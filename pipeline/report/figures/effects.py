@@ -13,6 +13,7 @@ from pipeline.report.plotting import forest, panels, style
 from pipeline.report.plotting.axes import points_axis
 from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import PLUS_MINUS, listed, plain, signed_points
+from pipeline.report.text.names import AUGMENT_NAMES
 from pipeline.report.text.verdict import word
 
 PART, ORDER = "results", 30
@@ -23,12 +24,8 @@ ALT = (
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no two finished cells differ in one choice alone"
-AXIS_NAMES = {
-    "group": "group",
-    "positional": "encoding",
-    "depth": "depth",
-    "augment": "augmentation",
-}
+# What stands before a level, where the level does not say it.
+AXIS_NAMES = {"group": "", "positional": "encoding ", "depth": "depth ", "augment": "+ "}
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -69,9 +66,9 @@ def _labels(effects: pd.DataFrame) -> list[str]:
 
 
 def _label(row: pd.Series, several: bool) -> str:
-    change = (
-        f"{AXIS_NAMES[row['axis']]} {plain(row['level'], 14)} for {plain(row['reference'], 14)}"
-    )
+    names = [plain(AUGMENT_NAMES.get(row[key], row[key]), 14) if row["axis"] == "augment"
+             else plain(row[key], 14) for key in ("level", "reference")]  # fmt: skip
+    change = f"{AXIS_NAMES[row['axis']]}{names[0]} for {names[1]}"
     return f"{plain(row['dataset'], 14)}: {change}" if several else change
 
 

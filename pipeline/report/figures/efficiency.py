@@ -21,7 +21,7 @@ from pipeline.report.plotting.axes import amount_axis, fit_percent
 from pipeline.report.text.formatting import amount, counted, percent, plain, signed_points
 from pipeline.report.text.names import condition
 
-PART, ORDER = "details", 30
+PART, ORDER = "details", 25
 TITLE = "Accuracy against training images"
 ALT = (
     "Accuracy against the number of training images on a log axis, one panel a data set and test, "

@@ -24,7 +24,7 @@ ALT = (
     "Left: a row a data set or test, a column a condition of the network; dots are test accuracies "
     "with intervals, bars are ceilings. Right: accuracy against training images, or against cost."
 )
-SOURCES = ("confirm/*/runs.parquet", "confirm/*/predictions.parquet")
+SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no run finished"
 STRIP = 0.8  # of a row is for 0 to 100 %
 
@@ -46,7 +46,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         efficiency.curve(
             right, sizes[sizes["family"] == dataset], measures.UPRIGHT.column, analysis
         )
-        style.panel_title(right, f"{plain(dataset, 24)}: training images", 2)
+        right.set_title(f"Training images, {plain(dataset, 16)}")
     else:
         _cost(right, rows[_strip_of(rows) == _main(rows)], analysis)
     style.note(figure, [
@@ -102,12 +102,13 @@ def _map(axes: Axes, rows: pd.DataFrame, strips: dict[str, str], analysis: Analy
         axes.axhline(y, color=style.PAPER, linewidth=0.8, zorder=0.5)
     for (_, row), strip in zip(rows.iterrows(), _strip_of(rows), strict=True):
         _dot(axes, names.index(row["condition"]), list(strips).index(strip), row, analysis)
-    style.panel_title(axes, "Test accuracy by symmetry of the network", 2)
+    axes.set_title("Test accuracy, in per cent, by condition")
 
 
 def _wrapped(name: str) -> str:
-    head, *rest = plain(name, 40).replace(", averaged", " averaged").split(" ", 1)
-    return "\n".join([head, *(rest[0].replace(", ", ",\n").split("\n") if rest else [])])
+    """Break a name of a column: `C1`, `+ quarter`, `turns`."""
+    lines = plain(name, 40).replace(", averaged", " averaged").replace("+ ", "+\N{NO-BREAK SPACE}")
+    return "\n".join(lines.split(" "))
 
 
 def _dot(axes: Axes, x: int, strip: int, row: pd.Series, analysis: Analysis) -> None:
@@ -129,9 +130,11 @@ def _dot(axes: Axes, x: int, strip: int, row: pd.Series, analysis: Analysis) -> 
     face = colour if row["best"] else style.PAPER
     artists += axes.plot(x, y, linestyle="", color=colour, markerfacecolor=face, zorder=3,
                          **look)  # fmt: skip
-    above = row["accuracy"] < 0.25
+    # Above a bar, and above the dot where the strip ends below it.
+    above = row["accuracy"] < 0.25 or abs(row["accuracy"] - row["ceiling"]) < 0.08
     artists.append(axes.text(
-        x + 0.13, y, f"{100 * row['accuracy']:.1f}", fontsize=6, va="bottom" if above else "center",
+        x + 0.13, y - 0.04 * above, f"{100 * row['accuracy']:.1f}", fontsize=6,
+        va="bottom" if above else "center",
         ha="left", fontweight="bold" if row["best"] else "normal",
     ))  # fmt: skip
     said = f"{row['condition']} on {plain(row['dataset'], 30)}: {summary.with_interval(row)}"
@@ -155,13 +158,16 @@ def _cost(axes: Axes, rows: pd.DataFrame, analysis: Analysis) -> None:
                                      textcoords="offset points", fontsize=6))  # fmt: skip
         for artist in artists:
             style.tag(artist, row["id"])
-    if len(known):
+    if known.empty:
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center",
+                  color=style.MUTED)  # fmt: skip
+    else:
         amount_axis(axes, known[flops].to_numpy(dtype=np.float64))
         ends = known[["low", "high", "accuracy"]].to_numpy(dtype=np.float64)
         fit_percent(axes, float(np.nanmin(ends)), float(np.nanmax(ends)))
     axes.set_xlabel("FLOPs of training")
     name = measures.SHORT[rows["test"].iloc[0]] if len(rows) else ""
-    style.panel_title(axes, f"Accuracy, {name}, against cost", 2)
+    axes.set_title(f"Accuracy, {name}")
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:

@@ -25,7 +25,9 @@ def sheet(labels: list[str], columns: int) -> tuple[Figure, list[Axes]]:
     figure, axes = panels.grid(1, columns, 0.75 + ROW_HEIGHT * len(labels), sharey=True)
     first = axes[0][0]
     first.set_ylim(len(labels) - 0.4, -0.6)
-    first.set_yticks(range(len(labels)), [plain(label, 34) for label in labels])
+    first.set_yticks(
+        range(len(labels)), [plain(label, 28 if style.is_narrow() else 44) for label in labels]
+    )
     for axis in axes[0]:
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", visible=False)

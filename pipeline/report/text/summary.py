@@ -15,7 +15,6 @@ from pipeline.report.analysis.verdicts import WORSE
 from pipeline.report.text.formatting import (
     amount,
     counted,
-    listed,
     percent,
     percent_interval,
     plain,
@@ -75,7 +74,8 @@ def finding(analysis: Analysis) -> str:
     rest = rows[rows["symmetry"] == ""] if parts else rows
     if len(rest):
         parts.append(_against_rivals(main_rows(rest), analysis.settings.margin))
-    return "; ".join(parts)
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def _fits(rows: pd.DataFrame) -> str:
@@ -84,8 +84,8 @@ def _fits(rows: pd.DataFrame) -> str:
     fits = [part for part in parts if not part["word"].isin(WORSE).any()]
     every = f"all {len(parts)}" if len(fits) == len(parts) else f"{len(fits)} of {len(parts)}"
     text = (
-        "A network with the symmetry of the labels built in is the most accurate, or not shown to "
-        f"be worse than any other, on {every} data sets of known symmetry"
+        "a network with the symmetry of the labels built in is the best, or not shown to be worse "
+        f"than any other, on {every} data sets of known symmetry"
     )
     beyond = rows[rows["ceiling"] < 1]
     if beyond.empty:
@@ -93,7 +93,7 @@ def _fits(rows: pd.DataFrame) -> str:
     stuck = (beyond["accuracy"] <= beyond["ceiling"] + AT_THE_CEILING).all()
     highest = percent(beyond["accuracy"].max(), 0)
     return text + (
-        f", and one with more symmetry than the labels fails ({highest} at best)" if stuck
+        f", and one with more symmetry than the labels have fails ({highest} at best)" if stuck
         else f", while networks with more symmetry than the labels reach {highest}"
     )  # fmt: skip
 
@@ -101,22 +101,29 @@ def _fits(rows: pd.DataFrame) -> str:
 def _against_rivals(rows: pd.DataFrame, margin: float) -> str:
     """Compare what is built in with the same network taught or averaged, on one test."""
     first = rows.iloc[0]
-    images = f"{measures.SHORT[first['test']]} test images"
-    where = f"On {images} of {plain(first['dataset'], 30)}"
+    where = f"on {measures.SHORT[first['test']]} test images of {plain(first['dataset'], 30)}"
     reference = rows[rows["reference"]]
     if reference.empty or len(rows) == 1:
         best = rows.loc[rows["accuracy"].idxmax()]
         return f"{where} {_name(best)} is right on {percent(best['accuracy'])}, the most of all"
     built = reference.iloc[0]
-    others = [_verdict(row, margin) for _, row in _rivals(rows).iterrows()]
-    right = percent(built["accuracy"])
-    text = f"{where} {_name(built)}, its symmetry built in, is right on {right}"
-    return f"{text}: {listed(others, 4)}" if others else text
+    text = f"{where} {_name(built)}, its symmetry built in, is right on "
+    text += percent(built["accuracy"])
+    rivals = _rivals(rows)
+    if rivals.empty:
+        return text
+    best = rivals.loc[rivals["accuracy"].idxmax()]
+    text += f", {_verdict(best, margin)}"
+    other = rivals[~rivals["averaged"] & (rivals["augment"] == "none")]
+    if len(other) and len(rivals) > 1 and other.index[0] != best.name:
+        text += f", the best of those without it; {_name(other.iloc[0])} alone is right on "
+        text += percent(other["accuracy"].iloc[0])
+    return text
 
 
 def _verdict(row: pd.Series, margin: float) -> str:
     said = "not compared with" if pd.isna(row["word"]) else word(str(row["word"]), margin)
-    joined = {"better": "than", "worse": "than", "undecided": "against", "compared": "with"}
+    joined = {"better": "than", "worse": "than", "undecided": "than", "compared": "with"}
     last = said.split(",")[0].split()[-1] if said else ""
     than = joined.get(last, "as")
     said = {"undecided": "neither shown better nor worse"}.get(said, said)
