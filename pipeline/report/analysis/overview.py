@@ -18,9 +18,9 @@ from pipeline.report.text.names import condition, condition_order, parse_group
 
 # The tests, each with its measure after averaging over four turns of every test image.
 AVERAGED = {
-    measures.UPRIGHT: measures.UPRIGHT_TTA,
-    measures.QUARTER: measures.QUARTER_TTA,
-    measures.ANY_ANGLE: measures.TURNED_TTA,
+    measures.UPRIGHT: measures.TTA_C4,
+    measures.QUARTER: measures.QUARTER_TTA_C4,
+    measures.ANY_ANGLE: measures.ANY_ANGLE_TTA_C4,
 }
 VERDICT = ["difference", "difference_low", "difference_high", "word"]
 COLUMNS = [

@@ -27,7 +27,7 @@ ALT = (
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no run finished"
 Y, X = measures.QUARTER.column, measures.ERROR.column
-AVERAGED = measures.QUARTER_TTA.column
+AVERAGED = measures.QUARTER_TTA_C4.column
 AVERAGED_AT = 1e-7  # averages over the group are invariant to rounding
 MAX_RUNS = 20  # a cell; the mark and its interval hold all of them
 

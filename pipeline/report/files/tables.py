@@ -50,20 +50,20 @@ ERRORS = {
 }
 AVERAGED = {
     "upright": measures.UPRIGHT,
-    "averaged over C4": measures.UPRIGHT_TTA,
-    "over D4": measures.UPRIGHT_TTA_D4,
+    "averaged over C4": measures.TTA_C4,
+    "over D4": measures.TTA_D4,
     "quarter-turned": measures.QUARTER,
-    "averaged over C4 ": measures.QUARTER_TTA,
+    "averaged over C4 ": measures.QUARTER_TTA_C4,
     "any angle": measures.ANY_ANGLE,
-    "averaged over C4  ": measures.TURNED_TTA,
-    "over D4 ": measures.TURNED_TTA_D4,
+    "averaged over C4  ": measures.ANY_ANGLE_TTA_C4,
+    "over D4 ": measures.ANY_ANGLE_TTA_D4,
 }
 SCORES = {
     "accuracy": measures.UPRIGHT,
     "balanced accuracy": measures.BALANCED,
     "macro F1": measures.MACRO_F1,
     "AUROC": measures.AUROC,
-    "log-likelihood, negative": measures.LOG_LIKELIHOOD,
+    "log-likelihood, negative": measures.LIKELIHOOD,
 }
 
 
@@ -80,7 +80,7 @@ def errors(analysis: Analysis) -> pd.DataFrame:
 def more(analysis: Analysis) -> list[tuple[str, str, pd.DataFrame, str]]:
     """Return further tables of cells: title, id, rows and caption."""
     found = []
-    if analysis.drawn[measures.UPRIGHT_TTA.column].notna().any():
+    if analysis.drawn[measures.TTA_C4.column].notna().any():
         found.append((
             "Averaging at test time", "averaging",
             _of_cells(analysis.drawn, _known(analysis, AVERAGED)),
