@@ -45,7 +45,6 @@ class Settings:
     baseline: Mapping[str, Any] = field(
         default_factory=lambda: {"group": "C1", "positional": "absolute"}
     )
-    left_out: tuple[str, ...] = ()  # sentences on the cells that rules leave out
 
     @property
     def matched(self) -> list[str]:

@@ -19,7 +19,7 @@ from pipeline.report.page import svg
 from pipeline.report.page.page_data import page_data
 from pipeline.report.page.templates import render
 from pipeline.report.plotting import style
-from pipeline.report.text import design, method, provenance, published, summary
+from pipeline.report.text import method, provenance, published, summary
 from pipeline.report.text.names import AXES
 
 # Inks and dark colours of the figures, lightened for a dark page.
@@ -90,7 +90,7 @@ def _tables(analysis: Analysis) -> dict[str, Any]:
         "not for ranking, and is to be read beside its floor, that of an identity map.",
         "more_tables": tables.more(analysis),
         "extent": summary.extent(analysis),
-        "design": design.sentences(analysis),
+        "chosen": analysis.settings.chosen,
         "failures": tables.failures(analysis),
         "no_failure": summary.no_failure(analysis),
         "comparisons": tables.comparisons(analysis),
