@@ -31,7 +31,7 @@ def no_number(tables: Tables) -> None:
         tables[name].clear()
 
 
-OF_RUNS = {"confusion", "cost", "curves", "heatmap", "layers", "polar", "tradeoff", "turn"}
+OF_RUNS = {"confusion", "cost", "curves", "headline", "layers", "tradeoff", "turn"}
 
 
 def drawn(analysis: Analysis) -> set[str]:
@@ -68,7 +68,7 @@ def test_one_cell_with_one_seed_and_missing_stages(
 
 def test_runs_without_a_number_are_no_figure(tmp_path: Path) -> None:
     analysis = analyse(load_study(SETTINGS, write_study(tmp_path, SMALL, no_number)))
-    lost = {"tradeoff", "cost", "turn", "polar", "layers", "differences", "heatmap"}
+    lost = {"tradeoff", "cost", "turn", "headline", "layers", "differences", "heatmap"}
     assert not drawn(analysis) & lost
     pictures = [draw_picture(name, analysis, Explainer(analysis)) for name in sorted(lost)]
     text = page.page(analysis, pictures)

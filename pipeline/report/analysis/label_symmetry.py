@@ -82,16 +82,14 @@ def data_symmetry(study: Study, dataset: str) -> dict:
     return {}
 
 
-def meaningful(study: Study, rows: pd.DataFrame) -> list[bool]:
+def meaningful(study: Study, rows: pd.DataFrame) -> pd.Series:
     """Return which rows, by `dataset` and `measure`, are of a test that keeps the labels.
 
     Turned test images of a data set whose labels are orientations have other labels.
     """
     turned = rows["measure"] != measures.UPRIGHT.column
-    return [
-        not moved or turns_keep_labels(study, str(name))
-        for moved, name in zip(turned, rows["dataset"], strict=True)
-    ]
+    kept = {name: turns_keep_labels(study, str(name)) for name in rows["dataset"].unique()}
+    return ~turned | rows["dataset"].map(kept).astype(bool)
 
 
 def turns_keep_labels(study: Study, dataset: str) -> bool:

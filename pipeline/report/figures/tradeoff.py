@@ -36,8 +36,8 @@ def table(analysis: Analysis) -> pd.DataFrame:
     """Return the finished cells with their place on the Pareto front of their panel."""
     cells = analysis.whole
     cells = cells[cells[Y].notna() & cells[X].notna()]
-    cells = cells[cells["dataset"].map(lambda name: turns_keep_labels(analysis.study, name))]
-    cells = cells.assign(pareto=False)
+    kept = {name: turns_keep_labels(analysis.study, name) for name in cells["dataset"].unique()}
+    cells = cells[cells["dataset"].map(kept).astype(bool)].assign(pareto=False)
     for _, part in cells.groupby(SETTING, sort=False):
         cells.loc[part.index, "pareto"] = pareto_front(part[Y], part[X], floor=ROUNDING)
     return cells
