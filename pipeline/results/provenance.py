@@ -49,7 +49,8 @@ def provenance(
     dict
         ``schema_version git_commit git_dirty params_sha256 data_sha256 python system machine``
         and the versions of the packages that shape a result. Unknown values (no git,
-        no repository, no GSA_COMMIT) are None. ``data_notes`` where the card has notes.
+        no repository, no GSA_COMMIT) are None. ``data_notes`` and ``data_symmetry`` where the
+        card has them.
     """
     values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
     values.pop("resources", None)
@@ -65,7 +66,14 @@ def provenance(
         "machine": platform.machine(),
         **{name: _version(name) for name in _PACKAGES},
         **({"data_notes": notes} if (notes := _notes(data_card or {})) else {}),
+        **_symmetry(data_card or {}),
     }
+
+
+def _symmetry(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the card says of the symmetry of the labels, with the number of classes."""
+    known = card.get("symmetry")
+    return {"data_symmetry": {**known, "classes": card["classes"]}} if known else {}
 
 
 def given_commit(environment: Mapping[str, str] = os.environ) -> tuple[str | None, bool | None]:

@@ -29,7 +29,8 @@ NAMES = {
 def table(analysis: Analysis) -> pd.DataFrame:
     """Return one row a property: its value, or the values of the files where they differ."""
     sources = analysis.study.sources
-    known = {key for source in sources for key in source.provenance} - {"data_notes"}  # warned of
+    elsewhere = {"data_notes", "data_symmetry"}  # warnings, and a table of data sets
+    known = {key for source in sources for key in source.provenance} - elsewhere
     keys = [key for key in FIRST if key in known] + sorted(known - set(FIRST))
     rows = []
     for key in keys:
