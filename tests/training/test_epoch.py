@@ -64,6 +64,17 @@ def test_rows_count_the_flops_and_seconds_of_training(cell: Cell | None) -> None
     assert seconds[1] < sum(row["seconds"] for row in outcome.epochs)
 
 
+@pytest.mark.parametrize("epochs", [*range(1, 12), 50])
+def test_a_training_may_have_any_number_of_steps(epochs: int) -> None:
+    steps = steps_of(config_of(epochs=epochs, batch_size=16), small_data())
+    rates = []
+    for _ in range(epochs):
+        rates.append(steps.optimizer.param_groups[0]["lr"])
+        steps.optimizer.step()
+        steps.schedule.step()
+    assert min(rates) > 0 and max(rates) <= 0.003 + 1e-12
+
+
 def rare_data() -> Dataset:
     data = small_data()
     labels = np.array([0] * 12 + [1] * 3 + [2])
