@@ -8,6 +8,7 @@ norm of their difference over the norm of the response, of each basis and size o
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ KERNELS, WAVES = 64, 200
 def response_error(basis: str, size: int, order: int = 16) -> list[float]:
     """Relative error of the response, of each element of a cyclic group."""
     group, draw = cyclic_group(order), torch.Generator().manual_seed(0)
-    real = {"generator": draw, "dtype": torch.float64}
+    real: dict[str, Any] = {"generator": draw, "dtype": torch.float64}
     axis = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     pixels = torch.cartesian_prod(axis, axis)
     angle, length = 2 * math.pi * torch.rand(WAVES, **real), 4 + 8 * torch.rand(WAVES, **real)
