@@ -40,16 +40,19 @@ from pipeline.prepare.sources.image_files import plain_name
 from pipeline.prepare.sources.location import check_locations
 from pipeline.prepare.sources.open_source import OpenedSource, open_source
 from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
+from pipeline.prepare.symmetry.of_dataset import symmetry_of
 from pipeline.prepare.usable_images import reading_notes, usable_images, writing_notes
 from pipeline.prepare.writing import PixelStatistics, write_images
-from pipeline.study.datasets import SOURCES, sized
+from pipeline.study.datasets import SOURCES, Source, sized
 from pipeline.study.params import load_params
 from pipeline.study.schema import Prepare
+from pipeline.study.symmetry import findings, recommendation
 
 OUTPUT = Path("data/prepare")
 
 # Independent random streams of one seed.
-_SPLITS, _ANGLES, _TRAIN, _TEST = 0, 1, 2, 3
+# 4 draws the images of glyphs.
+_SPLITS, _ANGLES, _TRAIN, _TEST, _SYMMETRY = 0, 1, 2, 3, 5
 # Parameters that the card repeats.
 _RECORDED = (
     "seed", "validation_fraction", "test_fraction", "train_fraction", "images_per_class",
@@ -238,11 +241,24 @@ def _write(
         **{key: getattr(settings, key) for key in _RECORDED},
         "shrink": factor,
         "turning": _TURNING + _entering(opened.background),
+        "symmetry": _symmetry(source, settings, folder),
         "files": files,
     }
     write_json(folder / "card.json", card)
     for line in writing_notes(card):
         _say(source.name, line)
+
+
+def _symmetry(source: Source, settings: Prepare, folder: Path) -> dict[str, Any]:
+    """Return what is known of the symmetry of a data set, and say what was measured."""
+    symmetry: dict[str, Any] = {"of_the_labels": source.symmetry or None, "measured": None}
+    if settings.symmetry_test:
+        _say(source.name, "measuring whether images and labels have an orientation")
+        generator = _generator(settings.seed, _SYMMETRY)
+        symmetry["measured"] = symmetry_of(folder, source.classes, generator)
+        for line in (*findings(symmetry), recommendation(symmetry)):
+            _say(source.name, line)
+    return symmetry
 
 
 def _transform(

@@ -1,0 +1,112 @@
+"""Say in words what the measured symmetry of a data set means, and what to try first.
+
+The numbers are those of the key `symmetry` of a card, which `prepare` measures
+(`pipeline.prepare.symmetry.measure`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["FEW_IMAGES", "findings", "recommendation"]
+
+FEW_IMAGES = 1000  # with fewer, only large effects are found
+ALPHA = 0.01  # of each test
+LEAST_CHANGE = (
+    0.1  # share of the images whose label has to change before a group is advised against
+)
+
+_TURNS = ("half turn", "quarter turn")
+
+
+def findings(symmetry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line on each transformation that was tested, then how far the answer goes.
+
+    Parameters
+    ----------
+    symmetry
+        Of a card.
+    """
+    measured = symmetry.get("measured")
+    if measured is None:
+        return
+    for name, test in measured["tests"].items():
+        low, high = (f"{bound:.0%}" for bound in test["images_interval"])
+        yield (
+            f"{name}: the original is found in {test['images_accuracy']:.0%} of the pairs "
+            f"({low} to {high}, chance 50%): {_images_words(name, test)}; {_label_words(test)}"
+        )
+    if measured["images"] < FEW_IMAGES:
+        yield f"only {measured['images']:,} images: smaller effects are not found"
+
+
+def recommendation(symmetry: Mapping[str, Any]) -> str:
+    """Return which groups and which augmentation to try first.
+
+    Parameters
+    ----------
+    symmetry
+        Of a card; without a measurement the text says so.
+    """
+    measured = symmetry.get("measured")
+    if measured is None:
+        return "The symmetry was not measured: compare C1, C4 and D4."
+    tests = measured["tests"]
+    if not all(test["labels_learned"] for test in tests.values()):
+        return (
+            "The labels could not be learned from so few or such images, so that it is open "
+            "whether they depend on the orientation: compare C1, C4 and D4."
+        )
+    group, augment = _largest_group(tests)
+    changed = [name for name, test in tests.items() if _labels_change(test)]
+    if changed:
+        first = f"The labels change with a {' and a '.join(changed)}: try {group} first, and "
+    else:
+        first = f"The labels do not change with turns or mirrors: try {group} first, and "
+    words = [
+        first + f"smaller groups beside it; augment: {augment} is the augmentation to compare."
+    ]
+    oriented = [name for name in tests if _oriented(tests[name]) and name not in changed]
+    if oriented:
+        words.append(
+            f"Images after a {' or a '.join(oriented)} are new to the data, which have a "
+            "preferred orientation: augmentation and invariance give up what it says, so compare "
+            "with C1 without augmentation."
+        )
+    elif not changed:
+        words.append("Turned and mirrored images are as likely as the images themselves.")
+    return " ".join(words)
+
+
+def _largest_group(tests: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the largest group that the labels allow, and the augmentation."""
+    half, quarter = (not _labels_change(tests[name]) for name in _TURNS)
+    turns = 4 if half and quarter else 2 if half else 1
+    mirrors = not _labels_change(tests["mirror"])
+    augment = ("turn_mirror" if mirrors else "turn") if turns == 4 else "none"
+    return f"{'D' if mirrors else 'C'}{turns}", augment
+
+
+def _oriented(test: Mapping[str, Any]) -> bool:
+    return bool(test["images_p"] <= ALPHA)
+
+
+def _labels_change(test: Mapping[str, Any]) -> bool:
+    return bool(test["label_change_p"] <= ALPHA and test["label_change"] >= LEAST_CHANGE)
+
+
+def _images_words(name: str, test: Mapping[str, Any]) -> str:
+    if not _oriented(test):
+        return "no preferred orientation was found" if name in _TURNS else "no preferred side"
+    return "the images have a preferred " + ("orientation" if name in _TURNS else "side")
+
+
+def _label_words(test: Mapping[str, Any]) -> str:
+    if not test["labels_learned"]:
+        return "the labels could not be learned, so nothing is known of them"
+    if _labels_change(test):
+        return f"the label changes for about {test['label_change']:.0%} of the images or more"
+    if test["label_change_p"] <= ALPHA and test["label_change"] >= 0.005:
+        return f"the label changes for about {test['label_change']:.1%} of the images"
+    return "the labels do not change"
