@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.common.documents import parse_json
 from pipeline.common.errors import UserError
 from pipeline.results import records, schemas
-from pipeline.results.provenance import digest
+from pipeline.results.provenance import data_digest, digest
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.schema import Params, Prepare
 
@@ -119,7 +119,7 @@ def read_trials(
             f"{params.study!r}; {again}"
         )
     origin = records.read_provenance(path)
-    now = {"data_sha256": digest(json.loads(card))}
+    now = {"data_sha256": data_digest(json.loads(card))}
     if not any_search:
         now["sweep_sha256"] = search_digest(params)
     names = {"data_sha256": "other prepared data", "sweep_sha256": "another section `sweep`"}

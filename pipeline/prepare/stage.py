@@ -251,7 +251,7 @@ def _write(
 
 def _symmetry(source: Source, settings: Prepare, folder: Path) -> dict[str, Any]:
     """Return what is known of the symmetry of a data set, and say what was measured."""
-    symmetry: dict[str, Any] = {"of_the_labels": source.symmetry or None, "measured": None}
+    symmetry: dict[str, Any] = {"labels": source.symmetry or None, "measured": None}
     if settings.symmetry_test:
         _say(source.name, "measuring whether images and labels have an orientation")
         generator = _generator(settings.seed, _SYMMETRY)

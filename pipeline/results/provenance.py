@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pipeline.common.errors import UserError
 from pipeline.common.files import json_text
 from pipeline.results.schemas import SCHEMA_VERSION
+from pipeline.study.symmetry import findings, recommendation
 
 # Packages that results and proposals depend on.
 LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
@@ -49,8 +50,9 @@ def provenance(
     dict
         ``schema_version git_commit git_dirty params_sha256 data_sha256 python system machine``
         and the versions of the packages that shape a result. Unknown values (no git,
-        no repository, no GSA_COMMIT) are None. ``data_notes`` and ``data_symmetry`` where the
-        card has them.
+        no repository, no GSA_COMMIT) are None. ``data_notes`` where the card has notes, and
+        ``data_symmetry`` where it says something of the symmetry: the known one of the labels,
+        the number of classes, and what was found and is recommended, in words.
     """
     values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
     values.pop("resources", None)
@@ -60,20 +62,31 @@ def provenance(
         "git_commit": commit,
         "git_dirty": dirty,
         "params_sha256": digest(values),
-        "data_sha256": None if data_card is None else digest(data_card),
+        "data_sha256": None if data_card is None else data_digest(data_card),
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
         **{name: _version(name) for name in _PACKAGES},
         **({"data_notes": notes} if (notes := _notes(data_card or {})) else {}),
-        **_symmetry(data_card or {}),
+        **({"data_symmetry": found} if (found := _symmetry(data_card or {})) else {}),
     }
 
 
-def _symmetry(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the card says of the symmetry of the labels, with the number of classes."""
-    known = card.get("symmetry")
-    return {"data_symmetry": {**known, "classes": card["classes"]}} if known else {}
+def data_digest(card: Mapping[str, Any]) -> str:
+    """Return a hash of a card without the measured symmetry, which depends on rounding errors."""
+    return digest({key: value for key, value in card.items() if key != "symmetry"})
+
+
+def _symmetry(card: Mapping[str, Any]) -> dict[str, Any] | None:
+    symmetry = card.get("symmetry")
+    if not symmetry:
+        return None
+    return {
+        "labels": symmetry["labels"],
+        "classes": card["classes"],
+        "findings": list(findings(symmetry)),
+        "recommendation": recommendation(symmetry),
+    }
 
 
 def given_commit(environment: Mapping[str, str] = os.environ) -> tuple[str | None, bool | None]:

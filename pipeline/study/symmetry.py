@@ -58,32 +58,37 @@ def recommendation(symmetry: Mapping[str, Any]) -> str:
             "The labels could not be learned from so few or such images, so that it is open "
             "whether they depend on the orientation: compare C1, C4 and D4."
         )
-    group, augment = _largest_group(tests)
+    group, augment = _first_group(tests)
     changed = [name for name, test in tests.items() if _labels_change(test)]
-    if changed:
-        first = f"The labels change with a {' and a '.join(changed)}: try {group} first, and "
-    else:
-        first = f"The labels do not change with turns or mirrors: try {group} first, and "
+    new = [name for name in tests if _oriented(tests[name]) and name not in changed]
+    says = (
+        f"change with a {' and a '.join(changed)}" if changed else "change with no turn or mirror"
+    )
+    smaller = [name for name in ("C1", "C2", "C4") if name < group]
     words = [
-        first + f"smaller groups beside it; augment: {augment} is the augmentation to compare."
+        f"The labels {says}: try {group} first"
+        + (f", beside {', '.join(smaller)}" if smaller else "")
+        + f", and augment: {augment}."
     ]
-    oriented = [name for name in tests if _oriented(tests[name]) and name not in changed]
-    if oriented:
+    if new:
         words.append(
-            f"Images after a {' or a '.join(oriented)} are new to the data, which have a "
-            "preferred orientation: augmentation and invariance give up what it says, so compare "
-            "with C1 without augmentation."
+            f"Images after a {' or a '.join(new)} are new to the data: augmentation with these "
+            "changes the distribution, and invariance gives up what the orientation says, so "
+            "that C1 without augmentation may be better on upright images."
         )
     elif not changed:
         words.append("Turned and mirrored images are as likely as the images themselves.")
     return " ".join(words)
 
 
-def _largest_group(tests: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the largest group that the labels allow, and the augmentation."""
+def _first_group(tests: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the largest group that the labels allow, and the augmentation.
+
+    Mirrors only where mirrored images are not new to the data.
+    """
     half, quarter = (not _labels_change(tests[name]) for name in _TURNS)
     turns = 4 if half and quarter else 2 if half else 1
-    mirrors = not _labels_change(tests["mirror"])
+    mirrors = not _labels_change(tests["mirror"]) and not _oriented(tests["mirror"])
     augment = ("turn_mirror" if mirrors else "turn") if turns == 4 else "none"
     return f"{'D' if mirrors else 'C'}{turns}", augment
 
@@ -109,4 +114,4 @@ def _label_words(test: Mapping[str, Any]) -> str:
         return f"the label changes for about {test['label_change']:.0%} of the images or more"
     if test["label_change_p"] <= ALPHA and test["label_change"] >= 0.005:
         return f"the label changes for about {test['label_change']:.1%} of the images"
-    return "the labels do not change"
+    return "no change of the labels was found"

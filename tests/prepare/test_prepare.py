@@ -26,7 +26,9 @@ from pipeline.prepare.images.turning import shrink, turn
 from pipeline.study.schema import Prepare
 from pipeline.sweep import stage as sweep
 
-SETTINGS = Prepare(datasets=("digits",), seed=3, validation_fraction=0.15, test_fraction=0.25)
+SETTINGS = Prepare(
+    datasets=("digits",), seed=3, validation_fraction=0.15, test_fraction=0.25, symmetry_test=False
+)
 
 
 @pytest.fixture(scope="module")

@@ -184,7 +184,7 @@ def _font_file(font: str) -> Path:
     if found != expected:
         raise UserError(
             f"{path}: is {found}, but the glyphs are drawn with the font whose SHA-256 is "
-            f"{expected}: install matplotlib 3.11, which ships it"
+            f"{expected}: install a version of matplotlib with it, such as 3.11"
         )
     return path
 

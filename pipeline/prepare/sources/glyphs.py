@@ -20,7 +20,8 @@ import numpy as np
 
 from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 from pipeline.prepare.sources.glyph_drawing import FONTS, LETTERS, Drawings, GlyphImages
-from pipeline.study.datasets import SYMMETRIES, Source
+from pipeline.study.glyph_sets import SYMMETRIES
+from pipeline.study.source import Source
 
 _STREAM = 4  # of the seed; `pipeline.prepare.stage` has the others
 

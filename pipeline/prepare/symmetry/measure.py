@@ -142,7 +142,7 @@ def _which_is_original(
         for other, b in parts.items()
     )
     rows = [
-        sum(b * tables[relative(one, other)] for other, b in parts.items())
+        np.sum([b * tables[relative(one, other)] for other, b in parts.items()], axis=0)
         for one in (_SAME, *elements)
     ]
     scores = fitted(np.asarray(kernel), np.ones((len(sample.labels), 1)), rows, sample.folds)
@@ -171,7 +171,7 @@ def _interval(values: np.ndarray, sample: _Sample) -> list[float]:
     count, mean = len(values), float(values.mean())
     spread = np.square(_sums(values - mean, sample)).sum() / count**2
     low, high = float(values.min()), float(values.max())
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         binomial = mean * (1 - mean)
         effective = min(float(count), binomial / spread) if spread > 0 else float(count)
         middle = (mean + _Z**2 / (2 * effective)) / (1 + _Z**2 / effective)
