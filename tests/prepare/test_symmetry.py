@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from pipeline.dataset import load_dataset
+from pipeline.dataset.store import SPLITS
 from pipeline.prepare import stage
 from pipeline.prepare.images.turning import turn
 from pipeline.prepare.sources import glyphs
@@ -21,7 +22,7 @@ from pipeline.study.data_schema import Prepare
 from pipeline.study.datasets import SOURCES
 from pipeline.study.symmetry import findings, recommendation
 
-COUNT = 1000
+COUNT = 600
 # By set: which transformations change the labels, and which are found in the images alone.
 KNOWN = {
     "glyphs-shape": (set(), set(), "D4"),
@@ -48,7 +49,7 @@ def test_known_symmetry_is_found(name: str) -> None:
     change, oriented, group = KNOWN[name]
     assert {key for key, test in tests.items() if test["label_change"] > 0.25} == change
     assert {key for key, test in tests.items() if test["images_accuracy"] > 0.75} == oriented
-    assert {key for key, test in tests.items() if test["images_p"] <= 0.01} == oriented
+    assert {key for key, test in tests.items() if test["images_p"] <= 0.005} == oriented
     assert f"try {group} first" in recommendation(symmetry)
     assert symmetry["measured"]["groups"] == 13
 
@@ -69,7 +70,7 @@ def test_digits_turned_by_quarters_have_none() -> None:
     quarters = np.random.default_rng(0).integers(0, 4, 500)
     pixels = np.stack([np.rot90(x, k, (1, 2)) for x, k in zip(pixels, quarters, strict=True)])
     tests = measured(pixels, labels[:500])["measured"]["tests"]
-    assert all(tests[name]["images_p"] > 0.01 for name in ("half turn", "quarter turn"))
+    assert all(tests[name]["images_p"] > 0.005 for name in ("half turn", "quarter turn"))
     assert all(0.4 < tests[name]["images_accuracy"] < 0.6 for name in ("half turn", "quarter turn"))
 
 
@@ -82,7 +83,7 @@ def test_noise_is_at_chance(seed: int, groups: int | None) -> None:
     clusters = None if groups is None else draw.integers(0, groups, 120)
     found = measured(images, labels, clusters, seed)
     for test in found["measured"]["tests"].values():
-        assert test["images_p"] > 0.003
+        assert test["images_p"] > 0.005
         assert test["images_interval"][0] <= 0.5
     assert found["measured"]["groups"] == (8 if groups == 8 else None)
     assert "could not be learned" in recommendation(found)
@@ -128,7 +129,7 @@ def test_card_and_provenance_say_it(
         symmetry_test=wanted, glyphs={"train": 120, "validation": 40, "test": 40},
     )  # fmt: skip
     stage.prepare_all(settings, tmp_path / "prepare")
-    dataset = load_dataset(tmp_path / "prepare/glyphs-hand", ("train", "test", "test_turned"))
+    dataset = load_dataset(tmp_path / "prepare/glyphs-hand", SPLITS)
     symmetry = dataset.card["symmetry"]
     assert symmetry["labels"] == "C"
     assert (symmetry["measured"] is not None) == wanted

@@ -171,7 +171,7 @@ def outline(font: str, letter: str) -> Any:
     middle = (used.min(0) + used.max(0)) / 2
     corners = np.asarray((text.vertices - middle) / np.linalg.norm(used - middle, axis=1).max())
     corners[text.codes == Outline.CLOSEPOLY] = 0  # these are not drawn
-    return Outline(corners, text.codes)
+    return Outline(_exact(corners), text.codes)
 
 
 @cache
@@ -212,7 +212,15 @@ def _transforms(
     result[:, 0, 2] = side / 2 + drawings.shift * disc * np.cos(direction)
     result[:, 1, 2] = side / 2 + drawings.shift * disc * np.sin(direction)
     result[:, 2, 2] = 1
-    return result
+    return _exact(result)
+
+
+def _exact(values: np.ndarray) -> np.ndarray:
+    """Round to multiples of 2^-16, so that what Agg multiplies and adds is exact.
+
+    Else where on the canvas a letter is drawn would change rounding errors, and by them pixels.
+    """
+    return np.asarray(np.rint(values * 65536) / 65536)
 
 
 def _render(
@@ -251,7 +259,16 @@ def _collection(outlines: Sequence[Any], transforms: np.ndarray, strokes: np.nda
             return transforms
 
     pen = 72 * strokes  # in points, of which one inch, here one pixel, has 72
-    collection = _Each(outlines, facecolors="white", edgecolors="white", linewidths=pen)
+    collection = _Each(
+        outlines,
+        facecolors="white",
+        edgecolors="white",
+        linewidths=pen,
+        antialiaseds=(
+            True,
+            True,
+        ),  # of one, a single outline is drawn as a marker, half a pixel off
+    )
     collection.set_transform(IdentityTransform())
     collection.set_snap(False)  # else straight outlines move to whole pixels at some angles
     return collection

@@ -17,6 +17,7 @@ interpolate, which a classifier can see.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from pipeline.prepare.symmetry.kernels import Element, fitted, kernels, relative
 __all__ = ["MOST_IMAGES", "TRANSFORMATIONS", "measure_symmetry"]
 
 MOST_IMAGES = 2000
-_FOLDS, _BINS, _FLIPS = 5, 10, 4000
+_FOLDS, _BINS, _FLIPS = 5, 10, 199
 _Z = 2.5758  # of intervals of 99 %
 
 TRANSFORMATIONS: dict[str, tuple[Element, ...]] = {
@@ -83,7 +84,7 @@ def measure_symmetry(
 
 @dataclass(frozen=True)
 class _Sample:
-    """What all transformations share; the signs flip the answers of whole groups."""
+    """What all transformations share; signs exchange images and copies, those of a group alike."""
 
     labels: np.ndarray
     classes: int
@@ -104,51 +105,53 @@ def _joined_with_turns(tables: dict[Element, np.ndarray]) -> dict[Element, np.nd
 def _measure(
     tables: dict[Element, np.ndarray], elements: tuple[Element, ...], sample: _Sample
 ) -> dict[str, Any]:
-    right, hardness = _which_is_original(tables, elements, sample)
+    right, null, hardness = _which_is_original(tables, elements, sample)
+    known = float(np.bincount(sample.labels).max() / len(sample.labels))
     targets = np.eye(sample.classes)[sample.labels] - 1 / sample.classes
     rows = [tables[relative(element, _SAME)] for element in elements]
     guesses = fitted(tables[_SAME], targets, [tables[_SAME], *rows], sample.folds)
     correct = [guess.argmax(1) == sample.labels for guess in guesses]
     copies = np.mean(correct[1:], axis=0)
     change = hardness * (correct[0] - copies)
-    images, labels = _interval(right, sample), _interval(change, sample)
-    known = float(np.bincount(sample.labels).max() / len(sample.labels))
+    accuracy = float(right.mean())
     return {
-        "images_accuracy": float(right.mean()),
-        "images_interval": [max(images[0], 0.0), min(images[1], 1.0)],
-        "images_p": _p(right - 0.5, sample),
+        "images_accuracy": accuracy,
+        "images_interval": _wilson(right, sample.clusters),
+        "images_null": [float(null.mean()), float(null.std())],
+        "images_p": float((1 + (null >= accuracy - 1e-9).sum()) / (1 + len(null))),
         "plausible_copies": float(hardness.mean()),
         "label_accuracy": float(correct[0].mean()),
         "label_accuracy_of_copies": float(copies.mean()),
         "label_change": float(change.mean()),
-        "label_change_interval": labels,
-        "label_change_p": _p(change, sample),
+        "label_change_interval": _interval(change, sample.clusters),
         "labels_learned": bool(correct[0].mean() > known + (1 - known) / 10),
     }
 
 
 def _which_is_original(
     tables: dict[Element, np.ndarray], elements: tuple[Element, ...], sample: _Sample
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of right answers of each image, and how hard its pair is, 0 to 1.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the share of right answers of each image, their null, and how hard each pair is.
 
-    The score is fitted so that images less the mean of their copies get 1; by this difference it
-    has no direction of its own among turns.
+    The score is fitted so that an image less the mean of its copies gets 1. The null are mean
+    answers where images and copies changed places at random before the fit, all of a group
+    together: 0.5 on average, with a larger spread than the binomial one of independent answers,
+    since a pair helps to answer the pairs that helped to answer it.
     """
     parts = {_SAME: 1.0, **{element: -1 / len(elements) for element in elements}}
-    kernel = sum(
-        a * b * tables[relative(one, other)]
-        for one, a in parts.items()
-        for other, b in parts.items()
-    )
-    rows = [
-        np.sum([b * tables[relative(one, other)] for other, b in parts.items()], axis=0)
-        for one in (_SAME, *elements)
-    ]
-    scores = fitted(np.asarray(kernel), np.ones((len(sample.labels), 1)), rows, sample.folds)
-    margins = np.stack([(scores[0] - score)[:, 0] for score in scores[1:]])
-    right = ((margins > 0) + 0.5 * (margins == 0)).mean(0)
-    return right, _hardness(np.abs(margins).mean(0), right)
+
+    def scores_of(moved: Element) -> np.ndarray:
+        rows = [b * tables[relative(moved, other)] for other, b in parts.items()]
+        return np.asarray(np.sum(rows, axis=0))
+
+    rows = {moved: scores_of(moved) for moved in parts}
+    kernel = np.sum([a * rows[moved] for moved, a in parts.items()], axis=0)
+    margins = [rows[_SAME] - rows[element] for element in elements]
+    signs = np.vstack([np.ones(len(sample.clusters)), sample.signs[:, sample.clusters]]).T
+    found = np.stack(fitted(kernel, signs, margins, sample.folds)) * signs
+    right = ((found > 0) + 0.5 * (found == 0)).mean(0)
+    hardness = _hardness(np.abs(found[..., 0]).mean(0), right[:, 0])
+    return right[:, 0], right[:, 1:].mean(0), hardness
 
 
 def _hardness(distance: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -159,35 +162,24 @@ def _hardness(distance: np.ndarray, right: np.ndarray) -> np.ndarray:
     return (2 * (1 - np.maximum(accuracy, 0.5)))[bins]
 
 
-def _sums(values: np.ndarray, sample: _Sample) -> np.ndarray:
-    return np.bincount(sample.clusters, values)
+def _wilson(right: np.ndarray, clusters: np.ndarray) -> list[float]:
+    """Return the 99 % interval of Wilson of a share of right answers.
 
-
-def _interval(values: np.ndarray, sample: _Sample) -> list[float]:
-    """Return a 99 % interval of a mean, over images, or over groups where there are any.
-
-    Wilson's, whose number of images is smaller where images of a group are alike.
+    Answers count half, since answers of different folds depend on each other, and less where
+    those of a group are alike.
     """
-    count, mean = len(values), float(values.mean())
-    spread = np.square(_sums(values - mean, sample)).sum() / count**2
-    low, high = float(values.min()), float(values.max())
-    if low >= 0 and high <= 1:
-        binomial = mean * (1 - mean)
-        effective = min(float(count), binomial / spread) if spread > 0 else float(count)
-        middle = (mean + _Z**2 / (2 * effective)) / (1 + _Z**2 / effective)
-        half = _Z * np.sqrt(binomial / effective + (_Z / (2 * effective)) ** 2)
-        half /= 1 + _Z**2 / effective
-        return [float(middle - half), float(middle + half)]
-    half = _Z * float(np.sqrt(spread))
+    share, count = float(right.mean()), len(right) / 2
+    variance = 2 * float(np.square(np.bincount(clusters, right - share)).sum()) / len(right) ** 2
+    if variance > 0:
+        count = min(count, share * (1 - share) / variance)
+    middle = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    half = _Z * math.sqrt(share * (1 - share) / count + (_Z / (2 * count)) ** 2)
+    half /= 1 + _Z**2 / count
+    return [max(middle - half, 0.0), min(middle + half, 1.0)]
+
+
+def _interval(values: np.ndarray, clusters: np.ndarray) -> list[float]:
+    """Return the 99 % interval of a mean, by the sums over images of a group."""
+    mean = float(values.mean())
+    half = _Z * float(np.linalg.norm(np.bincount(clusters, values - mean))) / len(values)
     return [mean - half, mean + half]
-
-
-def _p(values: np.ndarray, sample: _Sample) -> float:
-    """Return how often the mean is as large when images and copies change places at random.
-
-    The places of all images of a group change together: the permutation null of what is predicted
-    of a fold by a classifier that has not seen it.
-    """
-    sums = _sums(values, sample)
-    null = sample.signs @ sums
-    return float((1 + (null >= sums.sum() - 1e-9).sum()) / (1 + len(null)))
