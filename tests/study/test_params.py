@@ -412,7 +412,7 @@ MISTAKES: dict[str, Any] = {
     "typo": None,
 }
 # What is null with matched seconds is refused by a rule, after all that is of the wrong kind.
-VALID = {"null": ("window", "heads", "match", "epochs"), "flag": ("log",)}
+VALID = {"null": ("window", "heads", "match", "epochs"), "flag": ("log", "symmetry_test")}
 
 
 @pytest.mark.parametrize("depth", range(1, 1 + max(map(len, PATHS))))
