@@ -78,7 +78,7 @@ def test_metrics_are_the_means_of_the_rows(small: Path) -> None:
     assert sum(metrics["verdicts"]["cells"].values()) == 3
     effect = metrics["verdicts"]["effects"]["C4 for C1"]["quarter-turned"]
     assert effect["verdict"] == "clearly better" and effect["difference"] > 0.8
-    assert metrics["summary"].startswith("On quarter-turned test images of digits C4")
+    assert metrics["summary"].startswith("On quarter-turned test images of digits, C4")
 
 
 def test_page_fetches_nothing_and_styles_nothing_inline(small: Path) -> None:

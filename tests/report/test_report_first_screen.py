@@ -89,7 +89,7 @@ def test_the_sentence_counts_the_data_sets_where_another_is_better(glyphs: Analy
 
 def test_without_known_symmetry_what_is_built_in_meets_its_rivals(digits: Analysis) -> None:
     said = summary.sentence(digits)
-    assert said.startswith("On quarter-turned test images of digits C4, its symmetry built in")
+    assert said.startswith("On quarter-turned test images of digits, C4, its symmetry built in")
     assert "clearly better than C1 + turns" in said and "C1 alone is right on 1" in said
     numbers = summary.key_numbers(digits)
     assert len(numbers) == 3 and all("[" in number.value for number in numbers)

@@ -47,6 +47,8 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             right, sizes[sizes["family"] == dataset], measures.UPRIGHT.column, analysis
         )
         right.set_title(f"Training images, {plain(dataset, 16)}")
+        right.text(0.98, 0.02, "\n".join(summary.gaps(analysis)), fontsize=6, ha="right",
+                   va="bottom", transform=right.transAxes)  # fmt: skip
     else:
         _cost(right, rows[_strip_of(rows) == _main(rows)], analysis)
     style.note(figure, [
@@ -131,7 +133,8 @@ def _dot(axes: Axes, x: int, strip: int, row: pd.Series, analysis: Analysis) -> 
     artists += axes.plot(x, y, linestyle="", color=colour, markerfacecolor=face, zorder=3,
                          **look)  # fmt: skip
     # Above a bar, and above the dot where the strip ends below it.
-    above = row["accuracy"] < 0.25 or abs(row["accuracy"] - row["ceiling"]) < 0.08
+    barred = row["ceiling"] < 1 and abs(row["accuracy"] - row["ceiling"]) < 0.08
+    above = row["accuracy"] < 0.25 or barred
     artists.append(axes.text(
         x + 0.13, y - 0.04 * above, f"{100 * row['accuracy']:.1f}", fontsize=6,
         va="bottom" if above else "center",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from pipeline.report.analysis import label_symmetry, measures
 from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.statistics import Interval
 from pipeline.report.text import published
 from pipeline.report.text.formatting import amount, percent_interval, plain, small
 from pipeline.report.text.names import KEYS
@@ -87,6 +90,12 @@ def more(analysis: Analysis) -> list[tuple[str, str, pd.DataFrame, str]]:
             "Mean of the class probabilities over the turns (C4), or turns and mirrors (D4), of "
             "each test image: 4 or 8 times the FLOPs of a prediction, and no training.",
         ))  # fmt: skip
+    if len(analysis.ensembles):
+        found.append((
+            "Deep ensembles", "ensembles", _ensembles(analysis),
+            "The mean of the class probabilities of all confirmed seeds of a cell, beside the mean "
+            "accuracy of its single networks; intervals over test images.",
+        ))  # fmt: skip
     if analysis.drawn[measures.MACRO_F1.column].notna().any():
         found.append((
             "Other scores", "scores", _of_cells(analysis.drawn, _known(analysis, SCORES)),
@@ -94,6 +103,20 @@ def more(analysis: Analysis) -> list[tuple[str, str, pd.DataFrame, str]]:
             "largest; the others count every class the same.",
         ))  # fmt: skip
     return found
+
+
+def _ensembles(analysis: Analysis) -> pd.DataFrame:
+    rows = analysis.ensembles
+    return pd.DataFrame({
+        "id": rows["id"], "cell": rows["label"], "test images": rows["measure"].map(measures.SHORT),
+        "networks": rows["networks"],
+        "ensemble": [
+            percent_interval(Interval(row["accuracy"], row["low"], row["high"], 1, ""))
+            for _, row in rows.iterrows()
+        ],
+        "single": [percent_interval(Interval(value, math.nan, math.nan, 1, ""))
+                   for value in rows["single"]],
+    })  # fmt: skip
 
 
 def data_sets(analysis: Analysis) -> pd.DataFrame:

@@ -101,7 +101,7 @@ def _fits(rows: pd.DataFrame) -> str:
 def _against_rivals(rows: pd.DataFrame, margin: float) -> str:
     """Compare what is built in with the same network taught or averaged, on one test."""
     first = rows.iloc[0]
-    where = f"on {measures.SHORT[first['test']]} test images of {plain(first['dataset'], 30)}"
+    where = f"on {measures.SHORT[first['test']]} test images of {plain(first['dataset'], 30)},"
     reference = rows[rows["reference"]]
     if reference.empty or len(rows) == 1:
         best = rows.loc[rows["accuracy"].idxmax()]
@@ -170,6 +170,22 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
         times = _times(analysis, int(built["id"].iloc[0]), int(rival["id"]))
         numbers.append(KeyNumber(value, f"the difference: {said}{times}"))
     return numbers
+
+
+def gaps(analysis: Analysis) -> list[str]:
+    """Say how many times the images other conditions need, of every group at its most images."""
+    rows = analysis.size_gaps
+    last = rows.drop_duplicates(["dataset", "level", "reference"], keep="last")
+    return [_gap(row) for _, row in last.iterrows() if row["needed"] < float("inf")]
+
+
+def _gap(row: pd.Series) -> str:
+    ends = [row[f"needed_{end}"] / row["images"] for end in ("low", "high")]
+    shown = [f"{end:.1f}" if end < 1000 else "more than 1000" for end in ends]
+    return (
+        f"{plain(row['reference'], 20)}: {row['needed'] / row['images']:.1f} times the images of "
+        f"{plain(row['level'], 20)} [{', '.join(shown)}]"
+    )
 
 
 def _times(analysis: Analysis, first: int, second: int) -> str:
