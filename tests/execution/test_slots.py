@@ -61,7 +61,7 @@ def test_this_machine_has_room_by_memory_and_gpus(monkeypatch: pytest.MonkeyPatc
 
 
 def study(workers: int | str) -> Params:
-    values = fake_study.study().model_dump()
+    values = fake_study.study().model_dump(exclude_unset=True)
     return Params.model_validate(
         {**values, "resources": {**values["resources"], "workers": workers}}
     )

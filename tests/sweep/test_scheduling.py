@@ -220,7 +220,7 @@ def test_conditions_name_what_the_study_has(root: Path, when: dict[str, Any], me
 
 def refuse(root: Path, change: dict[str, Any], message: str) -> None:
     """Expect a study with a changed sweep section to be refused."""
-    text = yaml.safe_load((root / "params.yaml").read_text())
+    text = yaml.safe_load((root / "studies/digits.yaml").read_text())
     text["sweep"].update(change)
     Path("params.yaml").write_text(yaml.safe_dump(text))
     with pytest.raises(UserError) as refused:
