@@ -173,7 +173,7 @@ def _measured(key: Row, shape: Shape, upright: float, generator: np.random.Gener
     exact, mirror = _exact(key), _exact(key) and key["group"].startswith("D")
     taught = 0.0 if key["augment"] == "none" else 0.7
     broken = 0.12 + taught + 0.01 * generator.standard_normal()
-    averaged = upright if exact else max(broken, 0.5) + 0.02 * generator.random()
+    averaged = upright if exact else max(broken, 0.5)
     return {
         "test_accuracy": upright,
         "test_accuracy_quarter_turned": upright if exact else broken,

@@ -72,29 +72,6 @@ def test_bootstrap_resamples_inside_strata_and_repeats() -> None:
     assert 0.1 <= first.low < 0.5 < first.high <= 0.9
 
 
-def test_probability_of_improvement_counts_ties_half() -> None:
-    # pairs (1,1) tie, (1,3) loss, (2,1) win, (2,3) loss: (0.5 + 0 + 1 + 0) / 4
-    # on the second data set every run wins: the mean of the two
-    generator = np.random.default_rng(0)
-    one = statistics.probability_of_improvement([([1, 2], [1, 3])], generator)
-    two = statistics.probability_of_improvement(
-        [([1, 2], [1, 3]), ([5, 6, 7], [1, 2, math.nan])], generator
-    )
-    assert (one.centre, two.centre, one.n, two.n) == (0.375, 0.6875, 2, 2)
-    assert 0 <= one.low < one.centre < one.high <= 1
-    assert two.low == pytest.approx(0.5) and two.high == pytest.approx(1)
-
-
-def test_probability_of_improvement_resamples_both_sides() -> None:
-    # One run against 0 and 1: a resample of {0, 1} holds 0, 1 or 2 zeros, with chances 1/4 1/2 1/4.
-    found = statistics.probability_of_improvement(
-        [([0.5], [0.0, 1.0])], np.random.default_rng(1), confidence=0.4
-    )
-    assert (found.centre, found.low, found.high) == (0.5, 0.5, 0.5)
-    alone = statistics.probability_of_improvement([([0.5], [0.2])], np.random.default_rng(1))
-    assert alone.centre == 1 and math.isnan(alone.low)
-
-
 def test_holm_by_hand() -> None:
     # sorted .01 .02 .03 -> 3*.01, max(.03, 2*.02), max(.04, .03); NaN does not count
     adjusted = statistics.holm([0.03, 0.01, math.nan, 0.02])

@@ -40,7 +40,6 @@ class Analysis:
     size_curves: pd.DataFrame
     size_gaps: pd.DataFrame
     overview: pd.DataFrame
-    improvements: pd.DataFrame
     overall: pd.DataFrame
     importances: pd.DataFrame
     checks: list[Check]
@@ -101,7 +100,6 @@ def analyse(study: Study) -> Analysis:
         size_curves=curves,
         size_gaps=gaps,
         overview=overview.overview(whole_of(cells), study, sources),
-        improvements=overall.improvements(done, study.settings, generator),
         overall=overall.interquartile_means(done, study.settings, generator),
         importances=importances(study.trials, generator),
         checks=run_checks(cells, done, compared, study),

@@ -1,4 +1,4 @@
-"""Cells over all data sets of a study: interquartile means and probabilities of improvement."""
+"""Cells over all data sets of a study: interquartile means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pipeline.report.analysis.statistics import (
     Interval,
     bootstrap_interval,
     interquartile_mean,
-    probability_of_improvement,
 )
 from pipeline.report.load import Settings
 from pipeline.report.text.names import augment_order, encoding_order, group_order, images_order
@@ -47,34 +46,6 @@ def interquartile_means(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def improvements(
-    runs: pd.DataFrame, settings: Settings, generator: np.random.Generator
-) -> pd.DataFrame:
-    """Return the chance that a run of a cell beats one of its baseline, over all data sets.
-
-    One row a cell and measure; the baseline agrees on the `settings.matched` axes.
-    """
-    rows = []
-    parts = list(_configurations(runs))
-    baselines = {
-        _setting(cell, settings): part for cell, part in parts if _is_baseline(cell, settings)
-    }
-    for cell, part in parts:
-        baseline = baselines.get(_setting(cell, settings))
-        if baseline is None or _is_baseline(cell, settings):
-            continue
-        shared = sorted(set(part["dataset"]) & set(baseline["dataset"]))
-        for measure in MEASURED if shared else ():
-            strata = [
-                (_values(part[part["dataset"] == name], measure),
-                 _values(baseline[baseline["dataset"] == name], measure))
-                for name in shared
-            ]  # fmt: skip
-            found = probability_of_improvement(strata, generator, settings.confidence)
-            rows.append(_row(cell, measure, len(shared), found))
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
 def _configurations(runs: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Finished runs by configuration, in the order of the report's cells, each with a label."""
     varying = [axis for axis in CONFIGURATION if runs[axis].nunique() > 1 or axis == "group"]
@@ -91,14 +62,6 @@ def _order(cell: dict[str, Any]) -> tuple:
         augment_order(cell["augment"]), images_order(cell["training_images"]),
     )  # fmt: skip
     return (cell["model"], cell["tokens"], int(cell["depth"]), *ends)
-
-
-def _setting(cell: dict[str, Any], settings: Settings) -> tuple:
-    return tuple(cell[axis] for axis in settings.matched)
-
-
-def _is_baseline(cell: dict[str, Any], settings: Settings) -> bool:
-    return all(str(cell[axis]) == str(value) for axis, value in settings.baseline.items())
 
 
 def _values(rows: pd.DataFrame, measure: Measure) -> np.ndarray:

@@ -122,39 +122,6 @@ def _percentiles(draws: NDArray[np.float64], confidence: float) -> tuple[float, 
     return float(low), float(high)
 
 
-def probability_of_improvement(
-    strata: Sequence[tuple[ArrayLike, ArrayLike]],
-    generator: np.random.Generator,
-    confidence: float = 0.95,
-    resamples: int = 1000,
-) -> Interval:
-    """Probability that a run of the first beats a run of the second; a tie counts one half.
-
-    Runs are compared within a stratum (a data set), and strata have equal weight. The percentile
-    interval resamples the runs of either side inside each stratum (Agarwal et al. 2021); `n` is
-    the number of runs of the smallest side.
-    """
-    sides = [(finite(a), finite(b)) for a, b in strata]
-    sides = [(a, b) for a, b in sides if a.size and b.size]
-    if not sides:
-        return Interval(math.nan, math.nan, math.nan, 0, "no value")
-    n = min(side.size for pair in sides for side in pair)
-    wins = [(np.sign(a[:, None] - b[None, :]) + 1) / 2 for a, b in sides]
-    centre = float(np.mean([won.mean() for won in wins]))
-    if all(won.size == 1 for won in wins):
-        return Interval(centre, math.nan, math.nan, n, "one value: no interval")
-    draws = np.mean([_resampled_mean(won, generator, resamples) for won in wins], axis=0)
-    return Interval(centre, *_percentiles(draws, confidence), n, "stratified bootstrap")
-
-
-def _resampled_mean(
-    table: NDArray[np.float64], generator: np.random.Generator, resamples: int
-) -> NDArray[np.float64]:
-    """Mean of a table whose rows and columns are drawn again: how often each was, as weights."""
-    rows, columns = (generator.multinomial(n, np.full(n, 1 / n), resamples) for n in table.shape)
-    return np.sum((rows @ table) * columns, axis=1) / table.size
-
-
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """Holm's step-down adjustment; NaN stays NaN and does not count as a comparison."""
     p = np.asarray(p_values, dtype=np.float64)

@@ -66,8 +66,8 @@ def _labels(effects: pd.DataFrame) -> list[str]:
 
 
 def _label(row: pd.Series, several: bool) -> str:
-    names = [plain(AUGMENT_NAMES.get(row[key], row[key]), 14) if row["axis"] == "augment"
-             else plain(row[key], 14) for key in ("level", "reference")]  # fmt: skip
+    said = {"none": "none"} if row["axis"] != "augment" else AUGMENT_NAMES | {"none": "none"}
+    names = [plain(said.get(row[key], row[key]), 14) for key in ("level", "reference")]
     change = f"{AXIS_NAMES[row['axis']]}{names[0]} for {names[1]}"
     return f"{plain(row['dataset'], 14)}: {change}" if several else change
 

@@ -88,9 +88,22 @@ def curve(axes: Axes, cells: pd.DataFrame, column: str, analysis: Analysis) -> N
         for _, cell in line.iterrows():
             marks.mark(axes, cell, (cell["train_images"], cell[column]), analysis.palette, size=4.5,
                        y=marks.ends(cell, column))  # fmt: skip
+        _law(axes, line, column, analysis)
     amount_axis(axes, cells["train_images"].to_numpy(dtype=np.float64))
     fit_percent(axes, *marks.extent(cells, [column]))
     axes.set_xlabel("Training images")
+
+
+def _law(axes: Axes, line: pd.DataFrame, column: str, analysis: Analysis) -> None:
+    """Draw the fitted power law of the error, where one was fitted."""
+    laws, first = analysis.size_curves, line.iloc[0]
+    mine = (laws["measure"] == column) & (laws["dataset"] == first["dataset"])
+    for name in LINE[1:]:
+        mine &= laws[name].astype(str) == str(first[name])
+    for _, law in laws[mine].iterrows():
+        ends = np.geomspace(line["train_images"].min(), line["train_images"].max(), 30)
+        axes.plot(ends, 1 - law["factor"] * ends ** -law["exponent"], linewidth=0.6, alpha=0.7,
+                  color=analysis.palette.colours[first["group"]])  # fmt: skip
 
 
 def _said(line: pd.DataFrame, column: str) -> str:

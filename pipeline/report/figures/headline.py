@@ -47,8 +47,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             right, sizes[sizes["family"] == dataset], measures.UPRIGHT.column, analysis
         )
         right.set_title(f"Training images, {plain(dataset, 16)}")
-        right.text(0.98, 0.02, "\n".join(summary.gaps(analysis)), fontsize=6, ha="right",
-                   va="bottom", transform=right.transAxes)  # fmt: skip
+        _gaps(right, summary.gaps(analysis, dataset))
     else:
         _cost(right, rows[_strip_of(rows) == _main(rows)], analysis)
     style.note(figure, [
@@ -59,6 +58,15 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         *([AVERAGED] if rows["averaged"].any() else []),
     ])  # fmt: skip
     return figure
+
+
+def _gaps(axes: Axes, lines: list[str]) -> None:
+    """Write the gaps in images below the curves, which are moved up to make room."""
+    if lines:
+        low, high = axes.get_ylim()
+        axes.set_ylim(low - (0.05 + 0.05 * len(lines)) * (high - low), high)
+        axes.text(0.98, 0.015, "\n".join(lines), fontsize=5.8, ha="right", va="bottom",
+                  transform=axes.transAxes)  # fmt: skip
 
 
 CEILING = (
@@ -95,7 +103,10 @@ def _map(axes: Axes, rows: pd.DataFrame, strips: dict[str, str], analysis: Analy
     names = sorted(columns.index, key=lambda name: condition_order(*columns.loc[name]))
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylim(len(strips) - 0.5, -0.5)
-    axes.set_xticks(range(len(names)), [_wrapped(name) for name in names], fontsize=6.5)
+    axes.set_xticks(range(len(names)), [_wrapped(name) for name in names], fontsize=6)
+    if style.is_narrow():
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.tick_params(axis="x", labelsize=6)
     axes.set_yticks(range(len(strips)), list(strips.values()), fontsize=6.5)
     axes.tick_params(length=0)
     axes.grid(visible=False)

@@ -13,6 +13,7 @@ from pipeline.report.text import published
 from pipeline.report.text.formatting import amount, percent_interval, plain, small
 from pipeline.report.text.names import KEYS
 from pipeline.report.text.summary import interval_of
+from pipeline.study import symmetry
 
 # A spreadsheet runs a cell that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
@@ -126,10 +127,12 @@ def data_sets(analysis: Analysis) -> pd.DataFrame:
         known = label_symmetry.data_symmetry(analysis.study, str(name))
         if known:
             rows.append({
-                "data set": plain(name, 30), "labels": plain(known.get("labels") or "unknown", 30),
-                "recommendation": plain(known.get("recommendation", ""), 600),
+                "data set": plain(name, 30),
+                "symmetry of the labels": plain(known.get("labels") or "not known", 30),
+                "measured": "\n".join(symmetry.findings(known)) or "not measured",
+                "recommendation": symmetry.recommendation(known),
             })  # fmt: skip
-    return pd.DataFrame(rows, columns=["data set", "labels", "recommendation"])
+    return pd.DataFrame(rows)
 
 
 def _known(analysis: Analysis, shown: dict[str, measures.Measure]) -> dict[str, measures.Measure]:

@@ -36,7 +36,7 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
          f"across cells, and that over {_units(analysis)}. Other measures have Student t intervals "
          "of the mean over seeds, for errors of the logarithm, or the range where a value is "
          "exactly zero. None covers another split or another search. "
-         "Interquartile means over data sets and probabilities of improvement: percentile "
+         "Interquartile means over data sets: percentile "
          "intervals of a bootstrap stratified by data set. Intervals are not adjusted for the "
          "number of comparisons."),
         ("Comparisons", f"Against {baseline_name(settings)} of the same "

@@ -20,7 +20,7 @@ from pipeline.report.text.formatting import (
     plain,
     signed_points,
 )
-from pipeline.report.text.names import group_order
+from pipeline.report.text.names import condition, group_order
 from pipeline.report.text.verdict import word
 
 UPRIGHT, QUARTER = measures.UPRIGHT.column, measures.QUARTER.column
@@ -73,7 +73,7 @@ def finding(analysis: Analysis) -> str:
     parts = [_fits(known)] if known["dataset"].nunique() > 1 else []
     rest = rows[rows["symmetry"] == ""] if parts else rows
     if len(rest):
-        parts.append(_against_rivals(main_rows(rest), analysis.settings.margin))
+        parts.append(_against_rivals(main_rows(rest), analysis.settings.margin, short=bool(parts)))
     text = "; ".join(parts)
     return text[:1].upper() + text[1:]
 
@@ -98,7 +98,7 @@ def _fits(rows: pd.DataFrame) -> str:
     )  # fmt: skip
 
 
-def _against_rivals(rows: pd.DataFrame, margin: float) -> str:
+def _against_rivals(rows: pd.DataFrame, margin: float, short: bool) -> str:
     """Compare what is built in with the same network taught or averaged, on one test."""
     first = rows.iloc[0]
     where = f"on {measures.SHORT[first['test']]} test images of {plain(first['dataset'], 30)},"
@@ -115,7 +115,7 @@ def _against_rivals(rows: pd.DataFrame, margin: float) -> str:
     best = rivals.loc[rivals["accuracy"].idxmax()]
     text += f", {_verdict(best, margin)}"
     other = rivals[~rivals["averaged"] & (rivals["augment"] == "none")]
-    if len(other) and len(rivals) > 1 and other.index[0] != best.name:
+    if not short and len(other) and len(rivals) > 1 and other.index[0] != best.name:
         text += f", the best of those without it; {_name(other.iloc[0])} alone is right on "
         text += percent(other["accuracy"].iloc[0])
     return text
@@ -172,20 +172,21 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
     return numbers
 
 
-def gaps(analysis: Analysis) -> list[str]:
+def gaps(analysis: Analysis, dataset: str) -> list[str]:
     """Say how many times the images other conditions need, of every group at its most images."""
-    rows = analysis.size_gaps
+    rows = analysis.size_gaps[analysis.size_gaps["dataset"] == dataset]
     last = rows.drop_duplicates(["dataset", "level", "reference"], keep="last")
     return [_gap(row) for _, row in last.iterrows() if row["needed"] < float("inf")]
 
 
 def _gap(row: pd.Series) -> str:
-    ends = [row[f"needed_{end}"] / row["images"] for end in ("low", "high")]
-    shown = [f"{end:.1f}" if end < 1000 else "more than 1000" for end in ends]
-    return (
-        f"{plain(row['reference'], 20)}: {row['needed'] / row['images']:.1f} times the images of "
-        f"{plain(row['level'], 20)} [{', '.join(shown)}]"
-    )
+    times = [row[name] / row["images"] for name in ("needed", "needed_low", "needed_high")]
+    shown = [f"{one:.2g}" if one < 100 else f"{one:,.0f}" for one in times]
+    names = []
+    for kind in (row["reference"], row["level"]):
+        group, _, augment = str(kind).partition(" ")
+        names.append(condition(group, augment or "none"))
+    return f"{names[0]} for {names[1]}: {shown[0]} times the images [{shown[1]}, {shown[2]}]"
 
 
 def _times(analysis: Analysis, first: int, second: int) -> str:
