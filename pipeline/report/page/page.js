@@ -290,9 +290,9 @@ function leave() {
 document.addEventListener("keydown", (event) => event.key === "Escape" && leave());
 card.querySelector(".close").addEventListener("click", leave);
 
-// A chosen cell of the address, once everything is there.
+// A chosen cell of the address, once the filters have been applied.
 const wanted = state.get("cells");
-if (wanted) {
+if (wanted) queueMicrotask(() => {
   const mark = ofCells.find((one) => one.closest(".drawing") && (one.dataset.cells ?? one.dataset.cell) === wanted);
   if (mark) choose(mark);
-}
+});

@@ -1,0 +1,140 @@
+"""What the page does in a real browser: parts, themes, address, card, and the width of a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, Browser
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+# Every drawing with a mark: choose its first mark and return the words of the card.
+CARDS = """(() => {
+  for (const part of document.querySelectorAll("details.part")) part.open = true;
+  const found = {};
+  for (const drawing of document.querySelectorAll(".drawing")) {
+    if (drawing.tabIndex < 0) continue;
+    drawing.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+    const card = document.getElementById("row");
+    found[drawing.dataset.figure] = card.hidden ? "" : card.innerText;
+    document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+  }
+  return found;
+})()"""
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser, hostile: Path) -> Browser:
+    """The page, just opened on a wide desktop."""
+    chromium.open(hostile / "reports" / "index.html", 1440)
+    return chromium
+
+
+@pytest.mark.parametrize("width", [1440, 820, 390])
+def test_a_heading_that_the_contents_link_to_is_in_sight(
+    browser: Browser, hostile: Path, width: int
+) -> None:
+    browser.open(hostile / "reports" / "index.html", width)
+    browser.value("document.querySelector('.filters').open = true")
+    for aim in ("tradeoff", "calibration", "provenance"):
+        browser.value(f"location.hash = '#{aim}'")
+        browser.value("new Promise((done) => setTimeout(done, 50))")
+        seen = browser.value(f"""(() => {{
+          const heading = document.getElementById("{aim}");
+          const {{ left, top, width, height }} = heading.getBoundingClientRect();
+          const at = document.elementFromPoint(left + Math.min(20, width / 2), top + height / 2);
+          return heading.contains(at) || at === heading;
+        }})()""")
+        assert seen, f"#{aim} at {width} px"
+
+
+def test_buttons_of_the_card_can_be_pressed(browser: Browser) -> None:
+    browser.value("""document.querySelector('[data-figure=tradeoff]').dispatchEvent(
+      new KeyboardEvent("keydown", { key: "ArrowRight" }))""")
+    heights = browser.value(
+        "Array.from(document.querySelectorAll('#row button'), (b) => b.offsetHeight)"
+    )
+    assert len(heights) > 1 and min(heights) >= 24
+
+
+def test_every_figure_that_takes_focus_has_marks_with_numbers(browser: Browser) -> None:
+    cards = browser.value(CARDS)
+    assert len(cards) > 12
+    # Those that scroll on a phone take focus, and need no mark.
+    without = {name for name, text in cards.items() if not any(c.isdigit() for c in text)}
+    assert without <= {"features", "encodings"}
+
+
+def test_cost_is_in_sight_in_the_table_of_cells(browser: Browser) -> None:
+    table = "document.querySelector('#table ~ .scroll')"
+    heads = browser.value(f"Array.from({table}.querySelectorAll('th'), (th) => th.textContent)")
+    assert heads[2:5] == ["parameters", "training FLOPs", "seconds"]
+    assert browser.value(f"{table}.clientWidth") <= 1120
+    assert browser.value(
+        f"{table}.querySelectorAll('th')[4].getBoundingClientRect().right"
+        f" <= {table}.getBoundingClientRect().right"
+    )
+
+
+def test_on_a_phone_every_figure_fits_or_scrolls(browser: Browser, hostile: Path) -> None:
+    browser.open(hostile / "reports" / "index.html", 390)
+    cut = browser.value("""(() => {
+      for (const part of document.querySelectorAll("details.part")) part.open = true;
+      return Array.from(document.querySelectorAll(".drawing:not(.wide)")).filter((drawing) => {
+        const shown = Array.from(drawing.querySelectorAll("svg")).filter((s) => s.clientWidth);
+        return shown.length !== 1 || !shown[0].classList.contains("narrow")
+          || shown[0].getBoundingClientRect().right > innerWidth;
+      }).map((drawing) => drawing.dataset.figure);
+    })()""")
+    assert cut == []
+    assert browser.value("document.querySelectorAll('.drawing:not(.wide)').length") > 8
+
+
+def test_the_address_keeps_what_is_filtered_and_chosen(browser: Browser, hostile: Path) -> None:
+    browser.value("""(() => {
+      const box = document.querySelector(".filters input[name=depth]");
+      box.checked = false;
+      box.dispatchEvent(new Event("change", { bubbles: true }));
+      document.querySelector("[data-figure=tradeoff]").dispatchEvent(
+        new KeyboardEvent("keydown", { key: "ArrowRight" }));
+    })()""")
+    address = browser.value("location.search")
+    assert "without-depth=0" in address and "cells=" in address
+    lit = "document.querySelectorAll('.drawing.chosen').length"
+    assert browser.value(lit) > 5, "a chosen cell is lit in all figures"
+    assert browser.value("document.querySelectorAll('tr.same').length") >= 1
+    said = browser.value(
+        "getComputedStyle(document.querySelector('figcaption'), '::before').content"
+    )
+    assert "whole study" in said
+    browser.call("Page.navigate", url=(hostile / "reports/index.html").as_uri() + address)
+    while browser.value("location.search + document.readyState") != address + "complete":
+        pass
+    assert not browser.value("document.querySelector('.filters input[name=depth]').checked")
+    assert browser.value(lit) > 5
+
+
+@pytest.mark.parametrize(("theme", "scheme"), [("dark", "light"), ("light", "dark")])
+def test_a_chosen_theme_wins_over_the_system(
+    browser: Browser, hostile: Path, theme: str, scheme: str
+) -> None:
+    browser.open(hostile / "reports" / "index.html", 1440, 900, scheme)
+    browser.value(f"document.querySelector('.theme [value={theme}]').click()")
+    paper = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(15, 19, 24)" if theme == "dark" else "rgb(255, 255, 255)")
+    browser.value("document.querySelector('.theme [value=auto]').click()")
+    assert browser.value("getComputedStyle(document.body).backgroundColor") != paper
+
+
+def test_text_of_figures_is_found(browser: Browser) -> None:
+    assert browser.value("document.querySelectorAll('.drawing svg text').length") > 100
+    assert browser.value("window.find('float32 rounding')")
