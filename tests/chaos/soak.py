@@ -32,7 +32,7 @@ FAULTS = {"worker": 12, "node": 3, "driver": 2}
 
 def study(trials: int) -> dict[str, object]:
     """Ten cells of digits, one epoch a trial."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load((ROOT / "studies/digits.yaml").read_text())
     values["sweep"] |= {
         "group": ["C1", "C2", "C4", "D1", "D2"],
         "positional": ["absolute", "relative"],

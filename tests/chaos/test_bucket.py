@@ -77,7 +77,7 @@ def bucket(address: str) -> Any:
 
 def start(folder: Path, root: Path, storage: str | None) -> subprocess.Popen[bytes]:
     """Sweep one trial of digits."""
-    values = yaml.safe_load((root / "params.yaml").read_text())
+    values = yaml.safe_load((root / "studies/digits.yaml").read_text())
     values["sweep"] |= {"group": ["C4"], "positional": ["absolute"], "depth": [1],
                         "trials_per_cell": 1, "epochs": EPOCHS}  # fmt: skip
     values["report"]["baseline"]["group"] = "C4"

@@ -37,7 +37,7 @@ class Clone:
         self.folder = folder
         subprocess.run(["git", "clone", "-q", str(root), str(folder)], check=True)
         path = folder / "params.yaml"
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load((folder / "studies/digits.yaml").read_text())
         values["sweep"] |= {**CELLS, "trials_per_cell": 4, "epochs": 2}
         values["confirm"] |= {"seeds": [101], "angles": 8, "hierarchy_seeds": 1}
         path.write_text(yaml.safe_dump(values))

@@ -86,7 +86,7 @@ def test_a_network_is_tuned_frozen_and_then_whole():
     assert changed == {"head.classify.weight", "head.classify.bias"}
 
 
-def test_kernels_are_built_ahead_or_named(built_kernel, monkeypatch):
+def test_kernels_are_built_ahead_or_named(built_kernel, machine, monkeypatch):
     build_kernel(5, dtype=torch.float64)
     monkeypatch.setenv("GSA_CORE_KERNEL", "off")
     with pytest.raises(OSError, match="GSA_CORE_KERNEL is off"):

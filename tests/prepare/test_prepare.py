@@ -159,7 +159,7 @@ def test_the_card_fits_the_parameters_that_it_was_prepared_with(
 
 
 def test_another_process_writes_the_same_bytes(output: Path, tmp_path: Path, root: Path) -> None:
-    study = yaml.safe_load((root / "params.yaml").read_text())
+    study = yaml.safe_load((root / "studies/digits.yaml").read_text())
     study["prepare"] = SETTINGS.model_dump(mode="json")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(study))
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "5"}

@@ -83,7 +83,7 @@ def _interrupt(*_: Any, **__: Any) -> None:
 
 def study(tmp_path: Path, root: Path) -> dict[str, Any]:
     """A study of a folder of images, and what runs its preparation."""
-    values = yaml.safe_load((root / "params.yaml").read_text())
+    values = yaml.safe_load((root / "studies/digits.yaml").read_text())
     settings = own(fill(tmp_path / "pets", 120), size=256)
     values["prepare"] = settings.model_dump(mode="json", exclude_unset=True)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))

@@ -86,7 +86,7 @@ def test_an_interval_without_a_step_has_no_grid() -> None:
 def test_a_study_that_has_no_such_grid_is_refused(
     root: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    text = yaml.safe_load((root / "params.yaml").read_text())
+    text = yaml.safe_load((root / "studies/digits.yaml").read_text())
     text["sweep"].update(sampler="grid", **changes)
     if changes:
         text["sweep"]["search_space"] = {"feedforward_ratio": {"choices": [1, 2]}}

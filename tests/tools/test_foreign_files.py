@@ -37,7 +37,7 @@ from pipeline.tools.support import history
 
 def study(root: Path, folder: Path, addition: str) -> Params:
     """Read the project's own study with lines added to its last section."""
-    (folder / "params.yaml").write_text((root / "params.yaml").read_text() + addition)
+    (folder / "params.yaml").write_text((root / "studies/digits.yaml").read_text() + addition)
     return load_params(folder / "params.yaml")
 
 

@@ -36,7 +36,7 @@ def clone(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GSA_QUIET", "1")
     monkeypatch.setenv("GSA_ENGINE", "in-process")
-    shutil.copy(root / "params.yaml", tmp_path)
+    shutil.copy(root / "studies/digits.yaml", tmp_path / "params.yaml")
     for module in (sweep, confirm):
         monkeypatch.setattr(module, "load_dataset", fake_study.fake_load)
 

@@ -89,6 +89,7 @@ def attend_over_group(
         The function that attends within streams, and the factor of the scores.
     """
     t, _, g, n, i, j, _ = query.shape
+    d = value.shape[-1]
     batch, frames = key.shape[1], key.shape[3]
     apart = max(key.shape[2], value.shape[2]) == g  # every frame of the query is a stream
     if apart:
@@ -121,9 +122,9 @@ def attend_over_group(
         bias = bias.to(queries.dtype)
     attended = by(queries, keys, of_keys(value), bias, scale)
     if apart:
-        attended = attended.reshape(t, batch, g, n, own, i, j, -1).permute(0, 1, 4, 2, 3, 5, 6, 7)
+        attended = attended.reshape(t, batch, g, n, own, i, j, d).permute(0, 1, 4, 2, 3, 5, 6, 7)
     else:
-        attended = attended.reshape(t, batch, n, own, g, i, j, -1).permute(0, 1, 3, 4, 2, 5, 6, 7)
+        attended = attended.reshape(t, batch, n, own, g, i, j, d).permute(0, 1, 3, 4, 2, 5, 6, 7)
     return attended.flatten(1, 2)
 
 
