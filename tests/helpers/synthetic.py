@@ -293,6 +293,7 @@ def _epochs(
             "train_loss": 0.02 + 2.2 * left, "validation_loss": 0.08 + 2.1 * left,
             "validation_accuracy": level * (1 - 0.8 * left) + 0.004 * generator.standard_normal(),
             "learning_rate": 0.003, "seconds": 0.3,
+            "asymmetry_share": 0.0 if _exact(key) else 0.5 + 0.4 * left,
         })  # fmt: skip
     return rows
 

@@ -54,9 +54,9 @@ def test_everything_promised_is_there(small: Path) -> None:
     figures = {Path(name).stem for name in names if name.startswith("figures/")}
     # One depth and one encoding: nothing to draw against depth.
     assert figures == {
-        "headline", "tradeoff", "differences", "effects", "turn", "hierarchy", "layers", "cost",
-        "curves", "search", "winner", "confusion", "transformations", "calibration", "features",
-        "encodings", "effort",
+        "headline", "asymmetry", "tradeoff", "differences", "effects", "turn", "hierarchy",
+        "layers", "cost", "curves", "search", "winner", "confusion", "transformations",
+        "calibration", "features", "encodings", "effort",
     }  # fmt: skip
     for figure in figures:
         assert {f"figures/{figure}.svg", f"figures/{figure}.png", f"tables/{figure}.csv"} <= names

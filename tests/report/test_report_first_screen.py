@@ -11,7 +11,7 @@ from synthetic import PROVENANCE, Row, Shape, write_study
 from pipeline.report.analysis import label_symmetry, measures
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.analysis.label_symmetry import LabelSymmetry
-from pipeline.report.figures import calibration, cost, curves, headline, tradeoff, turn
+from pipeline.report.figures import asymmetry, calibration, cost, curves, headline, tradeoff, turn
 from pipeline.report.load import Settings, load_study
 from pipeline.report.text import summary
 
@@ -135,6 +135,15 @@ def test_the_turn_says_every_quarter_turn_and_its_images(digits: Analysis) -> No
     assert "quarter turns on 450 and the angles between on 64" in turn._images(rows)
     caption = turn.caption(rows, digits)
     assert all(f"at {angle}°" in caption for angle in (0, 90, 180, 270))
+
+
+def test_the_loss_due_to_asymmetry_is_followed_over_training(digits: Analysis) -> None:
+    rows = asymmetry.table(digits)
+    last = rows.groupby("group")["asymmetry_share"].last()
+    assert last["C4"] == 0 and last["C1"] > 0.5
+    assert "C1 relative from 90 % to 51 %" in asymmetry.caption(rows, digits)
+    nothing = replace(digits, curves=digits.curves.assign(asymmetry_share=None))
+    assert asymmetry.table(nothing).empty
 
 
 def test_text_of_a_figure_is_text(glyphs: Analysis, tmp_path: Path) -> None:
