@@ -25,7 +25,7 @@ from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
 from pipeline.sweep import stage as sweep
 from pipeline.tools import trial as reproduce
-from pipeline.training import loop as training
+from pipeline.training import epoch
 from pipeline.training.loop import train
 
 CPU = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
@@ -45,15 +45,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def limit_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception, times: int) -> None:
     """Have batches of more images than fit raise, so many times."""
-    batch, failed = training._batch, []
+    to_pixels, failed = epoch.to_pixels, []
 
-    def limited(split: Any, index: np.ndarray, device: Any) -> Any:
-        if len(index) > most and len(failed) < times:
-            failed.append(index)
+    def limited(images: np.ndarray, device: Any) -> Any:
+        if len(images) > most and len(failed) < times:
+            failed.append(len(images))
             raise error
-        return batch(split, index, device)
+        return to_pixels(images, device)
 
-    monkeypatch.setattr(training, "_batch", limited)
+    monkeypatch.setattr(epoch, "to_pixels", limited)
 
 
 def run() -> list[dict[str, Any]]:
