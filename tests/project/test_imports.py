@@ -249,7 +249,7 @@ def test_every_parameter_is_consumed() -> None:
     of_cells = {ROOT / f"pipeline/study/{name}.py" for name in ("cells", "tuning", "data_schema")}
     readers = set(READERS) - of_cells  # these say which cells and images there are
     used = {name for file in files("pipeline") if file not in readers for name in accessed(file)}
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load((ROOT / "studies/symmetry.yaml").read_text())
     names = set(values["sweep"]["search_space"]) | set(values["sweep"]["tuned_on"])
     assert set(keys(values)) - names <= used | set(AXES)  # cells are combinations of the axes
 

@@ -65,7 +65,7 @@ def test_study_of_the_project_is_valid(root: Path) -> None:
     text = (root / "params.yaml").read_text()
     params = load_params(root / "params.yaml")
     values = yaml.safe_load(text)
-    for block in values["sweep"]["include"]:  # one value is read as a list of one
+    for block in values["sweep"].get("include", ()):  # one value is read as a list of one
         block.update({axis: x if isinstance(x, list) else [x] for axis, x in block.items()})
     assert params.model_dump(mode="json", exclude_unset=True) == values
 
