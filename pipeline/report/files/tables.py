@@ -13,7 +13,6 @@ from pipeline.report.text import published
 from pipeline.report.text.formatting import amount, percent_interval, plain, small
 from pipeline.report.text.names import KEYS
 from pipeline.report.text.summary import interval_of
-from pipeline.study import symmetry
 
 # A spreadsheet runs a cell that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
@@ -129,8 +128,8 @@ def data_sets(analysis: Analysis) -> pd.DataFrame:
             rows.append({
                 "data set": plain(name, 30),
                 "symmetry of the labels": plain(known.get("labels") or "not known", 30),
-                "measured": "\n".join(symmetry.findings(known)) or "not measured",
-                "recommendation": symmetry.recommendation(known),
+                "measured": "\n".join(known.get("findings", ())) or "not measured",
+                "recommendation": known.get("recommendation", ""),
             })  # fmt: skip
     return pd.DataFrame(rows)
 

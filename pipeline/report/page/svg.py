@@ -15,7 +15,6 @@ ElementTree.register_namespace("xlink", XLINK[1:-1])
 _TAGGED = re.compile(r"cell-(\d+)(?:-run-(\d+))?")
 _AVERAGED = re.compile(r"cells-(\d+(?:-\d+)*)(?: (.*))?")
 # Verdana is as wide as DejaVu Sans, letter by letter, and more readers have it.
-TITLE = 20  # points above the panels that the page, which has headings, leaves out
 FAMILY = "'DejaVu Sans', Verdana, sans-serif"
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{4,}(?:e-?\d+)?")
 _LOCAL_URL = re.compile(r"url\(#([^)]+)\)")
@@ -106,9 +105,6 @@ def inline(document: str, label: str, kind: str = "") -> str:
     root = ElementTree.fromstring(document)
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
-    if any((one.get("id") or "").endswith("-figure-title") for one in root.iter()):
-        left, top, width, height = map(float, root.get("viewBox", "").split())
-        root.set("viewBox", f"{left:g} {top + TITLE:g} {width:g} {height - TITLE:g}")
     if kind:
         root.set("class", kind)
     root.set("role", "img")
