@@ -90,7 +90,7 @@ class Project:
         return self.run(sys.executable, "-m", "dvc", *arguments)
 
     def environment(self) -> dict[str, str]:
-        """Variables of commands: whoever tries the network is refused at once."""
+        """Environment variables of commands: every connection to the network is refused at once."""
         return {
             "DVC_NO_ANALYTICS": "1",
             "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site"),
