@@ -13,6 +13,10 @@ from jaxtyping import install_import_hook
 # The tensors of tests are too small to share. Read when torch is imported, in children too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# A make that runs the tests passes its arguments on to every make that a test starts.
+for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "VENV"):
+    os.environ.pop(name, None)
+
 # The shapes that gsa_core states are checked while its tests run: hooked in before any import.
 install_import_hook("gsa_core", "shapes.checked")
 
