@@ -18,6 +18,7 @@ from pipeline.study.budgets import matched_epochs
 from pipeline.study.cells import Cell
 from pipeline.study.hyperparameters import DEFAULTS, HYPERPARAMETERS
 from pipeline.study.models import MODEL_KINDS, network_arguments, own_form
+from pipeline.study.patches import own_patch_size
 from pipeline.study.schema import Choices, Interval, Params
 
 
@@ -75,7 +76,6 @@ def configuration(
         No width of this model has as few parameters or FLOPs as the study wants.
     """
     sweep = params.sweep
-    size = dataset.image_size
     architecture = sweep.architecture
     config = {
         **asdict(cell),
@@ -84,7 +84,7 @@ def configuration(
         "window": architecture.window,
         "window_shape": architecture.window_shape,
         "encoding": architecture.encoding,
-        "patch_size": architecture.patch_size,
+        "patch_size": own_patch_size(architecture, cell.tokens, dataset.image_size),
         **DEFAULTS,
         "light_shift": sweep.light_augment.shift,
         "light_crop": sweep.light_augment.crop,
@@ -97,7 +97,7 @@ def configuration(
         "seed": sweep.seed,
         "in_channels": dataset.in_channels,
         "num_classes": dataset.num_classes,
-        "image_size": size if isinstance(size, int) else list(size),
+        "image_size": dataset.image_size,
         **sampled,
         **dict.fromkeys(MODEL_KINDS[cell.model].lacks),  # null: it has no such thing
     }
@@ -134,6 +134,7 @@ def transferred(
         "in_channels": channels,
         "num_classes": card["classes"],
         "image_size": height if height == width else [height, width],
+        "patch_size": own_patch_size(params.sweep.architecture, cell.tokens, max(height, width)),
     }
     match = params.sweep.match
     if match is not None:

@@ -71,6 +71,11 @@ class Architecture(Section):
         | Annotated[None, Field(description="4 for patches, 2 for stems")]
     ) = None
     """Pixels to a token along each side, of the tokens `patch` and `stem`."""
+    max_tokens: (
+        Annotated[int, Field(strict=True, ge=1, le=10**6)]
+        | Annotated[None, Field(description="patch_size says how many")]
+    ) = None
+    """Instead of `patch_size`: the smallest that leaves at most so many tokens of an image."""
 
 
 AxisValue = Annotated[

@@ -290,6 +290,16 @@ SLIPS = {
         "sweep.architecture.patch_size: got 2, which no cell",
         "null",
     ),
+    "a bound on tokens that have no patches": (
+        study(sweep__architecture__max_tokens=16, sweep__tokens=["pixel"]),
+        "sweep.architecture.max_tokens: got 16, which no cell",
+        "null",
+    ),
+    "a patch size and a bound on tokens": (
+        study(sweep__architecture__max_tokens=16, sweep__architecture__patch_size=2),
+        "sweep.architecture.patch_size: got 2 with max_tokens",
+        "null",
+    ),
     "a window that no model has": (
         study(sweep__architecture__window=3, sweep__model=["gcnn"]),
         "sweep.architecture.window: got 3, which no model",

@@ -9,13 +9,13 @@ from pipeline.study.cells import cells
 from pipeline.study.datasets import sized
 from pipeline.study.messages import Problem
 from pipeline.study.models import MODEL_KINDS, PATCHED, encoded_by
+from pipeline.study.patches import STEMS, own_patch_size, patch_sizes, token_grid
 from pipeline.study.schema import Params
 
 __all__ = ["MODEL_RULES"]
 
 # Groups that map a square pixel grid's axes onto one another, so that a table of offsets exists.
 KEEPS_AXES = ("C1", "C2", "C4", "D1", "D2", "D4")
-STEMS = (2, 4, 8, 16)  # pixels to a token of a stem
 
 
 def image_size(params: Params, dataset: str) -> int | None:
@@ -25,12 +25,6 @@ def image_size(params: Params, dataset: str) -> int | None:
         return own.side
     source = params.prepare.known_source(dataset)
     return source.image_size // params.prepare.shrink if source else None
-
-
-def token_grid(image_size: int, tokens: str, patch_size: int | None = None) -> int:
-    """Tokens along one side of an image, rounded up."""
-    pixels = {"pixel": 1, "stem": patch_size or 2, "trunk": 4, "patch": patch_size or 4}
-    return -(-image_size // pixels[tokens])
 
 
 def _tokens(params: Params) -> set[str]:
@@ -148,7 +142,7 @@ def _window(params: Params) -> Iterator[Problem]:
         return
     path = ("sweep", "architecture", "window")
     grids = {
-        (dataset, tokens): token_grid(size, tokens, architecture.patch_size)
+        (dataset, tokens): token_grid(size, tokens, own_patch_size(architecture, tokens, size))
         for dataset, size in _sizes(params).items()
         for tokens in _tokens(params)
     }
@@ -166,14 +160,19 @@ def _window(params: Params) -> Iterator[Problem]:
 
 def _patches(params: Params) -> Iterator[Problem]:
     """Patches tile an image with as many zeros on either side, stems halve its grid."""
-    path, got = ("sweep", "architecture", "patch_size"), params.sweep.architecture.patch_size
+    architecture = params.sweep.architecture
+    path, got = ("sweep", "architecture", "patch_size"), architecture.patch_size
     tokens = _tokens(params)
+    if architecture.max_tokens is not None:
+        if got is not None:
+            yield Problem(path, f"got {got} with max_tokens", "null with max_tokens", "null")
+        return
     if "stem" in tokens and got not in (None, *STEMS):
         yield Problem(path, f"got {got} with stem tokens", f"null or {', '.join(map(str, STEMS))}")
     patch = got or 4
     for dataset, size in _sizes(params).items() if "patch" in tokens else ():
         if patch > size or -size % patch % 2:
-            fits = ", ".join(str(p) for p in range(1, min(size, 32) + 1) if not -size % p % 2)
+            fits = ", ".join(map(str, patch_sizes("patch", size)))
             fault = f"got {patch}, which does not tile {dataset} ({size}x{size}) symmetrically"
             yield Problem(path, fault, fits)
 
@@ -187,11 +186,13 @@ def _without_a_use(params: Params) -> Iterator[Problem]:
         fault = f"got {got!r}, which no cell of sweep.positional and sweep.model has a use for"
         accepts = f"auto, or {got} with positional {' or '.join(users)}"
         yield Problem(("sweep", "architecture", "encoding"), fault, accepts, "auto")
-    patch = architecture.patch_size
-    if patch is not None and not any(cell.tokens in PATCHED for cell in attention):
-        fault = f"got {patch}, which no cell of sweep.tokens and sweep.model has a use for"
-        accepts = f"null, or a number with tokens {' or '.join(PATCHED)}"
-        yield Problem(("sweep", "architecture", "patch_size"), fault, accepts, "null")
+    patched = any(cell.tokens in PATCHED for cell in attention)
+    for name in ("patch_size", "max_tokens"):
+        got = getattr(architecture, name)
+        if got is not None and not patched:
+            fault = f"got {got}, which no cell of sweep.tokens and sweep.model has a use for"
+            accepts = f"null, or a number with tokens {' or '.join(PATCHED)}"
+            yield Problem(("sweep", "architecture", name), fault, accepts, "null")
     window = architecture.window
     windowless = all("window" in MODEL_KINDS[cell.model].lacks for cell in found)
     if window is not None and windowless:
