@@ -81,6 +81,7 @@ class Proposer:
         self.directions = [StudyDirection[word.upper()] for word in directions]
         self.in_generations = in_generations or sampler in MODEL_BASED
         self.evolution: Evolution | None = None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # no line a study
         self.study = optuna.create_study(directions=self.directions)
         # The trials that the study holds: the best before `late`, and all from there to `known`.
         self.late, self.known = 0, 0

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
-
 from pipeline.common.errors import UserError
 from pipeline.common.failures import brief
 from pipeline.dataset import load_dataset
@@ -154,7 +152,6 @@ def sweep(
     StageFailed
         No trial completed; the tables are written all the same.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     names = params.prepare.datasets
     cards = read_cards(params.prepare)
     data = {name: load_dataset(PREPARED / name, SPLITS, verify=True) for name in names}

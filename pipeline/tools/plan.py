@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import optuna
 import torch
 
 from gsa_core import build_model, count_parameters
@@ -35,7 +34,6 @@ def main(given: object = None) -> None:
     data = {
         name: load_dataset(sweep.PREPARED / name, sweep.SPLITS) for name in params.prepare.datasets
     }
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     device = "cuda" if params.resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
     use_threads(int(params.resources.cpus_per_trial))
     print(f"{STEPS} steps of each cell's first configuration, on {device}", flush=True)

@@ -248,3 +248,10 @@ def test_a_network_is_given_what_it_uses_and_no_more(
         for name in unused(config) & ASKED.keys():
             with pytest.raises(ValueError, match=f"{name}: got"):
                 build_model(**{**given, name: ASKED[name]})
+
+
+def test_a_search_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    params = study()
+    Proposer("tpe", 0, cells(params)[0].name, space_of(params)).propose(0, [])
+    assert capfd.readouterr() == ("", "")
