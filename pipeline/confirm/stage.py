@@ -13,6 +13,7 @@ from pipeline.common.failures import Failure, command, harmless, tally
 from pipeline.confirm import tables
 from pipeline.confirm.image_list import list_images
 from pipeline.confirm.keep import kept, measured_images, stores_logits
+from pipeline.confirm.mistakes import find_mistakes
 from pipeline.confirm.plan import Run, plan_runs
 from pipeline.confirm.result_store import RunStore, fingerprint
 from pipeline.confirm.run import run_confirmation
@@ -144,7 +145,8 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     progress.summarise(source.failures(), "tasks")
     for line in tally(missing):
         progress.say(line)
-    write_images(params, cards, store, data)
+    predictions = predictions_of(planned.values(), source.results)
+    write_images(params, cards, store, data, predictions)
     write(params, runs, planned, source.results, cards)
     write_hierarchy(params, source.results[hierarchy.key], folder)
 
@@ -175,15 +177,38 @@ def write(
         )
 
 
+def predictions_of(
+    tasks: Iterable[Task], results: dict[str, dict[str, Any]]
+) -> dict[tuple[str, str], Path]:
+    """Return the predictions of all completed runs, by data set and key of the task."""
+    return {
+        (task.payload["dataset"], task.key): results[task.key]["predictions"]
+        for task in tasks
+        if "predictions" in results[task.key]
+    }
+
+
 def write_images(
-    params: Params, cards: dict[str, bytes], store: RunStore, data: dict[str, Dataset]
+    params: Params,
+    cards: dict[str, bytes],
+    store: RunStore,
+    data: dict[str, Dataset],
+    predictions: dict[tuple[str, str], Path],
 ) -> None:
-    """Write the list of the test images of every data set, opened again only if not in `data`."""
+    """Write the list of the test images of every data set, and those most confidently wrong.
+
+    Data sets are opened again only if they are not in `data` and something is missing.
+    """
     for name, card in cards.items():
         opened = partial(data.__getitem__, name) if name in data else partial(load, name)
         images = list_images(store, name, card, opened)
         described = records.provenance(params, json.loads(card))
         tables.write_images(CONFIRMED / name, params.study, name, images, described)
+        mine = {key: path for (owner, key), path in predictions.items() if owner == name}
+        if params.confirm.keep == "none":  # no pixels of test images either
+            mine = {}
+        wrong = find_mistakes(store, name, card, mine, images, opened)
+        tables.write_mistakes(CONFIRMED / name, params.study, name, wrong, described)
 
 
 def write_hierarchy(params: Params, found: dict[str, Any], folder: Path) -> None:

@@ -82,6 +82,14 @@ def write_images(
     records.write(folder / "images.parquet", rows, schemas.IMAGES, provenance)
 
 
+def write_mistakes(
+    folder: Path, study: str, dataset: str, rows: Iterable[Row], provenance: Mapping[str, Any]
+) -> None:
+    """Write `mistakes.parquet`: the most confidently wrong test images."""
+    rows = [{**row, "study": study, "dataset": dataset} for row in rows]
+    records.write(folder / "mistakes.parquet", rows, schemas.MISTAKES, provenance)
+
+
 def write_weights(folder: Path, name: str, value: Mapping[str, Any]) -> str | None:
     """Write a run's network, for `gsa_core.load`; return the path of the file."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ TABLES = {
     "moves": ("confirm", "moves", schemas.MOVES),
     "calibration": ("confirm", "calibration", schemas.CALIBRATION),
     "encodings": ("confirm", "encodings", schemas.ENCODINGS),
+    "mistakes": ("confirm", "mistakes", schemas.MISTAKES),
 }
 
 
@@ -78,6 +79,7 @@ class Study:
     moves: pd.DataFrame
     calibration: pd.DataFrame
     encodings: pd.DataFrame
+    mistakes: pd.DataFrame
     predictions: Mapping[str, Predictions]
     sources: list[Source]
     absent: list[str]

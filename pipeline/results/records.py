@@ -270,8 +270,8 @@ def _damaged(path: Path, why: str) -> UserError:
     return UserError(f"{path}: is damaged or was not written by this project ({why}): {_REPAIR}")
 
 
-def _joined(texts: pa.StringArray) -> memoryview:
-    """Return the concatenated UTF-8 bytes of all texts, without copying."""
+def _joined(texts: pa.StringArray | pa.BinaryArray) -> memoryview:
+    """Return the concatenated bytes, of text in UTF-8, without copying."""
     if not len(texts):
         return memoryview(b"")
     _, offsets, data = texts.buffers()
@@ -298,8 +298,8 @@ def _content_sha256(table: pa.Table, provenance: bytes) -> str:
             column = pc.list_value_length(column)
         digest.update(f"\n{name} {column.type} {len(column)}\n".encode())
         digest.update(np.packbits(pc.is_valid(column).to_numpy(zero_copy_only=False)).tobytes())
-        if pa.types.is_string(column.type):
-            texts = pc.fill_null(column, "")
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            texts = pc.fill_null(column, pa.scalar("").cast(column.type))
             lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
             digest.update(lengths.astype("<i8").tobytes())
             digest.update(_joined(texts))

@@ -12,6 +12,7 @@ STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
 # Parquet calls what a list holds "element".
 _TYPES = {
     "int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_(),
+    "bytes": pa.binary(),
     "counts": pa.list_(pa.field("element", pa.uint16())),
     "halves": pa.list_(pa.field("element", pa.float16())),
 }  # fmt: skip
@@ -141,6 +142,17 @@ IMAGES = _schema(
     "images",
     "study dataset image",
     "text: study dataset; int: image test_image label; text: group",
+)
+# One row an upright test image that runs classify wrongly, at most 24 a data set: `place` orders
+# them by the probability of the wrong predictions, averaged over all `runs`; `wrong_runs` of these
+# are wrong, and `predicted` is what most of that probability is for, with its mean `probability`.
+# `pixels` has channels x height x width values of 8 bits.
+MISTAKES = _schema(
+    "mistakes",
+    "study dataset place",
+    "text: study dataset; int: place image test_image label predicted; "
+    "text: label_name predicted_name group; float: probability; int: wrong_runs runs "
+    "channels height width; bytes: pixels",
 )
 # One row a value of a feature map of one image at four turns, for one run of a cell.
 FEATURES = _schema(

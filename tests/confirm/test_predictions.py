@@ -80,6 +80,23 @@ def test_what_is_kept_is_in_the_tables(study: None, keep: str) -> None:
             assert row["logits"].reshape(3, 10).argmax(1).tolist() == [4, 5, third]
 
 
+@pytest.mark.parametrize("keep", ["logits", "predictions", "none"])
+def test_wrong_images_are_in_a_table_unless_nothing_is_kept(study: None, keep: str) -> None:
+    confirm.confirm(with_confirm(keep=keep), InProcess(), fake_confirmation)
+    table = records.read(FOLDER / "mistakes.parquet", schemas.MISTAKES)
+    if keep == "none":
+        assert table.empty
+        return
+    assert len(table), "predictions are in another order than the labels"
+    for row in table.to_dict("records"):
+        assert row["label"] == [4, 5, 6][row["test_image"]] != row["predicted"]
+        assert row["test_image"] == image_order(3)[row["image"]] and row["runs"] == 6
+        assert row["pixels"] == bytes([round(255 * fake_study.PIXELS[row["test_image"], 0, 0, 0])])
+    opened = Path("opened.txt").read_text()
+    confirm.confirm(with_confirm(keep=keep), InProcess(), fake_confirmation)
+    assert Path("opened.txt").read_text() == opened, "stored beside the runs"
+
+
 def test_an_interruption_and_another_keep_repeat_no_run_and_give_the_same_bytes(
     study: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +143,7 @@ def test_groups_follow_their_images(
     study: None, monkeypatch: pytest.MonkeyPatch, groups: list[str] | None
 ) -> None:
     names = None if groups is None else np.array(groups)
-    test = Split(np.empty((3, 0)), np.array([4, 5, 6]), names)
+    test = Split(fake_study.PIXELS, np.array([4, 5, 6]), names)
     data = fake_study.FakeData(test=test)
     monkeypatch.setattr(confirm, "load_dataset", lambda *_, **__: data)
     confirm.confirm(fake_study.study(), InProcess(), fake_confirmation)
@@ -198,10 +215,13 @@ def test_the_estimate_is_the_size_of_what_is_packed(keep: str) -> None:
     numbers = content[8 + int.from_bytes(content[:8], "little") :]  # after the header
     params = with_confirm(keep=keep, measured_images=measured, seeds=[101])
     found = kept(params, {"any": card(images, classes)})
-    assert found.size == 3 * len(numbers)  # cells
-    assert bytes_of_predictions(images, measured) + (
-        bytes_of_logits(images, classes) if keep == "logits" else 0
-    ) == len(numbers)
+    in_no_table = 2 * images  # the probability of the upright predictions
+    assert found.size == 3 * (len(numbers) - in_no_table)  # cells
+    assert (
+        bytes_of_predictions(images, measured)
+        + (bytes_of_logits(images, classes) if keep == "logits" else 0)
+        == len(numbers) - in_no_table
+    )
 
 
 @pytest.mark.parametrize(("asked", "found"), [(None, 50), (40, 40), (1000, 50)])

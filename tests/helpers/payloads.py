@@ -47,3 +47,6 @@ def harm(tables: dict[str, list[Row]]) -> None:
             row["reason"] = f"Traceback (most recent call last):\n  {payload}\n{payload}"
         if place % 8 and "trial" in row and "weights" not in row:
             row |= {"status": "failed", "validation_accuracy": None}
+    for place, row in enumerate(tables["mistakes"]):
+        payload = PAYLOADS[place % len(PAYLOADS)]
+        row |= {"label_name": payload, "predicted_name": payload[::-1], "group": payload}

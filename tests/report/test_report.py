@@ -56,7 +56,7 @@ def test_everything_promised_is_there(small: Path) -> None:
     assert figures == {
         "headline", "asymmetry", "tradeoff", "differences", "effects", "turn", "hierarchy",
         "layers", "cost", "curves", "search", "winner", "confusion", "transformations",
-        "calibration", "features", "encodings", "effort",
+        "calibration", "features", "encodings", "effort", "mistakes",
     }  # fmt: skip
     for figure in figures:
         assert {f"figures/{figure}.svg", f"figures/{figure}.png", f"tables/{figure}.csv"} <= names

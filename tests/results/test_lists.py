@@ -90,3 +90,27 @@ def test_what_is_damaged_is_refused_by_batches_too(path: Path, spoil: str) -> No
 def test_what_is_no_list_of_classes_is_refused(path: Path, value: object) -> None:
     with pytest.raises(ValueError, match="prediction must be"):
         records.write(path, [row(1, 2, False) | {"prediction": value}], schemas.PREDICTIONS, {})
+
+
+MISTAKE = {"study": "s", "dataset": "digits", "place": 0, "pixels": b"\x00\xff\x00"}
+
+
+@pytest.mark.parametrize("pixels", [b"\x00\xff\x00", b"", None])
+def test_bytes_come_back_as_they_were(tmp_path: Path, pixels: bytes | None) -> None:
+    path = tmp_path / "mistakes.parquet"
+    records.write(path, [MISTAKE, MISTAKE | {"place": 1, "pixels": pixels}], schemas.MISTAKES, {})
+    assert records.read(path, schemas.MISTAKES)["pixels"].tolist() == [b"\x00\xff\x00", pixels]
+
+
+@pytest.mark.parametrize("other", [b"\x00\xff\x01", b"\x00\xff", None])
+def test_changed_bytes_do_not_match_the_checksum(tmp_path: Path, other: bytes | None) -> None:
+    path = tmp_path / "mistakes.parquet"
+    records.write(path, [MISTAKE], schemas.MISTAKES, {})
+    table, metadata = pq.read_table(path), pq.ParquetFile(path).metadata.metadata
+    place = table.schema.get_field_index("pixels")
+    changed = table.set_column(place, table.schema.field("pixels"), pa.array([other], pa.binary()))
+    with pq.ParquetWriter(path, changed.schema, store_schema=False) as writer:
+        writer.write_table(changed)
+        writer.add_key_value_metadata({k: v for k, v in metadata.items() if k.startswith(b"gsa.")})
+    with pytest.raises(UserError, match="does not match its checksum"):
+        records.read(path, schemas.MISTAKES)

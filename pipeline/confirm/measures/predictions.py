@@ -8,16 +8,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file, save
 from torch import Tensor
 
-__all__ = ["CONDITIONS", "bytes_of_logits", "bytes_of_predictions", "image_order", "pack", "rows"]
+__all__ = [
+    "CONDITIONS",
+    "bytes_of_logits",
+    "bytes_of_predictions",
+    "image_order",
+    "pack",
+    "rows",
+    "upright_predictions",
+]
 
 # Conditions by the images that they are measured on, and whether they have logits.
 ALL_IMAGES = ("upright", "quarter_90", "quarter_180", "quarter_270", "turned")
 ALL_AVERAGED = ("tta_c4",)
 SOME_AVERAGED = ("tta_d4", "turned_tta_c4", "turned_tta_d4")
 CONDITIONS = (*ALL_IMAGES, *ALL_AVERAGED, *SOME_AVERAGED)
+PROBABILITY = "upright.probability"  # of the prediction, in no table
 ORDER_SEED = 0
 LARGEST_HALF = float(np.finfo(np.float16).max)
 
@@ -52,6 +62,8 @@ def pack(logits: Mapping[str, Tensor], averages: Mapping[str, Tensor], labels: T
         chosen = shares.gather(1, labels[: len(values), None])[:, 0]
         arrays[f"{name}.prediction"] = values.argmax(1).numpy().astype(np.uint16)
         arrays[f"{name}.label_probability"] = chosen.numpy().astype(np.float16)
+        if name == "upright":
+            arrays[PROBABILITY] = shares.amax(1).numpy().astype(np.float16)
         if keep_logits and name in logits:
             bounded = torch.clamp(values, -LARGEST_HALF, LARGEST_HALF)
             arrays[f"{name}.logits"] = bounded.numpy().astype(np.float16).reshape(-1)
@@ -70,6 +82,12 @@ def rows(path: Path, keep_logits: bool) -> Iterator[dict[str, Any]]:
                 "label_probability": arrays[f"{name}.label_probability"],
                 "logits": arrays.get(f"{name}.logits") if keep_logits else None,
             }
+
+
+def upright_predictions(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the predictions of the upright images, and their probabilities."""
+    with safe_open(path, framework="numpy") as file:
+        return file.get_tensor("upright.prediction"), file.get_tensor(PROBABILITY)
 
 
 def bytes_of_predictions(images: int, measured: int) -> int:
