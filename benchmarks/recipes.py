@@ -1,0 +1,164 @@
+"""Training recipes for rotated MNIST, compared on validation images; the test is never opened.
+
+``python benchmarks/recipes.py NAME ... --epochs 10 --seeds 1 2`` trains recipes of `RECIPES` with the
+pipeline's own loop, on data that `prepare` made with a seed other than 0, and appends a row a
+training to the log, failures included. A training that was interrupted goes on from its last
+epoch, and one that has a row is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pipeline.common.errors import UserError
+from pipeline.common.failures import brief, describe
+from pipeline.common.files import write_bytes
+from pipeline.dataset import Dataset, load_dataset
+from pipeline.results.provenance import provenance
+from pipeline.study.hyperparameters import DEFAULTS
+from pipeline.training.devices import use_threads
+from pipeline.training.loop import Outcome, train
+from pipeline.training.training_state import TrainingState
+
+LOG = Path("results/rotated-mnist/validation-log.csv")
+COLUMNS = [
+    "date", "recipe", "group", "changes", "epochs", "seed", "parameters", "last_accuracy",
+    "best_accuracy", "best_epoch", "last_loss", "cpu_seconds", "commit", "failure",
+]  # fmt: skip
+KEY = ("recipe", "group", "changes", "epochs", "seed")
+BASELINE = {
+    **DEFAULTS, "model": "staged", "positional": "relative", "depth": 2, "tokens": "trunk",
+    "form": "framewise", "heads": 4, "window": None, "window_shape": "auto", "encoding": "auto",
+    "patch_size": None, "channels": 16, "augment": "none", "batch_size": 64, "dropout": 0.1,
+    "head_dropout": 0.2, "learning_rate": 0.008, "weight_decay": 0.02, "label_smoothing": 0.05,
+    "in_channels": 1, "num_classes": 10, "image_size": 28,
+}  # fmt: skip
+# What a recipe changes of the baseline.
+RECIPES: dict[str, dict[str, Any]] = {
+    "baseline": {},
+}
+
+Row = dict[str, Any]
+
+
+def configured(name: str, group: str, epochs: int, seed: int) -> Row:
+    """The configuration of a recipe."""
+    return {**BASELINE, **RECIPES[name], "group": group, "epochs": epochs, "seed": seed}
+
+
+def rows_of(log: Path) -> list[Row]:
+    """The rows of a log; none where there is no log."""
+    if not log.exists():
+        return []
+    with log.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append(log: Path, row: Row) -> None:
+    """Append a row to a log, which begins with the names of its columns."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    new = not log.exists()
+    with log.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def trained(config: Row, data: Dataset, state: Path) -> tuple[Outcome, float]:
+    """Train a configuration, from its kept state if there is one; the outcome and CPU seconds."""
+    resume = TrainingState.from_bytes(state.read_bytes()) if state.exists() else None
+    before = resume.values["cpu_seconds"] if resume is not None else 0.0
+    start = time.process_time()
+
+    def spent() -> float:
+        return before + time.process_time() - start
+
+    def keep(snapshot: Callable[[], TrainingState]) -> None:
+        found = snapshot()
+        values = {**found.values, "cpu_seconds": spent()}
+        state.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(state, TrainingState(found.tensors, values).to_bytes())
+
+    def show(epoch: Row) -> None:
+        accuracy, loss = epoch["validation_accuracy"], epoch["validation_loss"]
+        print(f"  epoch {epoch['epoch']}: {accuracy:.2%}, loss {loss:.4f}", flush=True)
+
+    return train(config, data, on_epoch=show, on_state=keep, resume=resume), spent()
+
+
+def measured(config: Row, data: Dataset, state: Path) -> Row:
+    """What the log says of a training; its failure is a row, too."""
+    try:
+        outcome, seconds = trained(config, data, state)
+    except Exception as error:
+        return {"failure": brief(describe(error))}
+    row, last = outcome.row, outcome.epochs[-1]
+    return {
+        "parameters": row["params"],
+        "last_accuracy": last["validation_accuracy"],
+        "best_accuracy": row["validation_accuracy"],
+        "best_epoch": row["best_epoch"],
+        "last_loss": f"{last['validation_loss']:.5f}",
+        "cpu_seconds": round(seconds),
+        "failure": row["reason"],
+    }
+
+
+def opened(folder: Path) -> Dataset:
+    """The training and validation images, of a preparation whose test was never looked at."""
+    data = load_dataset(folder, ("train", "validation"))
+    if data.card.get("seed") == 0:
+        raise UserError(
+            f"{folder}: was prepared with seed 0, whose test images were read while the network "
+            "was designed; set prepare.seed to another number and run `dvc repro prepare`"
+        )
+    return data
+
+
+def main() -> None:
+    """Train what is asked for and is not in the log."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipes", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}")
+    parser.add_argument("--group", default="C4")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--data", type=Path, default=Path("data/prepare/rotated-mnist"))
+    parser.add_argument("--log", type=Path, default=LOG)
+    parser.add_argument("--state", type=Path, default=Path(".state/recipes"))
+    asked = parser.parse_args()
+    if unknown := set(asked.recipes) - set(RECIPES):
+        parser.error(f"got {', '.join(sorted(unknown))}; accepts {', '.join(RECIPES)}")
+    use_threads(1)
+    data = opened(asked.data)
+    for seed in asked.seeds:
+        for name in asked.recipes or RECIPES:
+            run(name, seed, asked, data)
+
+
+def run(name: str, seed: int, asked: argparse.Namespace, data: Dataset) -> None:
+    """Train a recipe with a seed and append its row, unless the log has it."""
+    changes = json.dumps(RECIPES[name])
+    key = {"recipe": name, "group": asked.group, "changes": changes, "epochs": asked.epochs}
+    key["seed"] = seed
+    known = [[row[column] for column in KEY] for row in rows_of(asked.log)]
+    if [str(key[column]) for column in KEY] in known:
+        return
+    print(f"{name}, {asked.group}, seed {seed}", flush=True)
+    config = configured(name, asked.group, asked.epochs, seed)
+    state = asked.state / f"{name}-{asked.group}-{asked.epochs}-seed{seed}.state"
+    found = measured(config, data, state)
+    commit = str(provenance({}, None)["git_commit"])[:12]
+    append(asked.log, {"date": date.today(), **key, **found, "commit": commit})
+    state.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
