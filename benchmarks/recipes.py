@@ -1,7 +1,7 @@
 """Training recipes for rotated MNIST, compared on validation images; the test is never opened.
 
-``python benchmarks/recipes.py NAME ... --epochs 10 --seeds 1 2`` trains recipes of `RECIPES` with the
-pipeline's own loop, on data that `prepare` made with a seed other than 0, and appends a row a
+``python benchmarks/recipes.py NAME ... --epochs 10 --seeds 1 2`` trains recipes of `RECIPES` with
+the pipeline's own loop, on data that `prepare` made with a seed other than 0, and appends a row a
 training to the log, failures included. A training that was interrupted goes on from its last
 epoch, and one that has a row is not repeated.
 """
@@ -43,6 +43,14 @@ BASELINE = {
 # What a recipe changes of the baseline.
 RECIPES: dict[str, dict[str, Any]] = {
     "baseline": {},
+    "average 0.995": {"ema": 0.995},
+    "kernels 7, gaussian": {"kernel_size": 7, "basis": "gaussian"},
+    "kernels 5, gaussian": {"basis": "gaussian"},
+    "head dropout 0.4": {"head_dropout": 0.4},
+    "drop path 0.1": {"drop_path": 0.1},
+    "cosine": {"schedule": "cosine"},
+    "step": {"schedule": "step"},
+    "batch 128": {"batch_size": 128, "learning_rate": 0.012},
 }
 
 Row = dict[str, Any]

@@ -48,9 +48,9 @@ _SIZES = ("in_channels", "num_classes", "image_size")
 _DATA = (*_SIZES, "mean", "std")
 _BLOCKS = (
     "depth", "positional", "form", "num_heads", "window", "window_shape", "encoding",
-    "feedforward_ratio", "dropout", "attention_dropout",
+    "feedforward_ratio", "dropout", "attention_dropout", "drop_path",
 )  # fmt: skip
-_TRANSFORMER = (*_DATA, *_BLOCKS, "channels", "tokens", "patch_size")
+_TRANSFORMER = (*_DATA, *_BLOCKS, "channels", "tokens", "patch_size", "head_dropout")
 _CONVOLUTIONS = (*_DATA, "channels", "head_dropout", "kernel_size", "basis")
 _PUBLISHED = (*_DATA, "window", "form", "attention_dropout")
 _PLAIN = {"group": "C1", "tokens": "patch", "positional": "absolute"}
@@ -59,13 +59,13 @@ _PLAIN = {"group": "C1", "tokens": "patch", "positional": "absolute"}
 MODELS: dict[str, tuple[Callable[..., Model], tuple[str, ...], dict[str, Any]]] = {
     "gsa": (GroupTransformer, _TRANSFORMER, {}),
     "hybrid": (GroupTransformer, _TRANSFORMER, {"tokens": "trunk"}),
-    "gcnn": (_convolutional, (*_DATA, "depth", "channels"), {}),
+    "gcnn": (_convolutional, (*_DATA, "depth", "channels", "head_dropout"), {}),
     "staged": (
         StagedNetwork,
         (*_CONVOLUTIONS, *_BLOCKS),
-        {"channels": 16, "num_heads": 4, "dropout": 0.1},
+        {"channels": 16, "num_heads": 4, "dropout": 0.1, "head_dropout": 0.2},
     ),
-    "staged_gcnn": (StagedNetwork, _CONVOLUTIONS, {"channels": 16}),
+    "staged_gcnn": (StagedNetwork, _CONVOLUTIONS, {"channels": 16, "head_dropout": 0.2}),
     "vit": (_plain, _TRANSFORMER, _PLAIN),
     "symmetrized": (_symmetrized, (*_TRANSFORMER, "reduction"), {**_PLAIN, "group": "C4"}),
     **{
@@ -76,9 +76,9 @@ MODELS: dict[str, tuple[Callable[..., Model], tuple[str, ...], dict[str, Any]]] 
 _DEFAULTS: dict[str, Any] = {
     "group": "C4", "positional": "relative", "tokens": "stem", "form": "framewise", "depth": 2,
     "channels": 24, "num_heads": 2, "window": None, "window_shape": "auto", "encoding": "auto",
-    "feedforward_ratio": 2, "dropout": 0.0, "attention_dropout": 0.0, "patch_size": None,
-    "reduction": "mean", "head_dropout": 0.2, "kernel_size": 5, "basis": "bilinear",
-    "mean": 0.0, "std": 1.0,
+    "feedforward_ratio": 2, "dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.0,
+    "patch_size": None, "reduction": "mean", "head_dropout": 0.0, "kernel_size": 5,
+    "basis": "bilinear", "mean": 0.0, "std": 1.0,
 }  # fmt: skip
 
 
@@ -105,6 +105,7 @@ def build_model(
     window_shape: str | None = None,
     attention_dropout: float | None = None,
     head_dropout: float | None = None,
+    drop_path: float | None = None,
     kernel_size: int | None = None,
     basis: str | None = None,
     reduction: str | None = None,
@@ -153,8 +154,11 @@ def build_model(
         Probability of dropping a channel of a residual branch (0 by default, 0.1 in ``staged``),
         a key of attention (0), in training.
     head_dropout
-        Probability of dropping a feature before a linear map of the head of a staged network, in
-        training (0.2).
+        Probability of dropping a feature before a linear map of the head, in training (0 by
+        default, 0.2 in staged networks).
+    drop_path
+        Probability of dropping a residual branch of the last attention block for a whole image, in
+        training (0 by default); earlier blocks have their share by their number.
     kernel_size, basis
         Of a staged network: pixels a side of its lifting kernel (5; its other kernels have two
         fewer), and how kernels turn, ``"bilinear"`` or ``"gaussian"`` as in `LiftingConv2d`.

@@ -25,7 +25,7 @@ class GroupConvNet(Model):
         The point group H; logits are invariant under its elements that keep the pixel grid.
     depth
         Number of group convolutions after the lifting one.
-    in_channels, num_classes, channels, mean, std
+    in_channels, num_classes, channels, head_dropout, mean, std
         As in `build_model`.
     """
 
@@ -37,6 +37,7 @@ class GroupConvNet(Model):
         num_classes: int,
         depth: int,
         channels: int,
+        head_dropout: float,
         mean: float | Sequence[float],
         std: float | Sequence[float],
     ) -> None:
@@ -44,7 +45,7 @@ class GroupConvNet(Model):
         self.group = group
         self.standardise = Standardise(mean, std, in_channels)
         self.trunk = Trunk(group, in_channels, channels, depth)
-        self.head = Head(channels, num_classes)
+        self.head = Head(channels, num_classes, head_dropout)
 
     def layers(self) -> dict[str, nn.Module]:
         """The layers that are applied one after another, by name."""

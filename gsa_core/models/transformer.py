@@ -8,11 +8,18 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gsa_core.attention.encodings.absolute import AbsoluteEncoding
 from gsa_core.attention.encodings.registry import ENCODINGS, POSITIONAL
 from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
-from gsa_core.common.arguments import check_choice, check_numbers, check_shape, check_whole
+from gsa_core.common.arguments import (
+    check_choice,
+    check_number,
+    check_numbers,
+    check_shape,
+    check_whole,
+)
 from gsa_core.common.axes import to_features, to_tokens
 from gsa_core.groups import PointGroup
 from gsa_core.models.network import Model, make_classifier
@@ -69,10 +76,16 @@ class Position(nn.Module):
 
 
 class Head(nn.Module):
-    """Norm, mean over frames, mean over positions, linear: logits invariant under H."""
+    """Norm, mean over frames, mean over positions, linear: logits invariant under H.
 
-    def __init__(self, channels: int, num_classes: int) -> None:
+    `dropout` is the probability of dropping a feature before the linear map, in training.
+    """
+
+    def __init__(self, channels: int, num_classes: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = check_number(
+            "head_dropout", dropout, "a number 0 <= p < 1", low=0, high=1 - 1e-9
+        )
         self.num_features = self.hidden_size = channels
         self.norm = ChannelNorm(channels)
         self.group_pool = GroupPool()
@@ -83,13 +96,16 @@ class Head(nn.Module):
         self, features: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch channels"]:
         """Everything but the linear map: invariant features ``(batch, channels)``."""
-        return self.global_pool(self.group_pool(self.norm(features)))
+        return self._drop(self.global_pool(self.group_pool(self.norm(features))))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.dropout, self.training)
 
     def masked(self, features: Tensor, mask: Tensor) -> Float[Tensor, "batch classes"]:
         """Logits of the mean over the positions of a mask ``(batch, height, width)``."""
         weight = mask.unsqueeze(1).to(features.dtype)
         pooled = (self.group_pool(self.norm(features)) * weight).sum((2, 3))
-        return self.classify(pooled / weight.sum((2, 3)))
+        return self.classify(self._drop(pooled / weight.sum((2, 3))))
 
     def forward(
         self, features: Float[Tensor, "batch channels group height width"]
@@ -114,6 +130,7 @@ def attention_blocks(
     feedforward_ratio: float,
     dropout: float,
     attention_dropout: float,
+    drop_path: float,
 ) -> tuple[Position | None, nn.ModuleList]:
     """Positions that are added once, where they are absolute, and the blocks of a network.
 
@@ -126,6 +143,8 @@ def attention_blocks(
     group, channels, depth, positional, form, num_heads, window, window_shape, encoding, \
     feedforward_ratio, dropout, attention_dropout
         As in `GroupTransformer`.
+    drop_path
+        Of the last block; that of block i of n is i / n of it.
     """
     depth = check_whole("depth", depth)
     check_choice("positional", positional, POSITIONAL)
@@ -143,8 +162,9 @@ def attention_blocks(
         "window_shape": window_shape,
         "attention_dropout": attention_dropout,
     }
+    drop_path = check_number("drop_path", drop_path, "a number 0 <= p < 1", low=0, high=1 - 1e-9)
     blocks = nn.ModuleList()
-    for _ in range(depth):
+    for i in range(depth):
         attention: nn.Module
         if lifted:
             attention = GroupSelfAttention(
@@ -153,8 +173,11 @@ def attention_blocks(
         else:
             attention = LiftingSelfAttention(group, channels, channels, num_heads, **options)
         blocks.append(
-            Block(attention, channels, feedforward_ratio=feedforward_ratio, dropout=dropout)
-        )
+            Block(
+                attention, channels, feedforward_ratio=feedforward_ratio, dropout=dropout,
+                drop_path=drop_path * (i + 1) / depth,
+            )
+        )  # fmt: skip
         lifted = True
     return position, blocks
 
@@ -179,6 +202,8 @@ class GroupTransformer(Model):
     channels, num_heads, form, window, window_shape, encoding, feedforward_ratio, dropout, \
     attention_dropout
         As in the layers.
+    head_dropout, drop_path
+        As in `build_model`.
     mean, std
         Of the data, by channel.
     """
@@ -205,6 +230,8 @@ class GroupTransformer(Model):
         patch_size: int | None = None,
         window_shape: str = "auto",
         attention_dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         depth = check_whole("depth", depth)
@@ -217,9 +244,9 @@ class GroupTransformer(Model):
             group, channels, self.tokens.token_grid(image_size), lifted=self.tokens.lifts,
             depth=depth, positional=positional, form=form, num_heads=num_heads, window=window,
             window_shape=window_shape, encoding=encoding, feedforward_ratio=feedforward_ratio,
-            dropout=dropout, attention_dropout=attention_dropout,
+            dropout=dropout, attention_dropout=attention_dropout, drop_path=drop_path,
         )  # fmt: skip
-        self.head: Head = Head(channels, num_classes)
+        self.head: Head = Head(channels, num_classes, head_dropout)
 
     def _forward_masked(self, image: Tensor, mask: Tensor) -> Tensor:
         if not isinstance(self.tokens, PixelEmbedding | PatchEmbedding):

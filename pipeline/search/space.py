@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
+import numpy as np
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -47,12 +48,21 @@ def _distribution(name: str, domain: Interval | Choices) -> BaseDistribution:
     return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
 
 
+def batch_sizes(params: Params) -> list[int]:
+    """Return the batch size of a study; of one that searches it, all choices or both ends."""
+    domain = params.sweep.search_space.get("batch_size")
+    if domain is None:
+        return [params.sweep.batch_size or 1]
+    ends = domain.choices if isinstance(domain, Choices) else (domain.low, domain.high)
+    return sorted(int(size) for size in ends)
+
+
 def configuration(
     cell: Cell,
     sampled: Mapping[str, Any],
     params: Params,
     dataset: Any,
-    step_seconds: float | None = None,
+    step_seconds: Mapping[int, float] | None = None,
 ) -> dict[str, Any]:
     """Return all that `training.train` needs in addition to the data, as one flat dictionary.
 
@@ -66,9 +76,9 @@ def configuration(
         The study.
     dataset : pipeline.dataset.Dataset
         Its channels, classes and image size decide the shape of the model.
-    step_seconds : float, optional
-        Of a training step of the cell, which decides its epochs where seconds are matched; without
-        it, one epoch.
+    step_seconds : dict, optional
+        Seconds of a training step of the cell by its batch size, linear between those given. They
+        decide its epochs where seconds are matched; without them, one epoch.
 
     Raises
     ------
@@ -85,6 +95,8 @@ def configuration(
         "window_shape": architecture.window_shape,
         "encoding": architecture.encoding,
         "patch_size": own_patch_size(architecture, cell.tokens, dataset.image_size),
+        "basis": architecture.basis,
+        "kernel_size": architecture.kernel_size,
         **DEFAULTS,
         "light_shift": sweep.light_augment.shift,
         "light_crop": sweep.light_augment.crop,
@@ -93,6 +105,7 @@ def configuration(
         "equal_steps": sweep.equal_steps,
         "objective": sweep.objectives[0],
         "batch_size": sweep.batch_size,
+        "schedule": sweep.schedule,
         "epochs": sweep.epochs or 1,
         "seed": sweep.seed,
         "in_channels": dataset.in_channels,
@@ -104,7 +117,9 @@ def configuration(
     if sweep.match is not None:
         config["channels"] = matched_channels(config, *sweep.match.width)
     if sweep.match is not None and step_seconds is not None:
-        config["step_seconds"] = step_seconds
+        batches = sorted(step_seconds)
+        seconds = [step_seconds[size] for size in batches]
+        config["step_seconds"] = float(np.interp(config["batch_size"], batches, seconds))
         config["epochs"] = matched_epochs(config, sweep.match.at, len(dataset.train))
     return config
 
@@ -146,7 +161,8 @@ def transferred(
 
 def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `build_model`, other than ``channels``, that decide a shape."""
-    return network_arguments(config, "channels", "dropout", "attention_dropout")
+    shapeless = [name for name, one in HYPERPARAMETERS.items() if not one.decides_shapes]
+    return network_arguments(config, "channels", *shapeless)
 
 
 def matched_channels(config: Mapping[str, Any], of: str, budget: int) -> int:

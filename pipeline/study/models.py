@@ -28,8 +28,9 @@ DATASET = "dataset"  # counts as an axis of blocks
 PATCHED = ("patch", "stem")  # tokens that have a patch size
 # Keys of a configuration that `gsa_core.build_model` takes, most of them by the same name.
 _ARGUMENTS = (
-    *_NETWORK_AXES, "form", "window", "window_shape", "encoding", "patch_size", "in_channels",
-    "num_classes", "image_size", *(n for n, one in HYPERPARAMETERS.items() if one.of_network),
+    *_NETWORK_AXES, "form", "window", "window_shape", "encoding", "patch_size", "basis",
+    "kernel_size", "in_channels", "num_classes", "image_size",
+    *(n for n, one in HYPERPARAMETERS.items() if one.of_network),
 )  # fmt: skip
 # Positional encodings, from the least to the most structured, and the kinds of encoding that each
 # can be held by. They are those of `gsa_core.attention.encodings.registry`, which imports torch.
@@ -40,14 +41,16 @@ POSITIONAL = {
     "radial": ("continuous",),
     "rotary": (),
 }
+_KERNELS = frozenset({"basis", "kernel_size"})  # of staged networks
 _ATTENTION = frozenset(
     {"form", "heads", "window", "window_shape", "encoding", "dropout", "attention_dropout",
-     "feedforward_ratio", "patch_size"}
+     "drop_path", "feedforward_ratio", "patch_size"}
 )  # fmt: skip
 # Of the published networks, whose sizes are those of the publications.
-_OF_PUBLICATION = frozenset(
-    {"heads", "channels", "window_shape", "encoding", "dropout", "feedforward_ratio", "patch_size"}
-)
+_OF_PUBLICATION = _KERNELS | {
+    "heads", "channels", "window_shape", "encoding", "dropout", "head_dropout", "drop_path",
+    "feedforward_ratio", "patch_size",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class ModelKind:
     """
 
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    lacks: frozenset[str] = frozenset()
+    lacks: frozenset[str] = _KERNELS
     implies: frozenset[str] = frozenset()
     keeps_axes: bool = False
     form: str | None = None
@@ -85,14 +88,14 @@ def _published(depth: int) -> ModelKind:
     return ModelKind(fixed, _OF_PUBLICATION, frozenset(fixed), form="published")
 
 
-def _without_attention(fixed: dict[str, Any]) -> ModelKind:
-    return ModelKind(fixed, _ATTENTION, frozenset(fixed))
+def _without_attention(fixed: dict[str, Any], lacks: frozenset[str] = frozenset()) -> ModelKind:
+    return ModelKind(fixed, _ATTENTION | lacks, frozenset(fixed))
 
 
 MODEL_KINDS = {
     "gsa": ModelKind(),
     "hybrid": ModelKind({"tokens": "trunk"}),
-    "gcnn": _without_attention({"positional": "none", "tokens": "trunk"}),
+    "gcnn": _without_attention({"positional": "none", "tokens": "trunk"}, _KERNELS),
     "staged": ModelKind({"tokens": "trunk"}, frozenset({"patch_size"}), frozenset({"tokens"})),
     "staged_gcnn": _without_attention({"positional": "none", "depth": 3, "tokens": "trunk"}),
     "vit": ModelKind({"group": "C1", "tokens": "patch"}),
@@ -122,7 +125,7 @@ def unused(config: Mapping[str, Any]) -> frozenset[str]:
 
     >>> config = {"model": "gsa", "tokens": "trunk", "positional": "rotary", "depth": 1}
     >>> sorted(unused({**config, "encoding": "table", "window": 3}))
-    ['encoding', 'patch_size']
+    ['basis', 'encoding', 'kernel_size', 'patch_size']
     """
     model = MODEL_KINDS[config["model"]]
     without = set(model.lacks | model.implies)
@@ -144,5 +147,5 @@ def network_arguments(config: Mapping[str, Any], *without: str) -> dict[str, Any
     return {
         {"heads": "num_heads"}.get(name, name): config[name]
         for name in names
-        if config[name] is not None
+        if config.get(name) is not None  # older configurations lack the newest
     }

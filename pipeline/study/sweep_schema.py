@@ -76,6 +76,12 @@ class Architecture(Section):
         | Annotated[None, Field(description="patch_size says how many")]
     ) = None
     """Instead of `patch_size`: the smallest that leaves at most so many tokens of an image."""
+    basis: Literal["bilinear", "gaussian"] = "bilinear"
+    """How the kernels of staged networks turn: by their pixels, or by smooth functions."""
+    kernel_size: (
+        Annotated[int, Field(strict=True, ge=1, le=63)] | Annotated[None, Field(description="5")]
+    ) = None
+    """An odd number of pixels, of the lifting kernels of staged networks; others have 2 fewer."""
 
 
 AxisValue = Annotated[
@@ -217,7 +223,13 @@ class Sweep(Section):
     epochs: Many | Annotated[None, Field(description="with match: {of: seconds}")]
     equal_steps: Annotated[bool, Field(strict=True)] = True
     """Whether cells with fewer training images take as many steps: their epochs repeat images."""
-    batch_size: Annotated[int, Field(strict=True, ge=1, le=65_536)]
+    batch_size: (
+        Annotated[int, Field(strict=True, ge=1, le=65_536)]
+        | Annotated[None, Field(description="searched")]
+    )
+    schedule: Literal["one_cycle", "cosine", "step"] = "one_cycle"
+    """Of the learning rate: a warm-up of a fifth and a cosine with the momentum against it; a
+    warm-up of a twentieth and a cosine; a tenth after half and a hundredth after three quarters."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether the loss counts images of rare classes more, so that every class counts the same."""
     light_augment: LightAugment = LightAugment()

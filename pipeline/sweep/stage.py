@@ -22,7 +22,7 @@ from pipeline.execution.state_folder import ROOT, state_folder, superseded, vers
 from pipeline.execution.tasks import WorkFunction
 from pipeline.results import records
 from pipeline.search.objectives import directions, score
-from pipeline.search.space import configuration, distributions
+from pipeline.search.space import batch_sizes, configuration, distributions
 from pipeline.study.budgets import steps_of_epoch
 from pipeline.study.cells import Cell, pairs
 from pipeline.study.models import AXES
@@ -85,20 +85,25 @@ def open_searches(
 
 def step_seconds(
     params: Params, name: str, dataset: Any, folder: Path, measure: StepTimer
-) -> dict[str, float]:
-    """Return the seconds of a training step by cell where the study matches seconds."""
+) -> dict[str, dict[int, float]]:
+    """Return the seconds of a step by cell and batch size where the study matches seconds."""
     match = params.sweep.match
     if match is None or match.of != "seconds":
         return {}
-    configs = {
-        cell.name: configuration(cell, proposer(params, cell).propose(0, []), params, dataset)
-        for cell in searched(params, name)
-    }
+    sizes, configs, cells = batch_sizes(params), {}, searched(params, name)
+    for cell in cells:
+        first = configuration(cell, proposer(params, cell).propose(0, []), params, dataset)
+        configs |= {_measured_as(cell, n, sizes): {**first, "batch_size": n} for n in sizes}
     found = measured_step_seconds(folder, configs, lambda config: measure(config, dataset))
     images = len(dataset.train)
-    epochs = {cell: found[cell] * steps_of_epoch(configs[cell], images) for cell in configs}
+    epochs = {one: found[one] * steps_of_epoch(configs[one], images) for one in configs}
     check_one_epoch(name, match.at, epochs)
-    return found
+    return {cell.name: {n: found[_measured_as(cell, n, sizes)] for n in sizes} for cell in cells}
+
+
+def _measured_as(cell: Cell, size: int, sizes: Sequence[int]) -> str:
+    """Under which name the steps of a cell with this batch size are measured."""
+    return cell.name if len(sizes) == 1 else f"{cell.name} with batches of {size}"
 
 
 def rules(params: Params) -> Rules:

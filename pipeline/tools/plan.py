@@ -13,6 +13,7 @@ from pipeline.confirm.keep import kept
 from pipeline.dataset import load_dataset
 from pipeline.execution.parallel_trials import parallel_here
 from pipeline.execution.stage_inputs import read_cards
+from pipeline.search.space import batch_sizes
 from pipeline.study.cells import cells
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
@@ -41,11 +42,11 @@ def main(given: object = None) -> None:
     heads = "trials     a trial  runs       a run     one slot      memory  parameters"
     print(f"  {'cell':{width}}  {heads}")
     found: list[Forecast] = []
-    most = 0
+    most, largest = 0, max(batch_sizes(params))
     for dataset in data.values():
         for cell in cells(params, dataset.name):
             found.append(forecast(params, dataset, cell, device))
-            memory = trial_bytes(found[-1].config, dataset)
+            memory = trial_bytes({**found[-1].config, "batch_size": largest}, dataset)
             most = max(most, memory)
             print(_line(found[-1], memory, width), flush=True)
     print(_total(found, most, parallel_here(params)))

@@ -32,11 +32,15 @@ def image_flops(config: dict[str, Any], data: Dataset) -> int:
 
 
 def trial_bytes(config: dict[str, Any], data: Dataset) -> int:
-    """Count weights, gradients, AdamW's moments, a batch, and what its backward pass keeps."""
+    """Count weights, gradients, AdamW's moments, a batch, and what its backward pass keeps.
+
+    And the averaged weights, where there are any.
+    """
     model = _model(config, data)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     image = count_activations(model, _shape(data)) + 4 * math.prod(_shape(data))
-    return 4 * weights + int(min(config["batch_size"], len(data.train)) * image)
+    copies = 5 if config.get("ema") else 4
+    return copies * weights + int(min(config["batch_size"], len(data.train)) * image)
 
 
 def image_seconds(

@@ -16,6 +16,8 @@ from pipeline.study.budgets import epoch_images, steps_of_epoch
 from pipeline.training.augment import turned_at_random
 from pipeline.training.inference import to_pixels
 from pipeline.training.light_augment import light_augmented
+from pipeline.training.schedules import make_schedule
+from pipeline.training.weight_average import WeightAverage
 
 __all__ = ["Steps", "micro_batches"]
 
@@ -39,6 +41,8 @@ class Steps:
         How many images an epoch has.
     class_weights
         ``(classes,)``: what the loss of an image of each class is multiplied by; None is 1.
+    average
+        The average of the weights; None where the weights themselves are validated and kept.
     """
 
     model: nn.Module
@@ -50,21 +54,19 @@ class Steps:
     order: torch.Generator
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
+    average: WeightAverage | None
 
     @classmethod
     def of(cls, model: nn.Module, config: Row, data: Dataset, of_all: int) -> Steps:
-        """Prepare AdamW under a one-cycle schedule, of images that are some `of_all`."""
+        """Prepare AdamW under the schedule of a study, of images that are some `of_all`."""
         total = config["epochs"] * steps_of_epoch(config, of_all)
         rate = config["learning_rate"]
         # Fused: one call for all parameters, which counts where networks are small.
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=rate, weight_decay=config["weight_decay"], fused=True
         )
-        # A fifth of five steps is a warm-up of no length, by which torch divides.
-        warm_up = 0.4 if total == 5 else 0.2
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rate, total_steps=total, pct_start=warm_up
-        )
+        schedule = make_schedule(config.get("schedule", "one_cycle"), optimizer, rate, total)
+        decay = config.get("ema", 0.0)
         device = next(model.parameters()).device
         return cls(
             model,
@@ -76,7 +78,13 @@ class Steps:
             torch.Generator().manual_seed(config["seed"]),
             optimizer,
             schedule,
+            WeightAverage(model, decay) if decay else None,
         )
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is validated and kept: that of the averaged weights, if there is one."""
+        return self.model if self.average is None else self.average.model
 
     def run_epoch(self) -> float:
         """Train on the images of an epoch; return the mean loss."""
@@ -107,6 +115,8 @@ class Steps:
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.schedule.step()
+        if self.average is not None:
+            self.average.update()
         return torch.as_tensor(total)
 
     def _loss(self, index: np.ndarray) -> Tensor:

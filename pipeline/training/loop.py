@@ -77,8 +77,9 @@ def train(
 ) -> Outcome:
     """Train a configuration and keep the epoch that is best on the validation split.
 
-    AdamW under a one-cycle schedule. The same configuration gives the same weights on the same
-    machine: all randomness comes from ``config["seed"]``, and the global generator is unchanged.
+    AdamW under a schedule of the learning rate. The same configuration gives the same weights on
+    the same machine: all randomness comes from ``config["seed"]``, and the global generator is
+    unchanged.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def train(
         while not training.finished:
             training.run_epoch()
             if measure is not None and not training.diverged:
-                measure(training.model, training.epochs[-1])
+                measure(training.steps.evaluated, training.epochs[-1])
             if on_state is not None and not training.diverged:
                 on_state(training.state)
             if on_epoch is not None:
@@ -180,7 +181,9 @@ class _Training:
         loss = self.steps.run_epoch()
         trained, number = time.monotonic() - start, len(self.epochs) + 1
         batch_size = INFERENCE_BATCH // micro_batches(self.config)
-        found = classification_scores(*outputs(self.model, self.data.validation, batch_size))
+        found = classification_scores(
+            *outputs(self.steps.evaluated, self.data.validation, batch_size)
+        )
         epoch = {
             "epoch": number,
             "train_loss": loss,
@@ -193,12 +196,11 @@ class _Training:
         }
         self.epochs.append(epoch)
         if _is_finite(epoch) and (self.best is None or self._rank(epoch) > self._rank(self.best)):
-            self.best, self.weights = epoch, copy.deepcopy(self.model.state_dict())
+            self.best, self.weights = epoch, copy.deepcopy(self.steps.evaluated.state_dict())
 
     def state(self) -> TrainingState:
         """Return the state to resume from."""
-        steps = self.steps
-        state = capture(self.model, steps.optimizer, steps.schedule, steps.order)
+        state = capture(self.steps)
         progress = {"epochs": self.epochs, "best": self.best, "seconds": self.seconds}
         return TrainingState(
             {**state.tensors, **tensors_of("weights", self.weights)}, {**state.values, **progress}
@@ -206,8 +208,7 @@ class _Training:
 
     def resume_from(self, state: TrainingState) -> None:
         """Continue from a state."""
-        steps = self.steps
-        restore(state, self.model, steps.optimizer, steps.schedule, steps.order)
+        restore(state, self.steps)
         self.epochs, self.best = list(state.values["epochs"]), state.values["best"]
         self.weights = state.group("weights")
         self.seconds_before = state.values["seconds"]

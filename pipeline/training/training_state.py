@@ -6,11 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from pipeline.training.epoch import Steps
 
 
 @dataclass(frozen=True)
@@ -65,42 +68,40 @@ def tensors_of(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"{name}/{key}": t.detach().cpu().clone().contiguous() for key, t in state.items()}
 
 
-def capture(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    order: torch.Generator,
-) -> TrainingState:
-    """Return the state of model, optimiser, schedule and all random generators."""
-    state = optimizer.state_dict()
+def capture(steps: Steps) -> TrainingState:
+    """Return the state of network, average, optimiser, schedule and all random generators."""
+    state = steps.optimizer.state_dict()
     moments = {
         f"{index}/{key}": tensor
         for index, tensors in state["state"].items()
         for key, tensor in tensors.items()
     }
-    generators = {"cpu": torch.get_rng_state(), "order": order.get_state()}
-    device = next(model.parameters()).device
+    generators = {"cpu": torch.get_rng_state(), "order": steps.order.get_state()}
+    device = next(steps.model.parameters()).device
     if device.type == "cuda":
         generators["cuda"] = torch.cuda.get_rng_state(device)
+    average = steps.average
     return TrainingState(
         {
-            **tensors_of("model", model.state_dict()),
+            **tensors_of("model", steps.model.state_dict()),
+            **tensors_of("average", average.model.state_dict() if average else {}),
             **tensors_of("optimizer", moments),
             **tensors_of("generators", generators),
         },
-        {"optimizer": state["param_groups"], "schedule": schedule.state_dict()},
+        {
+            "optimizer": state["param_groups"],
+            "schedule": steps.schedule.state_dict(),
+            "averaged": average.steps if average else 0,
+        },
     )
 
 
-def restore(
-    state: TrainingState,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    order: torch.Generator,
-) -> None:
+def restore(state: TrainingState, steps: Steps) -> None:
     """Load a state that `capture` returned."""
-    model.load_state_dict(state.group("model"))
+    steps.model.load_state_dict(state.group("model"))
+    if steps.average is not None:
+        steps.average.model.load_state_dict(state.group("average"))
+        steps.average.steps = state.values["averaged"]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.group("optimizer").items():
         index, _, key = name.partition("/")
@@ -109,11 +110,11 @@ def restore(
         {key: tuple(value) if key == "betas" else value for key, value in group.items()}
         for group in state.values["optimizer"]
     ]
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    schedule.load_state_dict(state.values["schedule"])
+    steps.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    steps.schedule.load_state_dict(state.values["schedule"])
     generators = state.group("generators")
     torch.set_rng_state(generators["cpu"])
-    order.set_state(generators["order"])
-    device = next(model.parameters()).device
+    steps.order.set_state(generators["order"])
+    device = next(steps.model.parameters()).device
     if device.type == "cuda" and "cuda" in generators:
         torch.cuda.set_rng_state(generators["cuda"], device)

@@ -57,14 +57,15 @@ def _models(params: Params) -> Iterator[Problem]:
 
 
 def _width_and_heads(params: Params) -> Iterator[Problem]:
-    """Width and heads each come from one place."""
+    """Width, heads and batch size each come from one place, in every cell."""
     sweep = params.sweep
     settings = {
         "channels": (("sweep", "match"), sweep.match and sweep.match.of),
         "heads": (("sweep", "architecture", "heads"), sweep.architecture.heads),
+        "batch_size": (("sweep", "batch_size"), sweep.batch_size),
     }
     for name, (path, value) in settings.items():
-        what = "a number" if name == "heads" else "{of: parameters, at: 20000}"
+        what = "{of: parameters, at: 20000}" if name == "channels" else "a number"
         searched = name in sweep.search_space
         if value is not None and searched:
             yield Problem(
@@ -79,6 +80,20 @@ def _width_and_heads(params: Params) -> Iterator[Problem]:
                 f"got null, but sweep.search_space has no {name!r}",
                 f"{what}, or null with sweep.search_space.{name}",
             )
+        elif value is None and searched:
+            yield from _in_every_cell(params, name)
+
+
+def _in_every_cell(params: Params, name: str) -> Iterator[Problem]:
+    """What has no default is searched in every cell that has it."""
+    condition = params.sweep.search_space[name].when
+    for cell in cells(params):
+        if name not in MODEL_KINDS[cell.model].lacks and not cell.within(condition):
+            fault = f"got a condition, and {cell.name} has no {name}"
+            yield Problem(
+                ("sweep", "search_space", name, "when"), fault, "no condition: it has no default"
+            )
+            return
 
 
 def _all_lack(params: Params, name: str) -> bool:
@@ -158,6 +173,15 @@ def _window(params: Params) -> Iterator[Problem]:
         yield Problem(path, f"got {window}, which has no middle", accepts, str(window - 1))
 
 
+def _kernel_size(params: Params) -> Iterator[Problem]:
+    got = params.sweep.architecture.kernel_size
+    if got is not None and got % 2 == 0:
+        fault = f"got {got}, which has no middle"
+        yield Problem(
+            ("sweep", "architecture", "kernel_size"), fault, "null or an odd number", str(got - 1)
+        )
+
+
 def _patches(params: Params) -> Iterator[Problem]:
     """Patches tile an image with as many zeros on either side, stems halve its grid."""
     architecture = params.sweep.architecture
@@ -187,12 +211,20 @@ def _without_a_use(params: Params) -> Iterator[Problem]:
         accepts = f"auto, or {got} with positional {' or '.join(users)}"
         yield Problem(("sweep", "architecture", "encoding"), fault, accepts, "auto")
     patched = any(cell.tokens in PATCHED for cell in attention)
-    for name in ("patch_size", "max_tokens"):
+    staged = any("basis" not in MODEL_KINDS[cell.model].lacks for cell in found)
+    with_patches = (None, patched, f"null, or a number with tokens {' or '.join(PATCHED)}")
+    of_staged = "with model staged or staged_gcnn"
+    uses = {
+        "patch_size": with_patches,
+        "max_tokens": with_patches,
+        "basis": ("bilinear", staged, f"bilinear, or gaussian {of_staged}"),
+        "kernel_size": (None, staged, f"null, or an odd number {of_staged}"),
+    }
+    for name, (unset, used, accepts) in uses.items():
         got = getattr(architecture, name)
-        if got is not None and not patched:
-            fault = f"got {got}, which no cell of sweep.tokens and sweep.model has a use for"
-            accepts = f"null, or a number with tokens {' or '.join(PATCHED)}"
-            yield Problem(("sweep", "architecture", name), fault, accepts, "null")
+        if got != unset and not used:
+            fault = f"got {got!r}, which no cell of sweep.tokens and sweep.model has a use for"
+            yield Problem(("sweep", "architecture", name), fault, accepts, unset or "null")
     window = architecture.window
     windowless = all("window" in MODEL_KINDS[cell.model].lacks for cell in found)
     if window is not None and windowless:
@@ -216,6 +248,7 @@ def _table(params: Params) -> Iterator[Problem]:
 MODEL_RULES = (
     _models,
     _window,
+    _kernel_size,
     _patches,
     _table,
     _without_a_use,

@@ -14,7 +14,7 @@ from pipeline.confirm.keep import measured_images
 from pipeline.confirm.measures.movements import passes
 from pipeline.dataset import Dataset, Split
 from pipeline.execution.parallel_trials import parallel_here
-from pipeline.search.space import configuration
+from pipeline.search.space import batch_sizes, configuration
 from pipeline.study.budgets import epoch_images
 from pipeline.study.cells import Cell, cells
 from pipeline.study.schema import Params
@@ -68,14 +68,17 @@ def forecast(
     `work` limits the measured batch, as in `pipeline.training.cost.image_seconds`.
     """
     config = _first(params, data, cell)
-    train_seconds, evaluate_seconds = image_seconds(config, data, device, work)
+    sizes = batch_sizes(params)
+    measured = {n: image_seconds({**config, "batch_size": n}, data, device, work) for n in sizes}
     if params.sweep.match is not None and params.sweep.match.of == "seconds":
-        config = _first(params, data, cell, train_seconds * config["batch_size"])
+        config = _first(params, data, cell, {n: n * measured[n][0] for n in sizes})
+    # Where it is searched, a batch size is as likely as another.
+    train_seconds, evaluate_seconds = np.mean(list(measured.values()), axis=0).tolist()
     images = epoch_images(config, len(data.train))
     epoch = images * train_seconds + len(data.validation) * evaluate_seconds
     trial = config["epochs"] * epoch
     is_searched = cell in searched(params, data.name)
-    measured = passes(
+    evaluated = passes(
         int(data.card["counts"]["test"]["total"]),
         measured_images(params, data.card),
         params.confirm.angles,
@@ -87,7 +90,7 @@ def forecast(
         trials=params.sweep.trials_per_cell if is_searched else 0,
         trial_seconds=trial,
         runs=len(params.confirm.seeds),
-        run_seconds=trial + measured * evaluate_seconds,
+        run_seconds=trial + evaluated * evaluate_seconds,
     )
 
 
@@ -118,7 +121,7 @@ def space(sizes: Sizes) -> tuple[float, float]:
 
 
 def _first(
-    params: Params, data: Dataset, cell: Cell, step_seconds: float | None = None
+    params: Params, data: Dataset, cell: Cell, step_seconds: dict[int, float] | None = None
 ) -> dict[str, Any]:
     """Return the first configuration of a cell's search."""
     point = sweep.proposer(params, cell).propose(0, [])
