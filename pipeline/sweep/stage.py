@@ -90,7 +90,8 @@ def step_seconds(
     match = params.sweep.match
     if match is None or match.of != "seconds":
         return {}
-    sizes, configs, cells = batch_sizes(params), {}, searched(params, name)
+    sizes, cells = batch_sizes(params), searched(params, name)
+    configs: dict[str, dict[str, Any]] = {}
     for cell in cells:
         first = configuration(cell, proposer(params, cell).propose(0, []), params, dataset)
         configs |= {_measured_as(cell, n, sizes): {**first, "batch_size": n} for n in sizes}

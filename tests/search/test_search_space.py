@@ -106,7 +106,8 @@ def test_a_configuration_is_flat_and_whole() -> None:
     assert json.loads(json.dumps(config)) == config
     expected = (
         "model group positional depth tokens form heads window window_shape encoding patch_size "
-        "channels feedforward_ratio dropout attention_dropout learning_rate weight_decay "
+        "basis kernel_size head_dropout drop_path ema schedule channels "
+        "feedforward_ratio dropout attention_dropout learning_rate weight_decay "
         "label_smoothing augment training_images light_shift light_crop light_colour "
         "class_weights equal_steps objective batch_size epochs seed in_channels num_classes "
         "image_size"
@@ -118,7 +119,15 @@ def test_a_configuration_is_flat_and_whole() -> None:
 
 
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
-def test_a_hyperparameter_has_a_column_of_each_trial_and_a_type(name: str) -> None:
+def test_a_hyperparameter_is_in_each_configuration_and_a_column_of_it_has_its_type(
+    name: str,
+) -> None:
+    params = searched()
+    cell = cells(params)[0]
+    config = configuration(cell, {"channels": 4, "heads": 2}, params, FakeData())
+    assert config[name] is not None
+    if name not in TRIALS.names:
+        return
     field = TRIALS.field(name)
     assert field.type == (pa.int64() if HYPERPARAMETERS[name].is_integer else pa.float64())
 
@@ -189,6 +198,7 @@ def test_a_model_gets_what_it_has_and_nothing_else(model: str) -> None:
     architecture = {
         *(set(type(params.sweep.architecture).model_fields) - {"max_tokens"}),
         *("channels", "dropout", "attention_dropout", "feedforward_ratio"),
+        *("head_dropout", "drop_path"),
     }
     named = {{"num_heads": "heads"}.get(name, name) for name in MODELS[model][1]}
     assert kind.lacks == architecture - named

@@ -237,6 +237,42 @@ SLIPS = {
         "sweep.match: got null, but sweep.search_space has no 'channels'",
         "",
     ),
+    "batch size fixed and searched": (
+        study(sweep__search_space__batch_size={"choices": [2, 4]}),
+        "sweep.batch_size: got 64, but sweep.search_space.batch_size searches what it would fix",
+    ),
+    "batch size nowhere": (
+        study(sweep__batch_size=None),
+        "sweep.batch_size: got null, but sweep.search_space has no 'batch_size'",
+    ),
+    "batch size in some cells": (
+        study(
+            sweep__batch_size=None,
+            sweep__search_space__batch_size={"choices": [2, 4], "when": {"group": ["C4"]}},
+        ),
+        "sweep.search_space.batch_size.when: some cells would have none",
+    ),
+    "a batch of half an image": (
+        study(sweep__batch_size=None, sweep__search_space__batch_size={"choices": [0.5]}),
+        "sweep.search_space.batch_size.choices.0: got 0.5",
+    ),
+    "an average of everything": (
+        study(sweep__search_space__ema={"choices": [0.9, 1]}),
+        "sweep.search_space.ema.choices.1: got 1",
+    ),
+    "no such schedule": (study(sweep__schedule="linear"), "sweep.schedule: got 'linear'; accepts"),
+    "kernels without a use": (
+        study(sweep__architecture__basis="gaussian"),
+        "sweep.architecture.basis: got 'gaussian', which no model of the study has a use for",
+    ),
+    "kernel size without a use": (
+        study(sweep__architecture__kernel_size=7),
+        "sweep.architecture.kernel_size: got 7, which no model of the study has a use for",
+    ),
+    "kernels without a middle": (
+        study(sweep__architecture__kernel_size=6),
+        "sweep.architecture.kernel_size: got 6, which has no middle; accepts null or an odd",
+    ),
     "heads fixed and searched": (
         study(sweep__search_space__heads={"choices": [2, 4]}),
         "sweep.architecture.heads: got 4, but",
@@ -425,7 +461,10 @@ MISTAKES: dict[str, Any] = {
     "typo": None,
 }
 # What is null with matched seconds is refused by a rule, after all that is of the wrong kind.
-VALID = {"null": ("window", "heads", "match", "epochs"), "flag": ("log", "symmetry_test")}
+VALID = {
+    "null": ("window", "heads", "match", "epochs", "batch_size"),
+    "flag": ("log", "symmetry_test"),
+}
 
 
 @pytest.mark.parametrize("depth", range(1, 1 + max(map(len, PATHS))))

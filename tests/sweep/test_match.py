@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_study
+import numpy as np
 import pandas as pd
 import pytest
 from fake_study import FakeData, fake_confirmation, fake_trial
@@ -93,6 +94,38 @@ def test_epochs_are_those_of_the_seconds_and_stay(tmp_path: Path) -> None:
     runs = records.read("data/confirm/digits/runs.parquet", schemas.RUNS)
     same = ["cell", "epochs", "step_seconds"]
     assert set(runs[same].itertuples(index=False)) == set(again[same].itertuples(index=False))
+
+
+@pytest.mark.usefixtures("twenty_images")
+@pytest.mark.parametrize(
+    ("domain", "timed"),
+    [
+        ({"choices": [8, 2]}, [2, 8]),
+        ({"choices": [2, 4, 8]}, [2, 4, 8]),
+        ({"low": 2, "high": 8}, [2, 8]),
+    ],
+)
+def test_epochs_know_the_batch_size_of_their_trial(
+    domain: dict[str, Any], timed: list[int]
+) -> None:
+    """A step of n images takes 0.01 + 0.02 n seconds; 20 images are an epoch."""
+    sizes: list[int] = []
+
+    def measure(config: dict[str, Any], data: Any) -> float:
+        sizes.append(config["batch_size"])
+        return 0.01 + 0.02 * config["batch_size"]
+
+    space = {**RATE, "batch_size": domain}
+    params = fake_study.study(match=SECONDS, epochs=None, batch_size=None, search_space=space,
+                              group=["C1"], trials_per_cell=6, sampler="random")  # fmt: skip
+    sweep.sweep(params, InProcess(), fake_trial, measure=measure)
+    rows = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
+    assert sizes == timed
+    assert rows["batch_size"].nunique() > 1
+    step = 0.01 + 0.02 * rows["batch_size"]
+    assert rows["step_seconds"].tolist() == pytest.approx(step.tolist())
+    epochs = (6 / (step * np.ceil(20 / rows["batch_size"]))).round()
+    assert rows["epochs"].tolist() == epochs.tolist()
 
 
 @pytest.mark.usefixtures("twenty_images")

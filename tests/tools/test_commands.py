@@ -26,6 +26,7 @@ from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial
 from pipeline.tools import plan, status
 from pipeline.tools import trial as reproduce
+from pipeline.tools.support import forecast as estimates
 from pipeline.tools.support.forecast import forecast
 from pipeline.training.cost import trial_bytes
 
@@ -213,6 +214,25 @@ def test_a_plan_counts_every_cell_and_more_work_is_longer() -> None:
     once = fake_study.study(group=["C4"], trials_per_cell=1, epochs=1)
     often = fake_study.study(group=["C4"], trials_per_cell=40, epochs=10)
     assert 0 < 5 * seconds(once) < seconds(often)
+
+
+@pytest.mark.parametrize("match", [None, {"of": "seconds", "at": 16, "parameters": 5000}])
+def test_a_forecast_knows_every_batch_size_that_is_searched(
+    match: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image takes as many seconds in training as its batch has images, and none to evaluate."""
+    monkeypatch.setattr(estimates, "image_seconds", lambda config, *_: (config["batch_size"], 0.0))
+    space = {"learning_rate": {"choices": [0.01]}, "batch_size": {"choices": [1, 3]}}
+    space |= {} if match else {"channels": {"choices": [4]}}
+    params = fake_study.study(
+        match=match, epochs=None if match else 2, batch_size=None, search_space=space, group=["C1"]
+    )
+    found = forecast(params, small_data(), cells(params)[0])
+    images = len(small_data().train)
+    assert found.trial_seconds == found.config["epochs"] * images * 2  # the mean of 1 and 3
+    if match:  # by steps of 1 or 9 seconds
+        step = {1: 1, 3: 9}[found.config["batch_size"]]
+        assert found.config["step_seconds"] == step
 
 
 def test_memory_of_a_trial_is_what_backward_keeps() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.common.spelling import nearest
 from pipeline.study.cells import Block, block_text, cells, networks
+from pipeline.study.hyperparameters import HYPERPARAMETERS
 from pipeline.study.messages import Problem
 from pipeline.study.models import DATASET
 from pipeline.study.schema import Params
@@ -35,10 +36,10 @@ def _unknown_values(params: Params, path: KeyPath, block: Block) -> Iterator[Pro
 
 
 def _when(params: Params) -> Iterator[Problem]:
-    """Conditions name what the study has, and leave no cell without a width or heads."""
+    """Conditions name what the study has, and leave no cell without a value that it needs."""
     for name, domain in params.sweep.search_space.items():
         path: KeyPath = ("sweep", "search_space", name, "when")
-        if name in ("channels", "heads") and domain.when:
+        if HYPERPARAMETERS[name].default is None and domain.when:
             yield Problem(path, "some cells would have none", f"no condition on {name}")
         yield from _unknown_values(params, path, domain.when)
 

@@ -57,7 +57,7 @@ def _models(params: Params) -> Iterator[Problem]:
 
 
 def _width_and_heads(params: Params) -> Iterator[Problem]:
-    """Width, heads and batch size each come from one place, in every cell."""
+    """Width, heads and batch size each come from one place."""
     sweep = params.sweep
     settings = {
         "channels": (("sweep", "match"), sweep.match and sweep.match.of),
@@ -80,20 +80,6 @@ def _width_and_heads(params: Params) -> Iterator[Problem]:
                 f"got null, but sweep.search_space has no {name!r}",
                 f"{what}, or null with sweep.search_space.{name}",
             )
-        elif value is None and searched:
-            yield from _in_every_cell(params, name)
-
-
-def _in_every_cell(params: Params, name: str) -> Iterator[Problem]:
-    """What has no default is searched in every cell that has it."""
-    condition = params.sweep.search_space[name].when
-    for cell in cells(params):
-        if name not in MODEL_KINDS[cell.model].lacks and not cell.within(condition):
-            fault = f"got a condition, and {cell.name} has no {name}"
-            yield Problem(
-                ("sweep", "search_space", name, "when"), fault, "no condition: it has no default"
-            )
-            return
 
 
 def _all_lack(params: Params, name: str) -> bool:
