@@ -263,11 +263,11 @@ SLIPS = {
     "no such schedule": (study(sweep__schedule="linear"), "sweep.schedule: got 'linear'; accepts"),
     "kernels without a use": (
         study(sweep__architecture__basis="gaussian"),
-        "sweep.architecture.basis: got 'gaussian', which no model of the study has a use for",
+        "sweep.architecture.basis: got 'gaussian', which no cell of sweep.tokens and",
     ),
     "kernel size without a use": (
         study(sweep__architecture__kernel_size=7),
-        "sweep.architecture.kernel_size: got 7, which no model of the study has a use for",
+        "sweep.architecture.kernel_size: got 7, which no cell of sweep.tokens and sweep.model has",
     ),
     "kernels without a middle": (
         study(sweep__architecture__kernel_size=6),
