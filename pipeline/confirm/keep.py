@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.common.errors import UserError
 from pipeline.confirm.measures.predictions import bytes_of_logits, bytes_of_predictions
-from pipeline.study.cells import cells
+from pipeline.study.cells import runs_of
 from pipeline.study.schema import Params
 
 __all__ = ["Kept", "kept", "measured_images", "stores_logits"]
@@ -46,7 +46,7 @@ def stores_logits(params: Params, card: Mapping[str, Any]) -> bool:
 
 def kept(params: Params, cards: Mapping[str, Mapping[str, Any]]) -> Kept:
     """Resolve `confirm.keep` for the runs of all data sets, by their cards."""
-    runs = {name: len(cells(params, name)) * len(params.confirm.seeds) for name in cards}
+    runs = {name: runs_of(params, name) for name in cards}
     logits = sum(runs[name] * _logits(card) for name, card in cards.items())
     fits = logits <= MOST and all(_logits(card) <= MOST_OF_A_RUN for card in cards.values())
     what = params.confirm.keep

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.common.documents import configuration
 from pipeline.search.space import transferred
-from pipeline.study.cells import Cell
+from pipeline.study.cells import Cell, seeds_of
 from pipeline.study.objectives import OBJECTIVES
 from pipeline.study.schema import Params
 from pipeline.study.tuning import searches
@@ -44,7 +44,7 @@ class Run:
 def plan_runs(
     dataset: str, params: Params, trials: Mapping[str, pd.DataFrame], card: Mapping[str, Any]
 ) -> list[Run]:
-    """List the runs of one data set: all cells with the first seed, then with the next.
+    """List the runs of one data set: all cells with the first seed, then those with the next.
 
     Parameters
     ----------
@@ -68,9 +68,15 @@ def plan_runs(
             seed=seed,
             configuration=run.configuration and {**run.configuration, "seed": seed},
         )
-        for seed in params.confirm.seeds
+        for seed in _all_seeds(params)
         for run in chosen
+        if seed in seeds_of(params, dataset, run.cell)
     ]
+
+
+def _all_seeds(params: Params) -> tuple[int, ...]:
+    more = params.confirm.more_seeds
+    return (*params.confirm.seeds, *(more.seeds if more is not None else ()))
 
 
 def _chosen(

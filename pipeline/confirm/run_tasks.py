@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.common.failures import Failure, failure_of
+from pipeline.confirm.finished_runs import FinishedRuns
 from pipeline.confirm.result_store import RunStore
 from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.outcomes import EngineNotes, outcome
@@ -27,6 +28,8 @@ class ConfirmSource(EngineNotes):
         Shows what happens.
     checkpoints : Checkpoints
         Where unfinished runs keep their state.
+    finished : FinishedRuns, optional
+        Finished runs in the project folder, which are taken from there and kept there.
     """
 
     def __init__(
@@ -35,19 +38,28 @@ class ConfirmSource(EngineNotes):
         store: RunStore,
         progress: Progress,
         checkpoints: Checkpoints,
+        finished: FinishedRuns | None = None,
     ) -> None:
+        self.finished = finished
         self.store, self.progress, self.checkpoints = store, progress, checkpoints
         self.names = {task.key: name for name, task in tasks}
         self.log_command = {task.key: task.payload["log_command"] for _, task in tasks}
         self.results: dict[str, dict[str, Any]] = {}
         self.waiting: deque[Task] = deque()
         for name, task in tasks:
-            known = store.get(task.key)
+            known = store.get(task.key) or self._taken(task)
             if known is None:
                 self.waiting.append(task)
             else:
                 self.results[task.key] = known
                 progress.restore(name, known["row"]["status"] == "completed", accuracy(known))
+
+    def _taken(self, task: Task) -> dict[str, Any] | None:
+        """Store what another machine found in this run; None if there is no such thing."""
+        if self.finished is None or task.payload["kind"] != "run":
+            return None
+        found = self.finished.take(task)
+        return None if found is None else self.store.put(task.key, found)
 
     @property
     def exhausted(self) -> bool:
@@ -71,6 +83,8 @@ class ConfirmSource(EngineNotes):
     def finish(self, task: Task, result: Result) -> None:
         """Store the result of a run."""
         value = self.store.put(task.key, outcome(result))
+        if self.finished is not None:
+            self.finished.keep(task, value)
         self.checkpoints.remove(task.key)
         self.results[task.key] = value
         name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 
 from pipeline.common.failures import Failure, command, harmless, tally
 from pipeline.confirm import tables
+from pipeline.confirm.finished_runs import FinishedRuns, finished_folder
 from pipeline.confirm.image_list import list_images
 from pipeline.confirm.keep import kept, measured_images, stores_logits
 from pipeline.confirm.mistakes import find_mistakes
@@ -28,6 +28,7 @@ from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials
 from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import Task, WorkFunction
 from pipeline.results import records
+from pipeline.results.provenance import data_digest
 from pipeline.study.schema import Params
 
 CONFIRMED = Path("data/confirm")
@@ -46,6 +47,7 @@ def run_task(params: Params, run: Run, card: bytes) -> Task:
     payload = {
         "kind": "run",
         "dataset": run.dataset,
+        "data": data_digest(described),
         "configuration": run.configuration,
         "angles": params.confirm.angles,
         "layer_images": params.confirm.layer_images,
@@ -53,8 +55,7 @@ def run_task(params: Params, run: Run, card: bytes) -> Task:
         "logits": stores_logits(params, described),
         "features": run.seed == params.confirm.seeds[0],  # one picture a cell is enough
     }
-    data = hashlib.sha256(card).hexdigest()
-    key = f"{run.dataset}-{run.name}-{fingerprint([payload, data])}"
+    key = f"{run.dataset}-{run.name}-{fingerprint(payload)}"
     log = command(run.dataset, run.cell.name, f"--seed {run.seed}")
     return Task(key, {**payload, "label": f"seed {run.seed}", "log_command": log})
 
@@ -96,6 +97,14 @@ def load(name: str) -> Dataset:
     return load_dataset(PREPARED / name, SPLITS, verify=True)
 
 
+def finished_runs(params: Params, progress: Progress) -> FinishedRuns | None:
+    """Open the finished runs in the project folder, where the study keeps them."""
+    if not params.confirm.keep_runs:
+        return None
+    folder = finished_folder(params.study)
+    return FinishedRuns(folder, records.provenance(params, None), progress.say)
+
+
 def progress_of(params: Params, tasks: list[tuple[str, Task]]) -> Progress:
     """Make the progress display: a line for each cell and one for the hierarchy."""
     names = [name for name, _ in tasks]
@@ -130,7 +139,7 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     folder = state_folder("confirm", definition())
     checkpoints = checkpoints_of(storage_named(params.resources.storage), folder)
     store = RunStore(folder / "runs")
-    source = ConfirmSource(tasks, store, progress, checkpoints)
+    source = ConfirmSource(tasks, store, progress, checkpoints, finished_runs(params, progress))
     progress.say(
         f"{len(planned)} runs{f' ({len(missing)} more cannot be made)' if missing else ''}, "
         f"{progress.parallel}; {progress.resumed()}"

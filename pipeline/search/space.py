@@ -146,6 +146,8 @@ def transferred(
     moved = {
         **config,
         **asdict(cell),
+        "form": own_form(cell.model, params.sweep.architecture.form),
+        **dict.fromkeys(MODEL_KINDS[cell.model].lacks),
         "in_channels": channels,
         "num_classes": card["classes"],
         "image_size": height if height == width else [height, width],

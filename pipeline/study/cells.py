@@ -11,7 +11,19 @@ from pipeline.study.models import AXES, DATASET, MODEL_KINDS
 from pipeline.study.schema import Params
 from pipeline.study.suggestions import written
 
-__all__ = ["Block", "Cell", "block_text", "cells", "combinations", "left_out", "networks", "pairs"]
+__all__ = [
+    "Block",
+    "Cell",
+    "block_text",
+    "cells",
+    "combinations",
+    "left_out",
+    "networks",
+    "pairs",
+    "runs_of",
+    "same_but",
+    "seeds_of",
+]
 
 Block = Mapping[str, Sequence[Any]]
 
@@ -96,6 +108,29 @@ def networks(params: Params) -> list[Cell]:
 def pairs(params: Params) -> list[tuple[str, Cell]]:
     """Every data set with each of its cells."""
     return [(name, cell) for name in params.prepare.datasets for cell in cells(params, name)]
+
+
+def seeds_of(params: Params, dataset: str, cell: Cell) -> tuple[int, ...]:
+    """The seeds with which a cell of a data set is confirmed."""
+    confirm = params.confirm
+    more = confirm.more_seeds
+    if more is None or not any(cell.within(block, dataset) for block in more.include):
+        return confirm.seeds
+    return (*confirm.seeds, *more.seeds)
+
+
+def runs_of(params: Params, dataset: str) -> int:
+    """Count the confirming runs of a data set."""
+    return sum(len(seeds_of(params, dataset, cell)) for cell in cells(params, dataset))
+
+
+def same_but(cell: Cell, values: Mapping[str, Any]) -> Cell:
+    """The network that is like a cell but for the values of some axes.
+
+    >>> same_but(Cell("staged", "C8", "relative", 2, "trunk"), {"group": "C4"}).name
+    'staged-C4-relative-d2-trunk'
+    """
+    return _canonical(replace(cell, **values))
 
 
 def left_out(params: Params) -> dict[str, list[tuple[str, Cell]]]:

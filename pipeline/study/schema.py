@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pipeline.study.data_schema import OwnSource, Prepare
 from pipeline.study.sweep_schema import (
     Augment,
+    Blocks,
     Choices,
     Depth,
     Interval,
@@ -24,7 +25,16 @@ from pipeline.study.sweep_schema import (
     Tokens,
     TrainingImages,
 )
-from pipeline.study.values import FINITE, Asked, GroupName, InsideFolder, Name, Section, Thousand
+from pipeline.study.values import (
+    FINITE,
+    Asked,
+    GroupName,
+    InsideFolder,
+    Name,
+    Section,
+    Thousand,
+    null_is,
+)
 
 __all__ = [
     "GENERATION",
@@ -50,11 +60,27 @@ Seconds = Annotated[float, Field(ge=1, le=604_800), FINITE]
 OfEach = Annotated[None, Field(description="each its own")]
 
 
+Seeds = Thousand[Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]]
+
+
+class MoreSeeds(Section):
+    """Further seeds of some cells."""
+
+    seeds: Seeds
+    """In addition to `confirm.seeds`."""
+    include: Blocks
+    """The cells that have them: those in at least one of these blocks."""
+
+
 class Confirm(Section):
     """Seeds of the confirming runs, and how finely the chosen models are measured."""
 
-    seeds: Thousand[Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]]
+    seeds: Seeds
     """Other seeds than that of the sweep."""
+    more_seeds: Annotated[MoreSeeds | None, null_is("all cells have the same seeds")] = None
+    """Where some cells are to be known better than others."""
+    keep_runs: Annotated[bool, Field(strict=True)] = False
+    """Whether finished runs are kept in `results/<study>/runs`, for git, and taken from there."""
     angles: Annotated[int, Field(strict=True, ge=4, le=3600, multiple_of=4)]
     """Steps of a full turn."""
     layer_images: Annotated[int, Field(strict=True, ge=1, le=100_000)]

@@ -25,6 +25,7 @@ from pipeline.study.values import (
 __all__ = [
     "Architecture",
     "Augment",
+    "Blocks",
     "Budget",
     "Choices",
     "Depth",
@@ -235,6 +236,9 @@ class Sweep(Section):
     light_augment: LightAugment = LightAugment()
     tuned_on: dict[Name, Name] = Field(default_factory=dict)
     """Data sets that are not searched, and whose best configurations they use, cell by cell."""
+    tuned_as: dict[Annotated[str, OneOf(AXES)], AxisValue] = Field(default_factory=dict)
+    """Values of axes by which every cell finds the one whose search it uses: with `group: C4`, all
+    groups use the search of C4."""
     tune_images: Literal["each", "largest"] = "each"
     """Whether each number of training images is searched, or the largest of a cell for all."""
     sampler: Literal["tpe", "random", "qmc", "grid", "cmaes"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipeline.study.cells import Cell, cells, combinations, left_out, networks, pairs
+from pipeline.study.cells import Cell, cells, combinations, left_out, networks, pairs, same_but
 from pipeline.study.schema import Params
 
 __all__ = ["chosen", "searched", "searches"]
@@ -14,21 +14,20 @@ __all__ = ["chosen", "searched", "searches"]
 def searches(params: Params, dataset: str) -> dict[Cell, tuple[str, Cell] | None]:
     """Return, by cell of a data set, the data set and cell whose search it is configured by.
 
-    `sweep.tuned_on` names another data set; with ``tune_images: largest`` it is the same cell with
-    the most training images. None where the study has no such cell.
+    `sweep.tuned_on` names another data set, `sweep.tuned_as` other values of axes; with
+    ``tune_images: largest`` it is the same cell with the most training images. None where the
+    study has no such cell.
     """
     source = params.sweep.tuned_on.get(dataset, dataset)
     known = cells(params, source)
-    if params.sweep.tune_images == "each":
-        chosen = {cell: cell for cell in known}
-    else:
-        chosen = {}
-        for cell in sorted(known, key=lambda one: one.training_images or float("inf")):
-            chosen[replace(cell, training_images=None)] = cell  # the last has the most
+    each = params.sweep.tune_images == "each"
+    chosen = {}
+    for cell in sorted(known, key=lambda one: one.training_images or float("inf")):
+        chosen[cell if each else replace(cell, training_images=None)] = cell  # the last has most
     found = {}
     for cell in cells(params, dataset):
-        each = params.sweep.tune_images == "each"
-        best = chosen.get(cell if each else replace(cell, training_images=None))
+        asked = same_but(cell, params.sweep.tuned_as)
+        best = chosen.get(asked if each else replace(asked, training_images=None))
         found[cell] = None if best is None else (source, best)
     return found
 
@@ -50,5 +49,5 @@ def chosen(params: Params) -> Iterator[str]:
     for name in datasets:
         others = len([one for one, _ in pairs(params) if one == name]) - len(searched(params, name))
         if others:
-            source = params.sweep.tuned_on.get(name, "those with the most training images")
+            source = params.sweep.tuned_on.get(name, "other cells")
             yield f"{others} cells of {name} are not searched; tuned on {source}"

@@ -43,7 +43,16 @@ StepTimer = Callable[[dict[str, Any], Any], float]
 SPLITS = ("train", "validation")
 # A study may change these and keep its trials: those of a cell depend neither on other cells nor on
 # how many are still to come.
-EXTENSIBLE = (*AXES, "include", "skip", "tuned_on", "tune_images", "trials_per_cell", "budget")
+EXTENSIBLE = (
+    *AXES,
+    "include",
+    "skip",
+    "tuned_on",
+    "tuned_as",
+    "tune_images",
+    "trials_per_cell",
+    "budget",
+)
 
 
 def definition(params: Params, card: bytes) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.prepare.sources.location import check_locations
-from pipeline.study.cells import pairs
+from pipeline.study.cells import pairs, runs_of
 from pipeline.study.params import load_params
 from pipeline.study.tuning import chosen, searched
 
@@ -16,7 +16,8 @@ def main(given: object = None) -> None:
     check_locations(params.prepare)
     number = len(pairs(params))
     searches = sum(len(searched(params, name)) for name in params.prepare.datasets)
-    trials, runs = searches * params.sweep.trials_per_cell, number * len(params.confirm.seeds)
+    trials = searches * params.sweep.trials_per_cell
+    runs = sum(runs_of(params, name) for name in params.prepare.datasets)
     print(f"params.yaml is a valid study: {number} cells, {trials} trials, {runs} runs")
     for line in chosen(params):
         print(line)

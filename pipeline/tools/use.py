@@ -16,7 +16,7 @@ from pipeline.common.files import write_bytes
 from pipeline.common.spelling import did_you_mean
 from pipeline.common.units import duration, size
 from pipeline.prepare.sources.image_files import plain_name
-from pipeline.study.cells import pairs
+from pipeline.study.cells import runs_of
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
@@ -113,7 +113,7 @@ def _findings(params: Params) -> Iterator[str]:
     trials = sum(len(searched(params, name)) for name in params.prepare.datasets)
     device = "cuda" if gpus and wanted else "cpu"
     seconds = estimate_seconds(params, sizes, device)
-    runs = len(pairs(params)) * len(params.confirm.seeds)
+    runs = sum(runs_of(params, name) for name in params.prepare.datasets)
     yield (
         f"time: about {duration(seconds)} for {trials * params.sweep.trials_per_cell} trials and "
         f"{runs} runs, by a few steps on this {device}, as in `plan`"

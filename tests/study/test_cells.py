@@ -9,10 +9,10 @@ import fake_study
 import pytest
 from pydantic import ValidationError
 
-from pipeline.study.cells import Cell, cells, left_out, networks, pairs
+from pipeline.study.cells import Cell, cells, left_out, networks, pairs, runs_of, seeds_of
 from pipeline.study.messages import explain
 from pipeline.study.rules import broken_rules
-from pipeline.study.schema import Sweep
+from pipeline.study.schema import Confirm, Sweep
 from pipeline.study.tuning import searched, searches
 
 
@@ -116,6 +116,25 @@ REFUSED = {
         {"tuned_on": {"digits": "mnist"}, "skip": [{"dataset": "mnist", "group": "C4"}]},
         "tuned_on.digits: got 'mnist', which has no cell gsa-C4-relative-d1-stem", "",
     ),
+    "a search of no cell": (
+        {"tuned_as": {"group": "C4"}, "skip": [{"group": "C4", "augment": "turn"}]},
+        "tuned_as: got {group: [C4]}, but digits has no cell gsa-C4-relative-d1-stem-turn", "",
+    ),
+    "a search by an unknown value": (
+        {"tuned_as": {"group": "C3"}}, "tuned_as.group[0]: got 'C3', which no cell", "C1",
+    ),
+    "a search without what others need": (
+        {"model": ["staged", "staged_gcnn"], "tokens": ["trunk"],
+         "tuned_as": {"model": "staged_gcnn"},
+         "search_space": {"dropout": {"choices": [0.1]}, "learning_rate": {"choices": [0.1]}}},
+        "tuned_as: got {model: [staged_gcnn]}, but staged_gcnn has no dropout", "",
+    ),
+    "seconds of another cell": (
+        {"tuned_as": {"group": "C4"}, "epochs": None,
+         "match": {"of": "seconds", "at": 9, "parameters": 5000},
+         "search_space": {"learning_rate": {"low": 0.001, "high": 0.01}}},
+        "tuned_as: set with match: {of: seconds}", "",
+    ),
     "seconds of another data set": (
         {"tuned_on": {"digits": "mnist"}, "epochs": None,
          "match": {"of": "seconds", "at": 9, "parameters": 5000},
@@ -152,6 +171,61 @@ def test_a_wrong_value_in_a_block_is_named(key: str, value: Any) -> None:
     [problem] = {one.path: one for one in explain(refused.value, Sweep, section)}.values()
     assert problem.path[:3] == (key, 1, "augment")
     assert "a list of 1 to 64 values" in problem.accepts or "a name" in problem.accepts
+
+
+def test_all_cells_may_use_the_search_of_one() -> None:
+    params = study(BOTH, tuned_as={"group": "C4", "augment": "none"}, tune_images="largest")
+    assert names(searched(params, "mnist")) == ["C4"]
+    found = searches(params, "digits")
+    assert list(found) == cells(params)
+    assert {cell.name for _, cell in filter(None, found.values())} == {"gsa-C4-relative-d1-stem"}
+
+
+def test_a_model_may_use_the_search_of_another() -> None:
+    params = fake_study.study(
+        model=["staged", "staged_gcnn"], tokens=["trunk"], depth=[2], group=["C4", "C1"],
+        tuned_as={"model": "staged", "positional": "relative", "depth": 2},
+    )  # fmt: skip
+    found = {cell.name: source[1].name for cell, source in searches(params, "digits").items()}
+    assert found == {
+        f"{model}-{group}-{rest}-trunk": f"staged-{group}-relative-d2-trunk"
+        for group in ("C4", "C1")
+        for model, rest in (("staged", "relative-d2"), ("staged_gcnn", "none-d3"))
+    }
+
+
+def with_seeds(params: Any, **more: Any) -> Any:
+    asked = {**params.confirm.model_dump(), "more_seeds": more}
+    return params.model_copy(update={"confirm": Confirm.model_validate(asked)})
+
+
+def test_some_cells_have_more_seeds() -> None:
+    blocks = [{"group": "C4", "augment": "turn"}, {"dataset": "mnist", "group": ["D4"]}]
+    params = with_seeds(study(BOTH, training_images=[None]), seeds=[7, 8], include=blocks)
+    assert list(broken_rules(params)) == []
+    found = {name: [len(seeds_of(params, name, cell)) for cell in cells(params)] for name in BOTH}
+    assert found == {"digits": [2, 2, 2, 4, 2, 2], "mnist": [2, 2, 2, 4, 4, 4]}
+    assert {name: runs_of(params, name) for name in BOTH} == {"digits": 14, "mnist": 18}
+    assert seeds_of(params, "digits", cells(params)[3]) == (101, 102, 7, 8)
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ({"seeds": [7, 0], "include": [{"group": "C4"}]}, "seeds[1]: got 0, the seed the sweep"),
+        ({"seeds": [102], "include": [{"group": "C4"}]}, "seeds[0]: got 102, which confirm.seeds"),
+        ({"seeds": [7], "include": [{"group": "C8"}]}, "include[0].group[0]: got 'C8', which no"),
+        ({"seeds": [7], "include": [{"augment": "turn", "dataset": "digits", "depth": 1},
+                                    {"group": "C4", "model": "vit"}]}, "include[1].model[0]: got"),
+    ],
+)  # fmt: skip
+def test_more_seeds_without_a_use_are_refused(more: dict[str, Any], fault: str) -> None:
+    found = [
+        "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in one.path)
+        + f": {one.fault}"
+        for one in broken_rules(with_seeds(study(BOTH), **more))
+    ]
+    assert any(f"more_seeds.{fault}" in text for text in found), found
 
 
 def test_a_data_set_may_use_the_search_of_another() -> None:

@@ -249,6 +249,31 @@ def test_fewer_images_are_confirmed_with_the_search_of_all(
     assert len(runs.drop_duplicates("learning_rate")) == 1
 
 
+def test_cells_are_confirmed_with_the_one_search_and_their_own_widths() -> None:
+    """A convolutional network lacks what the search of attention has."""
+    params = fake_study.study(
+        model=["staged", "staged_gcnn"], tokens=["trunk"], depth=[2], group=["C4", "C1"],
+        tuned_as={"model": "staged", "positional": "relative", "depth": 2, "group": "C4"},
+        match={"of": "parameters", "at": 9000},
+        search_space={"learning_rate": {"choices": [0.004]}, "dropout": {"choices": [0.1]}},
+        trials_per_cell=1, sampler="random",
+    )  # fmt: skip
+    sweep.sweep(params, InProcess(), fake_trial)
+    confirm.confirm(params, InProcess(), fake_confirmation)
+    trials = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
+    assert trials["cell"].tolist() == ["staged-C4-relative-d2-trunk"]
+    runs = records.read("data/confirm/digits/runs.parquet", schemas.RUNS)
+    assert len(runs) == 4 * 2
+    assert set(runs["tuned_cell"]) == {"staged-C4-relative-d2-trunk"}
+    assert set(runs["learning_rate"]) == {0.004}
+    for text in runs["configuration"]:
+        config = json.loads(text)
+        staged = config["model"] == "staged"
+        assert (config["dropout"], config["heads"]) == ((0.1, 4) if staged else (None, None))
+    widths = runs.groupby(["model", "group"])["channels"].first()
+    assert widths["staged_gcnn", "C1"] > widths["staged_gcnn", "C4"] > widths["staged", "C4"]
+
+
 def test_a_width_that_cannot_be_solved_is_a_failed_run() -> None:
     params = two_data_sets(match={"of": "parameters", "at": 5000}, tuned_on={"mnist": "digits"})
     card = {**fake_study.CARD, "name": "mnist", "image_shape": [1, 12, 12], "classes": 9000}

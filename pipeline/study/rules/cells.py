@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.common.spelling import nearest
-from pipeline.study.cells import Block, block_text, cells, networks
+from pipeline.study.cells import Block, block_text, cells, networks, same_but
 from pipeline.study.hyperparameters import HYPERPARAMETERS
 from pipeline.study.messages import Problem
-from pipeline.study.models import DATASET
+from pipeline.study.models import DATASET, MODEL_KINDS
 from pipeline.study.schema import Params
 from pipeline.study.suggestions import written
 from pipeline.study.tuning import searches
@@ -46,12 +46,17 @@ def _when(params: Params) -> Iterator[Problem]:
 
 def _blocks(params: Params) -> Iterator[Problem]:
     """Every block has a cell, and so has every data set."""
-    rules = {"include": params.sweep.include, "skip": params.sweep.skip}
+    more = params.confirm.more_seeds
+    rules: dict[KeyPath, Sequence[Block]] = {
+        ("sweep", "include"): params.sweep.include,
+        ("sweep", "skip"): params.sweep.skip,
+        ("confirm", "more_seeds", "include"): () if more is None else more.include,
+    }
     problems = [
         problem
-        for key, blocks in rules.items()
+        for path, blocks in rules.items()
         for index, block in enumerate(blocks)
-        for problem in _unknown_values(params, ("sweep", key, index), block)
+        for problem in _unknown_values(params, (*path, index), block)
     ]
     yield from problems
     if problems:
@@ -63,12 +68,12 @@ def _blocks(params: Params) -> Iterator[Problem]:
         if not params.sweep.include
         or any(cell.within(block, name) for block in params.sweep.include)
     ]
-    for key, among in (("include", every), ("skip", included)):
-        for index, block in enumerate(rules[key]):
+    for (path, blocks), among in zip(rules.items(), (every, included, included), strict=True):
+        for index, block in enumerate(blocks):
             if not any(cell.within(block, name) for name, cell in among):
                 fault = f"got {block_text(block)}, in which no cell is"
                 accepts = "values that some cell has together; a model may fix some of them"
-                yield Problem(("sweep", key, index), fault, accepts)
+                yield Problem((*path, index), fault, accepts)
     for index, name in enumerate(params.prepare.datasets):
         if not cells(params, name):
             fault = f"got {name!r}, of which sweep.include and sweep.skip leave no cell"
@@ -91,9 +96,11 @@ def _tuned_on(params: Params) -> Iterator[Problem]:
             fault = f"got {source!r}, which is not searched"
             accepts = f"a data set that is: {', '.join(searched) or 'none is'}"
             problems.append(Problem(path, fault, accepts, nearest(source, searched)))
-    if sweep.tuned_on and sweep.match is not None and sweep.match.of == "seconds":
-        fault = "set with match: {of: seconds}, whose epochs are measured where a cell is searched"
-        problems.append(Problem(("sweep", "tuned_on"), fault, "no data set with matched seconds"))
+    for key, nothing in (("tuned_on", "no data set"), ("tuned_as", "no axis")):
+        timed = sweep.match is not None and sweep.match.of == "seconds"
+        if getattr(sweep, key) and timed:
+            fault = "set with match: {of: seconds}, whose epochs are measured where it is searched"
+            problems.append(Problem(("sweep", key), fault, f"{nothing} with matched seconds"))
     yield from problems
     if problems:
         return
@@ -106,4 +113,26 @@ def _tuned_on(params: Params) -> Iterator[Problem]:
                 break
 
 
-CELL_RULES = (_when, _blocks, _tuned_on)
+def _tuned_as(params: Params) -> Iterator[Problem]:
+    """The cells that are searched are cells of the study, and have what others need."""
+    sweep, path = params.sweep, ("sweep", "tuned_as")
+    block = {axis: (value,) for axis, value in sweep.tuned_as.items()}
+    problems = list(_unknown_values(params, path, block))
+    yield from problems
+    if not block or problems or sweep.tuned_on:
+        return
+    for name in params.prepare.datasets:
+        for cell, found in searches(params, name).items():
+            asked = same_but(cell, sweep.tuned_as)
+            if found is None:
+                fault = f"got {block_text(block)}, but {name} has no cell {asked.name}"
+                yield Problem(path, fault, f"values that give a cell for {cell.name}")
+                return
+            lacks = MODEL_KINDS[asked.model].lacks - MODEL_KINDS[cell.model].lacks
+            if missing := sorted(lacks & set(sweep.search_space)):
+                fault = f"got {block_text(block)}, but {asked.model} has no {missing[0]}"
+                yield Problem(path, fault, f"a model that has what {cell.name} needs")
+                return
+
+
+CELL_RULES = (_when, _blocks, _tuned_on, _tuned_as)

@@ -8,6 +8,7 @@ from pipeline.common.spelling import nearest
 from pipeline.study.cells import cells, pairs
 from pipeline.study.messages import Problem
 from pipeline.study.schema import Params
+from pipeline.study.yaml_reader import KeyPath
 
 __all__ = ["STUDY_RULES"]
 
@@ -15,13 +16,18 @@ MAX_TRIALS = 1_000_000
 
 
 def _seeds(params: Params) -> Iterator[Problem]:
-    for index, seed in enumerate(params.confirm.seeds):
-        if seed == params.sweep.seed:
-            yield Problem(
-                ("confirm", "seeds", index),
-                f"got {seed}, the seed the sweep tuned with",
-                "seeds other than sweep.seed",
-            )
+    confirm = params.confirm
+    lists: dict[KeyPath, tuple[int, ...]] = {("confirm", "seeds"): confirm.seeds}
+    if confirm.more_seeds is not None:
+        lists["confirm", "more_seeds", "seeds"] = confirm.more_seeds.seeds
+    for path, seeds in lists.items():
+        for index, seed in enumerate(seeds):
+            if seed == params.sweep.seed:
+                fault = f"got {seed}, the seed the sweep tuned with"
+                yield Problem((*path, index), fault, "seeds other than sweep.seed")
+            elif path[1] == "more_seeds" and seed in confirm.seeds:
+                fault = f"got {seed}, which confirm.seeds has for every cell"
+                yield Problem((*path, index), fault, "seeds other than those")
 
 
 def _baseline(params: Params) -> Iterator[Problem]:
@@ -49,9 +55,10 @@ def _baseline(params: Params) -> Iterator[Problem]:
 
 def _size(params: Params) -> Iterator[Problem]:
     number = len(pairs(params))
-    sweep, seeds = params.sweep, len(params.confirm.seeds)
-    sizes = {
-        ("sweep", "trials_per_cell"): (sweep.trials_per_cell, "trials"),
+    more = params.confirm.more_seeds
+    seeds = len(params.confirm.seeds) + (len(more.seeds) if more is not None else 0)
+    sizes: dict[KeyPath, tuple[int, str]] = {
+        ("sweep", "trials_per_cell"): (params.sweep.trials_per_cell, "trials"),
         ("confirm", "seeds"): (seeds, "runs"),
     }
     for path, (each, word) in sizes.items():

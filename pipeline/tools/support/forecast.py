@@ -16,7 +16,7 @@ from pipeline.dataset import Dataset, Split
 from pipeline.execution.parallel_trials import parallel_here
 from pipeline.search.space import batch_sizes, configuration
 from pipeline.study.budgets import epoch_images
-from pipeline.study.cells import Cell, cells
+from pipeline.study.cells import Cell, cells, seeds_of
 from pipeline.study.schema import Params
 from pipeline.study.tuning import searched
 from pipeline.sweep import stage as sweep
@@ -89,7 +89,7 @@ def forecast(
         config=config,
         trials=params.sweep.trials_per_cell if is_searched else 0,
         trial_seconds=trial,
-        runs=len(params.confirm.seeds),
+        runs=len(seeds_of(params, data.name, cell)),
         run_seconds=trial + evaluated * evaluate_seconds,
     )
 
