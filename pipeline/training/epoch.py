@@ -14,7 +14,7 @@ from torch.nn import functional
 from pipeline.dataset import Dataset, Split
 from pipeline.study.budgets import epoch_images, steps_of_epoch
 from pipeline.training.augment import turned_at_random
-from pipeline.training.inference import to_pixels
+from pipeline.training.inference import INFERENCE_BATCH, to_pixels
 from pipeline.training.light_augment import light_augmented
 from pipeline.training.schedules import make_schedule
 from pipeline.training.weight_average import WeightAverage
@@ -22,6 +22,7 @@ from pipeline.training.weight_average import WeightAverage
 __all__ = ["Steps", "micro_batches"]
 
 Row = dict[str, Any]
+STATISTICS = 2000  # training images on which statistics of averaged weights are measured
 
 
 def micro_batches(config: Row) -> int:
@@ -93,6 +94,17 @@ class Steps:
         for batch in self.batches():
             total += self.take(batch)  # without waiting for the device
         return (total / self.images).item()
+
+    def measure_statistics(self) -> None:
+        """Measure the batch-norm statistics of averaged weights on some training images."""
+        if self.average is None:
+            return
+        # In random order: images may be sorted by class, which batches must not be.
+        order = np.random.default_rng(self.config["seed"]).permutation(len(self.split))[:STATISTICS]
+        size = max(1, INFERENCE_BATCH // micro_batches(self.config))
+        device = next(self.model.parameters()).device
+        parts = (order[start : start + size] for start in range(0, len(order), size))
+        self.average.measure_statistics(to_pixels(self.split.images[p], device) for p in parts)
 
     def batches(self) -> Iterator[np.ndarray]:
         """Yield the indices of each batch: all images in random order, and again if need be."""

@@ -180,6 +180,7 @@ class _Training:
         start = time.monotonic()
         loss = self.steps.run_epoch()
         trained, number = time.monotonic() - start, len(self.epochs) + 1
+        self.steps.measure_statistics()
         batch_size = INFERENCE_BATCH // micro_batches(self.config)
         found = classification_scores(
             *outputs(self.steps.evaluated, self.data.validation, batch_size)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 __all__ = ["WeightAverage"]
 
@@ -15,8 +17,7 @@ class WeightAverage:
 
     ``average += (1 - d) (weights - average)`` after every optimiser step, of step t with
     ``d = min(decay, (1 + t) / (10 + t))``, so that the random weights of the start are forgotten
-    soon. Running statistics of batch norm are averaged like weights, hence belong to the same
-    steps; what is counted in whole numbers is taken over.
+    soon.
 
     Parameters
     ----------
@@ -36,12 +37,7 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.decay, self.steps = decay, 0
-        pairs = list(
-            zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
-        )
-        real = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._averages, self._weights = [one for one, _ in real], [other for _, other in real]
-        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._averages, self._weights = list(self.model.parameters()), list(model.parameters())
 
     @torch.no_grad()
     def update(self) -> None:
@@ -49,5 +45,23 @@ class WeightAverage:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
-        for count, latest in self._counts:
-            count.copy_(latest)
+
+    @torch.no_grad()
+    def measure_statistics(self, batches: Iterable[Tensor]) -> None:
+        """Measure the running statistics of batch norm, which are those of the averaged weights.
+
+        Statistics averaged over the same steps would be too large: a variance is convex in the
+        weights. Nothing is dropped meanwhile, and no random number drawn.
+        """
+        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+        before = [norm.momentum for norm in norms]
+        self.model.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over batches
+            norm.train()
+        for images in batches if norms else ():
+            self.model(images)
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.eval()

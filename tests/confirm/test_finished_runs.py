@@ -23,9 +23,9 @@ CELL = "digits-gsa-C4-relative-d1-stem-seed101"
 
 
 def study(*, keep_runs: bool = True, angles: int = 8, **section: Any) -> Params:
-    section = {"search_space": {"learning_rate": {"choices": [0.004]}, "channels": {"choices": [8]}},
-               "trials_per_cell": 1, "sampler": "random", **section}  # fmt: skip
-    params = fake_study.study(**section)
+    space = {"learning_rate": {"choices": [0.004]}, "channels": {"choices": [8]}}
+    fixed = {"search_space": space, "trials_per_cell": 1, "sampler": "random"}
+    params = fake_study.study(**{**fixed, **section})
     asked = params.confirm.model_copy(update={"keep_runs": keep_runs, "angles": angles})
     return params.model_copy(update={"confirm": asked})
 

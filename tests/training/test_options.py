@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import fake_study
@@ -11,6 +12,7 @@ import torch
 from fake_study import small_data
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gsa_core import build_model
 from pipeline.search.space import configuration
@@ -139,6 +141,7 @@ def test_what_is_validated_and_kept_is_the_average(cell: Cell) -> None:
     outcome = train(config, small_data(), measure=lambda model, row: seen.append(model))
     steps = steps_of(config)
     steps.run_epoch()
+    steps.measure_statistics()
     averaged = steps.evaluated.state_dict()
     kept = outcome.model.state_dict()
     assert all(torch.equal(kept[key], averaged[key]) for key in kept)
@@ -149,31 +152,44 @@ def test_what_is_validated_and_kept_is_the_average(cell: Cell) -> None:
     assert outcome.epochs[0]["validation_loss"] == pytest.approx(loss, rel=1e-6)
 
 
-def test_running_statistics_are_averaged_over_the_same_steps_as_weights() -> None:
-    """Nearer to those of the averaged weights than are those of the latest weights."""
-    steps = steps_of(config_of(ema=0.7, learning_rate=0.05, epochs=10))
-    for _ in range(8):
+@pytest.mark.parametrize("cell", [STAGED, CONVOLUTION[0]], ids=lambda cell: cell.model)
+def test_statistics_of_batch_norm_are_those_of_the_averaged_weights(cell: Cell) -> None:
+    steps = steps_of(config_of(cell, ema=0.7, learning_rate=0.05, head_dropout=0.5))
+    for _ in range(2):
         steps.run_epoch()
-    assert steps.average is not None
+    before = torch.get_rng_state()
+    steps.measure_statistics()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert steps.average is not None and not steps.evaluated.training
+    found = {k: x for k, x in steps.evaluated.state_dict().items() if "running" in k}
     images = to_pixels(small_data().train.images)
+    seen: dict[str, torch.Tensor] = {}
 
-    def statistics(model: nn.Module) -> list[torch.Tensor]:
-        return [x for name, x in model.state_dict().items() if "running" in name]
+    def note(name: str) -> Any:
+        return lambda module, given, result: seen.update({name: given[0].transpose(0, 1)})
 
-    exact = steps_of(config_of()).model
-    exact.load_state_dict(steps.average.model.state_dict())
-    for module in exact.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = None  # the plain mean
-            module.reset_running_stats()
+    exact = copy.deepcopy(steps.evaluated)
+    norms = {name: m for name, m in exact.named_modules() if isinstance(m, _BatchNorm)}
+    for name, norm in norms.items():
+        norm.train()
+        norm.register_forward_hook(note(name))
     with torch.no_grad():
-        exact.train()(images)
-    wanted = statistics(exact)
-    far = [sum(((x - y) ** 2).sum().item() for x, y in zip(statistics(m), wanted, strict=True))
-           for m in (steps.average.model, steps.model)]  # fmt: skip
-    assert far[0] < far[1]
-    counts = [x for name, x in steps.average.model.state_dict().items() if "batches" in name]
-    assert {int(count) for count in counts} == {32}
+        exact(images)
+    assert norms and {m.momentum for m in norms.values()} == {0.1}
+    for name, values in seen.items():
+        flat = values.flatten(1)
+        torch.testing.assert_close(
+            found[f"{name}.running_mean"], flat.mean(1), rtol=1e-4, atol=1e-5
+        )
+        torch.testing.assert_close(found[f"{name}.running_var"], flat.var(1), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_without_an_average_keep_their_statistics() -> None:
+    steps = steps_of(config_of())
+    steps.run_epoch()
+    before = {key: tensor.clone() for key, tensor in steps.model.state_dict().items()}
+    steps.measure_statistics()
+    assert all(torch.equal(tensor, before[k]) for k, tensor in steps.model.state_dict().items())
 
 
 def test_the_average_counts_as_memory() -> None:
