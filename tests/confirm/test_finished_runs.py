@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def new_machine() -> None:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GSA_QUIET", "1")
+    monkeypatch.delenv("GSA_QUIET", raising=False)
     for module in (sweep, confirm):
         monkeypatch.setattr(module, "load_dataset", fake_study.fake_load)
     fake_study.prepare_folder()
@@ -84,7 +85,7 @@ def test_weights_are_kept_of_the_first_seed_of_a_cell() -> None:
 
 
 def change_data() -> None:
-    card = {**fake_study.CARD, "seed": 7}
+    card = {**fake_study.CARD, "source": "another"}
     Path("data/prepare/digits/card.json").write_text(json.dumps(card))
 
 
@@ -112,7 +113,7 @@ def test_a_run_of_something_else_is_named_and_made_here(
     said = capsys.readouterr().out
     assert made() == 6 + 1
     pattern = rf"{CELL}.run.xz: is of another run {named}, so it is not used and this run is made"
-    assert pd.Series([said]).str.contains(pattern).all(), said
+    assert re.search(pattern, said)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", None], ids=["empty", "other", "cut"])

@@ -121,7 +121,7 @@ REFUSED = {
         "tuned_as: got {group: [C4]}, but digits has no cell gsa-C4-relative-d1-stem-turn", "",
     ),
     "a search by an unknown value": (
-        {"tuned_as": {"group": "C3"}}, "tuned_as.group[0]: got 'C3', which no cell", "C1",
+        {"tuned_as": {"group": "C3"}}, "tuned_as.group: got 'C3', which no cell", "",
     ),
     "a search without what others need": (
         {"model": ["staged", "staged_gcnn"], "tokens": ["trunk"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.common.spelling import nearest
@@ -118,7 +119,7 @@ def _tuned_as(params: Params) -> Iterator[Problem]:
     sweep, path = params.sweep, ("sweep", "tuned_as")
     block = {axis: (value,) for axis, value in sweep.tuned_as.items()}
     problems = list(_unknown_values(params, path, block))
-    yield from problems
+    yield from (replace(one, path=one.path[:-1]) for one in problems)  # no list, no index
     if not block or problems or sweep.tuned_on:
         return
     for name in params.prepare.datasets:
