@@ -37,7 +37,8 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.decay, self.steps = decay, 0
-        self._averages, self._weights = list(self.model.parameters()), list(model.parameters())
+        self._averages: list[Tensor] = list(self.model.parameters())
+        self._weights: list[Tensor] = list(model.parameters())
 
     @torch.no_grad()
     def update(self) -> None:

@@ -240,10 +240,12 @@ SLIPS = {
     "batch size fixed and searched": (
         study(sweep__search_space__batch_size={"choices": [2, 4]}),
         "sweep.batch_size: got 64, but sweep.search_space.batch_size searches what it would fix",
+        "null",
     ),
     "batch size nowhere": (
         study(sweep__batch_size=None),
         "sweep.batch_size: got null, but sweep.search_space has no 'batch_size'",
+        "",
     ),
     "batch size in some cells": (
         study(
@@ -251,27 +253,37 @@ SLIPS = {
             sweep__search_space__batch_size={"choices": [2, 4], "when": {"group": ["C4"]}},
         ),
         "sweep.search_space.batch_size.when: some cells would have none",
+        "",
     ),
     "a batch of half an image": (
         study(sweep__batch_size=None, sweep__search_space__batch_size={"choices": [0.5]}),
-        "sweep.search_space.batch_size.choices.0: got 0.5",
+        "sweep.search_space.batch_size.choices[0]: got 0.5",
+        "",
     ),
     "an average of everything": (
         study(sweep__search_space__ema={"choices": [0.9, 1]}),
-        "sweep.search_space.ema.choices.1: got 1",
+        "sweep.search_space.ema.choices[1]: got 1",
+        "",
     ),
-    "no such schedule": (study(sweep__schedule="linear"), "sweep.schedule: got 'linear'; accepts"),
+    "no such schedule": (
+        study(sweep__schedule="linear"),
+        "sweep.schedule: got 'linear'; accepts",
+        "",
+    ),
     "kernels without a use": (
         study(sweep__architecture__basis="gaussian"),
         "sweep.architecture.basis: got 'gaussian', which no cell of sweep.tokens and",
+        "bilinear",
     ),
     "kernel size without a use": (
         study(sweep__architecture__kernel_size=7),
         "sweep.architecture.kernel_size: got 7, which no cell of sweep.tokens and sweep.model has",
+        "null",
     ),
     "kernels without a middle": (
         study(sweep__architecture__kernel_size=6),
         "sweep.architecture.kernel_size: got 6, which has no middle; accepts null or an odd",
+        "5",
     ),
     "heads fixed and searched": (
         study(sweep__search_space__heads={"choices": [2, 4]}),
