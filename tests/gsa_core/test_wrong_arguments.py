@@ -113,7 +113,13 @@ WRONG = {
     "depth of stages": lambda: network(model="staged_gcnn", depth=1),
     "depth of a staged network": lambda: network(model="staged", depth=0),
     "tokens of a staged network": lambda: network(model="staged", tokens="patch"),
-    "head_dropout of a transformer": lambda: network(head_dropout=0.1),
+    "head_dropout of a transformer": lambda: network(head_dropout=1),
+    "head_dropout of a convolutional network": lambda: network(model="gcnn", head_dropout=-0.1),
+    "head_dropout of a published network": lambda: network(
+        model="published_rotmnist", head_dropout=0.1
+    ),
+    "drop_path of a transformer": lambda: network(drop_path=1),
+    "drop_path of a convolutional network": lambda: network(model="gcnn", drop_path=0.1),
     "head_dropout of a staged network": lambda: network(model="staged", head_dropout=1),
     "channels of a published network": lambda: network(model="published_rotmnist", channels=64),
     "depth of a published network": lambda: network(model="published_pcam", depth=12),
