@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from pipeline.study.source import Source
 
-__all__ = ["GLYPH_SETS", "SYMMETRIES"]
+__all__ = ["GLYPH_SETS", "SYMMETRIES", "TILT"]
+
+TILT = 15.0  # degrees by which letters of `half` and `pose` are off their angle, at most
 
 _GLYPHS = Source(
     name="glyphs-shape",

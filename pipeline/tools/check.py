@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 from pipeline.prepare.sources.location import check_locations
 from pipeline.study.cells import pairs, runs_of
 from pipeline.study.params import load_params
@@ -9,8 +11,12 @@ from pipeline.study.tuning import chosen, searched
 
 __all__ = ["main"]
 
+ARGUMENTS = {
+    "--time": {"action": "store_true", "help": "also say how long the whole study will take"}
+}
 
-def main(given: object = None) -> None:
+
+def main(given: Namespace | None = None) -> None:
     """Print the number of cells, trials and runs."""
     params = load_params()
     check_locations(params.prepare)
@@ -21,3 +27,7 @@ def main(given: object = None) -> None:
     print(f"params.yaml is a valid study: {number} cells, {trials} trials, {runs} runs")
     for line in chosen(params):
         print(line)
+    if given is not None and given.time:
+        from pipeline.tools.support.study_time import sentence  # seconds to import
+
+        print(sentence(params), flush=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from pipeline.common.documents import configuration
 from pipeline.common.errors import UserError
@@ -75,6 +76,11 @@ class Comparison:
     now: Any
 
     @property
+    def known(self) -> bool:
+        """Whether one of them is there."""
+        return not (pd.isna(self.recorded) and pd.isna(self.now))
+
+    @property
     def equal(self) -> bool:
         """Whether both are the same, or both are missing."""
         if pd.isna(self.recorded) or pd.isna(self.now):
@@ -127,7 +133,7 @@ def find(dataset: str, cell: str, number: int) -> tuple[dict[str, Any], list[dic
     chosen = row_of(table, cell, "trial", number)
     epochs = records.read(folder / "epochs.parquet", schemas.EPOCHS)
     epochs = epochs[(epochs["cell"] == cell) & (epochs["trial"] == number)].sort_values("epoch")
-    return _plain(chosen)[0], _plain(epochs)
+    return _plain(chosen, schemas.TRIALS)[0], _plain(epochs, schemas.EPOCHS)
 
 
 def _measures(row: Mapping[str, Any]) -> list[str]:
@@ -135,8 +141,12 @@ def _measures(row: Mapping[str, Any]) -> list[str]:
     return [] if pd.isna(row["validation_invariance_error"]) else ["invariance_error"]
 
 
-def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+def _plain(frame: pd.DataFrame, schema: pa.Schema) -> list[dict[str, Any]]:
+    """Return rows with None for what is unknown, and whole numbers whole beside it."""
+    whole = {field.name: "Int64" for field in schema if pa.types.is_integer(field.type)}
+    known = frame.astype(whole).astype(object)
+    known = known.where(known.notna(), None)
+    return [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
 
 
 def compare(
@@ -158,7 +168,7 @@ def compare(
             Comparison(f"epoch {epoch['epoch']}: {name}", epoch[name], again.get(name))
             for name in EPOCH
         ]
-    return pairs
+    return [pair for pair in pairs if pair.known]  # what neither has was not measured
 
 
 def report(pairs: Sequence[Comparison]) -> int:
@@ -167,9 +177,13 @@ def report(pairs: Sequence[Comparison]) -> int:
     shown = [pair for pair in pairs if not pair.name.startswith("epoch ")]
     for pair in [*shown, *(pair for pair in differ if pair not in shown)]:
         result = "equal" if pair.equal else "DIFFERS"
-        print(f"  {pair.name:20} recorded {pair.recorded}, now {pair.now}: {result}")
+        print(f"  {pair.name:20} recorded {_said(pair.recorded)}, now {_said(pair.now)}: {result}")
     print(f"{len(pairs) - len(differ)} of {len(pairs)} metrics equal, those of epochs included")
     return len(differ)
+
+
+def _said(value: Any) -> str:
+    return "nothing" if pd.isna(value) else str(value)
 
 
 def _show(epoch: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from pipeline.study.yaml_reader import read_text, read_yaml
 if TYPE_CHECKING:
     from pipeline.tools.support.forecast import Sizes
 
-__all__ = ["FOLDER", "main", "use"]
+__all__ = ["FOLDER", "look_for", "main", "use"]
 
 ARGUMENTS = {"study": {"nargs": "?", "metavar": "STUDY", "help": "the name of a file in studies/"}}
 FOLDER, PARAMS, BEFORE = Path("studies"), Path("params.yaml"), Path("params.before.yaml")
@@ -89,7 +89,7 @@ def _findings(params: Params) -> Iterator[str]:
 
     sizes: dict[str, Sizes] = {}
     for dataset in params.prepare.datasets:
-        found, sentence = _data(params, dataset)
+        found, sentence = look_for(params, dataset)
         yield f"data: {sentence}"
         if found:
             sizes[dataset] = found
@@ -129,7 +129,7 @@ def _memory() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else 0.0
 
 
-def _data(params: Params, name: str) -> tuple[Sizes | None, str]:
+def look_for(params: Params, name: str) -> tuple[Sizes | None, str]:
     """Look for a data set without preparing it; its sizes if they are known, and a sentence."""
     from pipeline.prepare.fetch.raw_files import missing_files
     from pipeline.tools.support.forecast import Sizes

@@ -110,7 +110,7 @@ def dataset_rows(
                 best, tuned = trial, level
         for seed in shape.seeds:
             _add_run(tables, key, shape, seed, best, tuned, generator)
-    tables["mistakes"] = _mistakes(shape, dataset, len(tables["runs"]), generator)
+    tables["mistakes"] = _mistakes(shape, dataset, tables["runs"], generator)
     return tables
 
 
@@ -157,14 +157,17 @@ def _add_run(
     tables["runs"].append(row)
 
 
-def _mistakes(shape: Shape, dataset: str, runs: int, generator: np.random.Generator) -> list[Row]:
+def _mistakes(
+    shape: Shape, dataset: str, rows: list[Row], generator: np.random.Generator
+) -> list[Row]:
+    runs = sum(row["status"] == "completed" for row in rows)
     return [
         {"study": shape.study, "dataset": dataset, "place": place, "image": 3 * place,
          "test_image": 7 * place, "label": 6, "predicted": 9, "label_name": "6",
          "predicted_name": "9", "group": None, "probability": 0.9 - place / 20,
          "wrong_runs": max(runs - place, 1), "runs": runs, "channels": 1, "height": 8, "width": 8,
          "pixels": generator.integers(0, 256, 64, dtype=np.uint8).tobytes()}
-        for place in range(10)
+        for place in range(10 if runs else 0)
     ]  # fmt: skip
 
 

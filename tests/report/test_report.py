@@ -1,5 +1,6 @@
 """The report as a whole: the files it writes and what it says."""
 
+import html
 import json
 import math
 import os
@@ -63,6 +64,20 @@ def test_everything_promised_is_there(small: Path) -> None:
     assert not [name for name in names if ".tmp" in name]
 
 
+def test_the_document_has_the_headings_of_the_page_in_their_order(small: Path) -> None:
+    heads = [html.unescape(one) for one in re.findall(r"<h[23] id=[^>]*>(.*?)</h", page_of(small))]
+    document = (small / "reports" / "report.md").read_text().replace("\\", "")
+    assert re.findall(r"^##+ (.*)$", document, re.M) == heads
+    assert document.index("points [") < document.index("## Results"), "three numbers first"
+
+
+def test_without_logits_the_page_says_why_there_is_no_ensemble(small: Path) -> None:
+    for name in ("index.html", "report.md"):
+        text = (small / "reports" / name).read_text()
+        assert "logits were not kept" in text[text.index("Deep ensembles<" if name[0] == "i" else
+                                              "### Deep ensembles"):]  # fmt: skip
+
+
 def test_metrics_are_the_means_of_the_rows(small: Path) -> None:
     metrics = json.loads((small / "reports" / "metrics.json").read_text())
     runs = pd.read_parquet(small / "data" / "confirm" / "digits" / "runs.parquet")
@@ -78,7 +93,9 @@ def test_metrics_are_the_means_of_the_rows(small: Path) -> None:
     assert sum(metrics["verdicts"]["cells"].values()) == 3
     effect = metrics["verdicts"]["effects"]["C4 for C1"]["quarter-turned"]
     assert effect["verdict"] == "clearly better" and effect["difference"] > 0.8
-    assert metrics["summary"].startswith("On quarter-turned test images of digits, C4")
+    assert metrics["summary"].startswith(
+        "On quarter-turned test images of digits, a network with quarter turns built in (C4)"
+    )
 
 
 def test_page_fetches_nothing_and_styles_nothing_inline(small: Path) -> None:

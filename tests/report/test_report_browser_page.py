@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,3 +139,56 @@ def test_a_chosen_theme_wins_over_the_system(
 def test_text_of_figures_is_found(browser: Browser) -> None:
     assert browser.value("document.querySelectorAll('.drawing svg text').length") > 100
     assert browser.value("window.find('float32 rounding')")
+
+
+LIT = """[document.querySelectorAll(".drawing.chosen").length,
+  document.querySelectorAll("tr.same").length, new URLSearchParams(location.search).get("cells")]"""
+CHOOSE = """document.querySelector("[data-figure=tradeoff]").dispatchEvent(
+  new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }))"""
+# Of the axis depth, the value of the chosen cell or the other one.
+TICK = """((own) => {
+  const cell = Number(new URLSearchParams(location.search).get("cells").split(" ")[0]);
+  const boxes = Array.from(document.querySelectorAll("input[name=depth]"));
+  boxes.find((box) => (Number(box.value) === study.axes[cell].depth) === own).click();
+})"""
+
+
+def before(browser: Browser, selector: str, which: str = "::before") -> str:
+    """Return what the style sheet writes into an element."""
+    return browser.value(
+        f"getComputedStyle(document.querySelector('{selector}'), '{which}').content"
+    )
+
+
+def test_a_chosen_cell_stays_lit_under_a_filter_that_leaves_it(browser: Browser) -> None:
+    browser.value(CHOOSE)
+    lit = browser.value(LIT)
+    assert lit[0] > 12 and lit[1] > 1 and lit[2] is not None
+    browser.value(f"{TICK}(false)")
+    assert browser.value(LIT) == lit
+    browser.value("document.title = 'left'")
+    browser.call("Page.reload")
+    while browser.value("document.title + document.readyState") != "digits: reportcomplete":
+        time.sleep(0.02)
+    assert browser.value(LIT) == lit, "filter and cell are in the address"
+    assert browser.value("document.body.classList.contains('filtered')")
+    browser.value(f"{TICK}(true)")
+    assert browser.value(LIT) == [0, 0, None], "it is hidden, so nothing is chosen"
+
+
+def test_what_does_not_follow_the_filter_says_so(browser: Browser) -> None:
+    places = [("figcaption", "::before"), ("#table ~ .scroll caption", "::before"),
+              ("header", "::after")]  # fmt: skip
+    assert [before(browser, *place) for place in places] == ["none"] * 3
+    browser.value("document.querySelector('input[name=depth]').click()")
+    assert all("those of the whole study" in before(browser, *place) for place in places)
+
+
+@pytest.mark.parametrize("axis", ["depth", "group"])
+def test_a_filter_that_leaves_nothing_says_so(browser: Browser, axis: str) -> None:
+    browser.value(f"document.querySelectorAll('input[name={axis}]').forEach((box) => box.click())")
+    assert "no cell is left" in browser.value("document.querySelector('.filters output').innerText")
+    assert "no cell is left" in before(browser, "figcaption")
+    assert browser.value("document.querySelectorAll('tr[data-cell]:not(.off)').length") == 0
+    browser.value("document.querySelector('.filters button').click()")
+    assert before(browser, "figcaption") == "none"

@@ -12,6 +12,7 @@ from synthetic import Row, Shape, write_study
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.analysis.verdicts import BETTER
 from pipeline.report.files import latex
+from pipeline.report.files.tables import RESULTS
 from pipeline.report.load import Settings, load_study
 
 LATEX = shutil.which("pdflatex")
@@ -36,36 +37,49 @@ def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
 
 
 def rows_of(text: str) -> list[list[str]]:
-    """Return the entries of every row between the rules."""
-    body = text.split("\\midrule\n")[1].split("\\bottomrule")[0]
-    return [re.split(r"(?<!\\) & ", line.removesuffix(r" \\")) for line in body.splitlines()]
+    """Return the entries of every row between the rules, data sets one below the other."""
+    body = text.split("\\midrule\n", 1)[1].split("\\bottomrule")[0].replace("\\midrule\n", "")
+    lines = [line.removesuffix(r" \\") for line in body.splitlines()]
+    return [re.split(r"(?<!\\) & ", line) for line in lines if "multicolumn" not in line]
 
 
-def test_a_row_a_model_and_columns_by_data_set(analysis: Analysis) -> None:
+def test_a_row_a_cell_below_its_data_set_with_the_columns_of_the_page(analysis: Analysis) -> None:
     text = latex.results(analysis)
-    assert r"\multicolumn{4}{c}{digits} & \multicolumn{4}{c}{m\_b \& 50 \%}" in text
-    assert r"\cmidrule(lr){2-5} \cmidrule(lr){6-9}" in text
+    heads = [r"\multicolumn{8}{l}{digits}", r"\multicolumn{8}{l}{m\_b \& 50 \%}"]
+    assert [line for line in text.splitlines() if "multicolumn" in line] == [
+        rf"{head} \\" for head in heads
+    ]
+    columns = [
+        name.lower() for name in re.findall(r"^Model & (.*) \\\\$", text, re.M)[0].split(" & ")
+    ]
+    assert columns == [name.lower() for name in RESULTS]
     rows = rows_of(text)
-    assert [row[0] for row in rows] == ["{C1 absolute}", "{C4 absolute}", "{*{[}2ex{]} absolute}"]
-    assert {len(row) for row in rows} == {9}
-    assert rows[2][1:] == ["--"] * 8, "no run finished"
+    assert [row[0] for row in rows] == [
+        "{C1 absolute}", "{C4 absolute}", "{*{[}2ex{]} absolute}"
+    ] * 2  # fmt: skip
+    assert {len(row) for row in rows} == {8}
+    assert rows[2][4:7] == ["--"] * 3, "no run finished"
     cell = analysis.cells.iloc[0]
     ends = [f"{100 * cell['test_accuracy' + end]:.1f}" for end in ("", "_low", "_high")]
-    assert rows[0][1] == f"{ends[0]} {{\\scriptsize [{ends[1]}, {ends[2]}]}}"
+    assert rows[0][4] == f"{ends[0]} {{\\scriptsize [{ends[1]}, {ends[2]}]}}"
+
+
+def test_the_finding_is_a_comment_of_one_line(analysis: Analysis) -> None:
+    first, second, *_ = latex.results(analysis).splitlines()
+    assert first.startswith("% ") and "right on" in first
+    assert second == r"% Needs \usepackage{booktabs}."
 
 
 def test_bold_where_the_verdict_says_better(analysis: Analysis) -> None:
-    text = latex.results(analysis)
-    bold = ["textbf" in entry for entry in rows_of(text)[1]]
+    bold = [["textbf" in entry for entry in row] for row in rows_of(latex.results(analysis))]
     cells, verdicts = analysis.cells, analysis.comparisons.set_index(["id", "measure"])["word"]
-    expected = [False]
+    expected = []
     for name in SHAPE.datasets:
         (cell,) = cells["id"][(cells["dataset"] == name) & (cells["group"] == "C4")]
         measures = ("test_accuracy", "test_accuracy_quarter_turned", "test_accuracy_turned")
-        expected += [verdicts[cell, measure] in BETTER for measure in measures]
-        expected.append(False)
-    assert bold == expected
-    assert expected.count(True) == 3, "turned by quarters twice, by any angle once"
+        expected.append([verdicts[cell, measure] in BETTER for measure in measures])
+    assert [bold[1][4:7], bold[4][4:7]] == expected
+    assert sum(map(sum, bold)) == 3, "turned by quarters twice, by any angle once"
 
 
 @pytest.mark.skipif(LATEX is None, reason="needs pdflatex")

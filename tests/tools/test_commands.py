@@ -119,7 +119,34 @@ def test_a_trial_comes_again_as_it_was(capsys: pytest.CaptureFixture[str]) -> No
         reproduce.main(parse(ASKED), fake_study.fake_trial)
     told = capsys.readouterr().out
     assert ending.value.code == 0, told
-    assert "28 of 28 metrics equal" in told
+    assert "9 of 9 metrics equal" in told, "of the row and of both epochs, what was measured"
+    assert "nan" not in told and "params               recorded " in told
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "shown"),
+    [(3, 3.0, "recorded 3, now 3.0: equal"), (None, 2, "recorded nothing, now 2: DIFFERS"),
+     (float("nan"), 0.5, "recorded nothing, now 0.5: DIFFERS")],
+)  # fmt: skip
+def test_what_is_unknown_is_said_in_words(
+    recorded: Any, now: Any, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reproduce.report([reproduce.Comparison("training_flops", recorded, now)])
+    assert shown in capsys.readouterr().out
+
+
+def test_whole_numbers_stay_whole_beside_a_failed_trial() -> None:
+    def failing(task: Any, data: Any, context: Any) -> dict[str, Any]:
+        if task.key.endswith(" 1"):
+            raise ValueError("no parameters, no FLOPs")
+        value = fake_study.fake_trial(task, data, context)
+        value["row"]["training_flops"] = 10**15 + 1
+        return value
+
+    sweep.sweep(fake_study.study(), InProcess(), failing)
+    first, _ = reproduce.find("digits", "gsa-C4-relative-d1-stem", 0)
+    failed, _ = reproduce.find("digits", "gsa-C4-relative-d1-stem", 1)
+    assert first["training_flops"] == 10**15 + 1 and failed["training_flops"] is None
 
 
 def test_trials_of_a_conditional_space_come_again(

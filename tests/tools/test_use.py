@@ -6,6 +6,7 @@ import itertools
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import fake_study
 import pytest
@@ -18,6 +19,7 @@ from pipeline.study.cells import cells
 from pipeline.study.datasets import SOURCES
 from pipeline.study.params import load_params
 from pipeline.tools.support import forecast as estimate
+from pipeline.tools.support import study_time
 from pipeline.tools.support.forecast import Sizes, estimate_seconds
 from pipeline.tools.use import _counted, use
 from pipeline.training import cost
@@ -152,6 +154,44 @@ def test_cells_that_are_not_measured_are_in_proportion(monkeypatch: pytest.Monke
     sizes = Sizes(1, 10, 8, 0, train=16, validation=16, test=40)
     one = estimate_seconds(fake_study.study(group=["C1"]), {"digits": sizes}, "cpu")
     assert estimate_seconds(params, {"digits": sizes}, "cpu") == pytest.approx(3 * one)
+
+
+@pytest.mark.parametrize("limit", [0.0, 60.0])
+def test_networks_are_measured_once_and_the_nearest_stands_for_others(
+    monkeypatch: pytest.MonkeyPatch, limit: float
+) -> None:
+    """Data sets of one image size share their networks, as do augmentations and sizes."""
+    asked = []
+
+    def measured(config: dict[str, Any], data: Any, *_: Any) -> tuple[float, float]:
+        asked.append((data.image_size, config["group"]))
+        flops = estimate.image_flops(config, data)
+        return 3e-9 * flops, 1e-9 * flops
+
+    monkeypatch.setattr(estimate, "image_seconds", measured)
+    params = fake_study.study(augment=["none", "turn"], training_images=[None, 10])
+    sizes = {name: Sizes(1, 10, side, 0, 16, 16, 40) for name, side in
+             (("digits", 8), ("glyphs-half", 16), ("glyphs-pose", 16))}  # fmt: skip
+    told = estimate_seconds(params, sizes, "cpu", limit)
+    assert len(asked) == len(set(asked)) == (6 if limit else 1)
+    # Seconds are proportional to FLOPs here, so that what is not measured is exact.
+    asked.clear()
+    assert told == pytest.approx(estimate_seconds(params, sizes, "cpu", 60.0))
+
+
+@pytest.mark.parametrize("section", ["digits", "symmetry", "own-folder"])
+def test_a_study_says_how_long_it_will_take(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], root: Path, section: str
+) -> None:
+    monkeypatch.setattr(study_time, "estimate_seconds", lambda *_: 600.0)
+    monkeypatch.setattr(study_time, "parallel_here", lambda *_: 2)
+    params = load_params(root / f"studies/{section}.yaml")
+    said = study_time.sentence(params)
+    minutes = {"digits": "11 min", "symmetry": "13 min"}.get(section)
+    if minutes is None:
+        assert said.startswith("time: no estimate before all data are there (my-images cannot")
+    else:
+        assert said.startswith(f"time: about {minutes} with 2 trials in parallel, by a few steps")
 
 
 def test_small_and_large_are_written_for_people(

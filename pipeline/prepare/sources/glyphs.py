@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.prepare.labelled_images import GivenSplits, LabelledImages
 from pipeline.prepare.sources.glyph_drawing import FONTS, LETTERS, Drawings, GlyphImages
-from pipeline.study.glyph_sets import SYMMETRIES
+from pipeline.study.glyph_sets import SYMMETRIES, TILT
 from pipeline.study.source import Source
 
 _STREAM = 4  # of the seed; `pipeline.prepare.stage` has the others
@@ -29,8 +29,6 @@ _STREAM = 4  # of the seed; `pipeline.prepare.stage` has the others
 TEST_FONTS = tuple(next(iter(family)) for family in FONTS.values())
 TRAIN_FONTS = tuple(font for family in FONTS.values() for font in family if font not in TEST_FONTS)
 _FONTS = (*TRAIN_FONTS, *TEST_FONTS)
-
-_TILT = 15.0  # degrees by which letters of `half` and `pose` are off their angle
 
 
 def read(source: Source, seed: int) -> GivenSplits:
@@ -86,7 +84,7 @@ def design(
     uniform = symmetry in ("D", "C")
     labels = {"D": letter, "C": mirrored, "C2": turns % 2, "C1": turns}[symmetry]
     numbers = np.array([_FONTS.index(font) for font in fonts], dtype=np.int64)
-    low, high = (0.0, 90.0) if uniform else (-_TILT, _TILT)
+    low, high = (0.0, 90.0) if uniform else (-TILT, TILT)
     size = generator.uniform(0.75, 0.95, count)
     bold = equally(2)
     drawings = Drawings(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.report.analysis import measures
+from pipeline.report.analysis import label_symmetry, measures
 from pipeline.report.analysis.verdicts import BETTER, NOT_COMPARED, UNDECIDED, WORSE
 from pipeline.report.load import Study
 from pipeline.report.text.formatting import counted, listed, percent, plain, signed_points, small
@@ -33,14 +33,16 @@ def run_checks(
 ) -> list[Check]:
     """Return every check of the study, the most important first."""
     drawn = cells[cells["runs_finished"] > 0]
+    # With more symmetry than the labels have, a network cannot but be worse.
+    fitting = drawn[label_symmetry.fits(study, drawn)]
     return [
         exact_cells(drawn, "exact", measures.ERROR.column, "quarter turns"),
         exact_cells(drawn, "exact_mirror", measures.ERROR_MIRROR.column, "mirrors"),
         other_cells(drawn),
         same_answers(drawn, runs),
         hierarchy(study.hierarchy),
-        turned_gain(drawn, compared),
-        upright_price(drawn, compared),
+        turned_gain(fitting, compared),
+        upright_price(fitting, compared),
     ]
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.report.analysis import measures
 from pipeline.report.load import Study
 from pipeline.report.text.names import parse_group
+from pipeline.study.glyph_sets import TILT
 
-# Every rotation is a group of this order here, and training on any angle teaches it.
-EVERY_ANGLE = 0
-TAUGHT = {"none": ("C", 1), "quarter": ("C", 4), "turn": ("C", EVERY_ANGLE),
-          "turn_mirror": ("D", EVERY_ANGLE)}  # fmt: skip
+EVERY_ANGLE = 360  # rotations, in place of all
+# Orbits of C_n are enumerated at so many angles within 360 / n degrees: midpoints of steps on whose
+# ends every multiple of 15 degrees lies, so that shares are exact.
+STEPS = 24
+ABSENT = -1  # an image that the data set does not have
 
 
 @dataclass(frozen=True)
@@ -24,46 +27,66 @@ class LabelSymmetry:
     Attributes
     ----------
     name
-        `C` and `D` (every angle, without and with mirrors), or a point group.
-    classes
-        How many classes there are.
+        `C` and `D` (every angle, without and with mirrors), or a point group. Data sets whose
+        labels have a point group hold images near quarter turns, and none that is mirrored.
     """
 
     name: str
-    classes: int
 
     @property
     def group(self) -> tuple[str, int]:
-        """Family and number of rotations; `EVERY_ANGLE` for all."""
+        """Family and number of rotations."""
         if self.name in ("C", "D"):
             return self.name, EVERY_ANGLE
         return parse_group(self.name) or ("C", 1)
 
-    def ceiling(self, group: str, augment: str) -> float:
+    def contains(self, group: str) -> bool:
+        """Return whether no element of a group changes a label.
+
+        >>> LabelSymmetry("C2").contains("C2"), LabelSymmetry("C2").contains("D1")
+        (True, False)
+        """
+        family, turns = parse_group(group) or ("C", 1)
+        own_family, own_turns = self.group
+        every = self.name in ("C", "D") or own_turns % turns == 0
+        return every and (family == "C" or own_family == "D")
+
+    def ceiling(self, group: str) -> float:
         """Return the highest accuracy that a network invariant to a group can reach.
 
-        It cannot distinguish the images of one orbit: of so many classes in it, it names one. A
-        network trained on turned images is taken to be invariant to the turns.
+        It names one class for all images of an orbit, at best the most frequent one; images that
+        the data set does not have cost nothing.
 
         Examples
         --------
-        >>> LabelSymmetry("C2", 2).ceiling("C4", "none")
-        0.5
-        >>> LabelSymmetry("C", 2).ceiling("C4", "none")
-        1.0
+        >>> LabelSymmetry("C2").ceiling("C4"), LabelSymmetry("C2").ceiling("D2")
+        (0.5, 1.0)
+        >>> LabelSymmetry("C").ceiling("C4"), LabelSymmetry("C").ceiling("D1")
+        (1.0, 0.5)
         """
-        known = parse_group(group) or ("C", 1)
-        return min(self._one_of(*known), self._one_of(*TAUGHT.get(augment, ("C", 1))))
+        family, turns = parse_group(group) or ("C", 1)
+        width = 360 / turns
+        first = (np.arange(STEPS) + 0.5) * width / STEPS
+        angles = first[:, None] + width * np.arange(turns)
+        plain, mirrored = self._labels(angles, False), self._labels(-angles, True)
+        orbits = [np.hstack([plain, mirrored])] if family == "D" else [plain, mirrored]
+        images = sum(int((labels != ABSENT).sum()) for labels in orbits)
+        return sum(_most_frequent(labels) for labels in orbits) / images
 
-    def _one_of(self, family: str, turns: int) -> float:
-        """One over the classes in an orbit of a group."""
-        own_family, own_turns = self.group
-        # The rotations that both have, as gcd(n, 0) = n has it for every angle.
-        shared = math.gcd(turns, own_turns)
-        orbit = 1.0 if turns == shared else (math.inf if turns == EVERY_ANGLE else turns / shared)
-        if family == "D" and own_family == "C":
-            orbit *= 2
-        return 1 / min(orbit, self.classes)
+    def _labels(self, angles: NDArray[np.float64], mirrored: bool) -> NDArray[np.int64]:
+        """Return the class of a letter at some angles; `ABSENT` where there is no such image."""
+        if self.name in ("C", "D"):
+            return np.full(angles.shape, mirrored and self.name == "C", dtype=np.int64)
+        quarter = np.rint(angles / 90).astype(np.int64)
+        present = (np.abs(angles - 90 * quarter) < TILT) & (not mirrored)
+        classes = 4 // np.gcd(4, self.group[1])
+        return np.where(present, quarter % classes, ABSENT)
+
+
+def _most_frequent(orbits: NDArray[np.int64]) -> int:
+    """Count the images of the most frequent class in every orbit (row)."""
+    counts = [(orbits == label).sum(axis=1) for label in range(4)]
+    return int(np.max(counts, axis=0).sum())
 
 
 def of(study: Study, dataset: str) -> LabelSymmetry | None:
@@ -71,7 +94,7 @@ def of(study: Study, dataset: str) -> LabelSymmetry | None:
     known = data_symmetry(study, dataset)
     if not known.get("labels"):
         return None
-    return LabelSymmetry(str(known["labels"]), int(known["classes"]))
+    return LabelSymmetry(str(known["labels"]))
 
 
 def data_symmetry(study: Study, dataset: str) -> dict:
@@ -80,6 +103,17 @@ def data_symmetry(study: Study, dataset: str) -> dict:
         if source.datasets == (dataset,) and source.provenance.get("data_symmetry"):
             return dict(source.provenance["data_symmetry"])
     return {}
+
+
+def fits(study: Study, cells: pd.DataFrame) -> pd.Series:
+    """Return which cells have no more symmetry than the labels, as far as these are known."""
+    known = {name: of(study, str(name)) for name in cells["dataset"].unique()}
+    labels = [known[name] for name in cells["dataset"]]
+    fitting = [
+        one is None or one.contains(str(group))
+        for one, group in zip(labels, cells["group"], strict=True)
+    ]
+    return pd.Series(fitting, index=cells.index, dtype=bool)
 
 
 def meaningful(study: Study, rows: pd.DataFrame) -> pd.Series:

@@ -85,7 +85,7 @@ def _condition(
         "averaged": averaged, "validation": cell[measures.VALIDATION.column],
         "accuracy": cell[measure.column],
         "low": cell[f"{measure.column}_low"], "high": cell[f"{measure.column}_high"],
-        "ceiling": symmetry.ceiling("C4" if averaged else group, augment) if symmetry else 1.0,
+        "ceiling": symmetry.ceiling("C4" if averaged else group) if symmetry else 1.0,
     }  # fmt: skip
 
 
@@ -119,7 +119,9 @@ def _reference(rows: pd.DataFrame) -> int | None:
     """
     known = rows["symmetry"].iloc[0] != ""
     turns = rows["group"].map(lambda name: (parse_group(name) or ("", 0))[1])
-    usable = turns.isin([1, 2, 4] if known else [4]) & (rows["ceiling"] == 1)
+    usable = turns.isin([1, 2, 4] if known else [4])
+    if known:
+        usable &= rows["group"].map(LabelSymmetry(rows["symmetry"].iloc[0]).contains)
     usable &= ~rows["averaged"] & (rows["augment"] == "none")
     if not usable.any():
         return None

@@ -1,4 +1,4 @@
-"""The results as a booktabs table: a row a model, columns by data set, bold where a verdict is."""
+"""The table of cells for LaTeX (booktabs): a row a cell, bold where a verdict says better."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.cells import short_labels
 from pipeline.report.analysis.verdicts import BETTER
-from pipeline.report.text.formatting import counted, plain, small
+from pipeline.report.files.tables import RESULTS
+from pipeline.report.text import summary
+from pipeline.report.text.formatting import amount, counted, plain, small
 from pipeline.report.text.summary import interval_of
 
 _SPECIAL = {
@@ -19,11 +21,6 @@ _SPECIAL = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--",
     '"': "''", "[": "{[}", "]": "{]}",
 }  # fmt: skip
-COLUMNS = (
-    (measures.UPRIGHT, "Upright"),
-    (measures.QUARTER, "Quarter-turned"),
-    (measures.ANY_ANGLE, "Any angle"),
-)
 
 
 def escape(text: object) -> str:
@@ -33,54 +30,52 @@ def escape(text: object) -> str:
 
 
 def results(analysis: Analysis) -> str:
-    """Return mean and interval in per cent of every cell on every data set."""
+    """Return the page's table of cells: data sets below each other, the same rows and columns."""
     cells = analysis.cells
-    # The name of a row is that of the cell without the data set, which is in the heads of columns.
+    # The name of a row is that of the cell without the data set, which is above its rows.
     cells = cells.assign(name=short_labels(cells.assign(dataset="")))
-    datasets = list(cells["dataset"].drop_duplicates())
-    width = len(COLUMNS) + 1
-    spans = [
-        rf"\cmidrule(lr){{{2 + width * i}-{1 + width * (i + 1)}}}" for i in range(len(datasets))
-    ]
-    names = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}" for name in datasets)
-    heads = " & ".join([*(head for _, head in COLUMNS), "Error"] * len(datasets))
+    heads = " & ".join(escape(name.capitalize()) for name in RESULTS)
     seeds = sorted(set(analysis.drawn["runs_finished"].astype(int)))
     last = counted(seeds[-1], "seed") if seeds else "no seed"
     lines = [
+        f"% {_comment(summary.sentence(analysis))}",
         r"% Needs \usepackage{booktabs}.",
-        rf"\begin{{tabular}}{{l{'r' * width * len(datasets)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(RESULTS)}}}",
         r"\toprule",
-        rf" & {names} \\",
-        " ".join(spans),
         rf"Model & {heads} \\",
-        r"\midrule",
-        *(_row(name, rows, datasets, analysis) for name, rows in cells.groupby("name", sort=False)),
+        *(line for name, rows in cells.groupby("dataset", sort=False)
+          for line in _data_set(name, rows, analysis)),
         r"\bottomrule",
         r"\end{tabular}",
         "% Test accuracy in per cent: mean with its "
         f"{100 * analysis.settings.confidence:g} % interval over test images and "
         f"{f'{seeds[0]} to {last}' if len(seeds) > 1 else last}.",
-        "% Error: invariance error under quarter turns, geometric mean.",
+        "% Error: invariance error under quarter turns, geometric mean. Seconds: median.",
         "% Bold: better or clearly better than the baseline, p-values by Holm's method.",
-    ]
+    ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def _row(name: object, cells: pd.DataFrame, datasets: list[str], analysis: Analysis) -> str:
+def _comment(text: str) -> str:
+    """Return one line of ASCII: a comment ends where the line does."""
+    return plain(text, 2000).encode("ascii", "replace").decode()
+
+
+def _data_set(name: object, cells: pd.DataFrame, analysis: Analysis) -> list[str]:
+    """Return the rows of a data set, below its name."""
+    title = rf"\multicolumn{{{len(RESULTS) + 1}}}{{l}}{{{escape(name)}}} \\"
+    return [r"\midrule", title, *(_row(cell, analysis) for _, cell in cells.iterrows())]
+
+
+def _row(cell: pd.Series, analysis: Analysis) -> str:
     # In braces: a name that begins with a star would belong to the end of the line above.
-    entries = [f"{{{escape(name)}}}"]
-    for dataset in datasets:
-        here = cells[cells["dataset"] == dataset]
-        if here.empty:
-            entries += ["--"] * (len(COLUMNS) + 1)
-            continue
-        cell = here.iloc[0]
-        entries += [_entry(cell, measure, analysis) for measure, _ in COLUMNS]
-        entries.append(escape(small(cell[measures.ERROR.column])))
-    return " & ".join(entries) + r" \\"
+    entries = [_entry(cell, measure, analysis) for measure in RESULTS.values()]
+    return " & ".join([f"{{{escape(cell['name'])}}}", *entries]) + r" \\"
 
 
 def _entry(cell: pd.Series, measure: measures.Measure, analysis: Analysis) -> str:
+    if measure.kind != "fraction":
+        return escape((small if measure.kind == "error" else amount)(cell[measure.column]))
     interval = interval_of(cell, measure.column)
     if not math.isfinite(interval.centre):
         return "--"

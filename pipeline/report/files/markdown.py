@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import no_comparison
+from pipeline.report.figures import PARTS
 from pipeline.report.files import tables
 from pipeline.report.files.pictures import Picture
 from pipeline.report.text import method, provenance, published, summary
@@ -28,34 +29,75 @@ def escape(value: object, limit: int = 2000) -> str:
 
 
 def report(analysis: Analysis, pictures: list[Picture]) -> str:
-    """Return the whole document."""
-    verdicts, failures = tables.comparisons(analysis), tables.failures(analysis)
+    """Return the whole document, in the order of the page."""
+    texts = {
+        "results": _results(analysis, pictures),
+        "exact": [*_exact(analysis), *_figures("exact", pictures)],
+        "training": [*_training(analysis), *_figures("training", pictures)],
+        "details": [*_details(analysis, pictures), *_figures("details", pictures)],
+    }
     parts = [
-        f"# {escape(analysis.settings.study)}: accuracy and cost of exact symmetry",
+        f"# {escape(analysis.settings.study)}: what exact symmetry brings, and what it costs",
         escape(summary.sentence(analysis)),
         "\n".join(f"> **Warning:** {escape(line)}" for line in provenance.warnings(analysis)),
+        "\n".join(
+            f"- **{escape(number.value)}**: {escape(number.label)}"
+            for number in summary.key_numbers(analysis)
+        ),
         f"Commit {escape(provenance.commit(analysis))}.",
-        "## Checks against theory", table(tables.checks(analysis)),
-        "## Results", table(tables.results(analysis)),
-        *(_figure(picture) for picture in pictures),
-        "## Comparisons with the baseline",
-        escape(no_comparison(analysis.settings)) if verdicts.empty else table(verdicts),
-        "## Failures",
-        escape(summary.no_failure(analysis)) if failures.empty else table(failures),
-        "## Published numbers", escape(published.CAPTION), table(published.table()),
-        "## Methods",
-        *(f"**{escape(name)}.** {escape(text)}" for name, text in method.entries(analysis)),
-        "## Provenance", table(provenance.table(analysis)),
-    ]  # fmt: skip
+        *(text for part, title in PARTS.items() for text in (f"## {title}", *texts[part])),
+    ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _figure(picture: Picture) -> str:
-    heading = f"## {escape(picture.title)}\n\n"
-    if not picture.document:
-        return f"{heading}No figure: {escape(picture.reason)}."
-    image = f"![{escape(picture.alt)}](figures/{picture.name}.png)"
-    return f"{heading}{image}\n\n{escape(picture.caption)}"
+def _results(analysis: Analysis, pictures: list[Picture]) -> list[str]:
+    first, *others = _figures("results", pictures) or [""]
+    data = tables.data_sets(analysis)
+    found = [] if data.empty else ["### Do the labels have the symmetry?", table(data)]
+    return [first, *found, *others, "### All cells", table(tables.results(analysis))]
+
+
+def _exact(analysis: Analysis) -> list[str]:
+    errors = tables.errors(analysis)
+    found = [] if errors.empty else ["### Errors of every cell", table(errors)]
+    return ["### Checks against theory", table(tables.checks(analysis)), *found]
+
+
+def _training(analysis: Analysis) -> list[str]:
+    failures = tables.failures(analysis)
+    return [
+        "### What was run", f"{escape(summary.extent(analysis))}.",
+        *(f"{escape(line)}." for line in analysis.settings.chosen), "### Failures",
+        escape(summary.no_failure(analysis)) if failures.empty else table(failures),
+    ]  # fmt: skip
+
+
+def _details(analysis: Analysis, pictures: list[Picture]) -> list[str]:
+    verdicts = tables.comparisons(analysis)
+    absent = [f"- {escape(one.title)}: {escape(one.reason)}." for one in pictures if one.reason]
+    more = [
+        text
+        for title, _, frame, caption in tables.more(analysis)
+        for text in (f"### {title}", escape(caption), "" if frame.empty else table(frame))
+    ]
+    return [
+        *more, "### Comparisons with the baseline",
+        escape(no_comparison(analysis.settings)) if verdicts.empty else table(verdicts),
+        "### Published numbers", escape(published.CAPTION), table(published.table()),
+        "### Methods",
+        *(f"**{escape(name)}.** {escape(text)}" for name, text in method.entries(analysis)),
+        "### Provenance", table(provenance.table(analysis)),
+        *(["### Not drawn", "\n".join(absent)] if absent else []),
+    ]  # fmt: skip
+
+
+def _figures(part: str, pictures: list[Picture]) -> list[str]:
+    """Return the drawn figures of a part of the page."""
+    return [
+        f"### Figure {one.number}. {escape(one.title)}\n\n"
+        f"![{escape(one.alt)}](figures/{one.name}.png)\n\n{escape(one.caption)}"
+        for one in pictures if one.part == part and one.document
+    ]  # fmt: skip
 
 
 def table(frame: pd.DataFrame) -> str:

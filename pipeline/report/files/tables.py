@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from pipeline.report.analysis import label_symmetry, measures
+from pipeline.report.analysis import ensembles, label_symmetry, measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.statistics import Interval
 from pipeline.report.text import published
@@ -81,7 +81,7 @@ def errors(analysis: Analysis) -> pd.DataFrame:
 
 
 def more(analysis: Analysis) -> list[tuple[str, str, pd.DataFrame, str]]:
-    """Return further tables of cells: title, id, rows and caption."""
+    """Return further tables of cells: title, id, rows and caption, which says why it has none."""
     found = []
     if analysis.drawn[measures.TTA_C4.column].notna().any():
         found.append((
@@ -90,9 +90,10 @@ def more(analysis: Analysis) -> list[tuple[str, str, pd.DataFrame, str]]:
             "Mean of the class probabilities over the turns (C4), or turns and mirrors (D4), of "
             "each test image: 4 or 8 times the FLOPs of a prediction, and no training.",
         ))  # fmt: skip
-    if len(analysis.ensembles):
+    if len(analysis.drawn):
+        rows = _ensembles(analysis)
         found.append((
-            "Deep ensembles", "ensembles", _ensembles(analysis),
+            "Deep ensembles", "ensembles", rows, f"None: {ensembles.ABSENT}." if rows.empty else
             "The mean of the class probabilities of all confirmed seeds of a cell, beside the mean "
             "accuracy of its single networks; intervals over test images.",
         ))  # fmt: skip
@@ -195,16 +196,16 @@ def status_counts(analysis: Analysis) -> pd.DataFrame:
 
 
 def all_tables(analysis: Analysis) -> dict[str, pd.DataFrame]:
-    """Return the tables that are not the data of a figure, by file name."""
+    """Return the tables that are not the data of a figure by file name, as the page has them."""
     return {
-        "published": published.table(),
-        "cells": analysis.cells,
-        "comparisons": analysis.comparisons,
         "rivals": analysis.rivals,
-        "ensembles": analysis.ensembles,
         "size_curves": analysis.size_curves,
         "size_gaps": analysis.size_gaps,
-        "failures": failures(analysis),
-        "status": status_counts(analysis),
+        "cells": analysis.cells,
         "checks": checks(analysis),
+        "status": status_counts(analysis),
+        "failures": failures(analysis),
+        "ensembles": analysis.ensembles,
+        "comparisons": analysis.comparisons,
+        "published": published.table(),
     }

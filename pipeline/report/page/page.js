@@ -57,13 +57,16 @@ if (filters) {
     // What averages over cells goes when the last of them does.
     for (const mark of ofCells) mark.classList.toggle("off", cellsOf(mark).every((cell) => off[cell]));
     const left = off.filter((isOff) => !isOff).length;
-    filters.querySelector("output").textContent = `${left} of ${off.length} cells shown`;
+    filters.querySelector("output").textContent = left
+      ? `${left} of ${off.length} cells shown` : "no cell is left: choose other values, or show all";
     everything.disabled = hidden.length === 0;
     document.body.classList.toggle("filtered", hidden.length > 0);
+    document.body.classList.toggle("emptied", left === 0);
     for (const name of new Set(boxes.map((box) => box.name))) state.delete(`without-${name}`);
     for (const [axis, value] of hidden) state.append(`without-${axis}`, value);
     remember();
-    forget();
+    // What was chosen stays lit while one of its cells is shown.
+    if (!pinned || cellsOf(pinned).every((cell) => off[cell])) forget();
   };
   filters.addEventListener("change", apply);
   everything.addEventListener("click", () => {
@@ -293,6 +296,7 @@ card.querySelector(".close").addEventListener("click", leave);
 // A chosen cell of the address, once the filters have been applied.
 const wanted = state.get("cells");
 if (wanted) queueMicrotask(() => {
-  const mark = ofCells.find((one) => one.closest(".drawing") && (one.dataset.cells ?? one.dataset.cell) === wanted);
+  const mark = ofCells.find((one) => one.closest(".drawing") && !one.classList.contains("off")
+    && (one.dataset.cells ?? one.dataset.cell) === wanted);
   if (mark) choose(mark);
 });

@@ -82,6 +82,33 @@ def condition(group: str, augment: str, averaged: bool = False, model: str = "")
     return f"{name}, averaged" if averaged else name
 
 
+BUILT_IN = {
+    "C2": "half turns", "C4": "quarter turns", "D1": "a mirror", "D2": "half turns and mirrors",
+    "D4": "quarter turns and mirrors",
+}  # fmt: skip
+TRAINED_ON = {
+    "quarter": "quarter-turned images", "turn": "images turned by any angle",
+    "turn_mirror": "images turned by any angle and mirrored",
+}  # fmt: skip
+
+
+def described(group: str, augment: str, averaged: bool, name: str) -> str:
+    """Say in a sentence what `condition` calls `name`.
+
+    >>> described("C4", "none", False, "C4")
+    'a network with quarter turns built in (C4)'
+    >>> described("C1", "turn", False, "C1 + turns")
+    'a network without symmetry trained on images turned by any angle (C1 + turns)'
+    """
+    built = f"with {BUILT_IN.get(group, f'the symmetry of {group}')} built in"
+    text = f"a network {'without symmetry' if group == 'C1' else built}"
+    if augment != "none":
+        text += f" trained on {TRAINED_ON.get(augment, augment)}"
+    if averaged:
+        text += ", its answers averaged over the four quarter turns at test time"
+    return f"{text} ({name})"
+
+
 def condition_order(model: str, group: str, augment: str, averaged: bool) -> tuple:
     """Sort key: by group, then from no augmentation to the largest, averages before it."""
     return (

@@ -20,7 +20,7 @@ from pipeline.report.text.formatting import (
     plain,
     signed_points,
 )
-from pipeline.report.text.names import condition, group_order
+from pipeline.report.text.names import condition, described, group_order
 from pipeline.report.text.verdict import word
 
 UPRIGHT, QUARTER = measures.UPRIGHT.column, measures.QUARTER.column
@@ -94,7 +94,7 @@ def _fits(rows: pd.DataFrame) -> str:
     highest = percent(beyond["accuracy"].max(), 0)
     return text + (
         f", and one with more symmetry than the labels have fails ({highest} at best)" if stuck
-        else f", while networks with more symmetry than the labels reach {highest}"
+        else f", while one with more symmetry than the labels have reaches {highest}"
     )  # fmt: skip
 
 
@@ -105,10 +105,9 @@ def _against_rivals(rows: pd.DataFrame, margin: float, short: bool) -> str:
     reference = rows[rows["reference"]]
     if reference.empty or len(rows) == 1:
         best = rows.loc[rows["accuracy"].idxmax()]
-        return f"{where} {_name(best)} is right on {percent(best['accuracy'])}, the most of all"
+        return f"{where} {_said(best)} is right on {percent(best['accuracy'])}, the most of all"
     built = reference.iloc[0]
-    text = f"{where} {_name(built)}, its symmetry built in, is right on "
-    text += percent(built["accuracy"])
+    text = f"{where} {_said(built)} is right on {percent(built['accuracy'])}"
     rivals = _rivals(rows)
     if rivals.empty:
         return text
@@ -116,7 +115,7 @@ def _against_rivals(rows: pd.DataFrame, margin: float, short: bool) -> str:
     text += f", {_verdict(best, margin)}"
     other = rivals[~rivals["averaged"] & (rivals["augment"] == "none")]
     if not short and len(other) and len(rivals) > 1 and other.index[0] != best.name:
-        text += f", the best of those without it; {_name(other.iloc[0])} alone is right on "
+        text += f", the best of those without it; {_said(other.iloc[0])} alone is right on "
         text += percent(other["accuracy"].iloc[0])
     return text
 
@@ -127,11 +126,13 @@ def _verdict(row: pd.Series, margin: float) -> str:
     last = said.split(",")[0].split()[-1] if said else ""
     than = joined.get(last, "as")
     said = {"undecided": "neither shown better nor worse"}.get(said, said)
-    return f"{said} {than} {_name(row)} ({percent(row['accuracy'])})"
+    return f"{said} {than} {_said(row)}: {percent(row['accuracy'])}"
 
 
-def _name(row: pd.Series) -> str:
-    return plain(row["condition"], 40)
+def _said(row: pd.Series) -> str:
+    """Describe the condition of a row for a reader who knows none of the names."""
+    group, augment = plain(row["group"], 20), plain(row["augment"], 20)
+    return described(group, augment, bool(row["averaged"]), plain(row["condition"], 40))
 
 
 def _rivals(rows: pd.DataFrame) -> pd.DataFrame:
@@ -158,11 +159,11 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
     numbers = []
     if len(built):
         one = built.iloc[0]
-        numbers.append(KeyNumber(with_interval(one), f"{_name(one)}, built in, on {where}"))
+        numbers.append(KeyNumber(with_interval(one), f"{_said(one)}, on {where}"))
     if rivals.empty:
         return numbers
     rival = rivals.loc[rivals["accuracy"].idxmax()]
-    numbers.append(KeyNumber(with_interval(rival), f"{_name(rival)}, the best without it"))
+    numbers.append(KeyNumber(with_interval(rival), f"{_said(rival)}, the best without it"))
     if pd.notna(rival["difference"]):
         ends = [signed_points(rival[f"difference_{end}"]) for end in ("low", "high")]
         value = f"{signed_points(rival['difference'])} points [{', '.join(ends)}]"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,9 @@ from pipeline.training.devices import use_threads
 __all__ = ["Forecast", "Sizes", "estimate_seconds", "forecast", "space"]
 
 WORK = 2e9  # FLOPs of a measured batch's forward pass: `use` is to answer within seconds
-SECONDS = 20.0  # of measuring; further cells are put in proportion by their FLOPs
+SECONDS = 20.0  # of measuring; other networks are put in proportion by their FLOPs
+# Seconds an image takes in training and in evaluation, by batch size.
+Times = dict[int, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,27 @@ def forecast(
     `work` limits the measured batch, as in `pipeline.training.cost.image_seconds`.
     """
     config = _first(params, data, cell)
-    sizes = batch_sizes(params)
-    measured = {n: image_seconds({**config, "batch_size": n}, data, device, work) for n in sizes}
+    return _counted(params, data, cell, config, _timed(params, config, data, device, work))
+
+
+def _timed(
+    params: Params, config: dict[str, Any], data: Dataset, device: str, work: float
+) -> Times:
+    """Measure a configuration with every batch size that its study has."""
+    return {
+        n: image_seconds({**config, "batch_size": n}, data, device, work)
+        for n in batch_sizes(params)
+    }
+
+
+def _counted(
+    params: Params, data: Dataset, cell: Cell, config: dict[str, Any], times: Times
+) -> Forecast:
+    """Count the images of a cell's trials and runs."""
     if params.sweep.match is not None and params.sweep.match.of == "seconds":
-        config = _first(params, data, cell, {n: n * measured[n][0] for n in sizes})
+        config = _first(params, data, cell, {n: n * one[0] for n, one in times.items()})
     # Where it is searched, a batch size is as likely as another.
-    train_seconds, evaluate_seconds = np.mean(list(measured.values()), axis=0).tolist()
+    train_seconds, evaluate_seconds = np.mean(list(times.values()), axis=0).tolist()
     images = epoch_images(config, len(data.train))
     epoch = images * train_seconds + len(data.validation) * evaluate_seconds
     trial = config["epochs"] * epoch
@@ -94,20 +111,61 @@ def forecast(
     )
 
 
-def estimate_seconds(params: Params, data: Mapping[str, Sizes], device: str) -> float:
-    """Return how long sweep and confirm will take, from a few steps of every cell, as in `plan`."""
+def estimate_seconds(
+    params: Params, data: Mapping[str, Sizes], device: str, limit: float | None = None
+) -> float:
+    """Return how long sweep and confirm will take, from a few steps of every network.
+
+    Parameters
+    ----------
+    limit
+        Seconds of measuring, `SECONDS` unless said.
+    """
     use_threads(int(params.resources.cpus_per_trial))
-    start, total, measured, flops = time.monotonic(), 0.0, 0.0, 0.0
-    pairs = [(name, cell) for name in data for cell in cells(params, name)]
-    for name, cell in pairs:
-        stand_in = _stand_in(name, data[name])
-        cost = image_flops(_first(params, stand_in, cell), stand_in) * len(stand_in.train)
-        if measured and time.monotonic() - start > SECONDS:
-            total += measured / flops * cost
-            continue
-        seconds = forecast(params, stand_in, cell, device, WORK).seconds
-        total, measured, flops = total + seconds, measured + seconds, flops + cost
+    stand_ins = {name: _stand_in(name, sizes) for name, sizes in data.items()}
+    planned = [
+        (one, cell, _first(params, one, cell))
+        for one in stand_ins.values()
+        for cell in cells(params, one.name)
+    ]
+    networks = {_network(one, cell): (config, one) for one, cell, config in planned}
+    times = _measured(params, networks, device, SECONDS if limit is None else limit)
+    total = sum(
+        _counted(params, one, cell, config, times[_network(one, cell)]).seconds
+        for one, cell, config in planned
+    )
     return total / parallel_here(params)
+
+
+def _network(data: Dataset, cell: Cell) -> Hashable:
+    """Return what the seconds of an image depend on, the number of classes aside."""
+    plain = replace(cell, augment="none", training_images=None)
+    return data.in_channels, data.image_size, plain
+
+
+def _measured(
+    params: Params,
+    networks: Mapping[Hashable, tuple[dict[str, Any], Dataset]],
+    device: str,
+    limit: float,
+) -> dict[Hashable, Times]:
+    """Measure networks for some seconds, one at least; the others by the nearest in FLOPs."""
+    names, start = list(networks), time.monotonic()
+    times: dict[Hashable, Times] = {}
+    # In random order: neighbours of a list are alike, and of every size some should be measured.
+    for place in np.random.default_rng(0).permutation(len(names)):
+        if times and time.monotonic() - start > limit:
+            break
+        times[names[place]] = _timed(params, *networks[names[place]], device, WORK)
+    if len(times) == len(names):
+        return times
+    flops = {key: image_flops(*one) for key, one in networks.items()}
+    found = {}
+    for key in names:
+        near = min(times, key=lambda one: abs(math.log(flops[one] / flops[key])))
+        ratio = flops[key] / flops[near]
+        found[key] = {n: (one * ratio, two * ratio) for n, (one, two) in times[near].items()}
+    return found
 
 
 def space(sizes: Sizes) -> tuple[float, float]:
