@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A make that runs the tests passes its arguments on to every make that a test starts.
 for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "VENV"):
     os.environ.pop(name, None)
+
+# The tests start many processes: they read what was compiled, whatever the environment says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The shapes that gsa_core states are checked while its tests run: hooked in before any import.
 install_import_hook("gsa_core", "shapes.checked")

@@ -13,7 +13,7 @@ from typing import Any
 
 import fake_study
 import pytest
-from stages import Stage
+from stages import FAKE, Stage
 
 from pipeline import __main__ as command_line
 from pipeline.common import errors
@@ -95,13 +95,14 @@ def test_a_module_names_a_package_of_another_python(name: str, tmp_path: Path, r
     assert done.stderr.startswith(f"error: {tmp_path}/pydantic/__init__.py: a package from outside")
 
 
-def with_closed_reader(command: list[str], folder: Path, **streams: Any) -> tuple[int, str]:
+def with_closed_reader(command: list[str], folder: Path, **options: Any) -> tuple[int, str]:
     """Run a command whose standard output has no reader any more."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        command, cwd=folder, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120
-    )
+        command, cwd=folder, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120,
+        **options,
+    )  # fmt: skip
     os.close(writing)
     return done.returncode, done.stderr
 
@@ -112,23 +113,20 @@ def test_a_reader_that_leaves_ends_a_command_without_a_word(name: str, root: Pat
     assert with_closed_reader(command, root) == (errors.CLOSED, "")
 
 
-def test_a_reader_that_leaves_ends_a_stage_and_no_trial_is_to_blame(stage: Stage) -> None:
-    reading, writing = os.pipe()
-    process = stage.start(seconds=0.2, more={"GSA_QUIET": ""})
-    stage.wait_for(1)
-    process.kill()
-    process.wait()
-    os.close(reading)
-    environment = {**os.environ, "GSA_ENGINE": "in-process", "PYTHONPATH": str(Path.cwd()),
-                   "FAKE_STARTS": str(stage.folder / "starts.txt"), "GSA_QUIET": ""}  # fmt: skip
-    script = Path(__file__).parents[1] / "helpers" / "fake_study.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "sweep", "fake_trial"], cwd=stage.folder, env=environment,
-        stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120,
+def test_a_reader_that_leaves_ends_a_stage_and_no_trial_is_to_blame(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(stage.folder)
+    monkeypatch.setattr(sweep, "load_dataset", fake_study.fake_load)
+    fake_study.prepare_folder()
+    environment = {"GSA_ENGINE": "in-process", "GSA_QUIET": "", "PYTHONPATH": str(FAKE.parents[2])}
+    done = with_closed_reader(
+        [sys.executable, str(FAKE), "sweep", "fake_trial"], stage.folder,
+        env={**os.environ, **environment},
     )  # fmt: skip
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (errors.CLOSED, "")
-    assert stage.start().wait(60) == 0, stage.output()
+    assert done == (errors.CLOSED, "")
+    monkeypatch.setenv("GSA_QUIET", "1")
+    sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
     assert set(stage.trials()["status"]) == {"completed"}
 
 
