@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -14,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.common.documents import mapping, parse_json
 from pipeline.common.errors import UserError
 from pipeline.common.files import json_text, write_bytes
+from pipeline.results.checksum import content_sha256
 from pipeline.results.provenance import provenance
 from pipeline.results.schemas import SCHEMA_VERSION, STATUSES, key_columns, table_name
 
@@ -78,7 +77,7 @@ def write(
         _VERSION: str(SCHEMA_VERSION).encode(),
         _TABLE: table_name(schema).encode(),
         _PROVENANCE: text,
-        _SHA256: _content_sha256(table, text).encode(),
+        _SHA256: content_sha256(table, text).encode(),
     }
     buffer = io.BytesIO()
     # Without Arrow's schema and statistics the footer holds only names, types and our text, so that
@@ -189,7 +188,7 @@ def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         table = file.read(use_threads=False)
         table.validate(full=True)
-        whole = _content_sha256(table, metadata[_PROVENANCE]).encode() == metadata[_SHA256]
+        whole = content_sha256(table, metadata[_PROVENANCE]).encode() == metadata[_SHA256]
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _damaged(path, "its pages cannot be read") from error
     if not whole:
@@ -268,42 +267,3 @@ def _metadata(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
 
 def _damaged(path: Path, why: str) -> UserError:
     return UserError(f"{path}: is damaged or was not written by this project ({why}): {_REPAIR}")
-
-
-def _joined(texts: pa.StringArray | pa.BinaryArray) -> memoryview:
-    """Return the concatenated bytes, of text in UTF-8, without copying."""
-    if not len(texts):
-        return memoryview(b"")
-    _, offsets, data = texts.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    return memoryview(data or b"")[ends[0] : ends[-1]]
-
-
-def _without_nulls(column: pa.Array) -> np.ndarray:
-    if column.null_count:
-        column = pc.fill_null(column, pa.scalar(0).cast(column.type))
-    return column.to_numpy(zero_copy_only=False)
-
-
-def _content_sha256(table: pa.Table, provenance: bytes) -> str:
-    """Hash the names, types, values and provenance of a table.
-
-    Page checksums protect the pages but not the footer, which holds names, types and provenance.
-    """
-    digest = hashlib.sha256(provenance)
-    columns = [(field.name, table[field.name].combine_chunks()) for field in table.schema]
-    for name, column in columns:
-        if pa.types.is_list(column.type):  # their lengths, then what they hold, as a column
-            columns.append((f"{name}.element", column.flatten()))
-            column = pc.list_value_length(column)
-        digest.update(f"\n{name} {column.type} {len(column)}\n".encode())
-        digest.update(np.packbits(pc.is_valid(column).to_numpy(zero_copy_only=False)).tobytes())
-        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-            texts = pc.fill_null(column, pa.scalar("").cast(column.type))
-            lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
-            digest.update(lengths.astype("<i8").tobytes())
-            digest.update(_joined(texts))
-        else:
-            values = _without_nulls(column)
-            digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()

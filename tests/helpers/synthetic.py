@@ -11,6 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from synthetic_measures import (
+    angles,
+    encodings,
+    features,
+    hierarchy_rows,
+    is_exact,
+    layers,
+    moves,
+    rounding,
+)
 
 from pipeline.results import records, schemas
 from pipeline.study.cells import Cell
@@ -137,8 +147,8 @@ def _add_run(
         row |= _measured(key, shape, upright, generator)
         row["tuned_validation_accuracy"] = tuned
         tables["epochs"] += _epochs(key, "confirm", trial, seed, shape, upright, generator)
-        tables["angles"] += _angles(key, seed, upright, generator)
-        tables["layers"] += _layers(key, seed, generator)
+        tables["angles"] += angles(key, seed, upright, generator)
+        tables["layers"] += layers(key, seed, generator)
         tables["confusion"] += [
             {**key, "seed": seed, "images": images, "label": label, "predicted": guess, "count": n}
             for images in ("upright", "turned")
@@ -150,10 +160,10 @@ def _add_run(
             for images, factor in (("upright", 1.01), ("turned", 0.6))
             for place in range(2, 15)
         ]  # fmt: skip
-        tables["moves"] += _moves(key, seed, upright, generator)
+        tables["moves"] += moves(key, seed, upright, generator)
         if seed == shape.seeds[0]:
-            tables["encodings"] += _encodings(key, seed, generator)
-            tables["features"] += _features(key, seed, generator)
+            tables["encodings"] += encodings(key, seed, generator)
+            tables["features"] += features(key, seed, generator)
     tables["runs"].append(row)
 
 
@@ -171,22 +181,14 @@ def _mistakes(
     ]  # fmt: skip
 
 
-def _exact(key: Row) -> bool:
-    return key["group"] in ("C4", "D4", "C8", "D8", "C12", "C16")
-
-
 def _upright(key: Row) -> float:
     loss = {"C1": 0.008, "C4": 0.016, "D4": 0.036}.get(key["group"], 0.025)
     loss += {"none": 0.004, "absolute": 0.006}.get(key["positional"], 0.0)
     return 0.995 - loss + 0.004 * min(key["depth"], 3) - 0.004
 
 
-def _rounding(generator: np.random.Generator) -> float:
-    return float(2e-7 * math.exp(0.3 * generator.standard_normal()))
-
-
 def _measured(key: Row, shape: Shape, upright: float, generator: np.random.Generator) -> Row:
-    exact, mirror = _exact(key), _exact(key) and key["group"].startswith("D")
+    exact, mirror = is_exact(key), is_exact(key) and key["group"].startswith("D")
     taught = 0.0 if key["augment"] == "none" else 0.7
     broken = 0.12 + taught + 0.01 * generator.standard_normal()
     averaged = upright if exact else max(broken, 0.5)
@@ -200,9 +202,9 @@ def _measured(key: Row, shape: Shape, upright: float, generator: np.random.Gener
         "macro_f1": upright - 0.02, "auroc": min(1.0, upright + 0.01),
         "negative_log_likelihood": 2 * (1 - upright), "asymmetry_share": 0.0 if exact else 0.8,
         "asymmetry_share_turned": 0.3 if exact else 0.85,
-        "invariance_error": _rounding(generator) if exact else 0.98 + 0.03 * generator.random(),
+        "invariance_error": rounding(generator) if exact else 0.98 + 0.03 * generator.random(),
         "consistency": 1.0 if exact else broken + 0.02,
-        "invariance_error_mirror": _rounding(generator) if mirror else 0.7,
+        "invariance_error_mirror": rounding(generator) if mirror else 0.7,
         "consistency_mirror": 1.0 if mirror else 0.4,
         "invariance_error_turned": 0.4 if exact else 0.9,
         "consistency_turned": 0.8 if exact else 0.3,
@@ -214,58 +216,6 @@ def _measured(key: Row, shape: Shape, upright: float, generator: np.random.Gener
         "train_images": key["training_images"] or shape.train_images.get(key["dataset"], 1078),
         "test_images": 450,
     }  # fmt: skip
-
-
-D4 = ("r90", "r180", "r270", "m", "r90m", "r180m", "r270m")
-SHIFTS = ("+1 +0", "+0 +1", "-1 +0", "+0 -1", "+2 +0", "+0 +2")
-
-
-def _moves(key: Row, seed: int, upright: float, generator: np.random.Generator) -> list[Row]:
-    rows = []
-    for kind, names in (("element", D4), ("shift", SHIFTS)):
-        for name in names:
-            still = kind == "element" and _exact(key) and ("m" not in name or "D" in key["group"])
-            error = _rounding(generator) if still else 0.3 + 0.5 * generator.random()
-            rows.append({
-                **key, "seed": seed, "kind": kind, "transformation": name, "images": 64,
-                "accuracy": upright if still else 0.5, "invariance_error": error,
-                "consistency": 1.0 if still else 0.55,
-            })  # fmt: skip
-    return rows
-
-
-def _turned(seen: np.ndarray, frame: int) -> np.ndarray:
-    """A map as the element `frame` of D4 sees it."""
-    return np.rot90(seen[:, ::-1] if frame >= 4 else seen, frame % 4)
-
-
-def _values(maps: Iterable[np.ndarray], **columns: Any) -> list[Row]:
-    return [
-        {**columns, "frame": frame, "row": row, "col": col, "value": float(value)}
-        for frame, plane in enumerate(maps)
-        for (row, col), value in np.ndenumerate(plane)
-    ]
-
-
-def _encodings(key: Row, seed: int, generator: np.random.Generator) -> list[Row]:
-    if key["positional"] not in ("absolute", "relative"):
-        return []
-    seen = generator.standard_normal((4, 4) if key["positional"] == "absolute" else (7, 7))
-    maps = [_turned(seen, frame) for frame in range({"C1": 1, "D4": 8}.get(key["group"], 4))]
-    return _values(maps, **key, seed=seed, layer="position.encoding")
-
-
-def _features(key: Row, seed: int, generator: np.random.Generator) -> list[Row]:
-    if key["group"] != "C4":
-        return []
-    image, maps = generator.random((8, 8)), generator.random((4, 4, 4))
-    rows = []
-    for turn in range(4):
-        known = {**key, "seed": seed, "turn": turn}
-        moved = [np.rot90(maps[(frame - turn) % 4], turn) for frame in range(4)]
-        rows += _values([np.rot90(image, turn)], **known, layer="input", layer_index=-1)
-        rows += _values(moved, **known, layer="tokens", layer_index=1)
-    return rows
 
 
 def _configuration(key: Row, generator: np.random.Generator) -> Row:
@@ -309,71 +259,6 @@ def _epochs(
             "train_loss": 0.02 + 2.2 * left, "validation_loss": 0.08 + 2.1 * left,
             "validation_accuracy": level * (1 - 0.8 * left) + 0.004 * generator.standard_normal(),
             "learning_rate": 0.003, "seconds": 0.3,
-            "asymmetry_share": 0.0 if _exact(key) else 0.5 + 0.4 * left,
+            "asymmetry_share": 0.0 if is_exact(key) else 0.5 + 0.4 * left,
         })  # fmt: skip
     return rows
-
-
-def _angles(key: Row, seed: int, upright: float, generator: np.random.Generator) -> list[Row]:
-    rows = []
-    for step in range(24):
-        angle = 15.0 * step
-        exact = angle % 90 == 0
-        away = math.sin(math.radians(2 * angle)) ** 2
-        turned = abs(((angle + 180) % 360) - 180) / 180
-        if _exact(key):
-            accuracy, error = upright - 0.25 * away, 0.7 * away or _rounding(generator)
-        else:
-            accuracy, error = upright * math.exp(-4 * turned) + 0.1, turned**0.5
-        if angle == 0:
-            accuracy, error = upright, 0.0
-        rows.append({
-            **key, "seed": seed, "angle_degrees": angle, "exact": exact,
-            "accuracy": min(accuracy + 0.004 * generator.standard_normal(), 1.0),
-            "consistency": min(accuracy + 0.01, 1.0), "invariance_error": error,
-        })  # fmt: skip
-    return rows
-
-
-def _layers(key: Row, seed: int, generator: np.random.Generator) -> list[Row]:
-    names = ["standardise", "tokens", *["position"] * (key["positional"] == "absolute")]
-    names += [*(f"block {i + 1}" for i in range(key["depth"])), "head"]
-    elements = ["r90", "r180", "r270"] + (["m", "r90m"] if key["group"].startswith("D") else [])
-    return [
-        {
-            **key, "seed": seed, "layer": name, "layer_index": index, "element": element,
-            "error": (_rounding(generator) if _exact(key) else 0.5 + 0.1 * index) * (index > 0),
-        }
-        for index, name in enumerate(names)
-        for element in elements
-    ]  # fmt: skip
-
-
-def hierarchy_rows(shape: Shape, generator: np.random.Generator) -> list[Row]:
-    """Return the measured errors of random-weight pixel-token networks."""
-    rows = []
-    for group in shape.groups:
-        for positional in shape.encodings:
-            for transformation in ("permutation", "translation", "quarter_turn", "mirror",
-                                   "turn_45"):  # fmt: skip
-                symmetric = _symmetric(group, positional, transformation)
-                for seed in range(3):
-                    error = 1e-8 * _rounding(generator) if symmetric else 0.5 + generator.random()
-                    rows.append({
-                        "study": shape.study, "group": group, "positional": positional,
-                        "tokens": "pixel", "seed": seed, "transformation": transformation,
-                        "error": error, "expected_symmetric": symmetric,
-                    })  # fmt: skip
-    return rows
-
-
-def _symmetric(group: str, positional: str, transformation: str) -> bool:
-    if positional == "none":
-        return transformation != "turn_45"
-    if transformation == "translation":
-        return positional in ("relative", "radial", "rotary")
-    if transformation == "quarter_turn":
-        return group in ("C4", "D4", "C8", "D8") or positional == "radial"
-    if transformation == "mirror":
-        return group in ("D4", "D8", "D1") or positional == "radial"
-    return False

@@ -1,0 +1,135 @@
+"""Documents of somebody else, JSON of any form: one sentence, or no result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.common.documents import MOST_DEPTH, configuration, parse_json, read_json
+from pipeline.common.errors import UserError
+from pipeline.dataset import load_dataset
+from pipeline.execution import nodes
+from pipeline.prepare.images.fit_to_square import Target
+from pipeline.prepare.images.value_range import white_level
+from pipeline.prepare.sources import parquet
+from pipeline.prepare.survey import Survey
+from pipeline.results import records, schemas
+from pipeline.tools import summary
+
+HOSTILE = {
+    "deep": "[" * 100_000,
+    "nested": "[" * (MOST_DEPTH + 2) + "]" * (MOST_DEPTH + 2),
+    "cut": '{"a": ',
+    "bytes": b"\xff\xfe\x00",
+    "number": '{"a": NaN}',
+    "digits": "1" * 5000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_json_is_one_sentence_wherever_it_is_read(kind: str, tmp_path: Path) -> None:
+    content = HOSTILE[kind]
+    content = content if isinstance(content, bytes) else content.encode()
+    path = tmp_path / "card.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="fix it"):
+        read_json(path, "fix it")
+    with pytest.raises(UserError, match=r"card\.json"):
+        load_dataset(tmp_path)
+    with pytest.raises(UserError, match="configuration"):
+        configuration(content.decode("utf-8", "replace"))
+
+
+def test_size_is_bounded(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="longer than 10 bytes"):
+        parse_json("[" + " " * 10 + "]", "x", "fix it", most=10)
+    (tmp_path / "x.json").write_text(" " * 20)
+    with pytest.raises(UserError, match="longer than 10 bytes"):
+        read_json(tmp_path / "x.json", "fix it", most=10)
+
+
+@pytest.mark.parametrize("text", ["3", "[]", "null", '"x"'])
+def test_a_configuration_is_a_mapping(text: str) -> None:
+    with pytest.raises(UserError, match="holds no mapping"):
+        configuration(text)
+
+
+@pytest.mark.parametrize("card", [{"counts": []}, {"files": 3}, {"files": {}}, {"name": None},
+                                  {"counts": {"train": {"total": "x"}}}])  # fmt: skip
+def test_a_card_of_other_types_is_one_sentence(card: dict[str, Any], tmp_path: Path) -> None:
+    from pipeline.dataset.store import CARD_FORMAT
+
+    (tmp_path / "card.json").write_text(json.dumps({"format": CARD_FORMAT, **card}))
+    with pytest.raises(UserError, match=r"card\.json"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("ended", [3, [1], {"C4": 3}, "x"])
+def test_a_provenance_of_other_types_is_one_sentence(ended: Any, tmp_path: Path) -> None:
+    path = tmp_path / "trials.parquet"
+    records.write(path, [], schemas.TRIALS, {"ended": ended})
+    with pytest.raises(UserError, match="does not say why cells ended"):
+        records.read_provenance(path)
+
+
+DEEP = "[" * 100_000
+
+
+NOT_OURS = ["[]", "3", "{", "", '{"runtime_env": 3}', DEEP, '{"info": ' * 100_000]
+
+
+@pytest.mark.parametrize("job", NOT_OURS)
+def test_a_job_that_is_none_is_one_sentence(job: str) -> None:
+    with pytest.raises(
+        UserError, match=f"{nodes.SUBMITTED_JOB}: .*submit the job with Ray"
+    ) as error:
+        nodes.has_folder(job)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("info", [*NOT_OURS, '{"info": []}', '{"info": {"features": 3}}'])
+def test_metadata_of_a_parquet_file_that_are_none_name_no_class(info: str, tmp_path: Path) -> None:
+    table = pa.table({"image": [b"x"] * 4, "label": [0, 1, 0, 1]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": info}), tmp_path / "a.parquet")
+    found = parquet.read(
+        tmp_path / "a.parquet", Target(8, "resize", 1), splits=None, min_count=1,
+        image_column="image", label_column="label", group_column=None, skip=False,
+    )  # fmt: skip
+    assert list(found.class_names) == ["0000", "0001"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [*NOT_OURS, '["", {}]', '["", {"asked": ["value_range"]}]', '["", 3]', '["", {"largest": 1}]'],
+)
+def test_a_note_of_a_survey_that_is_none_is_made_again(content: str, tmp_path: Path) -> None:
+    (tmp_path / "survey.json").write_text(content)
+    survey = Survey(tmp_path / "survey.json", "mine", "auto")
+    assert survey.white_level() == white_level(0)
+    assert survey.facts() == Survey(tmp_path / "survey.json", "mine", "auto").facts() != {}
+
+
+@pytest.mark.parametrize("content", [*NOT_OURS, '{"summary"', '{"other": 1}'])
+def test_metrics_that_are_none_are_no_result(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reports").mkdir()
+    Path("reports/metrics.json").write_text(content)
+    with pytest.raises(UserError, match="no result yet; run `make study` first"):
+        summary.main()
+
+
+def test_a_summary_moves_no_cursor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reports").mkdir()
+    Path("reports/metrics.json").write_text(json.dumps({"summary": "\x1b[2J\u202ebest"}))
+    summary.main()
+    assert "\\x1b[2J\\u202ebest" in capsys.readouterr().out
