@@ -188,6 +188,14 @@ def _classes(opened: OpenedSource) -> list[tuple[str, int]]:
     return list(zip(names, counts, strict=True)) if names else []
 
 
+def _write_groups(opened: OpenedSource, name: str, split: Selection, folder: Path) -> None:
+    """Write the group of every image of a split, where the data have groups."""
+    given = opened.given[split.given]
+    if given.groups is not None:
+        write_array(folder / group_file(name), given.groups[split.indices])
+        write_json(folder / GROUP_NAMES, list(given.group_names))
+
+
 def _write(
     opened: OpenedSource,
     settings: Prepare,
@@ -222,10 +230,7 @@ def _write(
         angles = opened.given[split.given].degrees
         write(name, split, None if angles is None else angles[split.indices])
         write_array(folder / split_files(name)[1], _labels(split, stored))
-        groups = opened.given[split.given].groups
-        if groups is not None:
-            write_array(folder / group_file(name), groups[split.indices])
-            write_json(folder / GROUP_NAMES, list(opened.given[split.given].group_names))
+        _write_groups(opened, name, split, folder)
     degrees = _generator(settings.seed, _ANGLES).uniform(0, 360, len(test))
     write("test_turned", test, degrees)  # from upright images: interpolated only once
     del statistics["test_turned"]

@@ -250,6 +250,18 @@ def test_problem_is_raised_where_it_was_asked_for(monkeypatch):
         module(torch.zeros(1, 3, 2, 4, 4, dtype=torch.float64))
 
 
+def test_code_of_every_shape_is_compiled_for_itself(monkeypatch):
+    """Torch compiles the same code eight times, and refuses the next."""
+    made = []
+    monkeypatch.setattr(torch, "compile", lambda f, **options: made.append((f, options)) or f)
+    flex._compiled.cache_clear()
+    first, again, other = (flex._compiled((n,)) for n in (1, 1, 2))
+    flex._compiled.cache_clear()
+    assert first is again
+    assert first.__code__ is not other.__code__
+    assert [options for _, options in made] == [{"dynamic": False, "fullgraph": True}] * 2
+
+
 def test_masks_are_kept_and_in_no_copy_of_a_layer():
     module = layer("joint", "C2", {"window": 3, "method": "flex"})
     before = len(pickle.dumps(module))

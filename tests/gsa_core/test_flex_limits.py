@@ -1,4 +1,4 @@
-"""FlexAttention: what it refuses, and what torch compiles for it."""
+"""FlexAttention: what it refuses, and the widths that it takes."""
 
 from __future__ import annotations
 
@@ -53,15 +53,3 @@ def test_gradient_of_a_gradient_is_refused():
 )
 def test_width_is_a_power_of_two_of_16_at_least(channels, padded):
     assert flex.padded_width(channels) == padded
-
-
-def test_code_of_every_shape_is_compiled_for_itself(monkeypatch):
-    """Torch compiles the same code eight times, and refuses the next."""
-    made = []
-    monkeypatch.setattr(torch, "compile", lambda f, **options: made.append((f, options)) or f)
-    flex._compiled.cache_clear()
-    first, again, other = (flex._compiled((n,)) for n in (1, 1, 2))
-    flex._compiled.cache_clear()
-    assert first is again
-    assert first.__code__ is not other.__code__
-    assert [options for _, options in made] == [{"dynamic": False, "fullgraph": True}] * 2
