@@ -191,12 +191,8 @@ def test_what_differs_since_a_trial_was_recorded_is_named() -> None:
     params = fake_study.study()
     now = provenance(params, {"name": "digits"})
     assert set(ENVIRONMENT) <= now.keys(), "looked up where it is written"
-    for key, then in [
-        ("torch", "2.1"),
-        ("cmaes", None),
-        ("machine", "other"),
-        ("data_sha256", "x"),
-    ]:
+    earlier = {"torch": "2.1", "cmaes": None, "machine": "other", "data_sha256": "x"}
+    for key, then in earlier.items():
         told = reproduce._explain({**now, key: then}, now)
         assert f"{key} {then} then, {now[key]} now" in told
         assert "are the same" not in told
