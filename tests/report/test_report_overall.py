@@ -1,5 +1,6 @@
 """What is said over all data sets and of the search, against cases computed by hand."""
 
+import json
 import math
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipeline.report.analysis import comparisons, importance, overall
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.figures import datasets, efficiency, encodings
 from pipeline.report.load import Settings, load_study
+from pipeline.results import schemas
 
 SETTINGS = Settings("hand")
 
@@ -116,7 +118,7 @@ def trials(cells: int = 10) -> pd.DataFrame:
         "learning_rate": generator.random(4 * cells), "dropout": generator.random(4 * cells),
         "weight_decay": 0.1, "feedforward_ratio": math.nan, "channels": 8, "heads": 2,
         "attention_dropout": 0.0,
-        "label_smoothing": 0.0,
+        "label_smoothing": 0.0, "batch_size": 32, "configuration": "{}",
     })  # fmt: skip
     level = np.repeat(generator.random(cells), 4)
     return table.assign(validation_accuracy=level + 0.1 * table["learning_rate"])
@@ -129,6 +131,16 @@ def test_importances_divide_what_moved_within_cells() -> None:
     assert (found["low"] <= found["share"]).all() and (found["share"] <= found["high"]).all()
     again = importance.importances(trials(), np.random.default_rng(0)).set_index("hyperparameter")
     pd.testing.assert_frame_equal(found, again)
+
+
+@pytest.mark.parametrize("name", ["head_dropout", "drop_path", "ema"])
+def test_a_hyperparameter_without_a_column_is_read_from_the_configuration(name: str) -> None:
+    assert name not in schemas.TRIALS.names
+    table = trials()
+    texts = [json.dumps({name: value}) for value in table["learning_rate"]]
+    moved = table.assign(configuration=texts, learning_rate=0.003)
+    found = importance.importances(moved, np.random.default_rng(0)).set_index("hyperparameter")
+    assert set(found.index) == {name, "dropout"} and found.loc[name, "share"] > 0.8
 
 
 def test_a_width_that_is_solved_is_not_searched() -> None:

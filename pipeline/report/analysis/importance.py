@@ -11,6 +11,7 @@ this takes a hundredth, and scales its shares to one, which hides what several d
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ def _of_dataset(trials: pd.DataFrame, generator: np.random.Generator) -> list[di
     every = len(trials)
     if every > MAX_TRIALS:
         trials = trials.iloc[np.sort(generator.choice(every, MAX_TRIALS, replace=False))]
+    trials = _with_all_hyperparameters(trials)
     varied = [
         name for name in HYPERPARAMETERS if _varies(trials, name) and not _follows(trials, name)
     ]
@@ -68,6 +70,18 @@ def _of_dataset(trials: pd.DataFrame, generator: np.random.Generator) -> list[di
         }
         for i, name in enumerate(varied)
     ]  # fmt: skip
+
+
+def _with_all_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
+    """Add those hyperparameters that the table has no column for, from the configurations."""
+    missing = [name for name in HYPERPARAMETERS if name not in trials]
+    found = [json.loads(text) if isinstance(text, str) else {} for text in trials["configuration"]]
+    columns = {
+        name: pd.to_numeric(pd.Series([one.get(name) for one in found], dtype=object),
+                            errors="coerce").to_numpy()
+        for name in missing
+    }  # fmt: skip
+    return trials.assign(**columns)
 
 
 def _varies(trials: pd.DataFrame, name: str) -> bool:
