@@ -15,9 +15,10 @@ from images import fill
 
 from pipeline.common.errors import UserError
 from pipeline.execution.parallel_trials import parallel_here
-from pipeline.study.cells import cells
+from pipeline.study.cells import cells, seeds_of
 from pipeline.study.datasets import SOURCES
 from pipeline.study.params import load_params
+from pipeline.study.tuning import searched
 from pipeline.tools.support import forecast as estimate
 from pipeline.tools.support import study_time
 from pipeline.tools.support.forecast import Sizes, estimate_seconds
@@ -48,8 +49,23 @@ def test_a_study_is_valid_and_named_after_its_file(path: Path) -> None:
 
 def test_the_studies_that_are_promised_are_there() -> None:
     assert {path.stem for path in STUDIES} >= {
-        "digits", "rotated-mnist-quick", "rotated-mnist", "cifar10", "patch-camelyon", "own-folder",
+        "digits", "rotated-mnist-quick", "rotated-mnist", "published", "cifar10", "patch-camelyon",
+        "own-folder",
     }  # fmt: skip
+
+
+def test_rotated_mnist_has_the_promised_cells_and_seeds(root: Path) -> None:
+    params = load_params(root / "studies/rotated-mnist.yaml")
+    found = cells(params)
+    assert len(found) == 12
+    seeds = {cell.group: len(seeds_of(params, "rotated-mnist", cell)) for cell in found}
+    assert seeds == {"C8": 6, "C4": 3, "C1": 3}
+    assert [cell.name for cell in searched(params, "rotated-mnist")] == [
+        "staged-C4-relative-d2-trunk"
+    ]
+    assert params.prepare.seed != 0 and params.confirm.keep_runs
+    # One point of every domain: the same configuration on every machine.
+    assert all(len(domain.choices) == 1 for domain in params.sweep.search_space.values())
 
 
 def test_using_a_study_writes_it_and_keeps_what_was_there(
