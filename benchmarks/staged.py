@@ -8,6 +8,7 @@ step of the staged network by their share. The tables of docs/performance.md.
 from __future__ import annotations
 
 import argparse
+import bisect
 import statistics
 import time
 from collections.abc import Callable
@@ -50,7 +51,9 @@ def ordinary(channels: int) -> nn.Module:
 
 def equal_width(flops: int) -> int:
     """The width with which an ordinary network comes closest to so many FLOPs."""
-    return min(range(8, 400), key=lambda width: abs(count_flops(ordinary(width), SHAPE) - flops))
+    return bisect.bisect_left(
+        range(1000), flops, lo=1, key=lambda width: count_flops(ordinary(width), SHAPE)
+    )
 
 
 def step_of(model: nn.Module) -> Callable[[], float]:
