@@ -74,7 +74,7 @@ def main() -> None:
 def prepare_all(settings: Prepare, output: Path) -> None:
     """Write one folder a data set; the output appears when all of them are complete."""
     begun = time.monotonic()
-    with _work_folder(output) as work:
+    with work_folder(output) as work:
         with replacing_folder(output) as aside:
             for name in settings.datasets:
                 prepare_dataset(name, settings, aside / name, work / name)
@@ -90,7 +90,7 @@ def prepare_all(settings: Prepare, output: Path) -> None:
 
 
 @contextmanager
-def _work_folder(output: Path) -> Iterator[Path]:
+def work_folder(output: Path) -> Iterator[Path]:
     """Lock the folder beside the output that keeps images between interrupted preparations."""
     work = output.with_name(f".{output.name}.work.tmp")
     with explaining(work):

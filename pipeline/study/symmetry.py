@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["FEW_IMAGES", "findings", "recommendation"]
+__all__ = ["FEW_IMAGES", "compared_groups", "findings", "recommendation"]
 
 FEW_IMAGES = 1000  # with fewer, only large effects are found
 ALPHA = 0.005  # of each test, the least that 199 permutations can say
@@ -53,7 +53,7 @@ def recommendation(symmetry: Mapping[str, Any]) -> str:
     if measured is None:
         return "The symmetry was not measured: compare C1, C4 and D4."
     tests = measured["tests"]
-    if not all(test["labels_learned"] for test in tests.values()):
+    if not _labels_learned(tests):
         return (
             "The labels could not be learned from so few or such images, so that it is open "
             "whether they depend on the orientation: compare C1, C4 and D4."
@@ -79,6 +79,28 @@ def recommendation(symmetry: Mapping[str, Any]) -> str:
     elif not changed:
         words.append("Turned and mirrored images are as likely as the images themselves.")
     return " ".join(words)
+
+
+def compared_groups(symmetry: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Return the groups to compare, the smallest first, and the augmentation of `recommendation`.
+
+    Parameters
+    ----------
+    symmetry
+        Of a card.
+    """
+    measured = symmetry.get("measured")
+    if measured is None or not _labels_learned(measured["tests"]):
+        return ["C1", "C4", "D4"], "none"
+    group, augment = _first_group(measured["tests"])
+    smaller = [
+        name for name in ("C1", "C2", "C4") if name < group and (name, group) != ("C2", "D4")
+    ]
+    return ([*smaller, group] if group != "C1" else ["C1", "C4"]), augment
+
+
+def _labels_learned(tests: Mapping[str, Any]) -> bool:
+    return all(test["labels_learned"] for test in tests.values())
 
 
 def _first_group(tests: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import importlib
 import os
 import shutil
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from pipeline.study.yaml_reader import read_text, read_yaml
 if TYPE_CHECKING:
     from pipeline.tools.support.forecast import Sizes
 
-__all__ = ["FOLDER", "look_for", "main", "use"]
+__all__ = ["FOLDER", "findings", "look_for", "main", "make_current", "studies", "use"]
 
 ARGUMENTS = {"study": {"nargs": "?", "metavar": "STUDY", "help": "the name of a file in studies/"}}
 FOLDER, PARAMS, BEFORE = Path("studies"), Path("params.yaml"), Path("params.before.yaml")
@@ -45,7 +45,7 @@ def use(name: str | None) -> None:
     name
         Of a file in ``studies/``.
     """
-    known = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    known = studies()
     if name is None:
         width = max(map(len, known), default=0)
         for study, path in known.items():
@@ -56,14 +56,24 @@ def use(name: str | None) -> None:
         raise UserError(f"got {name!r}; accepts {', '.join(known) or 'nothing'}{guess}")
     params = load_params(known[name])
     print(f"{name}: {_title(known[name])}", flush=True)
-    for line in _findings(params):
+    for line in findings(params):
         print(f"{name}: {line}", flush=True)
+    make_current(name, known)
+
+
+def make_current(name: str, known: Mapping[str, Path]) -> None:
+    """Write the study of this name to params.yaml; `known` are all studies and their files."""
     content = known[name].read_bytes().replace(b"$schema=../", b"$schema=", 1)
     if PARAMS.exists() and _values(PARAMS) not in map(_values, known.values()):
         write_bytes(BEFORE, PARAMS.read_bytes())
         print(f"{name}: what {PARAMS} said before is kept in {BEFORE}")
     write_bytes(PARAMS, content)
     print(f"{name}: {PARAMS} is written; `make study` runs it")
+
+
+def studies() -> dict[str, Path]:
+    """Return the files of `studies/` by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
 
 
 def _title(path: Path) -> str:
@@ -80,7 +90,7 @@ def _values(path: Path) -> Any:
         return path.read_bytes()
 
 
-def _findings(params: Params) -> Iterator[str]:
+def findings(params: Params) -> Iterator[str]:
     """Say what this machine has and what the study will take."""
     import torch  # seconds to import: not for the list of studies
 

@@ -52,7 +52,7 @@ def write_journal(folder: Path) -> None:
 
 
 def start_prepare(folder: Path) -> None:
-    with prepare._work_folder(folder / "data"):
+    with prepare.work_folder(folder / "data"):
         pass
 
 

@@ -120,7 +120,7 @@ def test_killed_at_any_moment_it_leaves_nothing_that_looks_whole(
 def test_a_second_preparation_at_once_is_refused(tmp_path: Path) -> None:
     settings = own(fill(tmp_path / "pets"))
     refused = pytest.raises(UserError, match="another process is preparing it")
-    with prepare._work_folder(tmp_path / "prepare"), refused:
+    with prepare.work_folder(tmp_path / "prepare"), refused:
         prepare_all(settings, tmp_path / "prepare")
     prepare_all(settings, tmp_path / "prepare")
 

@@ -47,6 +47,12 @@ def check_locations(settings: Prepare) -> None:
         raise UserError(*problems)
 
 
+def within_raw(path: Path) -> bool:
+    """Whether DVC notices a change at a path, because it is below data/raw or there is no DVC."""
+    inside = Path(os.path.relpath(os.path.abspath(path), os.path.abspath(RAW)))
+    return ".." not in inside.parts or not Path(".dvc").is_dir()
+
+
 def _problems(name: str, path: Path) -> Iterator[str]:
     shown = f"prepare.sources.{name}.path: {plain_name(path)}"
     inside = Path(os.path.relpath(os.path.abspath(path), os.path.abspath(RAW)))

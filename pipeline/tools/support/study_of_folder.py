@@ -1,0 +1,199 @@
+"""Make a study of a folder of images: what its images are like decides what is written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from pipeline.common.errors import UserError
+from pipeline.common.files import replacing_folder
+from pipeline.prepare.labelled_images import read_chunk
+from pipeline.prepare.sources.folder_tree import is_system_file
+from pipeline.prepare.sources.image_files import plain_name
+from pipeline.prepare.sources.open_source import OpenedSource, open_source
+from pipeline.study.data_schema import OwnSource, Prepare
+from pipeline.study.symmetry import compared_groups, findings, recommendation
+
+__all__ = ["link_files", "settings_of", "study_text"]
+
+MOST_READ = 256  # images that decide about size and colour
+LARGEST = 32  # pixels: larger images make studies of hours
+STEPS = 1_000  # of a training, as far as that is at most MOST_EPOCHS
+BATCH, LEAST_EPOCHS, MOST_EPOCHS = 32, 8, 100
+UNEVEN = 3  # a class that has so many times the images of another makes the loss balanced
+WIDTH = 100  # of the lines of comments
+TEMPLATE = Path(__file__).with_name("study_of_folder.yaml")
+
+
+def settings_of(name: str, folder: Path) -> Prepare:
+    """Return the section `prepare` for a folder of images.
+
+    Raises
+    ------
+    UserError
+        It is no folder with a sub-folder of images for each class.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"{plain_name(folder)}: is no folder; name one with a sub-folder of images for each "
+            "class"
+        )
+    opened, splits = _opened(name, folder)
+    if opened.source.classes < 2:
+        raise UserError(
+            f"{plain_name(folder)}: has one class, {opened.source.class_names[0]}; a study needs "
+            "two: put the images of each class into a sub-folder of their own"
+        )
+    sizes, grey = _sample(opened)
+    side = int(np.median(sizes.min(1)))
+    square = bool((sizes[:, 0] == sizes[:, 1]).all())
+    return _settings(
+        name, folder, splits,
+        size=min(LARGEST, max(8, side // 4 * 4)),
+        fit="resize" if square else "crop",
+        channels=1 if grey else 3,
+    )  # fmt: skip
+
+
+def _settings(name: str, folder: Path, splits: str | None, **options: Any) -> Prepare:
+    given = {} if splits is None else {"splits": splits}
+    own = OwnSource(kind="folder", path=str(folder), on_bad_image="skip", **given, **options)
+    return Prepare(
+        datasets=(name,), seed=0, validation_fraction=0.15, test_fraction=0.25, sources={name: own}
+    )
+
+
+def _opened(name: str, folder: Path) -> tuple[OpenedSource, str | None]:
+    """Open a folder; splits that it names are kept where they can be."""
+    with tempfile.TemporaryDirectory() as scratch:
+        refused: UserError | None = None
+        for splits in (None, "given"):
+            options = {"size": LARGEST, "fit": "resize", "channels": 3}
+            try:
+                settings = _settings(name, folder, splits, **options)
+                return open_source(name, settings, Path(scratch)), splits
+            except UserError as error:
+                refused = refused or error
+    assert refused is not None
+    raise refused
+
+
+def _sample(opened: OpenedSource) -> tuple[np.ndarray, bool]:
+    """Return heights and widths of some images, and whether all of them are grey."""
+    sizes, grey = [], True
+    for images in opened.given.values():
+        spread = np.linspace(0, len(images) - 1, min(MOST_READ, len(images))).astype(int)
+        for place in np.unique(spread).tolist():
+            chunk = read_chunk(images.images, place, place + 1)
+            if not chunk.problems and chunk.sizes is not None:
+                sizes.append(chunk.sizes[0])
+                grey = grey and bool((chunk.images == chunk.images[:, :1]).all())
+    if not sizes:
+        raise UserError(f"{opened.source.name}: none of the images inspected can be read")
+    return np.array(sizes), grey
+
+
+def link_files(folder: Path, place: Path) -> None:
+    """Fill a new folder with links to all files of another; with copies where DVC needs those."""
+    copies = sys.platform != "linux"
+    with replacing_folder(place) as aside:
+        for where, folders, names in os.walk(folder, followlinks=True):
+            folders[:] = [name for name in folders if not is_system_file(name)]
+            target = aside / Path(where).relative_to(folder)
+            target.mkdir(exist_ok=True)
+            for name in names:
+                source = Path(where, name).resolve()
+                if not is_system_file(name) and source.exists():
+                    (shutil.copyfile if copies else _link)(source, target / name)
+
+
+def _link(source: Path, place: Path) -> None:
+    place.symlink_to(source)
+
+
+def study_text(
+    name: str,
+    place: Path,
+    settings: Prepare,
+    card: Mapping[str, Any],
+    estimates: Sequence[str] = (),
+) -> str:
+    """Write the study as YAML, with comments that say what was found and chosen."""
+    own, counts = settings.sources[name], np.array(card["counts"]["train"]["classes"])
+    groups, augment = compared_groups(card["symmetry"])
+    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-STEPS * BATCH // int(counts.sum()))))
+    uneven = counts.max() >= UNEVEN * max(1, counts.min())
+    symmetry = (*findings(card["symmetry"]), recommendation(card["symmetry"]))
+    values = {
+        "name": name,
+        "path": _quoted(place.as_posix()),
+        "size": own.size,
+        "fit": own.fit,
+        "channels": own.channels,
+        "splits": f"\n      splits: {own.splits} # as the folder has them"
+        * (own.splits == "given"),
+        "found": _comment(_found(card), ""),
+        "estimates": _comment([line for line in estimates if line.startswith("time")], ""),
+        "symmetry": _comment(symmetry, "  "),
+        "groups": ", ".join(groups),
+        "augment": "none" if augment == "none" else f"none, {augment}",
+        "skip": _skip(groups, augment),
+        "epochs": epochs,
+        "weights": "balanced" if uneven else "none",
+    }
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values)
+
+
+def _skip(groups: Sequence[str], augment: str) -> str:
+    if augment == "none":
+        return ""
+    return (
+        f"\n  skip:\n    - {{augment: {augment}, group: [{', '.join(groups[1:])}]}} "
+        "# the rival of exact symmetry is a network without it"
+    )
+
+
+def _found(card: Mapping[str, Any]) -> Iterator[str]:
+    """Say in sentences what the images are like."""
+    totals = {split: found["total"] for split, found in card["counts"].items()}
+    classes = np.sum([found["classes"] for found in card["counts"].values()], axis=0)
+    names = [
+        f"{label} {count:,}" for label, count in zip(card["class_names"], classes, strict=True)
+    ]
+    more = f", and {len(names) - 12} more" if len(names) > 12 else ""
+    yield f"{int(classes.sum()):,} images in {len(names):,} classes: {', '.join(names[:12])}{more}."
+    yield "Splits: " + ", ".join(f"{count:,} {split}" for split, count in totals.items()) + "."
+    sizes = card.get("sizes_before")
+    if sizes:
+        heights, widths = ("{} to {}".format(*sizes[side]) for side in ("height", "width"))
+        yield f"Heights {heights}, widths {widths} pixels."
+    if card["skipped"]["count"]:
+        bad = plain_name(card["skipped"]["images"][0])
+        yield f"Left out: {card['skipped']['count']:,} bad images, as {bad}."
+
+
+def _comment(lines: Sequence[str] | Iterator[str], indent: str) -> str:
+    """Write lines as comments of at most `WIDTH` letters each, where words allow it."""
+    written = []
+    for line in lines:
+        row = f"{indent}#"
+        for word in line.split():
+            if len(row) + 1 + len(word) > WIDTH:
+                written.append(row)
+                row = f"{indent}#  "
+            row += f" {word}"
+        written.append(row)
+    return "\n".join(written)
+
+
+def _quoted(path: str) -> str:
+    """Write a path so that YAML reads the same text."""
+    return "'" + path.replace("'", "''") + "'"
