@@ -93,10 +93,9 @@ def compared_groups(symmetry: Mapping[str, Any]) -> tuple[list[str], str]:
     if measured is None or not _labels_learned(measured["tests"]):
         return ["C1", "C4", "D4"], "none"
     group, augment = _first_group(measured["tests"])
-    smaller = [
-        name for name in ("C1", "C2", "C4") if name < group and (name, group) != ("C2", "D4")
-    ]
-    return ([*smaller, group] if group != "C1" else ["C1", "C4"]), augment
+    if group == "C1":  # alone it would be no comparison
+        return ["C1", "C4"], augment
+    return list(dict.fromkeys(["C1", f"C{group[1:]}", group])), augment
 
 
 def _labels_learned(tests: Mapping[str, Any]) -> bool:

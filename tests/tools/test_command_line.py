@@ -23,6 +23,7 @@ NEEDED = {  # arguments with which each command that needs any is parsed
     "provenance": ["tradeoff"],
     "completion": ["bash"],
     "predict": ["weights.safetensors", "images"],
+    "new": ["pets", "images"],
 }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import optuna
 
 from pipeline.confirm.keep import measured_images
 from pipeline.confirm.measures.movements import passes
@@ -122,6 +123,7 @@ def estimate_seconds(
         Seconds of measuring, `SECONDS` unless said.
     """
     use_threads(int(params.resources.cpus_per_trial))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     stand_ins = {name: _stand_in(name, sizes) for name, sizes in data.items()}
     planned = [
         (one, cell, _first(params, one, cell))

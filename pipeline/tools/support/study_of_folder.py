@@ -26,10 +26,11 @@ __all__ = ["link_files", "settings_of", "study_text"]
 
 MOST_READ = 256  # images that decide about size and colour
 LARGEST = 32  # pixels: larger images make studies of hours
-STEPS = 1_000  # of a training, as far as that is at most MOST_EPOCHS
-BATCH, LEAST_EPOCHS, MOST_EPOCHS = 32, 8, 100
+STEPS = 600  # of a training, as far as that is at most MOST_EPOCHS
+BATCH, LEAST_EPOCHS, MOST_EPOCHS = 32, 8, 60
 UNEVEN = 3  # a class that has so many times the images of another makes the loss balanced
 WIDTH = 100  # of the lines of comments
+_SPLITS = ("train", "validation", "test")
 TEMPLATE = Path(__file__).with_name("study_of_folder.yaml")
 
 
@@ -47,11 +48,6 @@ def settings_of(name: str, folder: Path) -> Prepare:
             "class"
         )
     opened, splits = _opened(name, folder)
-    if opened.source.classes < 2:
-        raise UserError(
-            f"{plain_name(folder)}: has one class, {opened.source.class_names[0]}; a study needs "
-            "two: put the images of each class into a sub-folder of their own"
-        )
     sizes, grey = _sample(opened)
     side = int(np.median(sizes.min(1)))
     square = bool((sizes[:, 0] == sizes[:, 1]).all())
@@ -163,7 +159,7 @@ def _skip(groups: Sequence[str], augment: str) -> str:
 
 def _found(card: Mapping[str, Any]) -> Iterator[str]:
     """Say in sentences what the images are like."""
-    totals = {split: found["total"] for split, found in card["counts"].items()}
+    totals = {split: card["counts"][split]["total"] for split in _SPLITS}
     classes = np.sum([found["classes"] for found in card["counts"].values()], axis=0)
     names = [
         f"{label} {count:,}" for label, count in zip(card["class_names"], classes, strict=True)
@@ -177,7 +173,7 @@ def _found(card: Mapping[str, Any]) -> Iterator[str]:
         yield f"Heights {heights}, widths {widths} pixels."
     if card["skipped"]["count"]:
         bad = plain_name(card["skipped"]["images"][0])
-        yield f"Left out: {card['skipped']['count']:,} bad images, as {bad}."
+        yield f"Images left out: {card['skipped']['count']:,}, as {bad}."
 
 
 def _comment(lines: Sequence[str] | Iterator[str], indent: str) -> str:

@@ -1,0 +1,58 @@
+"""Write trials, curves and runs of the study into a store that another tool opens by itself."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from pipeline.common.errors import UserError
+from pipeline.common.files import replacing_folder
+from pipeline.study.params import load_params
+from pipeline.study.schema import Params
+from pipeline.tracking.entry import entries
+from pipeline.tracking.registry import TOOLS, store_class
+
+__all__ = ["export", "main"]
+
+ARGUMENTS = {
+    "--to": {
+        "required": True,
+        "choices": ["optuna", "mlflow", "trackio", "tensorboard", "csv"],
+        "help": "the tool that is to open it",
+    },
+    "--output": {
+        "metavar": "FOLDER",
+        "help": "exports/TOOL unless said; an earlier export there is replaced",
+    },
+}
+DATA = Path("data")
+MARK = "exported-by-pipeline.txt"  # no other folder is ever replaced
+
+
+def main(given: Namespace) -> None:
+    """Write the store and say how to open it."""
+    export(load_params(), given.to, Path(given.output or f"exports/{given.to}"))
+
+
+def export(params: Params, tool: str, folder: Path) -> None:
+    """Write all entries of the study into a folder, which appears when it is complete.
+
+    Raises
+    ------
+    UserError
+        The study has not run, the tool is not installed, or the folder is no earlier export.
+    """
+    if folder.exists() and not (folder / MARK).is_file():
+        raise UserError(f"{folder}: is there and no earlier export: name another --output")
+    make, count = store_class(tool), 0
+    found = list(entries(params, DATA))
+    with replacing_folder(folder) as aside:
+        (aside / MARK).write_text("Written by `python -m pipeline export`, replaced by the next.\n")
+        store = make(params, aside, folder)
+        for entry in found:
+            store.add(entry)
+            count += 1
+        store.close()
+    print(f"{folder}: {count} trials and runs of {params.study}")
+    if TOOLS[tool].look:
+        print(f"to look: {TOOLS[tool].look.format(folder=folder)}")
