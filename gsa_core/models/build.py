@@ -48,7 +48,7 @@ _SIZES = ("in_channels", "num_classes", "image_size")
 _DATA = (*_SIZES, "mean", "std")
 _BLOCKS = (
     "depth", "positional", "form", "num_heads", "window", "window_shape", "encoding",
-    "feedforward_ratio", "dropout", "attention_dropout", "drop_path",
+    "feedforward_ratio", "dropout", "attention_dropout", "drop_path", "qk_norm",
 )  # fmt: skip
 _TRANSFORMER = (*_DATA, *_BLOCKS, "channels", "tokens", "patch_size", "head_dropout")
 _CONVOLUTIONS = (*_DATA, "channels", "head_dropout", "kernel_size", "basis")
@@ -77,7 +77,7 @@ _DEFAULTS: dict[str, Any] = {
     "group": "C4", "positional": "relative", "tokens": "stem", "form": "framewise", "depth": 2,
     "channels": 24, "num_heads": 2, "window": None, "window_shape": "auto", "encoding": "auto",
     "feedforward_ratio": 2, "dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.0,
-    "patch_size": None, "reduction": "mean", "head_dropout": 0.0, "kernel_size": 5,
+    "qk_norm": False, "patch_size": None, "reduction": "mean", "head_dropout": 0.0, "kernel_size": 5,
     "basis": "bilinear", "mean": 0.0, "std": 1.0,
 }  # fmt: skip
 
@@ -106,6 +106,7 @@ def build_model(
     attention_dropout: float | None = None,
     head_dropout: float | None = None,
     drop_path: float | None = None,
+    qk_norm: bool | None = None,
     kernel_size: int | None = None,
     basis: str | None = None,
     reduction: str | None = None,
@@ -159,6 +160,8 @@ def build_model(
     drop_path
         Probability of dropping a residual branch of the last attention block for a whole image, in
         training (0 by default); earlier blocks have their share by their number.
+    qk_norm
+        Whether queries and keys are normed over the channels of a head.
     kernel_size, basis
         Of a staged network: pixels a side of its lifting kernel (5; its other kernels have two
         fewer), and how kernels turn, ``"bilinear"`` or ``"gaussian"`` as in `LiftingConv2d`.

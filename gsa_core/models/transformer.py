@@ -131,6 +131,7 @@ def attention_blocks(
     dropout: float,
     attention_dropout: float,
     drop_path: float,
+    qk_norm: bool,
 ) -> tuple[Position | None, nn.ModuleList]:
     """Positions that are added once, where they are absolute, and the blocks of a network.
 
@@ -141,7 +142,7 @@ def attention_blocks(
     lifted
         Whether tokens are a feature map; the first block lifts an image.
     group, channels, depth, positional, form, num_heads, window, window_shape, encoding, \
-    feedforward_ratio, dropout, attention_dropout
+    feedforward_ratio, dropout, attention_dropout, qk_norm
         As in `GroupTransformer`.
     drop_path
         Of the last block; that of block i of n is i / n of it.
@@ -161,6 +162,7 @@ def attention_blocks(
         "encoding": encoding,
         "window_shape": window_shape,
         "attention_dropout": attention_dropout,
+        "qk_norm": qk_norm,
     }
     drop_path = check_number("drop_path", drop_path, "a number 0 <= p < 1", low=0, high=1 - 1e-9)
     blocks = nn.ModuleList()
@@ -200,7 +202,7 @@ class GroupTransformer(Model):
     tokens
         ``pixel``, ``patch`` or ``stem`` of `patch_size`, or ``trunk`` of `depth` convolutions.
     channels, num_heads, form, window, window_shape, encoding, feedforward_ratio, dropout, \
-    attention_dropout
+    attention_dropout, qk_norm
         As in the layers.
     head_dropout, drop_path
         As in `build_model`.
@@ -232,6 +234,7 @@ class GroupTransformer(Model):
         attention_dropout: float = 0.0,
         head_dropout: float = 0.0,
         drop_path: float = 0.0,
+        qk_norm: bool = False,
     ) -> None:
         super().__init__()
         depth = check_whole("depth", depth)
@@ -245,6 +248,7 @@ class GroupTransformer(Model):
             depth=depth, positional=positional, form=form, num_heads=num_heads, window=window,
             window_shape=window_shape, encoding=encoding, feedforward_ratio=feedforward_ratio,
             dropout=dropout, attention_dropout=attention_dropout, drop_path=drop_path,
+            qk_norm=qk_norm,
         )  # fmt: skip
         self.head: Head = Head(channels, num_classes, head_dropout)
 

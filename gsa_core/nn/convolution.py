@@ -92,6 +92,10 @@ class LiftingConv2d(Identified, WithConstants):
         initialise(self.weight, self.bias, fan_in=in_channels * math.prod(weights))
         self.make_constants()
 
+    def extra_repr(self) -> str:
+        """What the layer is, for ``print``."""
+        return _described(self, self.weight.shape[1], self.weight.shape[0])
+
     def identity(self) -> dict[str, Any]:
         """The group, and whether kernels lie side by side or around every pixel."""
         kind = "PatchEmbedding" if self.any_kernel else "LiftingConv2d"
@@ -176,6 +180,10 @@ class GroupConv2d(Identified, WithConstants):
         initialise(self.weight, self.bias, fan_in=group.order * in_channels * math.prod(weights))
         self.make_constants()
 
+    def extra_repr(self) -> str:
+        """What the layer is, for ``print``."""
+        return _described(self, self.weight.shape[2], self.weight.shape[1])
+
     def identity(self) -> dict[str, Any]:
         """The group, whose action turns the kernels and permutes them."""
         return {"layer": "GroupConv2d", "group": self.group.name, **_named(self.basis)}
@@ -201,6 +209,13 @@ class GroupConv2d(Identified, WithConstants):
         permuted = gather(self.weight, relative).flatten(4)  # (h, h', o, i, v)
         turned = torch.einsum("huv,hgoiv->hogiu", self.constant("sampling", self.weight), permuted)
         return _channels_last(turned.reshape(order * self.weight.shape[1], -1, size, size))
+
+
+def _described(layer: LiftingConv2d | GroupConv2d, in_channels: int, out_channels: int) -> str:
+    return (
+        f"group={layer.group.name}, in_channels={in_channels}, out_channels={out_channels}, "
+        f"kernel_size={layer.kernel_size}, bias={layer.bias is not None}, basis={layer.basis}"
+    )
 
 
 def _weights(basis: str, size: int) -> tuple[int, ...]:

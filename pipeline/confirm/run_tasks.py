@@ -10,6 +10,7 @@ from pipeline.common.failures import Failure, failure_of
 from pipeline.confirm.finished_runs import FinishedRuns
 from pipeline.confirm.result_store import RunStore
 from pipeline.execution.checkpoints import Checkpoints
+from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.outcomes import EngineNotes, outcome
 from pipeline.execution.progress import Progress
 from pipeline.execution.tasks import Result, Task
@@ -30,6 +31,8 @@ class ConfirmSource(EngineNotes):
         Where unfinished runs keep their state.
     finished : FinishedRuns, optional
         Finished runs in the project folder, which are taken from there and kept there.
+    tracking : LiveTracking, optional
+        Told of every run that finishes.
     """
 
     def __init__(
@@ -39,7 +42,9 @@ class ConfirmSource(EngineNotes):
         progress: Progress,
         checkpoints: Checkpoints,
         finished: FinishedRuns | None = None,
+        tracking: LiveTracking | None = None,
     ) -> None:
+        self.tracking = tracking
         self.finished = finished
         self.store, self.progress, self.checkpoints = store, progress, checkpoints
         self.names = {task.key: name for name, task in tasks}
@@ -87,6 +92,11 @@ class ConfirmSource(EngineNotes):
             self.finished.keep(task, value)
         self.checkpoints.remove(task.key)
         self.results[task.key] = value
+        config = task.payload.get("configuration")
+        if self.tracking is not None and config is not None:  # else no run
+            dataset = task.payload["dataset"]
+            cell = self.names[task.key].removeprefix(f"{dataset} ")
+            self.tracking.finished(dataset, cell, config["seed"], config, value)
         name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]
         failure = failure_of(value["row"], self.log_command[task.key])
         self.progress.finish(name, label, status, accuracy(value), result.seconds, failure)

@@ -22,6 +22,7 @@ from pipeline.dataset import Dataset, load_dataset
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.execution.code_dependencies import code_of
 from pipeline.execution.engine import Engine
+from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.progress import Progress
 from pipeline.execution.run_stage import StageFailed, run_stage
 from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials
@@ -139,7 +140,9 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     folder = state_folder("confirm", definition())
     checkpoints = checkpoints_of(storage_named(params.resources.storage), folder)
     store = RunStore(folder / "runs")
-    source = ConfirmSource(tasks, store, progress, checkpoints, finished_runs(params, progress))
+    finished = finished_runs(params, progress)
+    tracking = LiveTracking(params, "confirm", progress.say)
+    source = ConfirmSource(tasks, store, progress, checkpoints, finished, tracking)
     progress.say(
         f"{len(planned)} runs{f' ({len(missing)} more cannot be made)' if missing else ''}, "
         f"{progress.parallel}; {progress.resumed()}"

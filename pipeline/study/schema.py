@@ -141,6 +141,11 @@ class Resources(Section):
         InsideFolder | Annotated[None, Field(description="with the other state of the study")]
     ) = None
     """Where unfinished trials keep their state; the variable GSA_STORAGE goes before it."""
+    track: Literal["mlflow", "trackio", "wandb"] | Annotated[None, Field(description="no tool")] = (
+        None
+    )
+    """A tool that is told of every trial and run that finishes. Where it runs is said by its own
+    variables, such as MLFLOW_TRACKING_URI."""
 
 
 class Params(Section):

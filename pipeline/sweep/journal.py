@@ -1,11 +1,12 @@
 """Optuna's journal in a file with a checksum for each record, so that damage is always noticed.
 
 When the file is opened, everything from the first damaged record on is set aside, and the search
-continues from the records before it.
+continues from the records before it. Records of other programs are left where they are.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,16 @@ from pipeline.common.checksummed import decode, encode
 from pipeline.common.errors import UserError
 from pipeline.common.locks import lock
 from pipeline.common.signals import signals_held
+
+# Keys of what other programs may append, by Optuna's number of the operation: the removal of a
+# study, and attributes of studies and trials.
+_FOREIGN = {
+    1: {"op_code", "study_id"},
+    2: {"op_code", "study_id", "user_attr"},
+    3: {"op_code", "study_id", "system_attr"},
+    8: {"op_code", "trial_id", "user_attr"},
+    9: {"op_code", "trial_id", "system_attr"},
+}
 
 
 def open_journal(path: Path) -> JournalStorage:
@@ -49,6 +60,9 @@ class CheckedJournal(BaseJournalBackend):
                 if not line.endswith(b"\n"):
                     return
                 record = decode(line)
+                if record is None and is_foreign(line):
+                    self.read_bytes += len(line)
+                    continue
                 if record is None:
                     raise UserError(
                         f"{self.path}: record {self.read_records + 1} is damaged; "
@@ -86,9 +100,10 @@ class ReadOnlyJournal(BaseJournalBackend):
     def __init__(self, path: Path) -> None:
         self.records = []
         for line in path.read_bytes().splitlines(keepends=True):
-            if (record := decode(line)) is None:
+            if (record := decode(line)) is not None:
+                self.records.append(record)
+            elif not is_foreign(line):
                 break
-            self.records.append(record)
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
         """Return the records from a number on."""
@@ -97,6 +112,23 @@ class ReadOnlyJournal(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Refuse: another process may be writing the journal."""
         raise PermissionError("this view of the journal is for reading")
+
+
+def is_foreign(line: bytes) -> bool:
+    """Whether a line is a whole record of another program, such as a note in a dashboard.
+
+    It says nothing of trials and is passed over. A damaged record of our own has other keys, its
+    checksum among them, and is none.
+    """
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    if not line.endswith(b"\n") or not isinstance(record, dict):
+        return False
+    return set(record) - {"worker_id"} in (
+        keys for number, keys in _FOREIGN.items() if number == record.get("op_code")
+    )
 
 
 @contextmanager
@@ -117,7 +149,7 @@ def repair(path: Path) -> None:
     with locked(path) as file:
         content, good = path.read_bytes(), 0
         for line in content.splitlines(keepends=True):
-            if decode(line) is None:
+            if decode(line) is None and not is_foreign(line):
                 break
             good += len(line)
         if good == len(content):

@@ -15,6 +15,7 @@ from pipeline.dataset import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of, storage_named
 from pipeline.execution.code_dependencies import code_of
 from pipeline.execution.engine import Engine
+from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.progress import Progress
 from pipeline.execution.run_stage import StageFailed, run_stage
 from pipeline.execution.stage_inputs import PREPARED, SWEPT, read_cards, search_digest
@@ -181,7 +182,8 @@ def sweep(
     places = {name: checkpoints(params, cards[name]) for name in names}
     limits, gpus = params.sweep.budget, float(params.resources.gpus_per_trial)
     budget = Budget(limits.hours, limits.gpu_hours, gpus)
-    source = SweepSource(every, progress, places, budget, measures(params))
+    tracking = LiveTracking(params, "sweep", progress.say)
+    source = SweepSource(every, progress, places, budget, measures(params), tracking)
     progress.say(f"{len(every)} cells x {trials} trials, {progress.parallel}; {progress.resumed()}")
     for restart in filter(None, restarts):
         progress.say(restart)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.common.failures import GOOD, Failure, command, describe, failure_of
 from pipeline.execution.checkpoints import Checkpoints
+from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.outcomes import EngineNotes, outcome
 from pipeline.execution.progress import Progress
 from pipeline.execution.tasks import Result, Task
@@ -33,6 +34,8 @@ class SweepSource(EngineNotes):
         After which no further trial is started.
     measures : sequence of str
         What trials measure in addition to their accuracy.
+    tracking : LiveTracking
+        Told of every trial that finishes.
     """
 
     def __init__(
@@ -42,9 +45,11 @@ class SweepSource(EngineNotes):
         checkpoints: Mapping[str, Checkpoints],
         budget: Budget | None = None,
         measures: Sequence[str] = (),
+        tracking: LiveTracking | None = None,
     ) -> None:
         self.searches, self.progress, self.checkpoints = list(searches), progress, checkpoints
         self.budget, self.measures = budget or Budget(), list(measures)
+        self.tracking = tracking
         self.running: dict[str, tuple[CellSearch, int]] = {}
         self.end_reason: str | None = None
         for search in self.searches:
@@ -119,6 +124,9 @@ class SweepSource(EngineNotes):
         row.setdefault("configuration", task.payload.get("configuration"))
         search.elapsed = self.budget.elapsed
         search.finish(number, row, value["epochs"], value["log"])
+        if self.tracking is not None:
+            name, config = search.cell.name, row["configuration"]
+            self.tracking.finished(search.dataset, name, number, config, value)
         self.budget.gpu_seconds += row["seconds"] * self.budget.gpus
         self.checkpoints[search.dataset].remove(task.key)
         del self.running[task.key]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.search.objectives import directions, values_of, violations
@@ -58,13 +60,13 @@ class OptunaStore:
         """Write the studies."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = optuna.storages.RDBStorage(self.address)
+        objectives = list(self.params.sweep.objectives)
+        known = [optuna.study.StudyDirection[word.upper()] for word in directions(objectives)]
         for name, trials in self.trials.items():
-            study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                directions=directions(self.params.sweep.objectives),
-            )
-            study.set_metric_names(list(self.params.sweep.objectives))
+            study = optuna.create_study(storage=storage, study_name=name, directions=known)
+            with warnings.catch_warnings():  # experimental since 3.2
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                study.set_metric_names(objectives)
             study.add_trials(trials)
         storage.engine.dispose()
 

@@ -14,9 +14,10 @@ import pytest
 
 from pipeline.common.checksummed import decode, encode
 from pipeline.common.errors import UserError
-from pipeline.sweep.journal import CheckedJournal, open_journal
+from pipeline.sweep.journal import CheckedJournal, ReadOnlyJournal, is_foreign, open_journal
 
 TRIALS = 6
+NOTE_OF_A_TRIAL = b'{"op_code":9,"worker_id":"w","trial_id":1,"system_attr":{"note":1}}\n'
 
 
 @pytest.fixture
@@ -107,3 +108,45 @@ def test_a_record_comes_back_as_it_was(value: object) -> None:
     line = encode({"key": value})
     assert line.count(b"\n") == 1
     assert repr(decode(line)) == repr({"key": value})
+
+
+def appended(path: Path, kind: str) -> None:
+    """Write into a journal what a dashboard does, by Optuna's own backend without checksums."""
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    [study] = storage.get_all_studies()
+    if kind == "note":
+        storage.set_study_system_attr(study._study_id, "dashboard:note_str:0", "looks good")
+    elif kind == "note of a trial":  # Optuna refuses it, a dashboard does not
+        with path.open("ab") as file:
+            file.write(NOTE_OF_A_TRIAL)
+    elif kind == "tag":
+        storage.set_study_user_attr(study._study_id, "tag", "x")
+    else:
+        storage.delete_study(study._study_id)
+
+
+@pytest.mark.parametrize("kind", ["note", "note of a trial", "tag", "removal"])
+def test_what_a_dashboard_writes_while_a_sweep_runs_loses_nothing(kind: str, path: Path) -> None:
+    true, running = values(path), open_journal(path)
+    lines = len(path.read_bytes().splitlines())
+    appended(path, kind)
+    assert len(path.read_bytes().splitlines()) == lines + 1
+    study = optuna.load_study(study_name="cell", storage=running)
+    study.add_trial(optuna.trial.create_trial(value=0.5))
+    assert values(path) == [*true, 0.5]
+    assert not list(path.parent.glob("*.damaged-*"))
+    assert len(ReadOnlyJournal(path).records) == len(path.read_bytes().splitlines()) - 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"op_code":6,"worker_id":"w","trial_id":1,"state":1,"values":[9.0]}\n',
+        NOTE_OF_A_TRIAL.replace(b"}}", b'},"crb32":123}'),
+        NOTE_OF_A_TRIAL[:-1],
+        b'["op_code"]\n',
+        b"{}\n",
+    ],
+)
+def test_no_other_line_is_passed_over(line: bytes) -> None:
+    assert not is_foreign(line) and is_foreign(NOTE_OF_A_TRIAL)

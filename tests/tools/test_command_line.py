@@ -24,6 +24,7 @@ NEEDED = {  # arguments with which each command that needs any is parsed
     "completion": ["bash"],
     "predict": ["weights.safetensors", "images"],
     "new": ["pets", "images"],
+    "export": ["--to", "csv"],
 }
 
 
