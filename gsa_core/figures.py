@@ -39,7 +39,8 @@ def attention_maps(model: nn.Module, image: Tensor, layer: int = -1) -> Tensor:
     -------
     Tensor
         ``(batch, |H|, height, width, frames, height, width)``: frame and position of the query,
-        then of the key; `frames` is 1 where a query attends to its frame alone.
+        then of the key; `frames` is 1 where a query attends to its frame alone. They sum to 1, in
+        the form ``published`` to |H|.
 
     Raises
     ------
@@ -74,7 +75,8 @@ def draw_turned(model: Model, image: Tensor, element: int = 1, *, layer: int = -
     Parameters
     ----------
     model
-        A network of `build_model`; without attention layers features alone are drawn.
+        A network of `build_model`; without attention layers over its group features alone are
+        drawn.
     image
         ``(channels, height, width)``; one channel, or the first three as red, green and blue.
     element
@@ -101,7 +103,10 @@ def draw_turned(model: Model, image: Tensor, element: int = 1, *, layer: int = -
         )
     from matplotlib.figure import Figure
 
-    has_attention = any(isinstance(module, Attention) for module in model.modules())
+    has_attention = any(  # a plain transformer averaged over a group has no frames in it
+        isinstance(module, Attention) and module.group.name == group.name
+        for module in model.modules()
+    )
     training = model.training
     rows: list[tuple[str, Tensor, Tensor, tuple[int, int] | None]] = []
     try:
@@ -150,7 +155,7 @@ def _fill(figure: Figure, rows: list[tuple[str, Tensor, Tensor, tuple[int, int] 
             y, x = ((at + 0.5) * scale - 0.5 for at, scale in zip(query, scales, strict=True))
             line[0].plot(x, y, "s", color="tab:red", markersize=4)
         for frame, (place, values) in enumerate(zip(line[1:], maps, strict=True)):
-            place.imshow(values, vmin=0, vmax=limits[name.split()[0]], cmap="viridis")
+            place.imshow(values.numpy(), vmin=0, vmax=limits[name.split()[0]], cmap="viridis")
             if line is axes[0]:
                 place.set_title(f"frame {frame}", fontsize="small")
     for place in axes.flat:

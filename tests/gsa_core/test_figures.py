@@ -10,6 +10,11 @@ from gsa_core.figures import attention_maps, draw_turned
 
 SMALL = {"image_size": 8, "channels": 4, "num_heads": 2, "depth": 2}
 
+PUBLISHED = {
+    "model": "published_rotmnist", "channels": None, "num_heads": None, "depth": None, "window": 3,
+    "image_size": 28,
+}  # fmt: skip
+
 
 def network(**options):
     torch.manual_seed(2)
@@ -28,7 +33,10 @@ def test_attention_moves_with_the_image(form, element):
         still = attention_maps(model, image, layer)
         moved = attention_maps(model, act_on_image(model.group, element, image), layer)
         assert still.shape[:4] == (1, 8, 4, 4)
-        torch.testing.assert_close(still.flatten(4).sum(-1), torch.ones_like(still[..., 0, 0, 0]))
+        whole = 8.0 if form == "published" else 1.0
+        torch.testing.assert_close(
+            still.flatten(4).sum(-1), torch.full_like(still[..., 0, 0, 0], whole)
+        )
         # How much each token is looked at in all, which is a feature map of the key.
         seen, of_moved = (one.sum((1, 2, 3)).sum(1)[:, None] for one in (still, moved))
         torch.testing.assert_close(of_moved, act_on_image(model.group, element, seen))
@@ -41,18 +49,17 @@ def test_attention_moves_with_the_image(form, element):
         ({"group": "D4", "form": "joint", "in_channels": 3}, 4),
         ({"group": "C4", "tokens": "pixel", "depth": 1}, 4),
         ({"model": "gcnn", "group": "C4", "num_heads": None}, 2),
-        ({"model": "symmetrized", "group": "C4", "patch_size": 2}, None),
-        ({"model": "published_rotmnist", "channels": None, "num_heads": None, "depth": None}, None),
+        ({"model": "symmetrized", "group": "C4", "patch_size": 2}, 2),
+        (PUBLISHED, 4),
     ],
 )
 def test_a_figure_has_a_row_of_frames(options, rows):
     pytest.importorskip("matplotlib")
     model = network(**options).train()
-    image = torch.rand(options.get("in_channels", 1), 8, 8, dtype=torch.float64)
+    image = torch.rand(options.get("in_channels", 1), *model.config["image_size"]).double()
     figure = draw_turned(model, image)
     assert model.training
-    if rows is not None:
-        assert len(figure.axes) == rows * (1 + model.group.order)
+    assert len(figure.axes) == rows * (1 + model.group.order)
 
 
 def test_maps_in_the_figure_are_those_of_the_image_moved():

@@ -184,6 +184,50 @@ def test_a_printed_network_says_what_its_layers_are(text):
     assert text in repr(build_model(**CASES["gsa"]))
 
 
+CONVOLUTIONS = {
+    "gsa stem": "group=C4, in_channels=1, out_channels=4, kernel_size=3, bias=",
+    "gcnn": "group=C4, in_channels=4, out_channels=4, kernel_size=3, bias=",
+    "staged_gcnn": "group=C4, in_channels=1, out_channels=2, kernel_size=5, bias=False, basis=",
+    "vit": "group=C1, in_channels=1, out_channels=4, kernel_size=4, bias=True, basis=bilinear",
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_printed_network_says_what_its_convolutions_are(name):
+    assert CONVOLUTIONS[name] in repr(build_model(**CASES[name]))
+
+
+@pytest.mark.parametrize("name", ["gsa", "gsa stem", "hybrid", "vit", "staged", "symmetrized"])
+def test_branches_are_dropped_more_with_depth_and_queries_normed(name, tmp_path):
+    options = {"depth": 3, "drop_path": 0.6, "qk_norm": True}
+    model = build_model(**{**CASES[name], **options})
+    blocks = (model if hasattr(model, "blocks") else model.network).blocks
+    assert [block.drop_path for block in blocks] == pytest.approx([0.2, 0.4, 0.6])
+    plain = build_model(**{**CASES[name], "depth": 3})
+    assert set(plain.state_dict()) < set(model.state_dict())
+    model.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    assert again.config == model.config and again.config["drop_path"] == 0.6
+    image = torch.rand(4, 1, 8, 8)
+    torch.testing.assert_close(again(image), model.eval()(image))
+    torch.manual_seed(0)
+    assert not torch.equal(model.train()(image), model(image))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"drop_path": 1.0}, "drop_path: got 1.0; accepts a number 0 <= p < 1"),
+        ({"drop_path": -0.1}, "drop_path: got -0.1"),
+        ({"model": "gcnn", "drop_path": 0.1}, "which does not use it"),
+        ({"model": "published_rotmnist", "qk_norm": True}, "which does not use it"),
+    ],
+)
+def test_a_wrong_option_of_blocks_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(**options)
+
+
 def test_features_of_a_network_without_frames_are_refused():
     network = Symmetrized(torch.nn.Flatten(), cyclic_group(4))
     with pytest.raises(ValueError, match="network: got a Flatten, whose features have no frame"):

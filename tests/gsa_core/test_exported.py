@@ -1,0 +1,51 @@
+"""Networks as programs of torch.export and as ONNX files, which run without this library."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cases import randomised
+
+from gsa_core import act_on_image, build_model
+
+CASES = {
+    "relative, global": {"group": "D4", "tokens": "patch", "patch_size": 2},
+    "window, qk_norm": {"group": "C4", "window": 3, "qk_norm": True},
+    "convolutions": {"model": "gcnn", "group": "C4", "num_heads": None},
+}
+
+
+def built(name):
+    options = {"image_size": 8, "channels": 4, "num_heads": 2, **CASES[name]}
+    return randomised(build_model(**options)).float().eval()
+
+
+def test_an_exported_program_is_a_file_for_any_batch(tmp_path):
+    """Every network is exported in `test_running`; this one is written and read."""
+    model = built("window, qk_norm")
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(model, (torch.rand(2, 1, 8, 8),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "model.pt2")
+    again = torch.export.load(tmp_path / "model.pt2").module()
+    image = torch.rand(5, 1, 8, 8)
+    torch.testing.assert_close(again(image), model(image), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_onnx_file_computes_the_same_for_other_batches(name, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = built(name)
+    path = tmp_path / "model.onnx"
+    batch = torch.export.Dim("batch", min=1, max=64)
+    torch.onnx.export(
+        model, (torch.rand(2, 1, 8, 8),), path, dynamo=True, external_data=False, verbose=False,
+        input_names=["image"], output_names=["logits"], dynamic_shapes=({0: batch},),
+    )  # fmt: skip
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    image = torch.rand(5, 1, 8, 8)
+    [logits] = session.run(None, {"image": image.numpy()})
+    expected = model(image).detach()
+    torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=1e-3, atol=1e-4)
+    [turned] = session.run(None, {"image": act_on_image(model.group, 1, image).numpy()})
+    torch.testing.assert_close(torch.from_numpy(turned), expected, rtol=1e-3, atol=1e-4)
