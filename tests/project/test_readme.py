@@ -55,6 +55,7 @@ def test_a_network_is_brought_back_as_shown(
     assert found["model"].config == saved.config
 
 
+NEEDS = {"gsa_core.hub": "huggingface_hub", "figures": "matplotlib", "torch.onnx": "onnxscript"}
 SNIPPETS = re.findall(
     r"^```python\n(.*?)^```$", PAGES["docs/library.md"], flags=re.MULTILINE | re.DOTALL
 )
@@ -64,8 +65,9 @@ SNIPPETS = re.findall(
 def test_snippets_of_the_library_run(
     snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "gsa_core.hub" in snippet:
-        pytest.importorskip("huggingface_hub")
+    for words, needed in NEEDS.items():
+        if words in snippet:
+            pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
     exec(compile(snippet, "docs/library.md", "exec"), {})
 
