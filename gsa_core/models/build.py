@@ -77,8 +77,8 @@ _DEFAULTS: dict[str, Any] = {
     "group": "C4", "positional": "relative", "tokens": "stem", "form": "framewise", "depth": 2,
     "channels": 24, "num_heads": 2, "window": None, "window_shape": "auto", "encoding": "auto",
     "feedforward_ratio": 2, "dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.0,
-    "qk_norm": False, "patch_size": None, "reduction": "mean", "head_dropout": 0.0, "kernel_size": 5,
-    "basis": "bilinear", "mean": 0.0, "std": 1.0,
+    "qk_norm": False, "patch_size": None, "reduction": "mean", "head_dropout": 0.0,
+    "kernel_size": 5, "basis": "bilinear", "mean": 0.0, "std": 1.0,
 }  # fmt: skip
 
 

@@ -1,8 +1,10 @@
 """Compiles C++ of this package for this machine, once, and loads it.
 
 A library is built by this machine's compiler the first time it is needed, in seconds, and kept in
-the user's cache. Whatever goes wrong, there is no library: a warning says so once, and callers use
-torch. `CXX` names the compiler, `GSA_CORE_CACHE` the folder; `GSA_CORE_KERNEL=off` asks for torch.
+the user's cache. Where there is none, platform wheels bring one (`prebuild`), for any width of a
+head and processors of the level x86-64-v3. Whatever goes wrong, there is no library: a warning says
+so once, and callers use torch. `CXX` names the compiler, `GSA_CORE_CACHE` the folder;
+`GSA_CORE_KERNEL=off` asks for torch.
 
 The name of a library's file has two hashes: of all that it was built from, and of its bytes. A
 file that does not match the second is built again: to load one that was cut short could end the
@@ -30,7 +32,9 @@ from gsa_core.attention.backends.compiler import (
     compiler_version,
 )
 
-__all__ = ["load_library"]
+__all__ = ["load_library", "prebuild"]
+
+PREBUILT = Path(__file__).with_name("prebuilt")
 
 _warned: set[Path] = set()
 _failed_builds: dict[Path, str] = {}
@@ -56,7 +60,7 @@ def load_library(
     try:
         if asked.lower() != "auto":
             raise OSError(f"GSA_CORE_KERNEL: got {asked!r}; accepts 'auto' or 'off'")
-        library = _load(source.absolute(), defines)
+        library = _loaded(source.absolute(), defines)
         problem = check(library)
     except Exception as error:  # whatever it is, torch computes the same
         problem = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -71,6 +75,50 @@ def _warn(source: Path, *message: str) -> None:
     if source not in _warned:
         _warned.add(source)
         logging.getLogger(__name__).warning(*message)
+
+
+def _loaded(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:
+    """The library for this machine, else the one that came with the wheel."""
+    try:
+        return _load(source, defines)
+    except OSError:
+        if not _is_level_3():
+            raise
+        for file in PREBUILT.glob(f"{_prebuilt_name(source, defines)}-*.so"):
+            with contextlib.suppress(OSError):  # of another system
+                return _opened(file)
+        raise
+
+
+def prebuild(source: Path, *defines: str) -> Path:
+    """Build a library for a wheel: for any width of a head, and no particular processor.
+
+    Parameters
+    ----------
+    source, defines
+        As of `load_library`.
+    """
+    defines = _of_any_width(defines)
+    tuned = ("-march=x86-64-v3", "-static-libstdc++", "-static-libgcc")
+    code = compile_library(compiler_command(), source, defines, tuned)
+    PREBUILT.mkdir(exist_ok=True)
+    return _kept(code, PREBUILT, _prebuilt_name(source, defines))
+
+
+def _prebuilt_name(source: Path, defines: tuple[str, ...]) -> str:
+    texts = (os.fsencode(x) for x in _of_any_width(defines))
+    return f"{source.stem}-{_hash(*texts, *_sources(source))}"
+
+
+def _of_any_width(defines: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(re.sub(r"^HEAD_DIM=\d+$", "HEAD_DIM=0", define) for define in defines)
+
+
+def _is_level_3() -> bool:
+    """Whether this is a processor of the level x86-64-v3, on Linux."""
+    flags = {word for line in _processor().splitlines() for word in line.split()}
+    needed = {b"avx2", b"bmi1", b"bmi2", b"f16c", b"fma", b"abm", b"movbe"}
+    return platform.machine() == "x86_64" and needed <= flags
 
 
 def _load(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:

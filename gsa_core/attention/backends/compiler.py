@@ -50,14 +50,16 @@ def compiler_version(command: tuple[str, ...]) -> bytes:
             return b""
 
 
-def compile_library(command: tuple[str, ...], source: Path, defines: tuple[str, ...]) -> bytes:
+def compile_library(
+    command: tuple[str, ...], source: Path, defines: tuple[str, ...], tuned: tuple[str, ...] = TUNED
+) -> bytes:
     """A shared library, for this processor if the compiler can; raises OSError without one."""
     macros = [f"-D{define}" for define in defines]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         target = Path(folder) / "library.so"
         plain = [*command, *FLAGS, *macros, *SHARED, "-o", str(target), str(source)]
         try:
-            _run([*plain, *TUNED], Path(folder), BUILD_SECONDS)
+            _run([*plain, *tuned], Path(folder), BUILD_SECONDS)
         except CompilerError:
             _run(plain, Path(folder), BUILD_SECONDS)
         code = target.read_bytes() if target.exists() else b""
