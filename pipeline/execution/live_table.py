@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from pipeline.common.signals import end_unread
 
-__all__ = ["aligned", "is_capable", "live_display", "table_of"]
+__all__ = ["aligned", "live_display", "table_of"]
 
 
 class _Console(Console):
@@ -37,12 +36,6 @@ def live_display(stream: TextIO) -> Live:
     return Live(
         console=_Console(stream), auto_refresh=False, redirect_stdout=False, redirect_stderr=False
     )
-
-
-def is_capable(stream: TextIO) -> bool:
-    """Whether a stream is a terminal that can redraw a table, by what it says of itself."""
-    plain = os.environ.get("TERM", "") in ("", "dumb", "unknown") or os.environ.get("NO_COLOR")
-    return stream.isatty() and not plain
 
 
 def table_of(rows: Sequence[tuple[str, ...]]) -> Table:

@@ -14,9 +14,10 @@ from rich.console import Group
 from rich.text import Text
 
 from pipeline.common.failures import GOOD, Failure, brief, harmless, tally
+from pipeline.common.progress import LINES, bar, is_capable
 from pipeline.common.signals import end_unread
 from pipeline.common.units import duration
-from pipeline.execution.live_table import is_capable, live_display, table_of
+from pipeline.execution.live_table import live_display, table_of
 
 # Seconds between two drawings of the table.
 INTERVAL = 0.5
@@ -59,7 +60,8 @@ class CellProgress:
 class Progress:
     """Progress of a stage over its cells.
 
-    On a terminal a table is redrawn in place; elsewhere each finished task is a line. With
+    On a terminal a bar and a table are redrawn in place; elsewhere each finished task is a line,
+    and a minute in which none finishes ends with a line, too. With
     `GSA_QUIET` set nothing is shown but the last line of the stage.
 
     Parameters
@@ -100,7 +102,7 @@ class Progress:
         # What the engine says of its nodes.
         self.machines = ""
         self.printed: set[str] = set()
-        self.last = 0.0
+        self.last = self.said = 0.0  # when the table was drawn, and a line printed
 
     @property
     def total(self) -> int:
@@ -129,7 +131,8 @@ class Progress:
 
     def start(self, name: str, label: str) -> None:
         """Note that a task runs."""
-        self.started = self.clock() if self.started is None else self.started
+        if self.started is None:
+            self.started = self.said = self.clock()
         self.cells[name].running[label] = label
         self.tick()
 
@@ -198,7 +201,10 @@ class Progress:
         return f"{rate(pace)}, about {duration(pace * remaining)} left"
 
     def tick(self) -> None:
-        """Draw the table again if it is time to."""
+        """Draw the table again if it is time to; in a log, say what runs after a silent minute."""
+        if self.live is None and self.started is not None and self.clock() - self.said > LINES:
+            running = sum(len(cell.running) for cell in self.cells.values())
+            self.say(f"{self.done} of {self.total} done, {running} running; {self.left()}")
         if self.live is not None and self.clock() - self.last > INTERVAL:
             self.live.console.size = shutil.get_terminal_size()
             self.live.start()
@@ -222,7 +228,7 @@ class Progress:
         if len(cells) + 3 > rows:
             cells = [cell for cell in cells if cell.running][: max(1, rows - 3)]
         failed = sum(cell.failed for cell in self.cells.values())
-        head = f"{self.stage}: {self.done} of {self.total} done"
+        head = f"{self.stage}: {bar(self.done, self.total)} {self.done} of {self.total} done"
         head += f", {failed} failed" if failed else ""
         head = "; ".join(filter(None, [head, self.left(), self.machines]))
         table = table_of([HEAD, *(cell.columns() for cell in cells)])
@@ -233,6 +239,7 @@ class Progress:
         if self.live is not None:
             self.live.console.print(Text(text), end="", soft_wrap=True)
             return
+        self.said = self.clock()
         try:
             self.stream.write(text)
             self.stream.flush()

@@ -52,7 +52,8 @@ def test_a_terminal_has_one_table() -> None:
     stream = Terminal()
     work(stream)
     assert stream.last_frame() == [
-        "sweep: 3 of 6 done, 1 failed; 1.0/min, about 3 min left; 2 nodes, 1 of 4 CPUs taken",
+        "sweep: [##########..........] 3 of 6 done, 1 failed; 1.0/min, about 3 min left; "
+        "2 nodes, 1 of 4 CPUs taken",
         "      done  running  failed    best  since",
         "  C1   2/3                   90.0 %      1",
         "  C4   1/3        1       1                 trial 3 epoch 2/8",
@@ -67,6 +68,24 @@ def test_a_log_has_a_line_for_each_trial() -> None:
         "sweep 1/6  C1  trial 0: 90.0 %, best 90.0 %, 60.0 s; about 2 min left",
         "sweep 2/6  C4  trial 1: failed, 60.0 s; 1.0/min, about 4 min left",
         "sweep 3/6  C1  trial 2: 80.0 %, best 90.0 %, 60.0 s; 1.0/min, about 3 min left",
+    ]
+
+
+def test_a_log_has_a_line_for_each_silent_minute() -> None:
+    stream, now = io.StringIO(), [0.0]
+    progress = Progress("sweep", {"C1": 2, "C4": 2}, 2, stream, lambda: now[0])
+    with progress:
+        progress.start("C1", "trial 0")
+        for now[0] in (30.0, 59.0, 61.0, 90.0, 122.0):
+            progress.tick()
+        progress.finish("C1", "trial 0", "completed", 0.9, 122)
+        for now[0] in (150.0, 181.0, 183.0):
+            progress.tick()
+    assert stream.getvalue().splitlines() == [
+        "sweep: 0 of 4 done, 1 running; time left not known yet",
+        "sweep: 0 of 4 done, 1 running; time left not known yet",
+        "sweep 1/4  C1  trial 0: 90.0 %, best 90.0 %, 122.0 s; about 3 min left",
+        "sweep: 1 of 4 done, 0 running; about 3 min left",
     ]
 
 

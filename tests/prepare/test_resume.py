@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import resource
 import signal
@@ -161,14 +162,31 @@ def test_a_disk_that_is_full_before_the_end_is_one_sentence(tmp_path: Path, root
 def test_progress_tells_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     progress = StepProgress("mine", "reading", 1000, already=200, clock=lambda: now[0])
-    for seconds in (1, 4, 5, 8):
+    for seconds in (1, 59, 61, 70, 122):
         now[0] = seconds
         progress.add(100)
     assert capsys.readouterr().out.splitlines() == [
         "prepare: mine: reading: resuming after 200 of 1,000 images",
-        "prepare: mine: reading: 400 of 1,000 images, 50 images/s, 12 s left",
-        "prepare: mine: reading: 600 of 1,000 images, 50 images/s, 8.0 s left",
+        "prepare: mine: reading: 500 of 1,000 images, 5 images/s, 2 min left",
+        "prepare: mine: reading: 700 of 1,000 images, 4 images/s, 73 s left",
     ]
+
+
+def test_progress_is_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, now = io.StringIO(), [0.0]
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "70")
+    progress = StepProgress("mine", "reading", 400, clock=lambda: now[0])
+    for now[0] in (0.1, 1.0, 1.2, 2.0):
+        progress.add(100)
+    frames = terminal.getvalue().split("\x1b[K")
+    assert frames == [
+        "prepare: mine: reading: [##########..........] 200 of 400 images, 200"[:69], "\r", ""
+    ]  # fmt: skip
+    assert "\n" not in terminal.getvalue()
 
 
 def test_moments_do_not_see_the_test(tmp_path: Path) -> None:
