@@ -249,8 +249,9 @@ def keys(values: Any) -> Iterator[str]:
 
 
 def test_every_parameter_is_consumed() -> None:
-    of_cells = {ROOT / f"pipeline/study/{name}.py" for name in ("cells", "tuning", "data_schema")}
-    readers = set(READERS) - of_cells  # these say which cells and images there are
+    parts = ("cells", "tuning", "data_schema", "patches")
+    of_cells = {ROOT / f"pipeline/study/{name}.py" for name in parts}
+    readers = set(READERS) - of_cells  # these say which cells, images and tokens there are
     used = {name for file in files("pipeline") if file not in readers for name in accessed(file)}
     values = yaml.safe_load((ROOT / "studies/symmetry.yaml").read_text())
     names = set(values["sweep"]["search_space"]) | set(values["sweep"]["tuned_on"])

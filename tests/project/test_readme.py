@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+import gsa_core
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = {
@@ -37,7 +39,6 @@ def test_a_network_is_brought_back_as_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a file written as `confirm` writes it, under the name that the README gives."""
-    import gsa_core
     from gsa_core.models.network_file import to_bytes
     from pipeline.confirm.result_store import RunStore
     from pipeline.confirm.tables import write_weights
@@ -94,6 +95,7 @@ def test_the_citation_is_of_this_version() -> None:
     assert {citation[key] for key in ("version", "license")} == {
         project[key] for key in ("version", "license")
     }
+    assert gsa_core.__version__ == project["version"]
     assert citation["keywords"] == project["keywords"]
 
 
