@@ -25,8 +25,8 @@ _GLYPHS = Source(
         "https://doi.org/10.1109/MCSE.2007.55"
     ),
     remarks=(
-        "Which symmetry the labels have is known by construction. Four fonts, one of each family, "
-        "are in the test alone; training and validation images share the other thirteen."
+        "Which symmetry the labels have is known by construction. Eight fonts, two of each family, "
+        "are in the test alone; training and validation images share the other nine."
     ),
     class_names=("F", "G", "J", "R", "2", "7"),
     given=(("train", 1_000), ("validation", 1_000), ("test", 5_000)),

@@ -20,7 +20,10 @@ from pipeline.report.load import Settings
 
 LINE = ["dataset", "model", "tokens", "depth", "group", "positional", "augment"]
 CURVE = [*LINE, "measure", "sizes", "exponent", "exponent_low", "exponent_high", "factor"]
-GAP = ["dataset", "measure", "level", "reference", "images", "needed", "needed_low", "needed_high"]
+GAP = [
+    "dataset", "measure", "level", "reference", "images", "needed", "needed_low", "needed_high",
+    "fewest", "most",
+]  # fmt: skip
 Floats = NDArray[np.float64]
 
 
@@ -36,9 +39,9 @@ def size_curves(
     Returns
     -------
     tuple
-        Columns `CURVE`, a row a kind of cell; and `GAP`: how many images a kind of the baseline's
-        group and otherwise the same needs for the error of another group at `images`; NaN where
-        the interval of its exponent reaches 0, for then no number of images may be enough.
+        Columns `CURVE`, a row a kind of cell; and `GAP`: with how many images (`needed`) a group
+        reaches the error that a kind of the baseline's group (`reference`) has with `images`. What
+        lies beyond the sizes of the group is cut to the nearest of them: laws are not extrapolated.
     """
     curves: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
@@ -123,20 +126,20 @@ def _gaps(laws: Laws, settings: Settings, measure: measures.Measure) -> list[dic
     own, place = str(settings.baseline.get("group", "C1")), LINE.index("group")
     rows = []
     for key, (sizes, law) in laws.items():
-        for other, (_, rival) in laws.items():
+        for other, (own_sizes, rival) in laws.items():
             alike = [a == b for a, b in zip(key[:place], other[:place], strict=True)]
             same = all(alike) and key[place + 1] == other[place + 1]
             if key[place] == own or other[place] != own or not same:
                 continue
-            for n in sizes:
-                needed = images_for(rival, np.exp(law[:, 0] * np.log(n) + law[:, 1]))
+            for n in own_sizes:
+                error = np.exp(rival[:, 0] * np.log(n) + rival[:, 1])
+                needed = np.clip(images_for(law, error), sizes.min(), sizes.max())
                 low, high = _ends(needed, settings.confidence)
-                if _ends(-rival[:, 0], settings.confidence)[0] <= 0:
-                    needed, low, high = np.full(1, np.nan), np.nan, np.nan
                 rows.append({
                     "dataset": key[0], "measure": measure.column, "level": _kind(key),
                     "reference": _kind(other), "images": int(n), "needed": needed[0],
                     "needed_low": low, "needed_high": high,
+                    "fewest": int(sizes.min()), "most": int(sizes.max()),
                 })  # fmt: skip
     return rows
 

@@ -38,7 +38,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw the map left, and the curve of sizes or cost right."""
     strips = _strips(rows)
     height = max(2.4, 0.35 + 0.52 * len(strips))
-    figure, ((left, right),) = panels.grid(1, 2, height, widths=(1.75, 1))
+    figure, ((left, right),) = panels.grid(1, 2, height, widths=(1.9, 1))
     _map(left, rows, strips, analysis)
     sizes = efficiency.table(analysis)
     if len(sizes):
@@ -46,8 +46,8 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         efficiency.curve(
             right, sizes[sizes["family"] == dataset], measures.UPRIGHT.column, analysis
         )
-        right.set_title(f"Training images, {plain(dataset, 16)}")
-        _gaps(right, summary.gaps(analysis, dataset))
+        right.set_title(f"Fewer images, {plain(dataset, 16)}")
+        _gaps(right, summary.gaps(analysis, dataset), analysis)
     else:
         _cost(right, rows[_strip_of(rows) == _main(rows)], analysis)
     style.note(figure, [
@@ -60,13 +60,14 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _gaps(axes: Axes, lines: list[str]) -> None:
+def _gaps(axes: Axes, gaps: list[tuple[str, str]], analysis: Analysis) -> None:
     """Write the gaps in images below the curves, which are moved up to make room."""
-    if lines:
+    if gaps:
         low, high = axes.get_ylim()
-        axes.set_ylim(low - (0.05 + 0.05 * len(lines)) * (high - low), high)
-        axes.text(0.98, 0.015, "\n".join(lines), fontsize=5.8, ha="right", va="bottom",
-                  transform=axes.transAxes)  # fmt: skip
+        axes.set_ylim(low - (0.05 + 0.1 * len(gaps)) * (high - low), high)
+    for place, (group, text) in enumerate(gaps):
+        axes.text(0.98, 0.015 + 0.085 * place, text, fontsize=5.8, ha="right", va="bottom",
+                  color=analysis.palette.colours[group], transform=axes.transAxes)  # fmt: skip
 
 
 CEILING = (
@@ -119,8 +120,8 @@ def _map(axes: Axes, rows: pd.DataFrame, strips: dict[str, str], analysis: Analy
 
 
 def _wrapped(name: str) -> str:
-    """Break a name of a column: `C1`, `+ quarter`, `turns`."""
-    lines = plain(name, 40).replace(", averaged", " averaged").replace("+ ", "+\N{NO-BREAK SPACE}")
+    """Break a name of a column: `C1`, `quarter`, `turns`."""
+    lines = plain(name, 40).replace(", averaged", " averaged").replace("+ ", "")
     return "\n".join(lines.split(" "))
 
 

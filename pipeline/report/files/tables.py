@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import pandas as pd
 
@@ -61,6 +62,15 @@ AVERAGED = {
     "averaged over C4  ": measures.ANY_ANGLE_TTA_C4,
     "over D4 ": measures.ANY_ANGLE_TTA_D4,
 }
+# Accuracies that mean nothing where a turn changes the label.
+OF_TURNED = (
+    measures.QUARTER,
+    measures.QUARTER_TTA_C4,
+    measures.ANY_ANGLE,
+    measures.ANY_ANGLE_TTA_C4,
+    measures.ANY_ANGLE_TTA_D4,
+)
+LABELS_CHANGE = "labels change"
 SCORES = {
     "accuracy": measures.UPRIGHT,
     "balanced accuracy": measures.BALANCED,
@@ -72,7 +82,7 @@ SCORES = {
 
 def results(analysis: Analysis) -> pd.DataFrame:
     """Return the readable table of cells: one column a measure, mean and interval as text."""
-    return _of_cells(analysis.cells, RESULTS)
+    return _of_cells(analysis.cells, RESULTS, _without_labels(analysis))
 
 
 def errors(analysis: Analysis) -> pd.DataFrame:
@@ -86,7 +96,7 @@ def more(analysis: Analysis) -> list[tuple[str, str, pd.DataFrame, str]]:
     if analysis.drawn[measures.TTA_C4.column].notna().any():
         found.append((
             "Averaging at test time", "averaging",
-            _of_cells(analysis.drawn, _known(analysis, AVERAGED)),
+            _of_cells(analysis.drawn, _known(analysis, AVERAGED), _without_labels(analysis)),
             "Mean of the class probabilities over the turns (C4), or turns and mirrors (D4), of "
             "each test image: 4 or 8 times the FLOPs of a prediction, and no training.",
         ))  # fmt: skip
@@ -141,10 +151,23 @@ def _known(analysis: Analysis, shown: dict[str, measures.Measure]) -> dict[str, 
     }  # fmt: skip
 
 
-def _of_cells(cells: pd.DataFrame, shown: dict[str, measures.Measure]) -> pd.DataFrame:
+def _without_labels(analysis: Analysis) -> set[str]:
+    """Return the data sets whose labels change when an image is turned."""
+    names = analysis.cells["dataset"].unique()
+    return {n for n in names if not label_symmetry.turns_keep_labels(analysis.study, n)}
+
+
+def _of_cells(
+    cells: pd.DataFrame, shown: dict[str, measures.Measure], without_labels: Collection[str] = ()
+) -> pd.DataFrame:
+    """Text of some measures; accuracies on turned images are left out where turns change labels."""
     return pd.DataFrame([
         {"id": cell["id"], "cell": plain(cell["label"], 40), "seeds": int(cell["runs_finished"])}
-        | {name: _as_text(cell, measure) for name, measure in shown.items()}
+        | {
+            name: LABELS_CHANGE if cell["dataset"] in without_labels and measure in OF_TURNED
+            else _as_text(cell, measure)
+            for name, measure in shown.items()
+        }
         for _, cell in cells.iterrows()
     ])  # fmt: skip
 

@@ -71,11 +71,8 @@ def finding(analysis: Analysis) -> str:
         return "No test image was classified, so there is no finding"
     known = rows[rows["symmetry"] != ""]
     parts = [_fits(known)] if known["dataset"].nunique() > 1 else []
-    rest = rows[rows["symmetry"] == ""] if parts else rows
-    if len(rest):
-        parts.append(_against_rivals(main_rows(rest), analysis.settings.margin, short=bool(parts)))
-    text = "; ".join(parts)
-    return text[:1].upper() + text[1:]
+    parts.append(_against_rivals(main_rows(rows), analysis.settings.margin, short=bool(parts)))
+    return ". ".join(text[:1].upper() + text[1:] for text in parts)
 
 
 def _fits(rows: pd.DataFrame) -> str:
@@ -93,7 +90,7 @@ def _fits(rows: pd.DataFrame) -> str:
     stuck = (beyond["accuracy"] <= beyond["ceiling"] + AT_THE_CEILING).all()
     highest = percent(beyond["accuracy"].max(), 0)
     return text + (
-        f", and one with more symmetry than the labels have fails ({highest} at best)" if stuck
+        f"; one with more symmetry than the labels have fails ({highest} at best)" if stuck
         else f", while one with more symmetry than the labels have reaches {highest}"
     )  # fmt: skip
 
@@ -173,21 +170,34 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
     return numbers
 
 
-def gaps(analysis: Analysis, dataset: str) -> list[str]:
-    """Say how many times the images other conditions need, of every group at its most images."""
+def gaps(analysis: Analysis, dataset: str) -> list[tuple[str, str]]:
+    """Say with how many images each group is as good as the others with all of theirs.
+
+    Returns the group with the sentence.
+    """
     rows = analysis.size_gaps[analysis.size_gaps["dataset"] == dataset]
     last = rows.drop_duplicates(["dataset", "level", "reference"], keep="last")
-    return [_gap(row) for _, row in last.iterrows() if row["needed"] < float("inf")]
+    return [(str(row["level"]).partition(" ")[0], _gap(row)) for _, row in last.iterrows()]
 
 
 def _gap(row: pd.Series) -> str:
-    times = [row[name] / row["images"] for name in ("needed", "needed_low", "needed_high")]
-    shown = [f"{one:.2g}" if one < 100 else f"{one:,.0f}" for one in times]
     names = []
-    for kind in (row["reference"], row["level"]):
+    for kind in (row["level"], row["reference"]):
         group, _, augment = str(kind).partition(" ")
         names.append(condition(group, augment or "none"))
-    return f"{names[0]} for {names[1]}: {shown[0]} times the images [{shown[1]}, {shown[2]}]"
+    needed, low, high = (_images(row, name) for name in ("needed", "needed_low", "needed_high"))
+    return (
+        f"{names[0]} with {needed} [{low}, {high}] images:\n"
+        f"as good as {names[1]} with {row['images']:,}"
+    )
+
+
+def _images(row: pd.Series, name: str) -> str:
+    """Number of images, as a bound at the ends of the sizes that were trained with."""
+    value = row[name]
+    if value <= row["fewest"]:
+        return f"at most {row['fewest']:,}"
+    return f"over {row['most']:,}" if value >= row["most"] else f"{float(f'{value:.2g}'):,.0f}"
 
 
 def _times(analysis: Analysis, first: int, second: int) -> str:
