@@ -13,8 +13,7 @@ from pipeline.study.schema import Params
 
 __all__ = ["Kept", "kept", "measured_images", "stores_logits"]
 
-# `auto` keeps logits while those of all runs are no larger than this together, and those of a run
-# no larger than that. Runs keep theirs in `.state` by the second rule alone, so that more seeds or
+# Bytes up to which `auto` keeps logits: those of all runs together, and those of one run. Runs keep theirs in `.state` by the second rule alone, so that more seeds or
 # another `confirm.keep` do not repeat them.
 MOST, MOST_OF_A_RUN = 200_000_000, 8_000_000
 

@@ -47,9 +47,10 @@ class Dispatcher:
     """The driver's side of an engine with workers: who has which task, and what came of it.
 
     Workers are named by the engine. A worker that ends without a result is looked at here: over
-    its time limit it is a timeout, else the task is handed out again, up to `RESTARTS` times in a
-    row that bring it no epoch further: one that goes on from its checkpoints on machines that come
-    and go may lose any number. What is said of that comes before the log of its last worker.
+    its time limit it is a timeout, else the task is handed out again. A task whose worker died more
+    than `RESTARTS` times in a row without a new epoch fails; a new epoch starts the count again, so
+    that a task with checkpoints may lose any number of machines. What is said of that comes before
+    the log of its last worker.
     """
 
     source: WorkSource

@@ -72,7 +72,7 @@ def make_engine(resources: Any, scratch: Path) -> Engine:
 
     Parameters
     ----------
-    resources : pipeline.study.params.Resources
+    resources : pipeline.study.schema.Resources
         How many trials run in parallel, and what each of them gets.
     scratch : Path
         A folder of this stage alone, for what Ray Tune wants to write.

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from pipeline.common.failures import describe
 from pipeline.execution.task_log import Log
 
-# How the reason of a task begins whose workers died.
+# How the reason of a failed task begins where its worker processes died.
 DIED = "WorkerDied"
 
 

@@ -29,7 +29,7 @@ def values_of(row: Mapping[str, Any], objectives: Sequence[str]) -> list[float] 
 
 
 def score(row: Mapping[str, Any]) -> float | None:
-    """Return what a cell's best trial is chosen by, None for one that must never be the best."""
+    """Return the validation accuracy of a completed trial within its bounds, else None."""
     values = values_of(row, ["accuracy"])
     return None if values is None or row.get("feasible") is False else values[0]
 

@@ -25,7 +25,8 @@ def patch_sizes(tokens: str, image_size: int) -> tuple[int, ...]:
 
 
 def own_patch_size(architecture: Architecture, tokens: str, image_size: int) -> int | None:
-    """Patch size of these tokens of such an image; None is their default, or that they have none.
+    """Patch size of these tokens of such an image; None is their default, or for tokens without
+    patches.
 
     With ``max_tokens`` it is the smallest that leaves at most so many tokens, and the largest where
     none does.

@@ -14,8 +14,8 @@ class Source:
     Attributes
     ----------
     module
-        Where its ``read() -> Parts`` lives. It is imported only when the data are prepared, so
-        that parameters can be checked without torch, scikit-learn or a file at hand.
+        Where its ``read() -> GivenSplits`` lives. It is imported only when the data are prepared,
+        so that parameters can be checked without torch, scikit-learn or a file at hand.
     image_size
         Height and width in pixels.
     remarks

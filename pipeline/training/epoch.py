@@ -59,7 +59,7 @@ class Steps:
 
     @classmethod
     def of(cls, model: nn.Module, config: Row, data: Dataset, of_all: int) -> Steps:
-        """Prepare AdamW under the schedule of a study, of images that are some `of_all`."""
+        """Prepare AdamW under the schedule of a study, of a training split of `of_all` images."""
         total = config["epochs"] * steps_of_epoch(config, of_all)
         rate = config["learning_rate"]
         # Fused: one call for all parameters, which counts where networks are small.

@@ -39,8 +39,9 @@ def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def fewer_images(data: Dataset, count: int | None) -> Dataset:
-    """Return a data set with the first `count` training images of the order of its split's seed.
+    """Return a data set with its first `count` training images.
 
+    Their order is stratified by class, and drawn with the seed of the split.
     Smaller subsets are parts of larger ones. The mean and standard deviation by which a network
     standardises images are those of the subset.
     """

@@ -63,7 +63,8 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> OpenedSource:
     Parameters
     ----------
     name
-        Of `SOURCES`, or of ``prepare.sources``, perhaps with a size (`registry.sized`).
+        Of `SOURCES`, or of ``prepare.sources``, perhaps with a number of training
+        images of each class, as in ``mnist-20`` (`pipeline.study.datasets.sized`).
     settings
         The section of params.yaml.
     scratch
