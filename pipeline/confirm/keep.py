@@ -13,8 +13,9 @@ from pipeline.study.schema import Params
 
 __all__ = ["Kept", "kept", "measured_images", "stores_logits"]
 
-# Bytes up to which `auto` keeps logits: those of all runs together, and those of one run. Runs keep theirs in `.state` by the second rule alone, so that more seeds or
-# another `confirm.keep` do not repeat them.
+# Bytes up to which `auto` keeps logits: those of all runs together, and those of one run. Runs keep
+# theirs in `.state` by the second rule alone, so that more seeds or another `confirm.keep` do not
+# repeat them.
 MOST, MOST_OF_A_RUN = 200_000_000, 8_000_000
 
 
