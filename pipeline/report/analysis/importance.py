@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.study.hyperparameters import HYPERPARAMETERS
 
 MIN_TRIALS = 20  # fewer are too few for a forest
-MAX_TRIALS = 3000  # of a data set; more are sampled, since the forest's time grows with them
+MAX_TRIALS = 1000  # of a data set; more are sampled, since the forest's time grows with them
 RESAMPLES, TREES, GRID, BACKGROUND = 10, 64, 12, 64
 COLUMNS = ["dataset", "hyperparameter", "trials", "sampled", "share", "low", "high", "predicted"]
 

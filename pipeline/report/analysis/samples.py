@@ -120,6 +120,11 @@ class Source:
         """Cell and seed of the finished runs."""
         return list(zip(self.finished["cell"], self.finished["seed"], strict=True))
 
+    @cached_property
+    def _kept(self) -> frozenset[tuple[str, int]]:
+        """Cell and seed of the runs whose predictions were kept."""
+        return frozenset((cell, seed) for cell, seed, _ in self.predictions.correct)
+
     def _found(self, row: Row) -> NDArray[np.int64]:
         """Places of the finished runs of a row that have a value."""
         places = self._places.get(row.cell, np.zeros(0, dtype=np.int64))
@@ -127,8 +132,10 @@ class Source:
 
     def _keys(self, row: Row) -> Sequence[tuple[str, int]]:
         """Cell and seed of a row's runs whose predictions can be had."""
-        # The test images of one split alone are known.
-        return [self._names[place] for place in self._found(row)] if self.splits == 1 else []
+        if self.splits > 1:  # the test images of one split alone are known
+            return []
+        names = (self._names[place] for place in self._found(row))
+        return [name for name in names if name in self._kept]
 
     def sample(self, rows: Sequence[Row], balanced: bool = False) -> Sample | None:
         """Return the sample of some rows, or None where a row has no finished run.
