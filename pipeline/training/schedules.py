@@ -45,7 +45,7 @@ def _cosine(step: int, total: int) -> float:
     """The factor of a step: linear over the warm-up, then half a cosine that ends above 0.
 
     >>> [round(_cosine(step, 100), 3) for step in (0, 4, 5, 52, 99)]
-    [0.2, 1.0, 1.0, 0.512, 0.0]
+    [0.2, 1.0, 1.0, 0.508, 0.0]
     """
     warm_up = int(WARM_UP * total)
     if step < warm_up:

@@ -32,6 +32,7 @@ def test_the_two_packages_travel_and_nothing_else(
         ".typed",
         ".cpp",
         ".h",
+        ".yaml",
     }
     for path in copied:
         assert path.read_bytes() == (root / path.relative_to(tmp_path / "code")).read_bytes()

@@ -210,5 +210,5 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path: Path, spoil: str) -> 
 
 def test_the_sentence_states_the_verdict(kept: Path) -> None:
     text = summary.sentence(analysis_of(kept))
-    assert text.startswith("On quarter-turned test images of digits, C4")
+    assert text.startswith("On quarter-turned test images of digits, a network with quarter turns")
     assert "clearly better" in text

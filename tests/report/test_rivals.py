@@ -22,7 +22,7 @@ def turned(tables: dict[str, list[Row]]) -> None:
     """Give the second depth of the study the meaning of an augmentation."""
     for name, rows in tables.items():
         for row in rows:
-            if row["depth"] == 2:
+            if row.get("depth") == 2:
                 row |= {"depth": 1, "augment": "turn", "cell": row["cell"] + "-turn"}
                 if name == "runs" and row["group"] == "C1":
                     row[QUARTER] = row["test_accuracy"] - 0.02
