@@ -39,7 +39,7 @@ class LiveTracking:
         self.tool, self.store = params.resources.track, None
         if self.tool is None:
             return
-        # By name: what a tool is told changes no result, so its code is none of the stage's.
+        # By name: what is sent to a tool changes no result, so its code is none of the stage's.
         make = importlib.import_module("pipeline.tracking.registry").store_class(self.tool)
         self.entry_of = importlib.import_module("pipeline.tracking.entry").entry_of
         try:
@@ -74,6 +74,6 @@ class LiveTracking:
         self.store = None
         reason = describe(error).splitlines()[0]
         self.say(
-            f"{self.tool} is told no more: {reason}; results are kept, and `python -m pipeline "
-            f"export` writes them at the end"
+            f"{self.tool}: nothing more is sent to it: {reason}; results are kept, and "
+            f"`python -m pipeline export` writes them at the end"
         )

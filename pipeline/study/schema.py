@@ -144,7 +144,7 @@ class Resources(Section):
     track: Literal["mlflow", "trackio", "wandb"] | Annotated[None, Field(description="no tool")] = (
         None
     )
-    """A tool that is told of every trial and run that finishes. Where it runs is said by its own
+    """A tool that every finished trial and run is sent to. Where it runs is said by its own
     variables, such as MLFLOW_TRACKING_URI."""
 
 

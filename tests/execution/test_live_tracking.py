@@ -1,4 +1,4 @@
-"""A tracking tool is told of each trial and run once, and no result depends on it."""
+"""Each trial and run is sent to a tracking tool once, and no result depends on it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_tool_that_fails_stops_nothing(
     Kept.fails_at = fails_at
     assert (swept(study())["status"] == "completed").sum() == TRIALS
     assert len(Kept.entries) == told
-    assert capsys.readouterr().out.count("mlflow is told no more: ConnectionError") == 1
+    assert capsys.readouterr().out.count("mlflow: nothing more is sent to it: ConnectionError") == 1
 
 
 def test_failed_trials_are_told_with_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,7 +261,7 @@ def test_a_network_is_given_what_it_uses_and_no_more(
 
 
 def test_a_search_is_quiet() -> None:
-    """Optuna says a line a study unless it is told not to."""
+    """By default Optuna logs a line for each study."""
     optuna.logging.set_verbosity(optuna.logging.INFO)
     params = study()
     Proposer("tpe", 0, cells(params)[0].name, space_of(params))
