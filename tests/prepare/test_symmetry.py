@@ -49,9 +49,10 @@ def test_known_symmetry_is_found(name: str) -> None:
     change, oriented, group = KNOWN[name]
     assert {key for key, test in tests.items() if test["label_change"] > 0.25} == change
     assert {key for key, test in tests.items() if test["images_accuracy"] > 0.75} == oriented
-    assert {key for key, test in tests.items() if test["images_p"] <= 0.005} == oriented
+    # Images are swapped font by font: few fonts have few ways to be swapped.
+    assert {key for key, test in tests.items() if test["images_p"] <= 0.02} == oriented
     assert f"try {group} first" in recommendation(symmetry)
-    assert symmetry["measured"]["groups"] == 13
+    assert symmetry["measured"]["groups"] == len(glyphs.TRAIN_FONTS)
 
 
 def test_digits_have_an_orientation_that_hardly_changes_labels() -> None:
