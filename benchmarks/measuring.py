@@ -2,7 +2,7 @@
 
 ``OMP_NUM_THREADS=1 python benchmarks/measuring.py``: runs of the study that `params.yaml` states
 (its epochs, angles and layer images), on its prepared data, one seed a cell, processor seconds of
-training and of all that `pipeline.measuring` does, and the memory that each adds to the process.
+training and of all of `pipeline.confirm.measures`, and the memory that each adds to the process.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     params = load_params()
     name = params.prepare.datasets[0]
     data = load_dataset(options.data / name, ("train", "validation", "test", "test_turned"))
-    chosen = [c for c in cells(params) if not options.cells or c.name in options.cells]
+    chosen = [c for c in cells(params, name) if not options.cells or c.name in options.cells]
 
     def measured(cell: Cell, model: nn.Module) -> Measures:
         test = TestSplits(data.test, data.test_turned)

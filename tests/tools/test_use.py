@@ -203,7 +203,7 @@ def test_a_study_says_how_long_it_will_take(
     monkeypatch.setattr(study_time, "parallel_here", lambda *_: 2)
     params = load_params(root / f"studies/{section}.yaml")
     said = study_time.sentence(params)
-    minutes = {"digits": "11 min", "symmetry": "13 min"}.get(section)
+    minutes = {"digits": "11 min", "symmetry": "11 min"}.get(section)
     if minutes is None:
         assert said.startswith("time: no estimate before all data are there (my-images cannot")
     else:

@@ -14,8 +14,8 @@ __all__ = ["sentence"]
 
 MEASURING = 3.0  # seconds
 # Of one core, beside trials and runs: the symmetry of a data set, and the report. Measured at
-# 94043e6 for five data sets and 42 cells on a busy two-core machine: 105 s and 130 s.
-SYMMETRY, REPORT = 21.0, 130.0
+# ce6d969 for five data sets and 42 cells on two cores of a virtual machine: 30 s and 83 s.
+SYMMETRY, REPORT = 6.0, 83.0
 
 
 def sentence(params: Params) -> str:
