@@ -12,8 +12,7 @@ from typing import Any
 __all__ = ["FEW_IMAGES", "compared_groups", "findings", "recommendation"]
 
 FEW_IMAGES = 1000  # with fewer, only large effects are found
-# Of each test. Nine fonts can be swapped in 512 ways, of which 199 draws may hit the data twice.
-ALPHA = 0.02
+ALPHA = 0.005  # of each test, the least that 199 permutations can say
 LEAST_CHANGE = (
     0.1  # share of the images whose label has to change before a group is advised against
 )

@@ -1,8 +1,10 @@
-"""A reported study whose every name is an attack, with one cell that has no run."""
+"""A reported study whose every name is an attack, with one cell that has no run; and a browser."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import Browser
 from payloads import HOSTILE, harm
 from synthetic import write_study
 
@@ -16,3 +18,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hostile")
     build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
     return root
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, for the tests of one file."""
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()

@@ -29,6 +29,7 @@ __all__ = ["MOST_IMAGES", "TRANSFORMATIONS", "measure_symmetry"]
 
 MOST_IMAGES = 2000
 _FOLDS, _BINS, _FLIPS = 5, 10, 199
+_MANY = 16  # groups, from which on a draw is hardly ever that of another
 _Z = 2.5758  # of intervals of 99 %
 
 TRANSFORMATIONS: dict[str, tuple[Element, ...]] = {
@@ -67,7 +68,7 @@ def measure_symmetry(
     if clusters.max(initial=0) + 1 < _FOLDS:  # too few to fit without one of them
         clusters = np.arange(len(images))
     folds = (generator.permutation(clusters.max() + 1) % _FOLDS)[clusters]
-    signs = generator.choice((-1.0, 1.0), (_FLIPS, clusters.max() + 1))
+    signs = swaps(int(clusters.max()) + 1, generator)
     sample = _Sample(labels, classes, clusters, folds, signs)
     tables = kernels(small_images(images))
     found = {}
@@ -80,6 +81,21 @@ def measure_symmetry(
         "majority": float(np.bincount(labels).max() / len(labels)),
         "tests": found,
     }
+
+
+def swaps(groups: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw in which groups images and copies change places, ``(draws, groups)``, -1 where they do.
+
+    To swap none or all of the groups gives the answers of the data themselves. Where groups are so
+    few that a draw may well do so or repeat another, draws are different and never these two.
+
+    >>> swaps(3, np.random.default_rng(0)).shape
+    (3, 3)
+    """
+    if groups > _MANY:
+        return generator.choice((-1.0, 1.0), (_FLIPS, groups))
+    numbers = generator.permutation(np.arange(1, 2 ** (groups - 1)))[:_FLIPS]
+    return 1.0 - 2.0 * (numbers[:, None] >> np.arange(groups) & 1)
 
 
 @dataclass(frozen=True)
