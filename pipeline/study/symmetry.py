@@ -115,7 +115,8 @@ def _first_group(tests: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _oriented(test: Mapping[str, Any]) -> bool:
-    return bool(test["images_p"] <= ALPHA)
+    """Whether the images tell their orientation: by the test, and by the interval that is shown."""
+    return bool(test["images_p"] <= ALPHA and test["images_interval"][0] > 0.5)
 
 
 def _labels_change(test: Mapping[str, Any]) -> bool:

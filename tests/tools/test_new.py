@@ -114,6 +114,7 @@ def outcome(changes: bool, learned: bool = True, oriented: bool = False) -> dict
     change = 0.4 if changes else 0.0
     return {
         "labels_learned": learned, "images_p": 0.001 if oriented else 0.5,
+        "images_interval": [0.8, 0.9] if oriented else [0.4, 0.6],
         "label_change": change, "label_change_interval": [change / 2, change],
     }  # fmt: skip
 
