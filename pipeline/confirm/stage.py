@@ -129,12 +129,13 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
         if run.configuration is not None
     }
     hierarchy = hierarchy_task(params)
-    tasks = [
+    # First, as it takes longer than a small run, and would keep one worker after all others.
+    tasks = [(HIERARCHY, hierarchy)]
+    tasks += [
         (f"{run.dataset} {run.cell.name}", planned[run.dataset + run.name])
         for run in runs
         if run.configuration is not None
     ]
-    tasks.append((HIERARCHY, hierarchy))
     progress, missing = progress_of(params, tasks), runs_without_configuration(runs)
     restart = superseded("confirm", definition())
     folder = state_folder("confirm", definition())
