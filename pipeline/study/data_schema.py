@@ -64,13 +64,19 @@ class OwnSource(Section):
     group_pattern: Text | NoGroups = None
     """A regular expression of file names: images of one group stay in one split."""
     image_column: Text = "image"
+    """The column of Parquet files that holds images."""
     label_column: Text = "label"
+    """The column of Parquet files that holds class names."""
     group_column: Text | NoGroups = None
     """A column of Parquet files: images of one group stay in one split."""
     title: Text | Annotated[None, Field(description="its name")] = None
+    """For the data set's card and the report."""
     licence: Text | NotStated = None
+    """For the data set's card."""
     citation: Text | NotStated = None
+    """For the data set's card."""
     remarks: Text | Annotated[None, Field(description="none")] = None
+    """For the data set's card."""
 
     @property
     def side(self) -> int:
@@ -89,8 +95,11 @@ class Glyphs(Section):
     image_size: Annotated[int, Field(strict=True, ge=8, le=256)] = 16
     """Height and width in pixels."""
     train: Drawn = 1_000
+    """Training images of each set."""
     validation: Drawn = 1_000
+    """Validation images of each set."""
     test: Drawn = 5_000
+    """Test images of each set, of fonts that the other splits do not have."""
 
 
 class Prepare(Section):
@@ -99,8 +108,11 @@ class Prepare(Section):
     datasets: Several[Name]
     """Names of known data sets or of `sources`; `mnist-20` has 20 training images a class."""
     seed: Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+    """Of the splits, of the turned test images and of what is generated."""
     validation_fraction: Fraction
+    """Of the images of a source that does not give splits."""
     test_fraction: Fraction
+    """Of the images of a source that does not give splits."""
     train_fraction: Annotated[float, Field(gt=0, le=1), FINITE] = 1
     """Fewer training images, of every class alike; smaller studies are part of larger ones."""
     images_per_class: Count | Annotated[None, Field(description="train_fraction decides")] = None

@@ -84,6 +84,7 @@ class Confirm(Section):
     angles: Annotated[int, Field(strict=True, ge=4, le=3600, multiple_of=4)]
     """Steps of a full turn."""
     layer_images: Annotated[int, Field(strict=True, ge=1, le=100_000)]
+    """Test images on which the error of each layer is measured."""
     measured_images: (
         Annotated[int, Field(strict=True, ge=2)] | Annotated[None, Field(description="all")]
     ) = 1000
@@ -92,6 +93,7 @@ class Confirm(Section):
     keep: Literal["auto", "logits", "predictions", "none"] = "auto"
     """Of every test image; `auto` is logits unless they are many, else predictions."""
     hierarchy_seeds: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    """Random networks of each group and encoding, for the table of untrained symmetries."""
 
 
 class Baseline(Section):
@@ -102,21 +104,30 @@ class Baseline(Section):
     """
 
     group: GroupName
+    """The group of the baseline."""
     positional: Positional
+    """The positional encoding of the baseline."""
     model: Model | OfEach = None
+    """The model of the baseline."""
     tokens: Tokens | OfEach = None
+    """The tokens of the baseline."""
     depth: Depth | OfEach = None
+    """The depth of the baseline."""
     augment: Augment | OfEach = None
+    """The augmentation of the baseline."""
     training_images: Literal["all"] | TrainingImages | OfEach = None
+    """The training images of the baseline."""
 
 
 class Report(Section):
     """What the report says of the numbers."""
 
     confidence: Annotated[float, Field(ge=0.5, lt=1), FINITE]
+    """Of intervals: 0.95 is 95 %."""
     margin: Annotated[float, Field(gt=0, lt=1), FINITE] = 0.01
     """Differences of accuracy up to here are called the same; fix it before the study runs."""
     baseline: Baseline
+    """What every cell is compared with."""
 
 
 class Resources(Section):
@@ -125,9 +136,11 @@ class Resources(Section):
     workers: Literal["auto"] | Annotated[int, Field(strict=True, ge=1, le=100_000)]
     """Trials in parallel; `auto` is as many as the machine or the cluster has room for."""
     cpus_per_trial: Annotated[float, Field(gt=0, le=1024), FINITE]
+    """Processor cores that Ray reserves for a trial, and threads that it uses."""
     gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0, le=64), FINITE]
     """`auto` is a share of a GPU by the memory that trials need, where there is a GPU."""
     trial_timeout_seconds: Seconds
+    """A trial or run that takes longer is ended, and its row says so."""
     node_wait_seconds: Seconds = 60
     """How long a cluster may be without a node for a trial before the stage ends."""
     gigabytes_per_trial: (
@@ -152,6 +165,7 @@ class Params(Section):
     """A whole study."""
 
     study: Name
+    """Its name, in every row of its results."""
     prepare: Prepare
     sweep: Sweep
     confirm: Confirm

@@ -60,13 +60,17 @@ class Architecture(Section):
         Annotated[int, Field(strict=True, ge=1, le=64)]
         | Annotated[None, Field(description="searched")]
     )
+    """Attention heads of every block."""
     window: (
         Annotated[int, Field(strict=True, ge=1, le=255)]
         | Annotated[None, Field(description="global attention")]
     )
     """An odd number of tokens."""
     encoding: Literal["auto", "table", "continuous"]
+    """How absolute and relative positions are held: a learned table, a network of the coordinates
+    (`continuous`), or (`auto`) a table where the group keeps the axes and the extent is known."""
     window_shape: Literal["auto", "square", "disc", "soft_disc"] = "auto"
+    """Which tokens a window has; `auto` is a square where the group keeps the axes, else a disc."""
     patch_size: (
         Annotated[int, Field(strict=True, ge=1, le=1024)]
         | Annotated[None, Field(description="4 for patches, 2 for stems")]
@@ -111,12 +115,16 @@ class Interval(Section):
     """Numbers from low to high, uniformly or (`log`) in their logarithm, perhaps in steps."""
 
     low: Finite
+    """The lowest value."""
     high: Finite
+    """The highest value."""
     log: Annotated[bool, Field(strict=True)] = False
+    """Whether the logarithm is uniform."""
     step: (
         Annotated[float, Field(gt=0, le=1e9), FINITE]
         | Annotated[None, Field(description="any number")]
     ) = None
+    """The distance between values."""
     when: When = Field(default_factory=dict)
     """Which cells have the hyperparameter, by axis; all of them without it."""
 
@@ -125,6 +133,7 @@ class Choices(Section):
     """A list of numbers, each as likely as the next."""
 
     choices: Several[Finite]
+    """The values."""
     when: When = Field(default_factory=dict)
     """Which cells have the hyperparameter, by axis; all of them without it."""
 
@@ -147,7 +156,9 @@ class Stopping(Section):
         Annotated[int, Field(strict=True, ge=2, le=16)]
         | Annotated[None, Field(description="no trial is stopped")]
     ) = None
+    """Of earlier trials, the best one in so many sets what a trial has to reach."""
     min_epochs: Many = 1
+    """The epoch of the first decision; each further one is `reduction` times as far."""
 
 
 class Match(Section):
@@ -186,7 +197,9 @@ class Budget(Section):
     """When a sweep ends before all trials have run; what is null does not end it."""
 
     hours: Annotated[float, Field(gt=0, le=1e6), FINITE] | NoLimit = None
+    """Of the clock while the sweep runs, all starts together."""
     gpu_hours: Annotated[float, Field(gt=0, le=1e9), FINITE] | NoLimit = None
+    """Of the GPUs that trials ask for."""
     patience: Many | NoLimit = None
     """Of a cell: trials without an improvement, looked at after every tenth trial."""
 
@@ -200,11 +213,19 @@ class Sweep(Section):
     """The cells of the study, their common budget, and what is searched in each."""
 
     seed: Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+    """Of the search and of its trials."""
     model: Several[Model]
+    """Kinds of network; docs/models.md describes them."""
     group: Several[GroupName]
+    """Symmetry of the network: turns (C1, C2, C4, ...), turns and mirrors (D1, D4, ...); C1 is
+    none."""
     positional: Several[Positional]
+    """Positional encodings; docs/attention.md describes them."""
     depth: Several[Depth]
+    """Attention blocks of a network."""
     tokens: Several[Tokens]
+    """What attention attends to: pixels, patches, features of a small convolutional stem, or those
+    of a deeper trunk."""
     augment: Annotated[Several[Augment], BeforeValidator(_one_augment)] = ("none",)
     """How training images are turned at every step, each by its own angle: a multiple of 90
     degrees, which is exact; any angle, bilinear; any angle, and mirrored half of the time."""
@@ -221,19 +242,23 @@ class Sweep(Section):
     match: Annotated[Match | None, null_is("the width is searched as `channels`")] = None
     """Equal budgets: what is the same for every cell."""
     trials_per_cell: Many
+    """Configurations that are tried in each cell that is searched."""
     epochs: Many | Annotated[None, Field(description="with match: {of: seconds}")]
+    """Of each training, in the search and in `confirm`."""
     equal_steps: Annotated[bool, Field(strict=True)] = True
     """Whether cells with fewer training images take as many steps: their epochs repeat images."""
     batch_size: (
         Annotated[int, Field(strict=True, ge=1, le=65_536)]
         | Annotated[None, Field(description="searched")]
     )
+    """Training images of a step."""
     schedule: Literal["one_cycle", "cosine", "step"] = "one_cycle"
     """Of the learning rate: a warm-up of a fifth and a cosine with the momentum against it; a
     warm-up of a twentieth and a cosine; a tenth after half and a hundredth after three quarters."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether the loss counts images of rare classes more, so that every class counts the same."""
     light_augment: LightAugment = LightAugment()
+    """Shifts, crops and colours of training images."""
     tuned_on: dict[Name, Name] = Field(default_factory=dict)
     """Data sets that are not searched, and whose best configurations they use, cell by cell."""
     tuned_as: dict[Annotated[str, OneOf(AXES)], AxisValue] = Field(default_factory=dict)
@@ -242,8 +267,11 @@ class Sweep(Section):
     tune_images: Literal["each", "largest"] = "each"
     """Whether each number of training images is searched, or the largest of a cell for all."""
     sampler: Literal["tpe", "random", "qmc", "grid", "cmaes"]
+    """Of Optuna: what proposes the next configuration of a cell."""
     search_space: dict[Annotated[str, OneOf(HYPERPARAMETERS)], Domain]
+    """What is searched, by hyperparameter; those that are missing have their defaults."""
     stopping: Stopping = Stopping()
+    """Early stopping of trials that are worse than earlier ones."""
     objectives: Several[Annotated[str, OneOf(OBJECTIVES)]] = ("accuracy",)
     """All but the costs are those on the validation split. The best trial of a cell, and the best
     epoch of a training, is that of the first."""
@@ -252,3 +280,4 @@ class Sweep(Section):
     ] = Field(default_factory=dict)
     """A trial above one of these bounds is never the best."""
     budget: Budget = Budget()
+    """When the search ends before all trials have run."""

@@ -134,6 +134,16 @@ def test_schema_for_editors_says_what_is_accepted(
     assert expected.items() <= definition["properties"][key].items()
 
 
+def test_every_key_says_what_it_is() -> None:
+    sections = {"params.yaml": json.loads(schema_text()), **json.loads(schema_text())["$defs"]}
+    assert not [
+        f"{section}: {key}"
+        for section, definition in sections.items()
+        for key, says in definition["properties"].items()
+        if not {"description", "$ref"} & set(says)
+    ]
+
+
 def test_studies_name_the_schema_in_their_first_line(root: Path) -> None:
     for path in (root / "params.yaml", *(root / "studies").glob("*.yaml")):
         place = path.read_text().splitlines()[0].removeprefix("# yaml-language-server: $schema=")
