@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.common.documents import configuration
 from pipeline.search.space import transferred
-from pipeline.study.cells import Cell, seeds_of
+from pipeline.study.cells import Cell, seed_of_split, seeds_of
 from pipeline.study.objectives import OBJECTIVES
 from pipeline.study.schema import Params
 from pipeline.study.tuning import searches
@@ -18,7 +18,10 @@ from pipeline.study.tuning import searches
 
 @dataclass(frozen=True)
 class Run:
-    """One configuration and one seed; without a configuration, the reason why there is none."""
+    """One configuration and one seed; without a configuration, the reason why there is none.
+
+    Split 0 is the prepared one; `seed` is that of the run, on later splits a higher one.
+    """
 
     dataset: str
     cell: Cell
@@ -29,6 +32,7 @@ class Run:
     reason: str | None = None
     tuned_on: str | None = None
     tuned_cell: str | None = None
+    split: int = 0
 
     @property
     def name(self) -> str:
@@ -45,6 +49,8 @@ def plan_runs(
     dataset: str, params: Params, trials: Mapping[str, pd.DataFrame], card: Mapping[str, Any]
 ) -> list[Run]:
     """List the runs of one data set: all cells with the first seed, then those with the next.
+
+    Those of later splits follow, with the configurations of the search on the prepared split.
 
     Parameters
     ----------
@@ -63,15 +69,17 @@ def plan_runs(
         if source is not None
     ]
     return [
-        replace(
-            run,
-            seed=seed,
-            configuration=run.configuration and {**run.configuration, "seed": seed},
-        )
+        _seeded(run, seed_of_split(seed, split), split)
+        for split in range(params.confirm.splits)
         for seed in _all_seeds(params)
         for run in chosen
         if seed in seeds_of(params, dataset, run.cell)
     ]
+
+
+def _seeded(run: Run, seed: int, split: int) -> Run:
+    config = run.configuration and {**run.configuration, "seed": seed}
+    return replace(run, seed=seed, split=split, configuration=config)
 
 
 def _all_seeds(params: Params) -> tuple[int, ...]:

@@ -19,12 +19,15 @@ def run_confirmation(task: Task, data: Mapping[str, Any], context: Context) -> d
 def _run(payload: Payload, data: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Train and measure the chosen configuration with one seed."""
     from gsa_core.models.network_file import to_bytes
+    from pipeline.confirm.later_splits import drawn_name, with_split
     from pipeline.confirm.measures.asymmetry_curve import asymmetry_curve
     from pipeline.confirm.measures.measure import TestSplits, measure
     from pipeline.confirm.measures.predictions import pack
     from pipeline.execution.resumable_training import train_resumably
 
     config, dataset = payload["configuration"], data[payload["dataset"]]
+    if "split" in payload:
+        dataset = with_split(dataset, data[drawn_name(payload["dataset"], payload["split"])])
     # Training has no access to the test split.
     hidden = replace(dataset, test=None, test_turned=None)
     curve = asymmetry_curve(config, hidden)

@@ -13,6 +13,7 @@ from pipeline.confirm import tables
 from pipeline.confirm.finished_runs import FinishedRuns, finished_folder
 from pipeline.confirm.image_list import list_images
 from pipeline.confirm.keep import kept, measured_images, stores_logits
+from pipeline.confirm.later_splits import draw_splits
 from pipeline.confirm.mistakes import find_mistakes
 from pipeline.confirm.plan import Run, plan_runs
 from pipeline.confirm.result_store import RunStore, fingerprint
@@ -56,6 +57,8 @@ def run_task(params: Params, run: Run, card: bytes) -> Task:
         "logits": stores_logits(params, described),
         "features": run.seed == params.confirm.seeds[0],  # one picture a cell is enough
     }
+    if run.split:  # else a run is the same whatever the number of splits
+        payload["split"] = run.split
     key = f"{run.dataset}-{run.name}-{fingerprint(payload)}"
     log = command(run.dataset, run.cell.name, f"--seed {run.seed}")
     return Task(key, {**payload, "label": f"seed {run.seed}", "log_command": log})
@@ -153,8 +156,13 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     data: dict[str, Dataset] = {}
     if not source.exhausted:
         data = {name: load(name) for name in cards}
+        drawn = {
+            name: split
+            for one in data.values()
+            for name, split in draw_splits(one, params.confirm.splits).items()
+        }
         with progress:
-            engine.run(function, source, data, progress.tick)
+            engine.run(function, source, {**data, **drawn}, progress.tick)
     progress.summarise(source.failures(), "tasks")
     for line in tally(missing):
         progress.say(line)
@@ -193,11 +201,14 @@ def write(
 def predictions_of(
     tasks: Iterable[Task], results: dict[str, dict[str, Any]]
 ) -> dict[tuple[str, str], Path]:
-    """Return the predictions of all completed runs, by data set and key of the task."""
+    """Return the predictions of the completed runs on the prepared split.
+
+    By data set and key of the task.
+    """
     return {
         (task.payload["dataset"], task.key): results[task.key]["predictions"]
         for task in tasks
-        if "predictions" in results[task.key]
+        if "predictions" in results[task.key] and "split" not in task.payload
     }
 
 
@@ -208,19 +219,19 @@ def write_images(
     data: dict[str, Dataset],
     predictions: dict[tuple[str, str], Path],
 ) -> None:
-    """Write the list of the test images of every data set, and those most confidently wrong.
+    """Write the test images of every split of the data sets, and those most confidently wrong.
 
     Data sets are opened again only if they are not in `data` and something is missing.
     """
     for name, card in cards.items():
         opened = partial(data.__getitem__, name) if name in data else partial(load, name)
-        images = list_images(store, name, card, opened)
+        images = list_images(store, name, card, opened, params.confirm.splits)
         described = records.provenance(params, json.loads(card))
         tables.write_images(CONFIRMED / name, params.study, name, images, described)
         mine = {key: path for (owner, key), path in predictions.items() if owner == name}
         if params.confirm.keep == "none":  # no pixels of test images either
             mine = {}
-        wrong = find_mistakes(store, name, card, mine, images, opened)
+        wrong = find_mistakes(store, name, card, mine, images[0], opened)
         tables.write_mistakes(CONFIRMED / name, params.study, name, wrong, described)
 
 

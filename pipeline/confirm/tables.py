@@ -43,7 +43,8 @@ def write_confirm(
     for run, value in results:
         keys = run.keys(study)
         trial = {**keys, "trial": run.trial}
-        chosen = {**trial, "tuned_on": run.tuned_on, "tuned_cell": run.tuned_cell}
+        tuned = {"tuned_on": run.tuned_on, "tuned_cell": run.tuned_cell}
+        chosen = {**trial, "split": run.split, **tuned}
         measures = value.get("measures", {"run": {}})
         measured = {
             **value["row"],
@@ -56,7 +57,7 @@ def write_confirm(
         logs += log_rows(value, {**trial, "stage": "confirm"})
         if keep != "none" and "predictions" in value:
             kept = prediction_rows(value["predictions"], keep_logits=keep == "logits")
-            predictions += [{**row, **keys} for row in kept]
+            predictions += [{**row, **keys, "split": run.split} for row in kept]
         for name, rows in measured_rows.items():
             rows += [{**row, **keys} for row in measures.get(name, [])]
     records.write(folder / "runs.parquet", runs, schemas.RUNS, provenance)
@@ -69,17 +70,22 @@ def write_confirm(
 
 
 def write_images(
-    folder: Path, study: str, dataset: str, images: Mapping[str, Any], provenance: Mapping[str, Any]
-) -> None:
-    """Write `images.parquet`: the test images in the order in which predictions are listed."""
-    groups = images["groups"] or [None] * len(images["labels"])
-    numbered = zip(images["test_images"], images["labels"], groups, strict=True)
+    folder: Path, study: str, dataset: str, images: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Write `images.parquet`: test images in the order in which predictions list them, by split."""
     rows: list[Row] = [
-        {"study": study, "dataset": dataset, "image": image, "test_image": test_image,
-         "label": label, "group": group}
-        for image, (test_image, label, group) in enumerate(numbered)
+        {"study": study, "dataset": dataset, "split": split, "image": image,
+         "test_image": test_image, "label": label, "group": group}
+        for split, listed in enumerate(images)
+        for image, (test_image, label, group) in enumerate(_numbered(listed))
     ]  # fmt: skip
     records.write(folder / "images.parquet", rows, schemas.IMAGES, provenance)
+
+
+def _numbered(listed: Mapping[str, Any]) -> Iterable[tuple[int, int, str | None]]:
+    groups = listed["groups"] or [None] * len(listed["labels"])
+    return zip(listed["test_images"], listed["labels"], groups, strict=True)
 
 
 def write_mistakes(

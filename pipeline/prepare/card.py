@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.dataset.pixel_statistics import PixelStatistics
 from pipeline.dataset.store import CARD_FORMAT
 from pipeline.prepare.reading import StoredSplit
 from pipeline.prepare.sources.open_source import OpenedSource
 from pipeline.prepare.splits.near_duplicates import NEAR, Candidates, count_near
 from pipeline.prepare.splits.splitting import Selection
 from pipeline.prepare.usable_images import describe_skipped
-from pipeline.prepare.writing import PixelStatistics
 from pipeline.study.datasets import Source
 
 _PACKAGES = ("numpy", "torch", "scikit-learn", "matplotlib", "pillow")

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.common.files import write_bytes
-from pipeline.prepare.images.turning import shrink, turn
+from pipeline.dataset.turning import shrink, turn
 from pipeline.study.datasets import Source
 
 _ROWS = 3  # samples a class

@@ -29,11 +29,12 @@ from pipeline.common.files import (
 from pipeline.common.locks import try_lock
 from pipeline.common.progress import StepProgress
 from pipeline.common.units import duration
+from pipeline.dataset.pixel_statistics import PixelStatistics
 from pipeline.dataset.store import GROUP_NAMES, SPLITS, group_file, load_dataset, split_files
+from pipeline.dataset.turning import shrink, turn
 from pipeline.prepare.card import describe, describe_reading
 from pipeline.prepare.contact_sheet import SHOWN, write_pictures
 from pipeline.prepare.images.signatures import hint_of
-from pipeline.prepare.images.turning import shrink, turn
 from pipeline.prepare.labelled_images import check_given
 from pipeline.prepare.reading import StoredSplit, store_split
 from pipeline.prepare.sources.image_files import plain_name
@@ -42,7 +43,7 @@ from pipeline.prepare.sources.open_source import OpenedSource, open_source
 from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
 from pipeline.prepare.symmetry.of_dataset import symmetry_of
 from pipeline.prepare.usable_images import reading_notes, usable_images, writing_notes
-from pipeline.prepare.writing import PixelStatistics, write_images
+from pipeline.prepare.writing import write_images
 from pipeline.study.datasets import SOURCES, Source, sized
 from pipeline.study.params import load_params
 from pipeline.study.schema import Prepare

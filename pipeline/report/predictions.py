@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.common.errors import UserError
@@ -14,7 +15,7 @@ from pipeline.results import records, schemas
 
 PREDICTIONS, IMAGES = "predictions.parquet", "images.parquet"
 Key = tuple[str, int, str]  # cell, seed, condition
-_KEYS = ["study", "cell", "seed", "condition"]
+_KEYS = ["study", "cell", "split", "seed", "condition"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class TestImages:
 class Predictions:
     """Predictions of one data set; nothing where none were kept.
 
-    `correct` holds packed bits and their number. Other columns are read when they are asked for.
+    `correct` holds packed bits and their number, of the runs on every split: their seeds differ.
+    `images`, and other columns, which are read when they are asked for, are of the prepared split.
     """
 
     path: Path | None = None
@@ -54,8 +56,8 @@ class Predictions:
         """Yield cell, seed and the list in another column of all runs under a condition."""
         if self.path is None:
             return
-        for cell, seed, _, values in _lists(self.path, column, condition):
-            if values is not None:
+        for cell, split, seed, _, values in _lists(self.path, column, condition):
+            if values is not None and split == 0:
                 yield cell, seed, values
 
 
@@ -63,36 +65,44 @@ def read_predictions(path: Path, images: Path, study: str | None = None) -> tupl
     """Return the name of a data set and its predictions; all rows must be of the study."""
     name, known = _test_images(images)
     correct = {}
-    for cell, seed, condition, values in _lists(path, "prediction", None, study):
-        if values is None or len(values) > len(known.labels):
+    for cell, split, seed, condition, values in _lists(path, "prediction", None, study):
+        labels = known[split].labels if split in known else np.zeros(0, dtype=np.int64)
+        if values is None or len(values) > len(labels):
             raise UserError(
                 f"{path}: holds {0 if values is None else len(values)} predictions of a run, but "
-                f"{images} has {len(known.labels)} images: run `dvc repro` to make both again"
+                f"{images} has {len(labels)} images: run `dvc repro` to make both again"
             )
-        right = values == known.labels[: len(values)]
+        right = values == labels[: len(values)]
         correct[cell, seed, condition] = np.packbits(right), len(right)
-    return name, Predictions(path, known, correct)
+    return name, Predictions(path, known.get(0), correct)
 
 
-def _test_images(path: Path) -> tuple[str, TestImages]:
-    frame = records.read(path, schemas.IMAGES).sort_values("image")
+def _test_images(path: Path) -> tuple[str, dict[int, TestImages]]:
+    """Return the name of a data set, and its test images by split."""
+    frame = records.read(path, schemas.IMAGES)
+    found = {int(split): _of_split(part) for split, part in frame.groupby("split")}
+    return str(frame["dataset"].iloc[0]), found
+
+
+def _of_split(frame: pd.DataFrame) -> TestImages:
+    frame = frame.sort_values("image")
     groups = None
     if frame["group"].notna().any():
         # An image without a group is a group of its own.
         alone = "image " + frame["image"].astype(str)
         groups = frame["group"].fillna(alone).to_numpy(dtype=np.str_)
     labels = frame["label"].to_numpy(dtype=np.int64)
-    return str(frame["dataset"].iloc[0]), TestImages(labels, groups)
+    return TestImages(labels, groups)
 
 
 def _lists(
     path: Path, column: str, condition: str | None, study: str | None = None
-) -> Iterator[tuple[str, int, str, NDArray | None]]:
-    """Yield cell, seed, condition and list of every row; the rest of the file is not decoded."""
+) -> Iterator[tuple[str, int, int, str, NDArray | None]]:
+    """Yield cell, split, seed, condition and list of every row; nothing else is decoded."""
     rows = 32 if column == "logits" else 256  # at a time
     for batch in records.batches(path, schemas.PREDICTIONS, [*_KEYS, column], rows):
         keys = [batch[key].to_pylist() for key in _KEYS]
-        for i, (owner, cell, seed, name) in enumerate(zip(*keys, strict=True)):
+        for i, (owner, cell, split, seed, name) in enumerate(zip(*keys, strict=True)):
             if study not in (None, owner):
                 raise UserError(
                     f"{path} holds rows of the study {owner!r} but params.yaml says {study!r}: "
@@ -100,4 +110,4 @@ def _lists(
                 )
             if condition in (None, name):
                 values = batch[column][i].values
-                yield cell, seed, name, None if values is None else values.to_numpy()
+                yield cell, split, seed, name, None if values is None else values.to_numpy()

@@ -20,7 +20,14 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import json_text, write_bytes
 from pipeline.results.checksum import content_sha256
 from pipeline.results.provenance import provenance
-from pipeline.results.schemas import SCHEMA_VERSION, STATUSES, key_columns, table_name
+from pipeline.results.schemas import (
+    ADDED,
+    READ_TOO,
+    SCHEMA_VERSION,
+    STATUSES,
+    key_columns,
+    table_name,
+)
 
 __all__ = ["Row", "configured_row", "log_rows", "provenance", "read", "read_provenance", "write"]
 
@@ -104,7 +111,7 @@ def read(path: Path | str, schema: pa.Schema) -> pd.DataFrame:
         For a file that is missing, damaged, of another schema version, of another table, or that
         was not written by this project. Nothing in a file is ever executed or unpickled.
     """
-    return _read_table(Path(path), schema).to_pandas()
+    return _completed(_read_table(Path(path), schema), schema.names).to_pandas()
 
 
 def batches(
@@ -124,7 +131,9 @@ def batches(
     file = _open(path, mapped=True)
     _checked(file, path, schema)
     try:
-        yield from file.iter_batches(rows, columns=list(columns), use_threads=False)
+        known = [name for name in columns if name in file.schema_arrow.names]
+        for batch in file.iter_batches(rows, columns=known, use_threads=False):
+            yield _completed(batch, columns)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _damaged(path, "its pages cannot be read") from error
 
@@ -196,6 +205,13 @@ def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
     return table
 
 
+def _completed(rows: Any, columns: Sequence[str]) -> Any:
+    """Give a table or batch of the older version the columns that it lacks, and all their order."""
+    for name in set(columns) - set(rows.schema.names):
+        rows = rows.append_column(name, pa.array([ADDED[name]] * rows.num_rows, pa.int64()))
+    return rows.select(list(columns))
+
+
 def _checked(file: pq.ParquetFile, path: Path, schema: pa.Schema) -> dict[bytes, bytes]:
     """Return the metadata of a file that holds the table of the schema."""
     metadata = _metadata(file, path)
@@ -205,10 +221,12 @@ def _checked(file: pq.ParquetFile, path: Path, schema: pa.Schema) -> dict[bytes,
             f"{path}: holds the table {found!r}, but {table_name(schema)!r} belongs here"
         )
     stored = file.schema_arrow
-    missing = [name for name in schema.names if name not in stored.names]
+    older = metadata[_VERSION] == str(READ_TOO).encode()
+    expected = pa.schema([field for field in schema if not (older and field.name in ADDED)])
+    missing = [name for name in expected.names if name not in stored.names]
     if missing:
         raise _damaged(path, f"it lacks the column {missing[0]!r}")
-    if not stored.equals(schema, check_metadata=False):
+    if not stored.equals(expected, check_metadata=False):
         raise _damaged(path, "its columns are not those of its schema version")
     return metadata
 
@@ -254,7 +272,7 @@ def _metadata(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
     if _VERSION not in metadata:
         raise _damaged(path, "it carries no schema version")
     version = metadata[_VERSION].decode("utf-8", "replace")
-    if version != str(SCHEMA_VERSION):
+    if version not in (str(SCHEMA_VERSION), str(READ_TOO)):
         raise UserError(
             f"{path}: has schema version {version!r}, but this code reads {str(SCHEMA_VERSION)!r}: "
             "run `dvc repro` to make it again, or read it with the commit that wrote it"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 
 # Raise it whenever a column is added or removed, or changes its type or meaning.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
+# Tables of this version are read, too: they lack these columns, which had one value then.
+READ_TOO, ADDED = 5, {"split": 0}
 
 STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
 
@@ -83,12 +85,13 @@ LOGS = _schema(
     "text: stage; int: trial seed; text: log",
 )
 # One row a seed of a cell's best configuration; `trial` is the trial it came from, of the search
-# of the cell `tuned_cell` on the data set `tuned_on`.
+# of the cell `tuned_cell` on the data set `tuned_on`. `split` is 0 for the prepared split into
+# training, validation and test images; other seeds are used on others.
 RUNS = _schema(
     "runs",
     "study dataset cell seed",
     _CELL,
-    "int: trial seed; text: tuned_on tuned_cell",
+    "int: trial split seed; text: tuned_on tuned_cell",
     _OUTCOME,
     _CONFIGURATION,
     _MEASURES,
@@ -131,17 +134,18 @@ CONFUSION = _schema(
 # by classes) are null unless kept, and for the means.
 PREDICTIONS = _schema(
     "predictions",
-    "study dataset cell seed condition",
+    "study dataset cell split seed condition",
     _CELL,
-    "int: seed; text: condition; int: first_image; counts: prediction; "
+    "int: split seed; text: condition; int: first_image; counts: prediction; "
     "halves: label_probability logits",
 )
 # One row a test image in the order of PREDICTIONS, a fixed random one, so that the first n are a
-# sample; `test_image` is its number in the test split. `group` is null where there are no groups.
+# sample; `test_image` is its number in the test split, of later splits that among all images of
+# train, validation and test. `group` is null where there are no groups.
 IMAGES = _schema(
     "images",
-    "study dataset image",
-    "text: study dataset; int: image test_image label; text: group",
+    "study dataset split image",
+    "text: study dataset; int: split image test_image label; text: group",
 )
 # One row an upright test image that runs classify wrongly, at most 24 a data set: `place` orders
 # them by the probability of the wrong predictions, averaged over all `runs`; `wrong_runs` of these

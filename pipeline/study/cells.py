@@ -22,6 +22,7 @@ __all__ = [
     "pairs",
     "runs_of",
     "same_but",
+    "seed_of_split",
     "seeds_of",
 ]
 
@@ -111,7 +112,7 @@ def pairs(params: Params) -> list[tuple[str, Cell]]:
 
 
 def seeds_of(params: Params, dataset: str, cell: Cell) -> tuple[int, ...]:
-    """The seeds with which a cell of a data set is confirmed."""
+    """The seeds with which a cell of a data set is confirmed on the prepared split."""
     confirm = params.confirm
     more = confirm.more_seeds
     if more is None or not any(cell.within(block, dataset) for block in more.include):
@@ -119,9 +120,19 @@ def seeds_of(params: Params, dataset: str, cell: Cell) -> tuple[int, ...]:
     return (*confirm.seeds, *more.seeds)
 
 
+def seed_of_split(seed: int, split: int) -> int:
+    """Return the seed of a run on a later split; split 0 is the prepared one.
+
+    >>> seed_of_split(101, 0), seed_of_split(101, 2)
+    (101, 2101)
+    """
+    return seed + 1000 * split
+
+
 def runs_of(params: Params, dataset: str) -> int:
     """Count the confirming runs of a data set."""
-    return sum(len(seeds_of(params, dataset, cell)) for cell in cells(params, dataset))
+    seeds = sum(len(seeds_of(params, dataset, cell)) for cell in cells(params, dataset))
+    return seeds * params.confirm.splits
 
 
 def same_but(cell: Cell, values: Mapping[str, Any]) -> Cell:

@@ -79,6 +79,9 @@ class Confirm(Section):
     """Other seeds than that of the sweep."""
     more_seeds: Annotated[MoreSeeds | None, null_is("all cells have the same seeds")] = None
     """Where some cells are to be known better than others."""
+    splits: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
+    """Into training, validation and test images: the prepared one, and others of the same images.
+    The seeds of split j are 1,000 j higher."""
     keep_runs: Annotated[bool, Field(strict=True)] = False
     """Whether finished runs are kept in `results/<study>/runs`, for git, and taken from there."""
     angles: Annotated[int, Field(strict=True, ge=4, le=3600, multiple_of=4)]

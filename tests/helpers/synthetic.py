@@ -28,7 +28,7 @@ from pipeline.study.cells import Cell
 Row = dict[str, Any]
 
 PROVENANCE: Row = {
-    "schema_version": 5,
+    "schema_version": 6,
     "git_commit": "0123456789abcdef0123456789abcdef01234567",
     "git_dirty": False,
     "params_sha256": "a" * 64,
@@ -140,7 +140,7 @@ def _add_run(
     generator: np.random.Generator,
 ) -> None:  # fmt: skip
     upright = _upright(key) - 0.01 + 0.006 * generator.standard_normal()
-    row = {**key, **_configuration(key, generator), "trial": trial, "seed": seed}
+    row = {**key, **_configuration(key, generator), "trial": trial, "seed": seed, "split": 0}
     row |= _outcome(key, shape, upright + 0.004, generator)
     row["weights"] = f"data/confirm/{folder_name(key['dataset'])}/weights/cell-seed{seed}"
     if row["status"] == "completed":

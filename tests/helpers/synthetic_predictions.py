@@ -34,7 +34,7 @@ def write_predictions(
         key = {name: runs[name].iloc[0] for name in ("study", "dataset")}
         m = int(done["test_images"].iloc[0])
         images = [
-            {**key, "image": i, "label": i % CLASSES, "group": groups[i % len(groups)]}
+            {**key, "split": 0, "image": i, "label": i % CLASSES, "group": groups[i % len(groups)]}
             for i in range(m)
         ]
         generator = np.random.default_rng(len(runs))

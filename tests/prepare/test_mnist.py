@@ -12,7 +12,7 @@ import pytest
 from pipeline.common.errors import UserError
 from pipeline.dataset import load_dataset
 from pipeline.dataset.store import SPLITS
-from pipeline.prepare.images.turning import turn
+from pipeline.dataset.turning import turn
 from pipeline.prepare.sources import mnist, rotated_mnist
 from pipeline.prepare.stage import prepare_all
 from pipeline.study.schema import Prepare

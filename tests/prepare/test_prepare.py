@@ -19,10 +19,10 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import file_sha256
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.dataset.store import SPLITS
+from pipeline.dataset.turning import shrink, turn
 from pipeline.execution import stage_inputs
 from pipeline.execution.engine import InProcess
 from pipeline.prepare import stage as prepare
-from pipeline.prepare.images.turning import shrink, turn
 from pipeline.study.schema import Prepare
 from pipeline.sweep import stage as sweep
 

@@ -8,15 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
+from pipeline.dataset.splitting import ImageKeys, image_hashes, stratified
 from pipeline.prepare.labelled_images import LabelledImages, check_given, check_values
-from pipeline.prepare.splits.near_duplicates import image_hashes
-from pipeline.prepare.splits.splitting import (
-    ImageKeys,
-    Selection,
-    make_splits,
-    stratified,
-    subsample,
-)
+from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
 from pipeline.study.datasets import SOURCES, Source
 
 FRACTIONS = {"test": 0.25, "validation": 0.15}

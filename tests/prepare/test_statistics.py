@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from pipeline.dataset.pixel_statistics import PixelStatistics
 from pipeline.prepare import writing
-from pipeline.prepare.writing import PixelStatistics
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])

@@ -12,8 +12,8 @@ from sklearn.datasets import load_digits
 
 from pipeline.dataset import load_dataset
 from pipeline.dataset.store import SPLITS
+from pipeline.dataset.turning import turn
 from pipeline.prepare import stage
-from pipeline.prepare.images.turning import turn
 from pipeline.prepare.sources import glyphs
 from pipeline.prepare.symmetry.kernels import ELEMENTS, kernels, relative, small_images
 from pipeline.prepare.symmetry.measure import TRANSFORMATIONS, measure_symmetry, swaps

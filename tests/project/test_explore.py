@@ -45,9 +45,16 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         known = {key: None if row[key] != row[key] else row[key] for key in {*keys} - {"condition"}}
         rows.append({**known, "condition": "upright", "first_image": 0, "prediction": guessed})
     images = [
-        {"study": "digits", "dataset": "digits", "image": i, "test_image": i, "label": int(label)}
+        {
+            "study": "digits",
+            "dataset": "digits",
+            "split": 0,
+            "image": i,
+            "test_image": i,
+            "label": int(label),
+        }
         for i, label in enumerate(labels)
-    ]
+    ]  # fmt: skip
     records.write(place / "predictions.parquet", rows, schemas.PREDICTIONS, PROVENANCE)
     records.write(place / "images.parquet", images, schemas.IMAGES, PROVENANCE)
     return folder

@@ -191,6 +191,15 @@ def test_splits_by_hand() -> None:
     assert found.df == pytest.approx([4]) and found.difference == pytest.approx([0.03])
 
 
+def test_splits_without_a_value_are_left_out() -> None:
+    # row 0: .02 .04, S^2 = .0002, k = 2; row 1: one split says nothing of the variance; row 2: none
+    rows = [[0.02, np.nan, 0.04], [0.1, np.nan, np.nan], [np.nan] * 3]
+    found = contrasts.over_splits(np.array(rows), np.array([0.5, 1.0, 1.0]))
+    assert found.variance[0] == pytest.approx(0.0002 * (1 / 2 + 0.5)) and found.df[0] == 1
+    assert found.difference[:2] == pytest.approx([0.03, 0.1]) and np.isnan(found.difference[2])
+    assert np.isnan(found.interval(0.95)[0][1:]).all()
+
+
 def known(difference: float, deviation: float, df: float = 1e6) -> Estimates:
     """An estimate with a variance by images alone."""
     one = np.ones(1)

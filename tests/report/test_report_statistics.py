@@ -19,6 +19,14 @@ def test_mean_interval_of_three_seeds() -> None:
     assert (interval.n, interval.method) == (3, "Student t")
 
 
+def test_values_of_splits_share_training_images_by_hand() -> None:
+    # mean .92, S = .02, n = 3: S^2 (1/3 + .25), t = 4.3027
+    found = statistics.mean_interval([0.90, 0.92, 0.94], shared=0.25)
+    assert found.half_width == pytest.approx(4.302653 * math.sqrt(0.0004 * (1 / 3 + 0.25)))
+    logs = statistics.log_interval([math.exp(x) for x in (0.90, 0.92, 0.94)], shared=0.25)
+    assert math.log(logs.high / logs.centre) == pytest.approx(found.half_width)
+
+
 def test_interval_never_leaves_its_bounds() -> None:
     interval = statistics.mean_interval([0.98, 1.0, 1.0], bounds=(0.0, 1.0))
     assert interval.high == 1.0

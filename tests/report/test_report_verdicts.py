@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 from synthetic import Row, Shape, write_study
 from synthetic_predictions import write_predictions
 
@@ -180,6 +181,34 @@ def test_the_split_is_the_unit_of_repeated_splits(
     differences = mine["C4"] - mine["C1"]
     assert row["difference"] == pytest.approx(differences.mean())
     assert row["low"] < row["difference"] < row["high"]
+    cell = analysis.cells[analysis.cells["label"] == "C4 absolute"].iloc[0]
+    for column in (QUARTER, "macro_f1"):  # t over the splits' means, by hand
+        values = runs[runs["cell"] == cell["cell"]].groupby("split")[column].mean()
+        half = stats.t.ppf(0.975, splits - 1) * values.std() * math.sqrt(1 / splits + 450 / 1078)
+        assert cell[column] == pytest.approx(values.mean())
+        assert cell[f"{column}_low"] == pytest.approx(max(0, values.mean() - half))
+    assert f"from {splits}: Student t" in dict(method.entries(analysis))["Intervals"]
+
+
+def test_a_split_that_a_cell_has_not_finished_is_none_of_its_contrasts(tmp_path: Path) -> None:
+    study = load_study(SETTINGS, write_study(tmp_path, replace(SHAPE, seeds=range(101, 107))))
+    runs = study.runs.assign(split=study.runs["seed"] - 101)
+    lost = (runs["cell"] == "gsa-C4-absolute-d1-stem") & (runs["split"] > 3)
+    runs.loc[lost, "status"] = "failed"
+    rows = analyse(replace(study, runs=runs)).comparisons
+    rows = rows[rows["measure"] == QUARTER].set_index("label")
+    assert rows.loc["C4 absolute", ["basis", "word"]].tolist() == ["4 splits", NOT_COMPARED]
+    assert rows.loc["C4 none", "basis"] == "6 splits"
+    assert rows.loc["C4 none", "word"] != NOT_COMPARED
+
+
+def test_too_few_splits_have_no_word_over_data_sets_either(tmp_path: Path) -> None:
+    shape = replace(SHAPE, datasets=("digits", "letters"), seeds=range(101, 107))
+    study = load_study(SETTINGS, write_study(tmp_path, shape))
+    runs = study.runs.assign(split=study.runs["seed"] % 3)
+    rows = analyse(replace(study, runs=runs)).effects
+    assert set(rows["word"]) == {NOT_COMPARED} and EVERY in set(rows["dataset"])
+    assert rows["seeds_needed"].isna().all() and rows["seeds"].max() == 2
 
 
 def test_some_predictions_are_enough_for_the_variance_over_images(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.common.errors import UserError
 from pipeline.confirm.result_store import RunStore
+from pipeline.report.predictions import read_predictions
 from pipeline.results import records, schemas
-from pipeline.results.schemas import SCHEMA_VERSION
+from pipeline.results.schemas import ADDED, READ_TOO, SCHEMA_VERSION
 from pipeline.sweep.cell_search import result_of
 from pipeline.sweep.journal import open_journal
 
@@ -61,7 +62,28 @@ def test_captured_runs_are_read(kept: Path) -> None:
         assert value is not None and value["row"]["status"] == "completed" and value["weights"]
 
 
-@pytest.mark.parametrize("folder", OLDER, ids=lambda path: path.name)
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_of_the_version_before_is_completed(name: str) -> None:
+    schema, count = TABLES[name]
+    found = records.read(CAPTURED / f"v{READ_TOO}" / f"{name}.parquet", schema)
+    assert len(found) == count and list(found.columns) == schema.names
+    for column in set(ADDED) & set(schema.names):
+        assert (found[column] == ADDED[column]).all()
+
+
+def test_predictions_of_the_version_before_are_those_of_the_prepared_split() -> None:
+    folder = CAPTURED / f"v{READ_TOO}"
+    files = (folder / "confirm-predictions.parquet", folder / "confirm-images.parquet")
+    name, found = read_predictions(*files)
+    now = read_predictions(*(CURRENT / file.name for file in files))[1]
+    assert name == "digits" and found.images is not None
+    assert found.correct.keys() == now.correct.keys() and len(found.correct) == 4 * 2
+    assert len(list(found.rows("label_probability", "upright"))) == 4
+
+
+@pytest.mark.parametrize(
+    "folder", [path for path in OLDER if path.name != f"v{READ_TOO}"], ids=lambda path: path.name
+)
 def test_older_tables_are_refused_by_version(folder: Path) -> None:
     for name, (schema, _) in TABLES.items():
         version = folder.name.removeprefix("v")

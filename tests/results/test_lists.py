@@ -22,7 +22,7 @@ CELL = {
 def row(seed: int, images: int, logits: bool) -> dict[str, Any]:
     numbers = np.arange(images)
     return {
-        **CELL, "seed": seed, "condition": "upright", "first_image": 0,
+        **CELL, "split": 0, "seed": seed, "condition": "upright", "first_image": 0,
         "prediction": (numbers + 40_000 * (seed == 2)).astype(np.uint16),
         "label_probability": (numbers / 8).astype(np.float16),
         "logits": np.tile(numbers, 2).astype(np.float16) if logits else None,

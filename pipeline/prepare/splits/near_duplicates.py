@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +15,6 @@ _RELEASE = 500  # candidates after which the memory of their pages is released
 
 # Mean difference of two images, as a fraction of the range of values, that counts as near.
 NEAR = 0.01
-
-
-def image_hashes(images: np.ndarray) -> np.ndarray:
-    """Return 16 bytes ``(count,)`` an image, equal where all pixels are equal."""
-    found = [hashlib.sha256(np.ascontiguousarray(image).data).digest()[:16] for image in images]
-    return np.array(found, dtype="S16")
 
 
 def perceptual_hashes(images: np.ndarray) -> np.ndarray:

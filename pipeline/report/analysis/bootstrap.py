@@ -29,7 +29,8 @@ def with_bootstrap(
 ) -> pd.DataFrame:
     """Give the measures of `STATISTICS` intervals over seeds and test images (or their groups).
 
-    Cells whose predictions were not kept retain intervals over seeds.
+    Cells whose predictions were not kept retain intervals over seeds, those of several splits
+    over splits.
     """
     cells = cells.copy()
     for name, source in sources.items():

@@ -24,6 +24,7 @@ from pipeline.report.text.names import (
     is_exact,
 )
 
+SIZES = ["test_images", "train_images"]
 # Axes in the order in which labels name them.
 LABELLED = (
     "group", "positional", "augment", "training_images", "depth", "tokens", "model", "dataset",
@@ -92,6 +93,7 @@ def _counts(runs: pd.DataFrame, trials: pd.DataFrame) -> dict[str, object]:
     return {
         "runs": len(runs),
         "runs_finished": len(done),
+        **({"splits": splits} if (splits := done["split"].nunique()) > 1 else {}),
         "seeds": " ".join(str(seed) for seed in sorted(done["seed"].dropna().astype(int))),
         "trials": len(trials),
         "trials_finished": len(finished(trials)),
@@ -99,18 +101,23 @@ def _counts(runs: pd.DataFrame, trials: pd.DataFrame) -> dict[str, object]:
 
 
 def _measures(study: Study, runs: pd.DataFrame) -> dict[str, float]:
-    done, row = finished(runs).reindex(columns=[measure.column for measure in measures.ALL]), {}
-    confidence = study.settings.confidence
+    columns = [measure.column for measure in measures.ALL]
+    done, row = finished(runs).reindex(columns=["split", *SIZES, *columns]), {}
+    confidence, shared = study.settings.confidence, _shared(done)
     for measure in measures.ALL:
         if measure.column not in done:
             continue
         values = done[measure.column].to_numpy(dtype=np.float64, na_value=np.nan)
+        units = values
+        if shared is not None:  # the split is the unit of chance
+            means = done[measure.column].astype(np.float64).groupby(done["split"]).mean()
+            units = means.to_numpy()
         if measure.kind == "fraction":
-            interval = mean_interval(values, confidence, bounds=(0.0, 1.0))
+            interval = mean_interval(units, confidence, (0.0, 1.0), shared or 0)
         elif measure.kind == "loss":
-            interval = mean_interval(values, confidence, bounds=(0.0, np.inf))
+            interval = mean_interval(units, confidence, (0.0, np.inf), shared or 0)
         elif measure.kind == "error":
-            interval = log_interval(values, confidence)
+            interval = log_interval(units, confidence, shared or 0)
             usable = values[np.isfinite(values)]
             row[measure.column + "_max"] = usable.max() if usable.size else np.nan
         else:
@@ -122,6 +129,13 @@ def _measures(study: Study, runs: pd.DataFrame) -> dict[str, float]:
             measure.column + "_n": interval.n,
         }
     return row
+
+
+def _shared(done: pd.DataFrame) -> float | None:
+    """Return test over training images where runs are of several splits, else None."""
+    if done["split"].nunique() < 2:
+        return None
+    return float((done["test_images"] / done["train_images"]).astype(np.float64).mean())
 
 
 def _median_and_range(values: np.ndarray) -> Interval:

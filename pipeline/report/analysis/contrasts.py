@@ -187,20 +187,24 @@ def joined(estimates: Sequence[Estimates]) -> Estimates:
     })  # fmt: skip
 
 
-def over_splits(differences: Floats, test_to_train: float) -> Estimates:
+def over_splits(differences: Floats, test_to_train: ArrayLike) -> Estimates:
     """Estimate contrasts from their differences of shape (contrasts, splits) on several splits.
 
     The split is the unit. Splits share training images, so the variance of their mean is
-    `(1 / k + n_test / n_train) S^2` (Nadeau and Bengio 2003).
+    `(1 / k + n_test / n_train) S^2` (Nadeau and Bengio 2003). A split on which a contrast is NaN
+    is none of its k; with one split nothing says how large the variance is.
     """
-    rows, k = differences.shape
-    nothing = np.zeros(rows)
+    rows, found = len(differences), np.isfinite(differences)
+    nothing, k = np.zeros(rows), found.sum(axis=1)
+    mean = np.where(found, differences, 0).sum(axis=1) / np.where(k > 0, k, np.nan)
+    squares = np.where(found, differences - mean[:, None], 0) ** 2
+    variance = squares.sum(axis=1) / np.where(k > 1, k - 1, np.nan)
     return Estimates(
-        difference=differences.mean(axis=1),
+        difference=mean,
         seed_part=nothing,
         seed_df=nothing,
-        image_part=(1 / k + test_to_train) * differences.var(axis=1, ddof=1),
-        image_df=np.full(rows, k - 1.0),
+        image_part=(1 / np.maximum(k, 1) + test_to_train) * variance,
+        image_df=k - 1.0,
         overlap=nothing,
         floor=np.full(rows, 1e-12),
         seeds_known=np.ones(rows, dtype=np.bool_),

@@ -24,7 +24,7 @@ def ensembles(
     """Return the accuracy of the ensemble of every cell with kept logits, a row a measure.
 
     Intervals are over test images (or their groups): the ensemble is one network. `single` is the
-    mean accuracy of its networks.
+    mean accuracy of its networks. Of several splits, the prepared one is looked at.
     """
     rows = []
     for name, source in sources.items():
@@ -38,9 +38,16 @@ def ensembles(
                     "id": row["id"], "label": row["label"], "dataset": name,
                     "measure": measure.column, "networks": networks,
                     **_interval(right, source.predictions, confidence),
-                    "single": row[measure.column],
+                    "single": _single(source, int(row["id"]), measure.column, row),
                 })  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(["measure", "id"], kind="stable")
+
+
+def _single(source: Source, cell: int, column: str, row: pd.Series) -> float:
+    if source.splits == 1:
+        return float(row[column])
+    runs = source.finished
+    return float(runs.loc[(runs["id"] == cell) & (runs["split"] == 0), column].mean())
 
 
 def _right(predictions: Predictions, column: str) -> dict[str, tuple[NDArray[np.float32], int]]:

@@ -14,14 +14,13 @@ from pipeline.report.analysis.contrasts import (
     FEWEST_GROUPS,
     Estimates,
     Sample,
-    estimate,
     joined,
     mean_of,
-    over_splits,
 )
 from pipeline.report.analysis.measures import Measure
 from pipeline.report.analysis.samples import Row, Source
 from pipeline.report.analysis.verdicts import NOT_COMPARED, Standard
+from pipeline.report.text.formatting import counted
 from pipeline.report.text.verdict import sentence
 
 FEWEST_SPLITS = 5  # with fewer there is an interval and no word
@@ -77,31 +76,27 @@ def estimated(source: Source, contrasts: Sequence[Contrast], measure: Measure) -
 def _on_same_images(
     source: Source, contrasts: Sequence[Contrast], known: Sequence[Row], balanced: bool
 ) -> Estimated | None:
-    sample = source.sample(known, balanced)
-    if sample is None:
-        return None
     weights = np.array([[one.weights.get(row, 0.0) for row in known] for one in contrasts])
-    if source.splits > 1:
-        found = over_splits(weights @ source.by_split(known), source.test_to_train)
-    else:
-        found = estimate(sample, weights)
+    both = source.estimated(known, weights, balanced)
+    if both is None:
+        return None
+    sample, found = both
     used = weights != 0
+    splits = found.image_df + 1 if source.splits > 1 else np.zeros(len(weights))
     counts = pd.DataFrame({
         "seeds": np.where(used, sample.seeds, 0).max(axis=1), "images": sample.images,
-        "groups": sample.group_count, "datasets": 1,
+        "groups": sample.group_count, "datasets": 1, "splits": splits.astype(np.int64),
         "excluded": used @ np.array([source.excluded(row) for row in known]),
         "basis": [
-            basis(source, sample, cells, bool(seeds_known))
-            for cells, seeds_known in zip(used, found.seeds_known, strict=True)
+            counted(int(k), "split") if source.splits > 1 else basis(sample, cells, bool(known))
+            for k, cells, known in zip(splits, used, found.seeds_known, strict=True)
         ],
     })  # fmt: skip
     return Estimated(contrasts, [], found, counts)
 
 
-def basis(source: Source, sample: Sample, used: np.ndarray, seeds_known: bool) -> str:
+def basis(sample: Sample, used: np.ndarray, seeds_known: bool) -> str:
     """Say what a verdict is limited to, where that is less than other seeds and images."""
-    if source.splits > 1:
-        return f"{source.splits} splits"
     parts = []
     if not seeds_known:
         parts.append("of these trained networks alone")
@@ -129,6 +124,7 @@ def mean_over(found: Sequence[Estimated], names: Sequence[str]) -> Estimated | N
         counts.append({
             "seeds": rows["seeds"].max(), "images": rows["images"].sum(), "groups": 0,
             "datasets": len(rows), "excluded": rows["excluded"].sum(),
+            "splits": rows["splits"].min(),
             "basis": "; ".join(["on these data sets", *limits]),
         })  # fmt: skip
     means = [mean_of([one.estimates.rows([i]) for one, i in where]) for where in several]
@@ -145,8 +141,10 @@ def judged(found: Estimated | None, standard: Standard, names: Sequence[str]) ->
     units = np.where(counts["groups"] >= FEWEST_GROUPS, counts["groups"], counts["images"])
     rows = verdicts.family(found.estimates, standard, counts["seeds"].to_numpy(), units)
     table = pd.concat([_names(found.contrasts), counts, rows], axis=1)
-    splits = counts["basis"].str.extract(r"^(\d+) splits", expand=False).astype(float)
-    table.loc[splits < FEWEST_SPLITS, "word"] = NOT_COMPARED
+    over_splits = counts["basis"].str.contains("split").to_numpy()
+    few = over_splits & (counts["splits"] < FEWEST_SPLITS).to_numpy()
+    table.loc[few, "word"] = NOT_COMPARED
+    table.loc[over_splits, ["seeds_needed", "images_needed"]] = np.nan  # known of one split alone
     if found.missing:
         lost = _names(found.missing).assign(
             seeds=0, images=0, groups=0, datasets=1, excluded=0, basis="no finished run",

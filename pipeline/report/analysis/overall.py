@@ -65,7 +65,11 @@ def _order(cell: dict[str, Any]) -> tuple:
 
 
 def _values(rows: pd.DataFrame, measure: Measure) -> np.ndarray:
-    return rows[measure.column].to_numpy(dtype=np.float64, na_value=np.nan)
+    """Values of the runs of a data set; their means over seeds where there are several splits."""
+    values = rows[measure.column]
+    if "split" in rows and rows["split"].nunique() > 1:
+        values = values.astype(np.float64).groupby(rows["split"]).mean()
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _row(cell: dict[str, Any], measure: Measure, datasets: int, found: Interval) -> dict[str, Any]:

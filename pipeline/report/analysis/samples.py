@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.cells import finished
-from pipeline.report.analysis.contrasts import Sample, estimate
+from pipeline.report.analysis.contrasts import Estimates, Sample, estimate, over_splits
 from pipeline.report.load import Study
 from pipeline.report.predictions import Predictions
 
@@ -63,13 +63,12 @@ class Source:
     @cached_property
     def splits(self) -> int:
         """How many splits into training and test images the runs have."""
-        return int(self.finished["split"].nunique()) if "split" in self.runs else 1
+        return max(1, int(self.finished["split"].nunique()))
 
-    @property
-    def test_to_train(self) -> float:
-        """Test images of a run over its training images."""
-        sizes = self.finished[["test_images", "train_images"]].dropna()
-        return float((sizes["test_images"] / sizes["train_images"]).mean())
+    def test_to_train(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """Test images over training images of every row's runs, their mean."""
+        ratio = (self.finished["test_images"] / self.finished["train_images"]).astype(np.float64)
+        return np.array([ratio.iloc[self._found(row)].mean() for row in rows])
 
     def has(self, row: Row) -> bool:
         """Whether a run of the cell finished and has a value."""
@@ -93,12 +92,18 @@ class Source:
         return int((self.runs["id"] == row.cell).sum()) - self._found(row).size
 
     def by_split(self, rows: Sequence[Row]) -> NDArray[np.float64]:
-        """Mean over seeds of every row on every split that all rows have: (rows, splits)."""
+        """Mean over seeds of every row on every split: (rows, splits); NaN where it has none."""
+        found = [self.finished.iloc[self._found(row)] for row in rows]
         means = [
-            self.finished.iloc[self._found(row)].groupby("split")[row.column].mean()
-            for row in rows
+            part.groupby("split")[row.column].mean()
+            for row, part in zip(rows, found, strict=True)
         ]  # fmt: skip
-        return pd.concat(means, axis=1, join="inner").to_numpy(dtype=np.float64).T
+        return pd.concat(means, axis=1).to_numpy(dtype=np.float64, na_value=np.nan).T
+
+    def seeds(self, rows: Sequence[Row]) -> NDArray[np.int64]:
+        """The most runs of every row on one split."""
+        found = [self.finished["split"].iloc[self._found(row)] for row in rows]
+        return np.array([splits.value_counts().max() for splits in found], dtype=np.int64)
 
     @cached_property
     def _places(self) -> Mapping[int, NDArray[np.int64]]:
@@ -150,7 +155,8 @@ class Source:
         weights = balance(known.labels[:images]) if balanced and known is not None else None
         cut = [one.cut(images, weights) for one in found]
         kept = any(one.kept.size for one in cut)
-        groups = None if known is None or known.groups is None else known.groups[:images]
+        groups = None if known is None or self.splits > 1 else known.groups
+        groups = None if groups is None else groups[:images]
         return Sample(
             accuracy=np.array([one.runs.mean() for one in cut]),
             variance=np.array([one.runs.var(ddof=1) if one.runs.size > 1 else 0.0 for one in cut]),
@@ -160,6 +166,23 @@ class Source:
             groups=None if groups is None else np.unique(groups, return_inverse=True)[1],
             noise=np.array([one.noise for one in cut]),
         )
+
+    def estimated(
+        self, rows: Sequence[Row], weights: NDArray[np.float64], balanced: bool = False
+    ) -> tuple[Sample, Estimates] | None:
+        """Estimate contrasts of some rows; None where a row has no finished run.
+
+        With several splits these are the unit of chance, and the sample has the seeds of one.
+        """
+        sample = self.sample(rows, balanced)
+        if sample is None:
+            return None
+        if self.splits == 1:
+            return sample, estimate(sample, weights)
+        used = weights != 0
+        each = np.where(used[:, :, None], weights[:, :, None] * self.by_split(rows), 0)
+        ratio = np.where(used, self.test_to_train(rows), 0).max(axis=1)
+        return replace(sample, seeds=self.seeds(rows)), over_splits(each.sum(axis=1), ratio)
 
     def scores(self, row: Row) -> Scores:
         """Return what the finished runs of a row scored."""
@@ -221,12 +244,13 @@ def with_intervals(
             here = cells.index[cells["dataset"] == name]
             known = [i for i in here if source.has(Row(int(cells["id"][i]), column))]
             balanced = column == measures.BALANCED.column
-            sample = source.sample([Row(int(cells["id"][i]), column) for i in known], balanced)
-            if sample is None:
+            rows = [Row(int(cells["id"][i]), column) for i in known]
+            estimated = source.estimated(rows, np.eye(len(known)), balanced)
+            if estimated is None:
                 continue
-            found = estimate(sample, np.eye(len(known)))
+            found = estimated[1]
             low, high = found.interval(confidence)
-            usable = found.seeds_known & (source.splits == 1)
+            usable = found.seeds_known
             cells.loc[known, column + "_low"] = np.where(usable, np.maximum(low, 0), np.nan)
             cells.loc[known, column + "_high"] = np.where(usable, np.minimum(high, 1), np.nan)
     return cells

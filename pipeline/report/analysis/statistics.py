@@ -41,8 +41,12 @@ def mean_interval(
     values: ArrayLike,
     confidence: float = 0.95,
     bounds: tuple[float, float] = (-math.inf, math.inf),
+    shared: float = 0.0,
 ) -> Interval:
     """Mean with its two-sided Student t interval, cut off at `bounds`.
+
+    Values of splits that share training images have `shared`, test images over training images:
+    the variance of their mean is `(1 / n + shared) S^2` (Nadeau and Bengio 2003).
 
     With a handful of seeds a bootstrap of the mean is far too narrow (three values have only ten
     distinct resamples); Student's t pays for not knowing the variance.
@@ -53,13 +57,16 @@ def mean_interval(
     centre = float(sample.mean())
     if sample.size == 1:
         return Interval(centre, math.nan, math.nan, 1, "one value: no interval")
-    half = float(t_half_width(sample.std(ddof=1), sample.size, confidence))
+    spread = sample.std(ddof=1) * math.sqrt(1 + sample.size * shared)
+    half = float(t_half_width(spread, sample.size, confidence))
     low, high = max(bounds[0], centre - half), min(bounds[1], centre + half)
     return Interval(centre, low, high, sample.size, "Student t")
 
 
-def log_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+def log_interval(values: ArrayLike, confidence: float = 0.95, shared: float = 0.0) -> Interval:
     """Geometric mean with a Student t interval on the log scale, for errors over many decades.
+
+    `shared` is as in `mean_interval`.
 
     A zero has no logarithm: with exact zeros among the values the centre is the median and the
     interval is the range from smallest to largest, which is what can be said honestly.
@@ -74,7 +81,8 @@ def log_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
         return Interval(centre, float(sample.min()), float(sample.max()), sample.size, "range")
     logs = np.log(sample)
     middle = float(logs.mean())
-    half = float(t_half_width(logs.std(ddof=1), logs.size, confidence))
+    spread = logs.std(ddof=1) * math.sqrt(1 + logs.size * shared)
+    half = float(t_half_width(spread, logs.size, confidence))
     ends = math.exp(middle - half), math.exp(middle + half)
     return Interval(math.exp(middle), *ends, sample.size, "Student t of the logarithm")
 

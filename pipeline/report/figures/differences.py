@@ -15,7 +15,7 @@ from pipeline.report.plotting import forest, panels, style
 from pipeline.report.plotting.axes import points_axis
 from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import plain
-from pipeline.report.text.names import KEYS
+from pipeline.report.text.names import KEYS, chance
 
 PART, ORDER = "details", 20
 TITLE = "Differences to the baseline"
@@ -79,8 +79,8 @@ def _notes(compared: pd.DataFrame, analysis: Analysis) -> list[str]:
     some = f", the first {MAX_SEEDS}" if compared["seeds"].max() > MAX_SEEDS else ""
     notes = [f"Baseline: {name} of the same {matched}. Small dots: single seeds less the mean of "
              f"the baseline{some}.",
-             f"Bars: {level} intervals over seeds and test images, not adjusted for the number of "
-             "comparisons; verdicts are."]  # fmt: skip
+             f"Bars: {level} intervals over {chance(analysis.cells)}, not adjusted for the number "
+             "of comparisons; verdicts are."]  # fmt: skip
     if compared["basis"].str.contains("trained networks").any():
         notes.append("One seed a cell: bars and verdicts are of these trained networks alone.")
     return notes + panels.failure_notes(analysis.cells)

@@ -13,14 +13,14 @@ from pipeline.report.plotting import forest, panels, style
 from pipeline.report.plotting.axes import points_axis
 from pipeline.report.plotting.forest import TITLES
 from pipeline.report.text.formatting import PLUS_MINUS, listed, plain, signed_points
-from pipeline.report.text.names import AUGMENT_NAMES
+from pipeline.report.text.names import AUGMENT_NAMES, chance
 from pipeline.report.text.verdict import word
 
 PART, ORDER = "results", 30
 TITLE = "Effect of each axis of the study"
 ALT = (
     "One row a level of an axis: the change of accuracy against a reference level, averaged "
-    "over all other choices, with its interval over seeds and test images."
+    "over all other choices, with its interval."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no two finished cells differ in one choice alone"
@@ -53,7 +53,7 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
     level = f"{100 * analysis.settings.confidence:g} %"
     style.note(figure, [
         "Matched cells differ in this choice alone; their differences are averaged.",
-        f"Bars: {level} intervals over seeds and test images, not adjusted for the number of "
+        f"Bars: {level} intervals over {chance(analysis.cells)}, not adjusted for the number of "
         "effects.",
         *panels.failure_notes(analysis.cells),
     ])  # fmt: skip

@@ -20,7 +20,7 @@ from pipeline.report.page.page_data import page_data
 from pipeline.report.page.templates import render
 from pipeline.report.plotting import style
 from pipeline.report.text import method, provenance, published, summary
-from pipeline.report.text.names import AXES
+from pipeline.report.text.names import AXES, chance
 
 # Inks and dark colours of the figures, lightened for a dark page.
 DARK = {
@@ -81,7 +81,7 @@ def _tables(analysis: Analysis) -> dict[str, Any]:
         "data_sets": tables.data_sets(analysis),
         "results": tables.results(analysis),
         "results_caption": f"Every cell: mean test accuracy in per cent with its {level} interval "
-        "over seeds and test images; errors are geometric means, seconds medians.",
+        f"over {chance(analysis.cells)}; errors are geometric means, seconds medians.",
         "results_order": {
             name: analysis.cells[measure.column] for name, measure in tables.RESULTS.items()
         },

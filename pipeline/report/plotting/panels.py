@@ -109,7 +109,10 @@ def seed_notes(cells: pd.DataFrame, confidence: float) -> list[str]:
         return ["No run finished."]
     spread = f"{drawn.min()}" if drawn.nunique() == 1 else f"{drawn.min()} to {drawn.max()}"
     notes = []
-    if drawn.max() > 1:
+    if "splits" in cells:
+        splits = counted(int(cells["splits"].max()), "split")
+        notes.append(f"Bars: {100 * confidence:g} % intervals over {splits}.")
+    elif drawn.max() > 1:
         notes.append(
             f"Bars: {100 * confidence:g} % intervals, of accuracies over {spread} seeds and the "
             "test images, of other measures over seeds."

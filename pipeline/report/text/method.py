@@ -31,11 +31,7 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
          f"{small(ROUNDING)} are float32 rounding."),
         ("Other angles", "Turning by other angles resamples the image. On small images (8 x 8 "
          "pixels) this alone changes the digit, so those columns also measure interpolation."),
-        ("Intervals", f"{percent} intervals of test accuracies are for other seeds and for other "
-         "test images of the same kind, cut off at 0 and 1: the variance over seeds, moderated "
-         f"across cells, and that over {_units(analysis)}. Other measures have Student t intervals "
-         "of the mean over seeds, for errors of the logarithm, or the range where a value is "
-         "exactly zero. None covers another split or another search. "
+        ("Intervals", f"{percent} intervals {_intervals(analysis)} "
          "Interquartile means over data sets: percentile "
          "intervals of a bootstrap stratified by data set. Intervals are not adjusted for the "
          "number of comparisons."),
@@ -58,6 +54,27 @@ AUGMENTED = {
     "turn": "images turned at every step by a random angle",
     "turn_mirror": "images turned at every step by a random angle and mirrored half of the time",
 }
+
+
+def _intervals(analysis: Analysis) -> str:
+    """What intervals answer for."""
+    errors = "for errors of the logarithm, or the range where a value is exactly zero."
+    splits = int(analysis.runs["split"].nunique())
+    if splits > 1:
+        return (
+            f"are for other splits of these images into training, validation and test, from "
+            f"{splits}: Student t of the means over the seeds of a split, {errors} Splits share "
+            "training images, so the variance is corrected after Nadeau and Bengio (2003). All "
+            "splits have the hyperparameters of the search on the first, which has trained or "
+            "validated on images that the others test: their accuracies may be a little too high, "
+            "for all cells alike. None covers another search."
+        )
+    return (
+        "of test accuracies are for other seeds and for other test images of the same kind, cut "
+        "off at 0 and 1: the variance over seeds, moderated across cells, and that over "
+        f"{_units(analysis)}. Other measures have Student t intervals of the mean over seeds, "
+        f"{errors} None covers another split or another search."
+    )
 
 
 def _trained_on(analysis: Analysis) -> str:

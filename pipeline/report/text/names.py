@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
+
 from pipeline.study.models import POSITIONAL
 
 # The axes by which cells differ, and those that split a figure into panels: colour, shape, fill
@@ -29,6 +31,11 @@ ROUNDING = 1e-5
 DOUBLE_ROUNDING, DOUBLE_MOVED = 1e-9, 1e-6
 
 _GROUP = re.compile(r"([CD])([1-9][0-9]{0,3})")
+
+
+def chance(cells: pd.DataFrame) -> str:
+    """Return what intervals of accuracies answer for others of."""
+    return "splits" if "splits" in cells else "seeds and test images"
 
 
 def parse_group(group: str) -> tuple[str, int] | None:

@@ -17,7 +17,7 @@ def sentence(row: pd.Series, margin: float) -> str:
         return f"not compared: {row['basis']}"
     points = f"{signed_points(row['difference'])} points"
     if pd.isna(row["low"]):
-        return f"not compared: {points} on one test image"
+        return f"not compared: {points} on one {'test image' if row['images'] == 1 else 'split'}"
     ends = f"[{signed_points(row['low'])}, {signed_points(row['high'])}]"
     return f"{word(row['word'], margin)}: {points} {ends} ({_facts(row)}){_needed(row)}"
 
@@ -51,7 +51,7 @@ def _facts(row: pd.Series) -> str:
 
 
 def _needed(row: pd.Series) -> str:
-    if row["word"] != "undecided":
+    if row["word"] != "undecided" or "split" in row["basis"]:
         return ""
     what = "groups of test images" if row["groups"] > 3 else "test images"
     ways = [

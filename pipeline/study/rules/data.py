@@ -109,6 +109,25 @@ def _splits(params: Params) -> Iterator[Problem]:
         )
 
 
+def _later_splits(params: Params) -> Iterator[Problem]:
+    """Other splits are drawn from the prepared images, each of which must be able to test."""
+    prepare, count = params.prepare, params.confirm.splits
+    path: KeyPath = ("confirm", "splits")
+    for name in prepare.datasets if count > 1 else ():
+        known, per_class = sized(name, prepare.sources)
+        own, source = prepare.sources.get(known), prepare.known_source(name)
+        given = own.splits == "given" if own else source is not None and source.given[0][0] != "all"
+        if given:
+            fault = f"got {count}, but the source of {name} says which images are its test"
+            yield Problem(path, fault, "1 with such a data set, whose seeds can be more")
+        elif per_class is not None:
+            fault = f"got {count}, but {name} has so many training images of each class"
+            yield Problem(path, fault, "1 with such a data set; sweep.training_images is possible")
+    for key in ("images_per_class", "shrink") if count > 1 else ():
+        if (value := getattr(prepare, key)) not in (None, 1):
+            yield Problem(path, f"got {count} with prepare.{key}: {value}", f"1 with prepare.{key}")
+
+
 def training_images(params: Params, dataset: str) -> int | None:
     """Most training images that a known data set can have; None for a source of the user's."""
     prepare = params.prepare
@@ -144,4 +163,6 @@ def _training_images(params: Params) -> Iterator[Problem]:
                 break
 
 
-DATA_RULES = (_training_images, _datasets, _own_sources, _fewer_images, _shrink, _splits)
+DATA_RULES = (
+    _training_images, _datasets, _own_sources, _fewer_images, _shrink, _splits, _later_splits,
+)  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.common.spelling import nearest
-from pipeline.study.cells import cells, pairs
+from pipeline.study.cells import cells, pairs, seed_of_split
 from pipeline.study.messages import Problem
 from pipeline.study.schema import Params
 from pipeline.study.yaml_reader import KeyPath
@@ -13,6 +13,7 @@ from pipeline.study.yaml_reader import KeyPath
 __all__ = ["STUDY_RULES"]
 
 MAX_TRIALS = 1_000_000
+MAX_SEED = 2**32 - 1
 
 
 def _seeds(params: Params) -> Iterator[Problem]:
@@ -28,6 +29,24 @@ def _seeds(params: Params) -> Iterator[Problem]:
             elif path[1] == "more_seeds" and seed in confirm.seeds:
                 fault = f"got {seed}, which confirm.seeds has for every cell"
                 yield Problem((*path, index), fault, "seeds other than those")
+
+
+def _seeds_of_splits(params: Params) -> Iterator[Problem]:
+    """Every run of a cell has a seed of its own, whatever its split, and none that of the sweep."""
+    confirm, used = params.confirm, {params.sweep.seed}
+    more = confirm.more_seeds.seeds if confirm.more_seeds is not None else ()
+    seeds = (*confirm.seeds, *more)
+    for split in range(1, confirm.splits):
+        used |= {seed_of_split(seed, split - 1) for seed in seeds}
+        for seed in seeds:
+            if (run := seed_of_split(seed, split)) in used or run > MAX_SEED:
+                taken = "is taken" if run in used else f"is above {MAX_SEED}"
+                yield Problem(
+                    ("confirm", "seeds"),
+                    f"got {seed}, whose runs on split {split} have the seed {run}, which {taken}",
+                    f"seeds that still differ with up to {1000 * (confirm.splits - 1):,} added",
+                )
+                return
 
 
 def _baseline(params: Params) -> Iterator[Problem]:
@@ -57,6 +76,7 @@ def _size(params: Params) -> Iterator[Problem]:
     number = len(pairs(params))
     more = params.confirm.more_seeds
     seeds = len(params.confirm.seeds) + (len(more.seeds) if more is not None else 0)
+    seeds *= params.confirm.splits
     sizes: dict[KeyPath, tuple[int, str]] = {
         ("sweep", "trials_per_cell"): (params.sweep.trials_per_cell, "trials"),
         ("confirm", "seeds"): (seeds, "runs"),
@@ -70,4 +90,4 @@ def _size(params: Params) -> Iterator[Problem]:
             )
 
 
-STUDY_RULES = (_seeds, _baseline, _size)
+STUDY_RULES = (_seeds, _seeds_of_splits, _baseline, _size)

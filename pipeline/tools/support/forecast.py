@@ -107,7 +107,7 @@ def _counted(
         config=config,
         trials=params.sweep.trials_per_cell if is_searched else 0,
         trial_seconds=trial,
-        runs=len(seeds_of(params, data.name, cell)),
+        runs=len(seeds_of(params, data.name, cell)) * params.confirm.splits,
         run_seconds=trial + evaluated * evaluate_seconds,
     )
 
