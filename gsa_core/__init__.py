@@ -31,6 +31,7 @@ from gsa_core.groups import (
 )
 from gsa_core.interoperability import from_escnn_order, to_escnn_order
 from gsa_core.models.build import build_model
+from gsa_core.models.canonical import Canonical
 from gsa_core.models.checkpoint import load
 from gsa_core.models.network import Model
 from gsa_core.models.network_file import VERSION as __version__
@@ -41,10 +42,12 @@ from gsa_core.nn.embed import PatchEmbedding, Stem
 from gsa_core.nn.linear import GroupLinear
 from gsa_core.nn.norm import ChannelNorm
 from gsa_core.nn.pool import GlobalPool, GroupPool, SymmetricMaxPool2d
+from gsa_core.nn.soft import soften
 from gsa_core.resample import rotate_image, shift_image
 
 __all__ = [
     "Block",
+    "Canonical",
     "ChannelNorm",
     "FeedForward",
     "GlobalPool",
@@ -83,6 +86,7 @@ __all__ = [
     "prediction_consistency",
     "rotate_image",
     "shift_image",
+    "soften",
     "solve_channels",
     "to_escnn_order",
 ]

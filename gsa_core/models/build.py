@@ -11,6 +11,7 @@ import torch
 from gsa_core.common.arguments import check_choice, check_sides, plain
 from gsa_core.common.factory import Device, made_with
 from gsa_core.groups import PointGroup, point_group
+from gsa_core.models.canonical import Canonical
 from gsa_core.models.gcnn import GroupConvNet
 from gsa_core.models.network import Model
 from gsa_core.models.published import PUBLISHED, PublishedNetwork
@@ -18,6 +19,7 @@ from gsa_core.models.staged import StagedNetwork
 from gsa_core.models.symmetrized import Symmetrized
 from gsa_core.models.transformer import GroupTransformer
 from gsa_core.nn.embed import TOKENS
+from gsa_core.nn.soft import soften
 
 __all__ = ["MODELS", "TOKENS", "build_model"]
 
@@ -51,15 +53,15 @@ _BLOCKS = (
     "feedforward_ratio", "dropout", "attention_dropout", "drop_path", "qk_norm",
 )  # fmt: skip
 _TRANSFORMER = (*_DATA, *_BLOCKS, "channels", "tokens", "patch_size", "head_dropout")
-_CONVOLUTIONS = (*_DATA, "channels", "head_dropout", "kernel_size", "basis")
+_CONVOLUTIONS = (*_DATA, "channels", "head_dropout", "kernel_size", "basis", "softness")
 _PUBLISHED = (*_DATA, "window", "form", "attention_dropout")
 _PLAIN = {"group": "C1", "tokens": "patch", "positional": "absolute"}
 
 # Builder, the arguments it has, and its own defaults where they differ from those of `gsa`.
 MODELS: dict[str, tuple[Callable[..., Model], tuple[str, ...], dict[str, Any]]] = {
-    "gsa": (GroupTransformer, _TRANSFORMER, {}),
-    "hybrid": (GroupTransformer, _TRANSFORMER, {"tokens": "trunk"}),
-    "gcnn": (_convolutional, (*_DATA, "depth", "channels", "head_dropout"), {}),
+    "gsa": (GroupTransformer, (*_TRANSFORMER, "softness"), {}),
+    "hybrid": (GroupTransformer, (*_TRANSFORMER, "softness"), {"tokens": "trunk"}),
+    "gcnn": (_convolutional, (*_DATA, "depth", "channels", "head_dropout", "softness"), {}),
     "staged": (
         StagedNetwork,
         (*_CONVOLUTIONS, *_BLOCKS),
@@ -67,6 +69,7 @@ MODELS: dict[str, tuple[Callable[..., Model], tuple[str, ...], dict[str, Any]]] 
     ),
     "staged_gcnn": (StagedNetwork, _CONVOLUTIONS, {"channels": 16, "head_dropout": 0.2}),
     "vit": (_plain, _TRANSFORMER, _PLAIN),
+    "canonical": (Canonical, _TRANSFORMER, {}),
     "symmetrized": (_symmetrized, (*_TRANSFORMER, "reduction"), {**_PLAIN, "group": "C4"}),
     **{
         name: (partial(_published, plan=name), _PUBLISHED, {"form": "published"})
@@ -79,6 +82,7 @@ _DEFAULTS: dict[str, Any] = {
     "feedforward_ratio": 2, "dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.0,
     "qk_norm": False, "patch_size": None, "reduction": "mean", "head_dropout": 0.0,
     "kernel_size": 5, "basis": "bilinear", "mean": 0.0, "std": 1.0,
+    "softness": 0.0,
 }  # fmt: skip
 
 
@@ -109,6 +113,7 @@ def build_model(
     qk_norm: bool | None = None,
     kernel_size: int | None = None,
     basis: str | None = None,
+    softness: float | None = None,
     reduction: str | None = None,
     device: Device = None,
     dtype: torch.dtype | None = None,
@@ -122,7 +127,8 @@ def build_model(
         convolutional network; ``"gcnn"``: that network alone; ``"staged"``: attention on group
         convolutions in stages that widen, with batch norm and a maximum over frames and positions
         before the logits; ``"staged_gcnn"``: these stages alone; ``"vit"``: a plain transformer;
-        ``"symmetrized"``: a plain transformer pooled over a group; ``"published_rotmnist"``,
+        ``"symmetrized"``: a plain transformer pooled over a group; ``"canonical"``: a plain
+        transformer of images that a small equivariant network turns; ``"published_rotmnist"``,
         ``"published_cifar10"``, ``"published_pcam"``: the networks of those experiments.
         An argument left at ``None`` takes the model's default; one that the model has no use for
         is an error.
@@ -165,6 +171,9 @@ def build_model(
     kernel_size, basis
         Of a staged network: pixels a side of its lifting kernel (5; its other kernels have two
         fewer), and how kernels turn, ``"bilinear"`` or ``"gaussian"`` as in `LiftingConv2d`.
+    softness
+        From 0 (exact, by default) to 1 (plain): how much weights without ties between frames count
+        in group convolutions and group linear maps, as in `soften`.
     mean, std
         The network standardises its input by these, one number or one a channel (0 and 1 by
         default). They are part of its weights.
@@ -211,8 +220,12 @@ def build_model(
             f"form: got {form!r} with one block on pixel tokens, which lifts and has no form; "
             "accepts it with more depth, other tokens or positional 'absolute'"
         )
+    softness = arguments.pop("softness", 0.0)
     with made_with(device, dtype):
         network = builder(of, **arguments)
+        if softness != 0:
+            soften(network, softness)
+            arguments["softness"] = softness
     unused = ("form",) if lifts_alone else ()
     config = {name: x for name, x in arguments.items() if x is not None and name not in unused}
     network.set_config({"model": model, "group": of.name, **plain(config)})

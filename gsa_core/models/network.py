@@ -43,6 +43,10 @@ class Model(SavedNetwork):
         """The layers that are applied one after another, by name."""
         raise NotImplementedError
 
+    def _chain(self) -> dict[str, nn.Module]:
+        """What an image passes one after another, where that is not what symmetry is asked of."""
+        return self.layers()
+
     def forward(
         self, image: Float[Tensor, "batch channels height width"], mask: Tensor | None = None
     ) -> Float[Tensor, "batch classes"]:
@@ -68,7 +72,7 @@ class Model(SavedNetwork):
 
     def forward_features(self, image: Float[Tensor, "batch channels height width"]) -> Tensor:
         """The feature map that reaches the head, ``(batch, channels, |H|, height, width)``."""
-        for layer in list(self.layers().values())[:-1]:
+        for layer in list(self._chain().values())[:-1]:
             image = self._apply_layer(layer, image)
         return image
 
@@ -105,7 +109,7 @@ class Model(SavedNetwork):
         """
         names = self.intermediate_names()
         chosen = _chosen(indices, len(names))
-        layers, found = self.layers(), []
+        layers, found = self._chain(), []
         x = self._apply_layer(layers["standardise"], image)
         for index, name in enumerate(names):
             if stop_early and index > max(chosen):
@@ -117,7 +121,7 @@ class Model(SavedNetwork):
 
     def intermediate_names(self) -> list[str]:
         """Names of the layers whose output `forward_intermediates` returns."""
-        return [name for name in list(self.layers())[:-1] if name != "standardise"]
+        return [name for name in list(self._chain())[:-1] if name != "standardise"]
 
     @property
     def num_classes(self) -> int:

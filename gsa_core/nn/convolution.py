@@ -22,18 +22,17 @@ from gsa_core.common.arguments import (
     check_whole,
 )
 from gsa_core.common.axes import to_features, to_tokens
-from gsa_core.common.constants import WithConstants
 from gsa_core.common.derivatives import is_transformed
 from gsa_core.common.factory import Device, placed
-from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup, check_group
 from gsa_core.nn.kernel_basis import KERNEL_BASES, basis_size, kernel_sampling, turned_kernels
 from gsa_core.nn.linear import gather, initialise
+from gsa_core.nn.soft import TiedLayer
 
 __all__ = ["GroupConv2d", "LiftingConv2d"]
 
 
-class LiftingConv2d(Identified, WithConstants):
+class LiftingConv2d(TiedLayer):
     """Convolution from images to group feature maps.
 
     ``F(x, h) = sum_y W(h^-1 (y - x)) f(y) + b``, with zeros outside the image ("same" size).
@@ -113,17 +112,18 @@ class LiftingConv2d(Identified, WithConstants):
 
     def _respond(self, image: Tensor, padding: tuple[int, int], stride: int) -> Tensor:
         check_shape("image", image, "batch", self.weight.shape[1], "height", "width")
-        bank = turned_kernels(self, self.weight, self._turned)
-        return _convolve(image, bank, self.bias, self.group.order, padding, stride)
+        bank = self.mixed(turned_kernels(self, self.weight, self.expanded))
+        return _convolve(image, *bank, self.group.order, padding, stride)
 
-    def _turned(self) -> Tensor:
+    def expanded(self) -> Tensor:
+        """The kernels of all frames, ``(|H| out, in, size, size)``."""
         sampling = self.constant("sampling", self.weight)
         turned = torch.einsum("huv,oiv->hoiu", sampling, self.weight.flatten(2))
         size = self.kernel_size
         return _channels_last(turned.reshape(-1, self.weight.shape[1], size, size))
 
 
-class GroupConv2d(Identified, WithConstants):
+class GroupConv2d(TiedLayer):
     """Convolution from group feature maps to group feature maps.
 
     ``F'(x, h) = sum_{y, h'} W(h^-1 (y - x), h^-1 h') F(y, h') + b``, zeros outside the image.
@@ -199,11 +199,12 @@ class GroupConv2d(Identified, WithConstants):
         """Map ``(batch, in, |H|, height, width)`` to ``(batch, out, |H|, height, width)``."""
         order, inner, margin = self.group.order, self.weight.shape[2], self.kernel_size // 2
         check_shape("features", features, "batch", inner, order, "height", "width")
-        bank = turned_kernels(self, self.weight, self._turned)
+        bank = self.mixed(turned_kernels(self, self.weight, self.expanded))
         stacked = to_tokens(features).flatten(3).permute(0, 3, 1, 2)  # channels are (h', i)
-        return _convolve(stacked, bank, self.bias, order, (margin, margin))
+        return _convolve(stacked, *bank, order, (margin, margin))
 
-    def _turned(self) -> Tensor:
+    def expanded(self) -> Tensor:
+        """The kernels of all pairs of frames, ``(|H| out, |H| in, size, size)``."""
         order, size = self.group.order, self.kernel_size
         relative = self.constant("relative", self.weight)
         permuted = gather(self.weight, relative).flatten(4)  # (h, h', o, i, v)
@@ -246,7 +247,6 @@ def _convolve(
     stride: int = 1,
 ) -> Tensor:
     """``conv2d`` whose output channels are (frame, channel), as a feature map."""
-    bias = None if bias is None else bias.repeat(order)
     response = functional.conv2d(image, bank, bias, stride=stride, padding=padding)
     return to_features(response.permute(0, 2, 3, 1).unflatten(3, (order, -1)))
 

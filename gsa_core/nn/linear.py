@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.common.arguments import check_flag, check_whole
-from gsa_core.common.constants import WithConstants
 from gsa_core.common.factory import Device, placed
-from gsa_core.common.saved_properties import Identified
 from gsa_core.groups import PointGroup, check_group
+from gsa_core.nn.soft import TiedLayer
 
 __all__ = ["GroupLinear", "gather", "initialise"]
 
 
-class GroupLinear(Identified, WithConstants):
+class GroupLinear(TiedLayer):
     """Linear map over channels and frames that commutes with the group.
 
     ``y(h) = sum_h' W(h^-1 h') x(h') + b``, pointwise in space: a group convolution with a 1x1
@@ -93,12 +92,18 @@ class GroupLinear(Identified, WithConstants):
             )
         if order == 1:
             return functional.linear(tokens, self.weight[0], self.bias)
-        # weight[h^-1 h', o, i] -> matrix[(h o), (h' i)]
-        matrix = gather(self.weight, self.constant("relative", self.weight)).transpose(1, 2)
-        matrix = matrix.reshape(order * out_features, order * in_features)
-        mixed = functional.linear(tokens.flatten(-2), matrix)
+        if self.free is not None:
+            free = functional.linear(tokens.flatten(-2), *self.mixed(self.expanded()))
+            return free.unflatten(-1, (order, out_features))
+        mixed = functional.linear(tokens.flatten(-2), self.expanded())
         mixed = mixed.unflatten(-1, (order, out_features))
         return mixed if self.bias is None else mixed + self.bias
+
+    def expanded(self) -> Tensor:
+        """The matrix from all frames to all frames, ``[(h o), (h' i)] = weight[h^-1 h', o, i]``."""
+        order, out_features, in_features = self.weight.shape
+        matrix = gather(self.weight, self.constant("relative", self.weight)).transpose(1, 2)
+        return matrix.reshape(order * out_features, order * in_features)
 
 
 def gather(bank: Tensor, index: Tensor) -> Tensor:
