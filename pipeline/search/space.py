@@ -102,6 +102,7 @@ def configuration(
         "light_crop": sweep.light_augment.crop,
         "light_colour": sweep.light_augment.colour,
         "class_weights": sweep.class_weights,
+        "penalty_turns": sweep.penalty_turns,
         "equal_steps": sweep.equal_steps,
         "objective": sweep.objectives[0],
         "batch_size": sweep.batch_size,

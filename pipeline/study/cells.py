@@ -182,4 +182,6 @@ def _canonical(cell: Cell) -> Cell:
         cell = replace(cell, model="hybrid")
     if cell.model == "symmetrized" and cell.group == "C1":
         cell = replace(cell, model="vit")
+    if cell.model in ("soft", "canonical") and cell.group == "C1":  # nothing to loosen, or to turn
+        cell = replace(cell, model="gsa")
     return replace(cell, **MODEL_KINDS[cell.model].fixed)

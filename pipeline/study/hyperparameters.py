@@ -56,6 +56,9 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
     "channels": Hyperparameter(Annotated[int, Field(strict=True, ge=1, le=4096)], of_network=True),
     "heads": Hyperparameter(Annotated[int, Field(strict=True, ge=1, le=64)], of_network=True),
     "label_smoothing": Hyperparameter(Probability, 0.0),
+    # How much weights without ties count (model `soft`), and the weight of an equivariance penalty.
+    "softness": Hyperparameter(Annotated[float, Field(ge=0, le=1), FINITE], 0.0, of_network=True),
+    "penalty": Hyperparameter(Annotated[float, Field(ge=0, le=1000), FINITE], 0.0),
     "ema": Hyperparameter(Probability, 0.0),  # decay of the average of the weights
     "batch_size": Hyperparameter(Annotated[int, Field(strict=True, ge=1, le=65_536)]),
 }

@@ -46,8 +46,9 @@ _ATTENTION = frozenset(
     {"form", "heads", "window", "window_shape", "encoding", "dropout", "attention_dropout",
      "drop_path", "feedforward_ratio", "patch_size"}
 )  # fmt: skip
+_TIED = frozenset({"softness"})  # ties that are not loosened
 # Of the published networks, whose sizes are those of the publications.
-_OF_PUBLICATION = _KERNELS | {
+_OF_PUBLICATION = _KERNELS | _TIED | {
     "heads", "channels", "window_shape", "encoding", "dropout", "head_dropout", "drop_path",
     "feedforward_ratio", "patch_size",
 }  # fmt: skip
@@ -69,13 +70,22 @@ class ModelKind:
         Whether its group must map the pixel grid onto itself.
     form
         Its form of attention, where the study does not choose.
+    network
+        The model of `build_model` that it is a variant of, where it has another name.
+    rival_of
+        The model whose exact symmetry it is another way to; it is drawn beside it.
+    needs
+        Hyperparameters that make it what it is: a study has to search them.
     """
 
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    lacks: frozenset[str] = _KERNELS
+    lacks: frozenset[str] = _KERNELS | _TIED
     implies: frozenset[str] = frozenset()
     keeps_axes: bool = False
     form: str | None = None
+    network: str | None = None
+    rival_of: str | None = None
+    needs: frozenset[str] = frozenset()
 
     @property
     def width_is_fixed(self) -> bool:
@@ -89,17 +99,21 @@ def _published(depth: int) -> ModelKind:
 
 
 def _without_attention(fixed: dict[str, Any], lacks: frozenset[str] = frozenset()) -> ModelKind:
-    return ModelKind(fixed, _ATTENTION | lacks, frozenset(fixed))
+    return ModelKind(fixed, _ATTENTION | _TIED | lacks, frozenset(fixed))
 
 
 MODEL_KINDS = {
     "gsa": ModelKind(),
     "hybrid": ModelKind({"tokens": "trunk"}),
     "gcnn": _without_attention({"positional": "none", "tokens": "trunk"}, _KERNELS),
-    "staged": ModelKind({"tokens": "trunk"}, frozenset({"patch_size"}), frozenset({"tokens"})),
+    "staged": ModelKind({"tokens": "trunk"}, _TIED | {"patch_size"}, frozenset({"tokens"})),
     "staged_gcnn": _without_attention({"positional": "none", "depth": 3, "tokens": "trunk"}),
     "vit": ModelKind({"group": "C1", "tokens": "patch"}),
     "symmetrized": ModelKind({"tokens": "patch"}, keeps_axes=True),
+    # Other ways to the symmetry of `gsa`.
+    "canonical": ModelKind(rival_of="gsa"),
+    "soft": ModelKind(lacks=_KERNELS, network="gsa", rival_of="gsa", needs=frozenset({"softness"})),
+    "penalised": ModelKind(network="gsa", rival_of="gsa", needs=frozenset({"penalty"})),
     "published_rotmnist": _published(6),
     "published_cifar10": _published(7),
     "published_pcam": _published(5),
@@ -144,8 +158,10 @@ def unused(config: Mapping[str, Any]) -> frozenset[str]:
 def network_arguments(config: Mapping[str, Any], *without: str) -> dict[str, Any]:
     """Return the arguments of `gsa_core.build_model` for a configuration, but for some keys."""
     names = sorted(set(_ARGUMENTS) - unused(config) - set(without))
-    return {
+    arguments = {
         {"heads": "num_heads"}.get(name, name): config[name]
         for name in names
         if config.get(name) is not None  # older configurations lack the newest
     }
+    network = MODEL_KINDS[config["model"]].network
+    return arguments if network is None else {**arguments, "model": network}

@@ -259,6 +259,9 @@ class Sweep(Section):
     """Whether the loss counts images of rare classes more, so that every class counts the same."""
     light_augment: LightAugment = LightAugment()
     """Shifts, crops and colours of training images."""
+    penalty_turns: Literal["quarter", "turn", "turn_mirror"] = "quarter"
+    """How images are turned, as by `augment`, for the equivariance penalty (`penalty` of the search
+    space): answers to a turned and to the unturned image are to agree."""
     tuned_on: dict[Name, Name] = Field(default_factory=dict)
     """Data sets that are not searched, and whose best configurations they use, cell by cell."""
     tuned_as: dict[Annotated[str, OneOf(AXES)], AxisValue] = Field(default_factory=dict)

@@ -19,6 +19,7 @@ from pipeline.dataset import Dataset
 from pipeline.training.epoch import Steps
 from pipeline.training.inference import to_pixels
 from pipeline.training.loop import model_arguments
+from pipeline.training.penalty import passes
 from pipeline.training.subset import fewer_images
 
 STEPS = 3  # measured; the fastest counts
@@ -40,7 +41,8 @@ def trial_bytes(config: dict[str, Any], data: Dataset) -> int:
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     image = count_activations(model, _shape(data)) + 4 * math.prod(_shape(data))
     copies = 5 if config.get("ema") else 4
-    return copies * weights + int(min(config["batch_size"], len(data.train)) * image)
+    images = passes(config) * min(config["batch_size"], len(data.train))
+    return copies * weights + int(images * image)
 
 
 def image_seconds(
@@ -77,7 +79,7 @@ def image_seconds(
     model.train()
     training = _seconds(train, device) / count
     model.eval()
-    return training, _seconds(evaluate, device) / count
+    return training * passes(config), _seconds(evaluate, device) / count
 
 
 def step_seconds(config: dict[str, Any], data: Dataset, device: str = "cpu") -> float:

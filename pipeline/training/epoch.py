@@ -16,6 +16,7 @@ from pipeline.study.budgets import epoch_images, steps_of_epoch
 from pipeline.training.augment import turned_at_random
 from pipeline.training.inference import INFERENCE_BATCH, to_pixels
 from pipeline.training.light_augment import light_augmented
+from pipeline.training.penalty import with_penalty
 from pipeline.training.schedules import make_schedule
 from pipeline.training.weight_average import WeightAverage
 
@@ -139,13 +140,15 @@ class Steps:
         images = light_augmented(images, self.config, self.order, self.background)
         images = turned_at_random(images, self.config["augment"], self.order, self.background)
         smoothing = self.config["label_smoothing"]
+        logits, penalty = with_penalty(self.model, images, self.config, self.order, self.background)
         if self.class_weights is None:
-            return functional.cross_entropy(self.model(images), labels, label_smoothing=smoothing)
-        # Not by the argument `weight`, which divides by the weights of a batch.
-        losses = functional.cross_entropy(
-            self.model(images), labels, label_smoothing=smoothing, reduction="none"
-        )
-        return (losses * self.class_weights[labels]).mean()
+            loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        else:  # not by the argument `weight`, which divides by the weights of a batch
+            losses = functional.cross_entropy(
+                logits, labels, label_smoothing=smoothing, reduction="none"
+            )
+            loss = (losses * self.class_weights[labels]).mean()
+        return loss if penalty is None else loss + penalty
 
 
 def _class_weights(

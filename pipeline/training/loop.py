@@ -19,6 +19,7 @@ from pipeline.study.objectives import OBJECTIVES
 from pipeline.training.devices import device_name, peak_memory, reset_peak_memory
 from pipeline.training.epoch import Steps, micro_batches
 from pipeline.training.inference import INFERENCE_BATCH, outputs
+from pipeline.training.penalty import passes
 from pipeline.training.scores import classification_scores
 from pipeline.training.subset import fewer_images
 from pipeline.training.training_state import TrainingState, capture, restore, tensors_of
@@ -191,7 +192,11 @@ class _Training:
             "validation_loss": found.pop("negative_log_likelihood"),
             **{f"validation_{name}": value for name, value in found.items()},
             "learning_rate": self.steps.optimizer.param_groups[0]["lr"],
-            "training_flops": TRAINING_PASSES * self.flops * self.steps.images * number,
+            "training_flops": TRAINING_PASSES
+            * passes(self.config)
+            * self.flops
+            * self.steps.images
+            * number,
             "training_seconds": self.trained_seconds + trained,
             "seconds": time.monotonic() - start,
         }

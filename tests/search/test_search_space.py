@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -106,7 +107,8 @@ def test_a_configuration_is_flat_and_whole() -> None:
     assert json.loads(json.dumps(config)) == config
     expected = (
         "model group positional depth tokens form heads window window_shape encoding patch_size "
-        "basis kernel_size head_dropout drop_path ema schedule channels "
+        "basis kernel_size head_dropout drop_path softness penalty penalty_turns ema schedule "
+        "channels "
         "feedforward_ratio dropout attention_dropout learning_rate weight_decay "
         "label_smoothing augment training_images light_shift light_crop light_colour "
         "class_weights equal_steps objective batch_size epochs seed in_channels num_classes "
@@ -123,7 +125,8 @@ def test_a_hyperparameter_is_in_each_configuration_and_a_column_of_it_has_its_ty
     name: str,
 ) -> None:
     params = searched()
-    cell = cells(params)[0]
+    model = next(model for model, kind in MODEL_KINDS.items() if name not in kind.lacks)
+    cell = replace(cells(params)[0], model=model)
     config = configuration(cell, {"channels": 4, "heads": 2}, params, FakeData())
     assert config[name] is not None
     if name not in TRIALS.names:
@@ -151,8 +154,15 @@ def test_names_of_cells_tell_them_apart() -> None:
     assert Cell("gsa", "C1", "none", 1, "stem").name != Cell("gsa", "C1", "none", 11, "stem").name
 
 
+RIVALS_SPACE = {
+    "learning_rate": {"low": 0.001, "high": 0.01},
+    "channels": {"choices": [8, 12]},
+    "softness": {"low": 0.1, "high": 1.0},
+    "penalty": {"low": 0.1, "high": 10, "log": True},
+}
 EVERY_MODEL = [
     "gsa", "hybrid", "gcnn", "staged", "staged_gcnn", "vit", "symmetrized", "published_rotmnist",
+    "canonical", "soft", "penalised",
 ]  # fmt: skip
 
 
@@ -163,6 +173,7 @@ def test_combinations_that_are_one_network_are_one_cell() -> None:
         positional=["none", "rotary"],
         depth=[2],
         tokens=["stem", "trunk"],
+        search_space=RIVALS_SPACE,
     )
     found = [cell.name for cell in cells(params)]
     assert len(set(found)) == len(found)
@@ -176,6 +187,19 @@ def test_combinations_that_are_one_network_are_one_cell() -> None:
         "vit": ["vit-C1-none-d2-patch", "vit-C1-rotary-d2-patch"],
         "symmetrized": ["symmetrized-C4-none-d2-patch", "symmetrized-C4-rotary-d2-patch"],
         "published_rotmnist": [f"published_rotmnist-{g}-relative-d6-pixel" for g in ("C1", "C4")],
+        **{
+            model: [
+                f"{model}-{g}-{p}-d2-{t}"
+                for g in groups
+                for p in ("none", "rotary")
+                for t in ("stem", "trunk")
+            ]
+            for model, groups in (
+                ("canonical", ("C4",)),
+                ("soft", ("C4",)),
+                ("penalised", ("C1", "C4")),
+            )
+        },
     }
 
 
@@ -193,6 +217,7 @@ def test_a_model_gets_what_it_has_and_nothing_else(model: str) -> None:
         search_space={
             "learning_rate": {"low": 0.001, "high": 0.01},
             "feedforward_ratio": {"choices": [1, 2]},
+            **{key: {"low": 0.1, "high": 0.9} for key in kind.needs},
         },
     )
     architecture = {
@@ -200,12 +225,18 @@ def test_a_model_gets_what_it_has_and_nothing_else(model: str) -> None:
         *("channels", "dropout", "attention_dropout", "feedforward_ratio"),
         *("head_dropout", "drop_path"),
     }
-    named = {{"num_heads": "heads"}.get(name, name) for name in MODELS[model][1]}
-    assert kind.lacks == architecture - named
+    named = {{"num_heads": "heads"}.get(name, name) for name in MODELS[kind.network or model][1]}
+    assert kind.lacks - {"softness"} == architecture - named
+    assert ("softness" in kind.lacks) == (model != "soft")
     (cell,) = cells(params)
     space = distributions(params.sweep.search_space, cell)
-    assert set(space) == {"learning_rate", "feedforward_ratio"} - kind.lacks
-    config = configuration(cell, {"learning_rate": 0.003}, params, FakeData(image_size=12))
+    assert set(space) == {"learning_rate", "feedforward_ratio", *kind.needs} - kind.lacks
+    config = configuration(
+        cell,
+        {"learning_rate": 0.003, **dict.fromkeys(kind.needs, 0.5)},
+        params,
+        FakeData(image_size=12),
+    )
     assert all(config[name] is None for name in kind.lacks - {"channels"})
     if kind.width_is_fixed:
         assert config.get("channels") is None

@@ -46,6 +46,10 @@ def _models(params: Params) -> Iterator[Problem]:
                 if group not in KEEPS_AXES:
                     fault = f"got {model!r} with sweep.group {group}, whose turns leave the grid"
                     yield Problem(path, fault, f"{', '.join(KEEPS_AXES)} with {model!r}")
+        if missing := MODEL_KINDS[model].needs - set(params.sweep.search_space):
+            (name,) = missing
+            fault = f"got {model!r}, but sweep.search_space has no {name!r}"
+            yield Problem(path, fault, f"{model!r} with sweep.search_space.{name}")
         if model == "vit" and any(
             replace(cell, model="gsa") in found for cell in found if cell.model == "vit"
         ):
