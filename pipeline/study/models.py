@@ -74,6 +74,8 @@ class ModelKind:
         The model of `build_model` that it is a variant of, where it has another name.
     rival_of
         The model whose exact symmetry it is another way to; it is drawn beside it.
+    exact
+        Whether ties make its answers symmetric, whatever its weights.
     needs
         Hyperparameters that make it what it is: a study has to search them.
     """
@@ -85,6 +87,7 @@ class ModelKind:
     form: str | None = None
     network: str | None = None
     rival_of: str | None = None
+    exact: bool = True
     needs: frozenset[str] = frozenset()
 
     @property
@@ -112,7 +115,9 @@ MODEL_KINDS = {
     "symmetrized": ModelKind({"tokens": "patch"}, keeps_axes=True),
     # Other ways to the symmetry of `gsa`.
     "canonical": ModelKind(rival_of="gsa"),
-    "soft": ModelKind(lacks=_KERNELS, network="gsa", rival_of="gsa", needs=frozenset({"softness"})),
+    "soft": ModelKind(
+        lacks=_KERNELS, network="gsa", rival_of="gsa", exact=False, needs=frozenset({"softness"})
+    ),
     "penalised": ModelKind(network="gsa", rival_of="gsa", needs=frozenset({"penalty"})),
     "published_rotmnist": _published(6),
     "published_cifar10": _published(7),

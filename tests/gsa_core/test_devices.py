@@ -37,7 +37,9 @@ LAYERS = {
         (2, 4, 4, 6, 6),
     ),
 }  # fmt: skip
-WITHOUT_PARAMETERS = {"GlobalPool", "GroupPool", "Model", "SymmetricMaxPool2d", "Symmetrized"}
+WITHOUT_PARAMETERS = {
+    "Canonical", "GlobalPool", "GroupPool", "Model", "SymmetricMaxPool2d", "Symmetrized",
+}  # fmt: skip
 
 KINDS = [
     {"tokens": tokens, "positional": positional, "group": group}
@@ -56,6 +58,8 @@ KINDS = [
     {"model": "staged_gcnn", "group": "C8"},
     {"model": "vit"},
     {"model": "symmetrized", "group": "D4"},
+    {"model": "canonical", "group": "D8"},
+    {"model": "gsa", "group": "D4", "softness": 0.5},
     {"model": "published_rotmnist", "group": "C8", "window": 3, "image_size": 24},
     {"model": "published_cifar10", "group": "D1"},
 ]  # fmt: skip

@@ -149,7 +149,7 @@ def _median_and_range(values: np.ndarray) -> Interval:
 
 def _expected(cells: pd.DataFrame, transformation: str) -> list[bool]:
     return [
-        is_exact(row["group"], row["positional"], row["tokens"], transformation)
+        is_exact(row["group"], row["positional"], row["tokens"], transformation, row["model"])
         for _, row in cells.iterrows()
     ]
 

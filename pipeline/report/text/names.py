@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from pipeline.study.models import POSITIONAL
+from pipeline.study.models import MODEL_KINDS, POSITIONAL
 
 # The axes by which cells differ, and those that split a figure into panels: colour, shape, fill
 # and dash show the others.
@@ -127,13 +127,17 @@ def condition_order(model: str, group: str, augment: str, averaged: bool) -> tup
     )
 
 
-def is_exact(group: str, positional: str, tokens: str, transformation: str) -> bool:
+def is_exact(
+    group: str, positional: str, tokens: str, transformation: str, model: str = "gsa"
+) -> bool:
     """Return whether a cell is invariant by construction, to rounding, whatever its weights.
 
     `transformation` is `quarter_turn` or `mirror` (one of the four mirrors of D4). The group has
-    to contain them; on pixel tokens an encoding blind to positions, or one that sees distances
+    to contain them, and the model not to loosen its ties; on pixel tokens an encoding blind to positions, or one that sees distances
     alone, brings them without the group.
     """
+    if model in MODEL_KINDS and not MODEL_KINDS[model].exact:
+        return False
     if tokens == "pixel" and positional in ("none", "radial"):
         return True
     parsed = parse_group(group)
