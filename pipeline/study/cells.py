@@ -178,10 +178,10 @@ def block_text(block: Block) -> str:
 
 
 def _canonical(cell: Cell) -> Cell:
+    if cell.model in ("soft", "canonical") and cell.group == "C1":  # nothing to loosen, or to turn
+        cell = replace(cell, model="gsa")
     if cell.model == "gsa" and cell.tokens == "trunk":
         cell = replace(cell, model="hybrid")
     if cell.model == "symmetrized" and cell.group == "C1":
         cell = replace(cell, model="vit")
-    if cell.model in ("soft", "canonical") and cell.group == "C1":  # nothing to loosen, or to turn
-        cell = replace(cell, model="gsa")
     return replace(cell, **MODEL_KINDS[cell.model].fixed)

@@ -133,8 +133,8 @@ def is_exact(
     """Return whether a cell is invariant by construction, to rounding, whatever its weights.
 
     `transformation` is `quarter_turn` or `mirror` (one of the four mirrors of D4). The group has
-    to contain them, and the model not to loosen its ties; on pixel tokens an encoding blind to positions, or one that sees distances
-    alone, brings them without the group.
+    to contain them, and the model not to loosen its ties; on pixel tokens an encoding blind to
+    positions, or one that sees distances alone, brings them without the group.
     """
     if model in MODEL_KINDS and not MODEL_KINDS[model].exact:
         return False
