@@ -18,6 +18,7 @@ __all__ = [
     "encoded_by",
     "network_arguments",
     "own_form",
+    "reference_of",
     "unused",
 ]
 
@@ -132,6 +133,15 @@ def encoded_by(kind: str) -> list[str]:
     ['absolute', 'relative']
     """
     return [name for name, kinds in POSITIONAL.items() if kind in kinds]
+
+
+def reference_of(model: str) -> str:
+    """The model whose exact symmetry a model is another way to; itself of all others.
+
+    >>> reference_of("soft"), reference_of("vit")
+    ('gsa', 'vit')
+    """
+    return (MODEL_KINDS[model].rival_of if model in MODEL_KINDS else None) or model
 
 
 def own_form(model: str, form: str) -> str:

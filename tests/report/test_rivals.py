@@ -114,3 +114,59 @@ def test_rows_measured_on_fewer_images_cut_the_others(study: Path) -> None:
     by_hand = sample_of(np.array([upright])[:, :, :100])
     assert sample.accuracy[0] == pytest.approx(by_hand.accuracy[0])
     assert sample.variance[0] == pytest.approx(by_hand.variance[0])
+
+
+def other_ways(tables: dict[str, list[Row]]) -> None:
+    """Give the second depth of the study the meaning of another model: a rival of `gsa`."""
+    rivals = {"C1": "penalised", "C4": "canonical", "D4": "soft"}
+    for rows in tables.values():
+        for row in rows:
+            if row.get("depth") == 2:
+                model = rivals[row["group"]]
+                row |= {"depth": 1, "model": model, "cell": row["cell"].replace("gsa", model)}
+
+
+@pytest.fixture(scope="module")
+def with_models(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    shape = Shape(encodings=("relative",), trials=1, epochs=1)
+    return analyse(
+        load_study(SETTINGS, write_study(tmp_path_factory.mktemp("r"), shape, other_ways))
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "rival", "group"),
+    [("C4", "canonical", "C4"), ("D4", "soft", "D4"), ("C4", "penalised", "C1"),
+     ("D4", "penalised", "C1")],
+)  # fmt: skip
+def test_exact_cells_against_other_models(
+    with_models: Analysis, level: str, rival: str, group: str
+) -> None:
+    rows = with_models.rivals[with_models.rivals["level"] == level]
+    row = rows[(rows["measure"] == QUARTER) & (rows["reference"] == f"{rival} {group}")].iloc[0]
+    cells = with_models.cells.set_index(["group", "model"])[QUARTER]
+    assert row["axis"] == "model"
+    assert row["difference"] == pytest.approx(cells[level, "gsa"] - cells[group, rival])
+
+
+def test_rivals_have_the_group_of_the_exact_cell_or_the_baselines(with_models: Analysis) -> None:
+    pairs = set(zip(with_models.rivals["level"], with_models.rivals["reference"], strict=True))
+    assert ("C4", "soft D4") not in pairs
+    assert not {name for name, _ in pairs} - {"C4", "D4"}
+
+
+def test_rivals_are_named_beside_the_model_in_the_tradeoff(with_models: Analysis) -> None:
+    from pipeline.report.figures import tradeoff
+    from pipeline.report.plotting.style import report_style
+
+    rows = tradeoff.table(with_models)
+    assert set(rows["reference"]) == {"gsa"} and set(rows["model"]) > {"gsa", "soft"}
+    with report_style():
+        (axes,) = tradeoff.draw(rows, with_models).axes
+    assert {"canonical", "soft", "penalised"} <= {text.get_text() for text in axes.texts}
+
+
+def test_loosened_ties_are_not_expected_to_be_exact(with_models: Analysis) -> None:
+    exact = with_models.cells.set_index(["group", "model"])["exact"]
+    assert exact["D4", "gsa"] and exact["C4", "canonical"]
+    assert not exact["D4", "soft"] and not exact["C1", "penalised"]

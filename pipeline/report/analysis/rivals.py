@@ -1,4 +1,4 @@
-"""Exact symmetry against its rivals: turned training images, and averaging at test time."""
+"""Exact symmetry against its rivals: turned images, averages at test time, and other models."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.report.analysis.samples import Row, Source
 from pipeline.report.analysis.verdicts import Standard
 from pipeline.report.load import Settings
 from pipeline.report.text.names import AXES, augment_order, group_order
+from pipeline.study.models import reference_of
 
 PLAIN = "none"  # the augmentation of the exact cells
 # Of every measure: the averages over an orbit at test time that have it.
@@ -30,8 +31,9 @@ def rivals(sources: Mapping[str, Source], cells: pd.DataFrame, settings: Setting
     """Compare cells of every group without augmentation with cells of the baseline's group.
 
     The latter are trained on turned images (axis `augment`) or averaged over an orbit at test time
-    (axis `averaging`); all else is the same, and differences are averaged over the `contexts`
-    matched pairs. Columns and rows are those of `effects`; a family is one data set and measure.
+    (axis `averaging`); rivals by model (axis `model`) have the group of the exact cell or the
+    baseline's. All else is the same, and differences are averaged over the `contexts` matched
+    pairs. Columns and rows are those of `effects`; a family is one data set and measure.
     """
     standard = Standard(settings.margin, settings.confidence)
     tables = []
@@ -52,9 +54,18 @@ def _contrasts(
     cells: pd.DataFrame, source: Source, measure: Measure, settings: Settings
 ) -> Iterator[Contrast]:
     own = str(settings.baseline.get("group", "C1"))
-    exact = cells[(cells["group"] != own) & (cells["augment"] == PLAIN)]
+    tied = cells["model"] == cells["model"].map(reference_of)
+    exact = cells[(cells["group"] != own) & (cells["augment"] == PLAIN) & tied]
+    found = cells[~tied & (cells["augment"] == PLAIN)]
+    others = found.assign(rival=found["model"], model=found["model"].map(reference_of))
+    cells = cells[tied]
     for group in sorted(exact["group"].unique(), key=group_order):
         mine = exact[exact["group"] == group]
+        for (rival, other), part in others.groupby(["rival", "group"]):
+            if other in (own, group):
+                yield from _matched(mine, part, source, measure, measure, {
+                    "axis": "model", "level": group, "reference": f"{rival} {other}",
+                })  # fmt: skip
         for augment in sorted(set(cells["augment"]) - {PLAIN}, key=augment_order):
             others = cells[(cells["group"] == own) & (cells["augment"] == augment)]
             yield from _matched(mine, others, source, measure, measure, {

@@ -16,7 +16,8 @@ from pipeline.report.analysis.vectorised import evenly
 from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import ErrorScale, fit_percent
 from pipeline.report.text.formatting import counted, percent, plain, small
-from pipeline.report.text.names import ROUNDING, SETTING
+from pipeline.report.text.names import ROUNDING
+from pipeline.study.models import reference_of
 
 PART, ORDER = "results", 20
 TITLE = "Accuracy against measured invariance"
@@ -29,6 +30,7 @@ ABSENT = "no run finished"
 Y, X = measures.QUARTER.column, measures.ERROR.column
 AVERAGED = measures.QUARTER_TTA_C4.column
 AVERAGED_AT = 1e-7  # averages over the group are invariant to rounding
+PANEL = ["dataset", "reference", "tokens"]  # rivals stand beside the model that they are rivals of
 MAX_RUNS = 20  # a cell; the mark and its interval hold all of them
 
 
@@ -38,14 +40,15 @@ def table(analysis: Analysis) -> pd.DataFrame:
     cells = cells[cells[Y].notna() & cells[X].notna()]
     kept = {name: turns_keep_labels(analysis.study, name) for name in cells["dataset"].unique()}
     cells = cells[cells["dataset"].map(kept).astype(bool)].assign(pareto=False)
-    for _, part in cells.groupby(SETTING, sort=False):
+    cells["reference"] = cells["model"].map(reference_of)
+    for _, part in cells.groupby(PANEL, sort=False):
         cells.loc[part.index, "pareto"] = pareto_front(part[Y], part[X], floor=ROUNDING)
     return cells
 
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one panel a data set: cells, single runs, and averages over turns."""
-    figure, axes, parts = panels.tiled(panels.settings(cells), 2.6)
+    figure, axes, parts = panels.tiled(panels.split(cells, PANEL), 2.6)
     single = analysis.runs[analysis.runs["id"].isin(cells["id"])]
     runs = evenly(single, "id", MAX_RUNS)
     errors = pd.concat([single[X].astype(float), cells[f"{X}_low"], cells[f"{X}_high"]])
@@ -61,10 +64,13 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     if cells["runs_finished"].max() > 1:
         some = f", {MAX_RUNS} a cell evenly chosen" if len(runs) < len(single) else ""
         notes.append(f"Small dots: single runs{some}.")
+    if (cells["model"] != cells["reference"]).any():
+        notes.append(RIVALS)
     style.note(figure, [*notes, NOTE])
     return figure
 
 
+RIVALS = "Named marks are other ways to symmetry than exact ties or turned training images."
 NOTE = (
     "Ringed and joined: Pareto front (errors within the shaded zone of float32 rounding count as "
     "equal). A star is the same network averaged over four turns of each test image, at four times "
@@ -93,6 +99,10 @@ def _panel(
         known = np.isfinite(cell[f"{X}_low"])
         marks.mark(axes, cell, (x, cell[Y]), palette, y=marks.ends(cell, Y), ring=cell["pareto"],
                    x=(low_high[0], low_high[1]) if known else None)  # fmt: skip
+        if cell["model"] != cell["reference"]:
+            named = axes.annotate(cell["model"], (x, cell[Y]), xytext=(4, -7), fontsize=5.5,
+                                  textcoords="offset points", color=colour, zorder=3)  # fmt: skip
+            style.tag(named, cell["id"])
     for _, cell in cells[_averaged(cells)].iterrows():
         colour = palette.colours[cell["group"]]
         drawn = axes.plot([cell[X], AVERAGED_AT], [cell[Y], cell[AVERAGED]], color=colour,
