@@ -45,7 +45,7 @@ def digits(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield {"skipped": "no --data"}
         return
     sizes = QUICK if asked.quick else (TRAIN, VALIDATION, TEST)
-    splits = _splits(asked.data, sizes, asked.device)
+    splits = read_splits(asked.data, sizes, asked.device)
     searched = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True  # all batches have one size
     try:
@@ -108,7 +108,7 @@ def one_cycle(highest: float, steps: int) -> Tensor:
     return torch.tensor(rates)
 
 
-def _splits(
+def read_splits(
     folder: Path, sizes: tuple[int, ...], device: torch.device
 ) -> list[tuple[Tensor, Tensor]]:
     """Images turned by random angles and their labels, for training, validation and testing."""

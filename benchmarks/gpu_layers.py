@@ -67,7 +67,7 @@ def layers(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     fewest = 1 if asked.quick else 3
     for row, make, (*sizes_of, itemsize) in flex_rows(asked, batch):
         least = _least_bytes(*sizes_of, batch, itemsize)
-        yield row | _cost(make, asked.device, least, fewest)
+        yield row | cost(make, asked.device, least, fewest)
     for dtype in dtypes:
         if dtype == torch.bfloat16:  # nobody writes every score out in 16 bits
             methods = [method for method in methods if method != "written_out"]
@@ -81,7 +81,7 @@ def layers(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 steps["sdpa, whole image"] = partial(_plain_sdpa, name, side, **sizes, **where)
                 if asked.peers is not None:
                     steps["GE-ViT"] = partial(
-                        _peer, asked.peers, name, window, side, **sizes, **where
+                        published_layer, asked.peers, name, window, side, **sizes, **where
                     )
                 if dtype == torch.bfloat16:
                     del steps[REFERENCE]  # its softmax would be in 16 bits as well
@@ -89,12 +89,10 @@ def layers(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 for way, make in steps.items():
                     row = {"case": case, "width": width, "way": way, "batch": batch}
                     row["dtype"] = str(dtype).removeprefix("torch.")
-                    yield row | _cost(make, asked.device, least, fewest)
+                    yield row | cost(make, asked.device, least, fewest)
 
 
-def _cost(
-    make: Callable[[], Step], device: torch.device, least: int, fewest: int
-) -> dict[str, Any]:
+def cost(make: Callable[[], Step], device: torch.device, least: int, fewest: int) -> dict[str, Any]:
     """Milliseconds, memory and share of the roofline of a step, or why there are none."""
     if device.type == "cuda":  # what the row before held, also if it failed
         gc.collect()
@@ -102,7 +100,7 @@ def _cost(
     try:
         step = make()
         memory = _peak(step, device)  # and a first, untimed step
-        milliseconds = _milliseconds(step, device, fewest)
+        milliseconds = median_milliseconds(step, device, fewest)
     except Exception as error:
         if not _is_out_of_memory(error):
             traceback.print_exc()
@@ -129,7 +127,7 @@ def _peak(step: Step, device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def _milliseconds(step: Step, device: torch.device, fewest: int) -> float:
+def median_milliseconds(step: Step, device: torch.device, fewest: int) -> float:
     """Median of a step, by the clock of the device."""
     taken: list[float] = []
     start = time.perf_counter()
@@ -170,7 +168,7 @@ def _plain_sdpa(
     return step
 
 
-def _peer(
+def published_layer(
     folder: Any, name: str, window: int | None, side: int,
     *, channels: int, heads: int, head_dim: int, batch: int, **where: Any,
 ) -> Step:  # fmt: skip

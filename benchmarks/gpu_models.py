@@ -33,12 +33,12 @@ def models(asked: argparse.Namespace) -> Iterator[Row]:
         first, later = [Case(name) for name in NETWORKS], _later()
     ways = ways_of(asked.device)
     for case in first:
-        yield from _alone(case, asked, ways)
+        yield from rates_alone(case, asked, ways)
     yield from together(first[1], asked, ways)
     for case in later:
-        yield from _alone(case, asked, ways[-1:])
+        yield from rates_alone(case, asked, ways[-1:])
     if not asked.quick:
-        yield from _alone(Case("hybrid"), asked, ["compiled"])
+        yield from rates_alone(Case("hybrid"), asked, ["compiled"])
 
 
 def _later() -> list[Case]:
@@ -49,13 +49,13 @@ def _later() -> list[Case]:
     return cases + [Case("vit", LARGE, y, z) for z in ("float32", "bfloat16") for y in BATCHES]
 
 
-def _alone(case: Case, asked: argparse.Namespace, ways: list[str]) -> Iterator[Row]:
+def rates_alone(case: Case, asked: argparse.Namespace, ways: list[str]) -> Iterator[Row]:
     """Images a second of a network by each way, in training and in evaluation."""
     least = 0 if asked.quick else ROW_SECONDS
     for way in ways:
         for name, run in PASSES.items():
             _free(asked.device)
-            found = _attempted(run, case, asked.device, way, least)
+            found = rate_of(run, case, asked.device, way, least)
             yield {**case.row(), "pass": name, "way": way, **found}
 
 
@@ -67,32 +67,32 @@ def _free(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _attempted(
+def rate_of(
     make: Callable[..., Run], case: Case, device: torch.device, way: str, least: float
 ) -> Row:
     """The rate of what is made, or why there is none; memory beyond what was held before."""
-    start, held = time.perf_counter(), _held(device, "memory_allocated")
+    start, held = time.perf_counter(), memory_counter(device, "memory_allocated")
     try:
         model, run = make(case, device, way)
         with products_in(case.precision):
-            seconds = _seconds_a_step(run, device, least)
+            seconds = seconds_a_step(run, device, least)
     except Exception as error:
         if isinstance(error, torch.OutOfMemoryError | MemoryError):
             return {"out_of_memory": True}
         return {"error": first_line(error)}
     row: Row = {"images_s": case.batch / seconds, "ms": 1000 * seconds}
     if device.type == "cuda":  # streams keep workspaces of cuBLAS from row to row
-        row["peak_mb"] = (_held(device, "max_memory_allocated") - held) / 1e6
+        row["peak_mb"] = (memory_counter(device, "max_memory_allocated") - held) / 1e6
     row |= {"parameters": count_parameters(model), "row_s": time.perf_counter() - start}
     return row
 
 
-def _held(device: torch.device, which: str) -> int:
+def memory_counter(device: torch.device, which: str) -> int:
     """Bytes of a counter of `torch.cuda`; none elsewhere."""
     return getattr(torch.cuda, which)(device) if device.type == "cuda" else 0
 
 
-def _seconds_a_step(run: Callable[[], Any], device: torch.device, least: float) -> float:
+def seconds_a_step(run: Callable[[], Any], device: torch.device, least: float) -> float:
     """Mean of as many steps as take so long, after two that are not counted."""
     for _ in range(2):
         run()

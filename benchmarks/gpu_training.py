@@ -158,9 +158,10 @@ class TrainingStep:
         if self.images.device.type != "cuda":
             self.reason = f"no CUDA graph on {self.images.device.type}"
             return
-        self._capture()
+        self.capture_graph()
 
-    def _capture(self) -> None:
+    def capture_graph(self) -> None:
+        """What `capture` does where there can be a graph."""
         held = [self.total, *self.model.parameters(), *self.model.buffers()]
         before = [tensor.detach().clone() for tensor in held]
         moments = copy.deepcopy(self.optimizer.state_dict()["state"])

@@ -32,7 +32,7 @@ from gsa_core.groups import (
 from gsa_core.interoperability import from_escnn_order, to_escnn_order
 from gsa_core.models.build import build_model
 from gsa_core.models.canonical import Canonical
-from gsa_core.models.checkpoint import load
+from gsa_core.models.loading import load
 from gsa_core.models.network import Model
 from gsa_core.models.network_file import VERSION as __version__
 from gsa_core.models.symmetrized import Symmetrized

@@ -19,7 +19,7 @@ from torch import nn
 
 from gsa_core.equivariance import invariance_error
 from gsa_core.groups import act_on_image
-from gsa_core.models.checkpoint import load
+from gsa_core.models.loading import load
 from gsa_core.models.network import Model
 
 __all__ = ["ModelFacts", "from_pretrained", "push_to_hub", "save_pretrained"]

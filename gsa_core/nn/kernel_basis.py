@@ -19,7 +19,7 @@ __all__ = ["KERNEL_BASES", "basis_size", "kernel_sampling", "turned_kernels"]
 
 KERNEL_BASES = ("bilinear", "gaussian")
 _RING_WIDTH = 0.6  # standard deviation, in pixels
-_kept: WeakKeyDictionary[nn.Module, tuple[Tensor, Tensor]] = WeakKeyDictionary()
+kept_kernels: WeakKeyDictionary[nn.Module, tuple[Tensor, Tensor]] = WeakKeyDictionary()
 
 
 def basis_size(basis: str, size: int) -> int:
@@ -82,11 +82,11 @@ def turned_kernels(layer: nn.Module, weight: Tensor, turn: Callable[[], Tensor])
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing() or is_transformed()
     if layer.training or torch.is_grad_enabled() or not plain or recorded:
         return turn()
-    if (found := _kept.get(layer)) is not None and _same(found[0], weight):
+    if (found := kept_kernels.get(layer)) is not None and _same(found[0], weight):
         return found[1]
     with torch.inference_mode(False), torch.no_grad():  # of no inference mode, and no graph
         made = weight.detach().clone(), turn()
-    _kept[layer] = made
+    kept_kernels[layer] = made
     return made[1]
 
 

@@ -27,7 +27,7 @@ DATA = (".cpp", ".css", ".csv", ".cu", ".h", ".jinja", ".js", ".json", ".toml", 
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """What a file said when it was read.
 
     Attributes
@@ -48,7 +48,7 @@ class Source:
 
 
 @cache
-def read(file: Path) -> Source:
+def read(file: Path) -> SourceFile:
     """Read a file of the project.
 
     Raises
@@ -61,16 +61,16 @@ def read(file: Path) -> Source:
     content = file.read_bytes().replace(b"\r\n", b"\n")
     raw = hashlib.sha256(content).hexdigest()
     if file.suffix in (".cpp", ".cu", ".h"):
-        return Source(raw, hashlib.sha256(_without_comments(content)).hexdigest())
+        return SourceFile(raw, hashlib.sha256(_without_comments(content)).hexdigest())
     if file.suffix != ".py":
-        return Source(raw, raw)
+        return SourceFile(raw, raw)
     try:
         tree = ast.parse(content, str(file))
     except SyntaxError as error:
         raise UserError(f"{file}:{error.lineno}: not valid Python ({error.msg}); fix it") from None
     found = list(_imports(tree, file))
     meaning = ast.dump(_WithoutDocstrings().visit(tree))
-    return Source(
+    return SourceFile(
         raw,
         hashlib.sha256(meaning.encode()).hexdigest(),
         frozenset(name for name, _ in found),

@@ -27,7 +27,7 @@ def code_for(function: Any) -> dict[str, str]:
 
 def difference(driver: Mapping[str, str]) -> str | None:
     """Say how this worker's code differs from the driver's; None where it does not."""
-    mine = _loaded(tuple(sorted(driver)))
+    mine = loaded_digests(tuple(sorted(driver)))
     differ = [name for name in sorted(driver) if driver[name] != mine.get(name)]
     if not differ:
         return None
@@ -40,7 +40,7 @@ def difference(driver: Mapping[str, str]) -> str | None:
 
 
 @cache
-def _loaded(names: tuple[str, ...]) -> dict[str, str | None]:
+def loaded_digests(names: tuple[str, ...]) -> dict[str, str | None]:
     """Import all that the driver names, once a process, and return digests of what was imported.
 
     Nothing of it is imported later, so a file that is edited afterwards changes no result.

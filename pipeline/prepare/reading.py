@@ -24,7 +24,7 @@ from pipeline.prepare.splits.near_duplicates import perceptual_hashes
 from pipeline.study.datasets import Source
 
 _CHUNK_BYTES = 8 << 20
-_CHUNK_IMAGES = 1024
+CHUNK_IMAGES = 1024
 _FORMAT = 4  # raise it when the content of a record or of the array changes
 
 
@@ -56,7 +56,7 @@ class StoredSplit:
 def chunk_length(shape: tuple[int, ...], itemsize: int) -> int:
     """Return how many images make a chunk: fewer if they are large, which bounds the memory."""
     image = int(np.prod(shape[1:])) * itemsize
-    return max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // image))
+    return max(1, min(CHUNK_IMAGES, _CHUNK_BYTES // image))
 
 
 def cores() -> int:

@@ -54,7 +54,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Source:
+class TableFile:
     """One Parquet file that was read, and the provenance written into it."""
 
     path: str
@@ -81,7 +81,7 @@ class Study:
     encodings: pd.DataFrame
     mistakes: pd.DataFrame
     predictions: Mapping[str, Predictions]
-    sources: list[Source]
+    sources: list[TableFile]
     absent: list[str]
 
 
@@ -129,7 +129,7 @@ class _Reader:
 
     def __init__(self, study: str, data: Path) -> None:
         self.study, self.data = study, data
-        self.sources: list[Source] = []
+        self.sources: list[TableFile] = []
         self.absent: list[str] = []
 
     def read(self, name: str, schema: pa.Schema) -> pd.DataFrame:
@@ -149,5 +149,5 @@ class _Reader:
             frame["training_images"] = number.fillna(ALL_IMAGES).astype(object)
         names = frame["dataset"].unique() if "dataset" in frame else ()
         provenance = records.read_provenance(path)
-        self.sources.append(Source(name, len(frame), provenance, tuple(map(str, names))))
+        self.sources.append(TableFile(name, len(frame), provenance, tuple(map(str, names))))
         return frame

@@ -45,11 +45,21 @@ _VERSION, _TABLE, _PROVENANCE, _SHA256 = (
 def configured_row(
     schema: Any, keys: Mapping[str, Any], config: Mapping[str, Any], row: Mapping[str, Any]
 ) -> Row:
-    """Join keys, configuration and measurements into one row of a table of the schema."""
+    """Join keys, configuration and measurements into one row of a table of the schema.
+
+    All of the configuration is in one column; settings that have a column are in theirs as well.
+
+    Raises
+    ------
+    ValueError
+        A measurement has no column.
+    """
     known = set(schema.names)
+    if lost := sorted(row.keys() - known):
+        raise ValueError(f"{table_name(schema)}: has no column for {', '.join(lost)}")
     return {
         **{name: value for name, value in config.items() if name in known},
-        **{name: value for name, value in row.items() if name in known},
+        **row,
         **keys,
         "configuration": json.dumps(config, sort_keys=True),
     }

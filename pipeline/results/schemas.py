@@ -141,7 +141,8 @@ PREDICTIONS = _schema(
 )
 # One row a test image in the order of PREDICTIONS, a fixed random one, so that the first n are a
 # sample; `test_image` is its number in the test split, of later splits that among all images of
-# train, validation and test. `group` is null where there are no groups.
+# train, validation and test. `group` is the source's group of images that belong together (a
+# patient, a font), or null; where rows have a cell it is the symmetry group of the network.
 IMAGES = _schema(
     "images",
     "study dataset split image",

@@ -13,7 +13,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from scipy.stats.qmc import Sobol
 
 __all__ = ["at", "grid_point", "levels", "sobol_point"]
 
@@ -23,6 +22,8 @@ STRIDE = (math.sqrt(5) - 1) / 2
 
 def sobol_point(space: Mapping[str, BaseDistribution], seed: int, number: int) -> dict[str, Any]:
     """Return point `number` of a scrambled Sobol sequence over the space."""
+    from scipy.stats.qmc import Sobol  # a second to import, of every process
+
     sequence = Sobol(len(space), scramble=True, rng=np.random.default_rng(seed))
     if number:
         sequence.fast_forward(number)

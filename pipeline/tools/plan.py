@@ -52,7 +52,7 @@ def main(given: object = None) -> None:
     print(_total(found, most, parallel_here(params)))
     for line in (*chosen(params), *_endings(params)):
         print(line)
-    print(_kept(params, {name: one.card for name, one in data.items()}))
+    print(what_is_kept(params, {name: one.card for name, one in data.items()}))
 
 
 def _line(one: Forecast, memory: int, width: int) -> str:
@@ -75,7 +75,7 @@ def _total(found: list[Forecast], most: int, slots: int) -> str:
     )
 
 
-def _kept(params: Params, cards: Mapping[str, Mapping[str, Any]]) -> str:
+def what_is_kept(params: Params, cards: Mapping[str, Mapping[str, Any]]) -> str:
     """Say what confirm keeps of every test image, and how large it is before compression."""
     found = kept(params, cards)
     setting = f"confirm.keep: {params.confirm.keep}"

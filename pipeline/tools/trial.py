@@ -116,7 +116,7 @@ def main(given: Namespace, function: WorkFunction = run_trial) -> None:
     if differ:
         path = sweep.SWEPT / dataset / "trials.parquet"
         now = records.provenance(params, json.loads(card))
-        print(_explain(records.read_provenance(path), now))
+        print(explain(records.read_provenance(path), now))
     sys.exit(1 if differ else 0)
 
 
@@ -192,7 +192,7 @@ def _show(epoch: dict[str, Any]) -> None:
     print(f"  epoch {epoch['epoch']}: loss {epoch['train_loss']:.4f}{score}", flush=True)
 
 
-def _explain(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def explain(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Say what is different from when the row was made, which is why it may not repeat."""
     differ = [
         f"{name} {recorded.get(name)} then, {now[name]} now"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn import functional
 
@@ -58,6 +57,8 @@ def _area(probabilities: np.ndarray, truth: np.ndarray, occurring: np.ndarray) -
     chosen = np.flatnonzero((occurring > 0) & (occurring < count))
     if not len(chosen) or not np.isfinite(probabilities).all():
         return float("nan")
+    from scipy.stats import rankdata  # a second to import, of every process
+
     ranks = rankdata(probabilities[:, chosen], axis=0)
     own = occurring[chosen]
     sums = (ranks * (truth[:, None] == chosen)).sum(0)

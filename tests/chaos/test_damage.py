@@ -41,10 +41,11 @@ def test_a_journal_is_never_read_wrongly(tmp_path: Path, witness: Witness) -> No
 
     def values() -> list[float | None]:
         storage = open_journal(path)
+        names = optuna.get_all_study_names(storage)
         return [
             trial.value
-            for one in storage.get_all_studies()
-            for trial in storage.get_all_trials(one._study_id)
+            for name in names
+            for trial in optuna.load_study(study_name=name, storage=storage).trials
         ]
 
     true, kept = values(), 0

@@ -75,8 +75,3 @@ def test_a_held_lock_is_a_holder(refusing: None, folder: Path) -> None:
         start_prepare(folder)
     (folder / ".state/sweep/lock").write_text("pid 1 on host\n")
     assert holder("sweep") == "pid 1 on host"
-
-
-def test_one_file_asks_for_locks(root: Path) -> None:
-    asking = [file for file in (root / "pipeline").rglob("*.py") if "flock(" in file.read_text()]
-    assert [file.name for file in asking] == ["locks.py"]

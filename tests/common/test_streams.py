@@ -152,18 +152,15 @@ def test_within_a_trial_the_error_of_the_display_is_no_failed_trial(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GSA_QUIET", raising=False)
     monkeypatch.setattr(sweep, "load_dataset", fake_study.fake_load)
-    monkeypatch.setattr(signals._state, "active", True)
-    monkeypatch.setattr(signals, "_force", lambda number: None)
+    monkeypatch.setattr(signals, "DEADLINE", 3600.0)  # what ends a stage by force ends no test
     monkeypatch.setattr(sys, "stdout", Closed())
-    monkeypatch.setattr(signals._state, "ending", None)
-    monkeypatch.setattr(signals._state, "raised", False)
     fake_study.prepare_folder()
 
     def noting(task: Any, data: Any, context: Any) -> dict[str, Any]:
         context.note("said within the trial")
         return fake_study.fake_trial(task, data, context)
 
-    with pytest.raises(signals.Interrupted, match="SIGPIPE"):
+    with pytest.raises(signals.Interrupted, match="SIGPIPE"), signals.ending_on_signals():
         sweep.sweep(fake_study.study(), InProcess(), noting)
     journal = next(Path(".state").rglob("journal.log")).read_text()
     assert "BrokenPipeError" not in journal and '"failed"' not in journal

@@ -98,16 +98,6 @@ def test_an_address_in_a_file_is_an_error_and_never_joined(
         load_params(tmp_path / "params.yaml")
 
 
-def test_only_one_variable_names_a_cluster(root: Path) -> None:
-    """Nothing sets RAY_ADDRESS from values of a file; one place reads it, besides Ray's own."""
-    reading = {
-        file.name
-        for file in (root / "pipeline").rglob("*.py")
-        if "environ" in file.read_text() and '"RAY_ADDRESS"' in file.read_text()
-    }
-    assert reading == {"cluster_address.py", "engine.py"}
-
-
 @pytest.mark.parametrize("address", ["", "  ", None])
 def test_an_empty_address_is_this_machine(address: str | None) -> None:
     environment = {} if address is None else {"RAY_ADDRESS": address}

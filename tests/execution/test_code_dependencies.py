@@ -20,7 +20,7 @@ from pipeline.execution.code_dependencies import (
     DATA,
     PACKAGES,
     PROJECT,
-    Source,
+    SourceFile,
     code_of,
     files_of,
     read,
@@ -54,7 +54,7 @@ def edited(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Edited:
         before = file.read_text()
         file.write_text(text)
 
-        def read_edited(other: Path) -> Source:
+        def read_edited(other: Path) -> SourceFile:
             return read.__wrapped__(other) if other == file else read(other)
 
         monkeypatch.setattr(code_dependencies, "read", read_edited)

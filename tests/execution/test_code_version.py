@@ -25,9 +25,9 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """A process that has done no task yet; lists what it imports, to which Ray need not belong."""
     imported: list[str] = []
     monkeypatch.setattr(same_code.importlib, "import_module", imported.append)
-    same_code._loaded.cache_clear()
+    same_code.loaded_digests.cache_clear()
     yield imported
-    same_code._loaded.cache_clear()
+    same_code.loaded_digests.cache_clear()
 
 
 def test_an_edit_after_the_driver_read_its_code_is_refused_by_workers(
@@ -46,7 +46,7 @@ def test_an_edit_after_the_driver_read_its_code_is_refused_by_workers(
     # What is on the disk now matters no more: the worker has imported what it was.
     monkeypatch.setattr(same_code, "raw_digest", lambda file: "other")
     assert same_code.difference(driver) is None
-    same_code._loaded.cache_clear()
+    same_code.loaded_digests.cache_clear()
     assert "and" in str(same_code.difference(driver))
 
 

@@ -65,4 +65,6 @@ class Machine:
 
 def named_by_hash(file: Path, code: bytes) -> None:
     """Write a library beside another, as if it had been built like this."""
-    file.with_name(f"{file.stem.rpartition('-')[0]}-{compiled._hash(code)}.so").write_bytes(code)
+    file.with_name(f"{file.stem.rpartition('-')[0]}-{compiled.content_hash(code)}.so").write_bytes(
+        code
+    )

@@ -60,7 +60,7 @@ KINDS = [
     {"model": "symmetrized", "group": "D4"},
     {"model": "canonical", "group": "D8"},
     {"model": "gsa", "group": "D4", "softness": 0.5},
-    {"model": "published_rotmnist", "group": "C8", "window": 3, "image_size": 24},
+    {"model": "published_rotmnist", "group": "C3", "window": 3, "image_size": 22},
     {"model": "published_cifar10", "group": "D1"},
 ]  # fmt: skip
 

@@ -1,8 +1,6 @@
-"""Layouts of other libraries, exported programs, and kernels built ahead."""
+"""Layouts of other libraries, ONNX, and kernels built ahead."""
 
 from __future__ import annotations
-
-import io
 
 import pytest
 import torch
@@ -48,16 +46,6 @@ def test_the_layout_turns_as_regular_fields_do(name, noise):
             return to_escnn_order(self.model.forward_features(image))
 
     assert check_equivariance(InThatLayout(), noise(1, 1, 8, 8), name).equivariant
-
-
-@pytest.mark.parametrize("options", [{"group": "D4"}, {"tokens": "patch", "window": 3}])
-def test_an_exported_program_gives_the_same(options, noise):
-    model, images = randomised(build_model(channels=4, image_size=8, **options)), noise(2, 1, 8, 8)
-    file = io.BytesIO()
-    torch.export.save(torch.export.export(model, (images,)), file)
-    file.seek(0)
-    program = torch.export.load(file).module()
-    assert torch.allclose(program(images), model(images), rtol=1e-10, atol=1e-12)
 
 
 def test_onnx_gives_the_same(tmp_path):

@@ -130,8 +130,8 @@ def test_kept_kernels_are_those_of_the_weights(kind, mode, change, noise):
 @pytest.mark.parametrize("kind", KINDS)
 def test_kernels_are_turned_once_in_evaluation_and_at_every_step_of_training(kind, noise):
     layer, features, _ = layer_and_input(kind, "C4", 3, noise)
-    turns, turn = [], layer._turned
-    layer._turned = lambda: turns.append(1) or turn()
+    turns, turn = [], layer.expanded
+    layer.expanded = lambda: turns.append(1) or turn()
     with torch.no_grad():
         kept = [layer(features) for _ in range(3)]
     assert len(turns) == 1
@@ -151,6 +151,6 @@ def test_a_copy_has_kernels_of_its_own_and_a_layer_that_is_gone_leaves_none(nois
         twin.weight.mul_(2)
         assert torch.allclose(twin(features), 2 * before)
         assert torch.equal(layer(features), before)
-    count = len(kernel_basis._kept)
+    count = len(kernel_basis.kept_kernels)
     del twin
-    assert len(kernel_basis._kept) == count - 1
+    assert len(kernel_basis.kept_kernels) == count - 1

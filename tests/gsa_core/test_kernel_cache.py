@@ -64,7 +64,7 @@ def test_damaged_library_is_built_again_once(damage, named, machine, forward):
 
 
 def identity() -> str:
-    return compiled._identity(compiler.compiler_command(), kernel_calls.SOURCE, DEFINES)
+    return compiled.identity(compiler.compiler_command(), kernel_calls.SOURCE, DEFINES)
 
 
 def another_version(machine, monkeypatch):

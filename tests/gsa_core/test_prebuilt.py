@@ -17,7 +17,7 @@ from gsa_core.attention.backends import kernel_calls
 def file(machine, tmp_path, monkeypatch) -> Path:
     """A prebuilt library, on a machine of the right level whose compiler now fails."""
     monkeypatch.setattr(compiled, "PREBUILT", tmp_path / "prebuilt")
-    monkeypatch.setattr(compiled, "_is_level_3", lambda: True)
+    monkeypatch.setattr(compiled, "is_level_3", lambda: True)
     file = compiled.prebuild(kernel_calls.SOURCE, "SCALAR=double", "HEAD_DIM=5")
     arguments = shlex.split(machine.builds[-1])
     assert {"-march=x86-64-v3", "-DHEAD_DIM=0"} <= set(arguments)
@@ -47,7 +47,7 @@ def test_what_is_built_here_is_preferred(file, forward, machine):
 @pytest.mark.parametrize("what", ["level", "damaged", "cut", "source", "scalar"])
 def test_another_is_never_loaded(what, file, forward, monkeypatch):
     if what == "level":
-        monkeypatch.setattr(compiled, "_is_level_3", lambda: False)
+        monkeypatch.setattr(compiled, "is_level_3", lambda: False)
     elif what == "damaged":
         file.write_bytes(file.read_bytes()[:-1] + b"x")
     elif what == "cut":
@@ -71,7 +71,7 @@ def test_another_is_never_loaded(what, file, forward, monkeypatch):
 def test_the_level_is_that_of_the_processor(flags, machine_name, expected, monkeypatch):
     monkeypatch.setattr(compiled, "_processor", lambda: f"flags\t\t: fpu {flags}".encode())
     monkeypatch.setattr(compiled.platform, "machine", lambda: machine_name)
-    assert compiled._is_level_3() is expected
+    assert compiled.is_level_3() is expected
 
 
 def test_the_release_workflow_uploads_to_no_index():

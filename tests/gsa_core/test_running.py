@@ -16,11 +16,17 @@ from torch.nn import functional
 from gsa_core import build_model
 from gsa_core.attention.backends.sdpa import attend
 
+EXPORTED = ("framewise on a stem", "joint in windows", "published", "staged")
 
-def test_every_network_compiles_into_one_graph_and_exports_with_a_dynamic_batch(root):
-    """Without graph breaks, and without compiling again for the same shape."""
+
+def test_networks_compile_into_one_graph_and_export_with_a_dynamic_batch(root, pytestconfig):
+    """Without graph breaks, and without compiling again for the same shape.
+
+    The exported ones have every form of attention, windows and convolutions; `--full` exports all.
+    """
+    names = CONFIGURATIONS if pytestconfig.getoption("--full") else EXPORTED
     run = subprocess.run(
-        [sys.executable, "tests/gsa_core/compile_networks.py"],
+        [sys.executable, "tests/gsa_core/compile_networks.py", *names],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import time
 from pathlib import Path
@@ -15,18 +16,20 @@ from pipeline.study.params import Params, load_params
 
 SECONDS = 2  # of processor time, to refuse any file
 DEFAULT = (Path(__file__).resolve().parents[1] / "study.yaml").read_text()
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C where that is built
+VALUES = yaml.safe_load(DEFAULT)
 
 
 def study(**changes: Any) -> str:
     """The default study with values changed by dotted path (``__`` for a dot)."""
-    values = yaml.safe_load(DEFAULT)
+    values = copy.deepcopy(VALUES)
     for path, value in changes.items():
         *parents, last = path.split("__")
         place = values
         for key in parents:
             place = place[key]
         place[last] = value
-    return yaml.safe_dump(values, sort_keys=False)
+    return yaml.dump(values, Dumper=DUMPER, sort_keys=False)
 
 
 def read(tmp_path: Path, text: str | bytes) -> Params:

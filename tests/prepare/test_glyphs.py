@@ -196,7 +196,7 @@ def test_sizes_are_those_of_the_parameters() -> None:
 def test_another_font_under_the_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = {family: dict.fromkeys(fonts, "0" * 64) for family, fonts in FONTS.items()}
     monkeypatch.setattr(glyph_drawing, "FONTS", changed)
-    glyph_drawing._font_file.cache_clear()
+    glyph_drawing.font_file.cache_clear()
     with pytest.raises(UserError, match=r"SHA-256 is 0+: install a version of matplotlib"):
-        glyph_drawing._font_file("DejaVuSans")
-    glyph_drawing._font_file.cache_clear()
+        glyph_drawing.font_file("DejaVuSans")
+    glyph_drawing.font_file.cache_clear()

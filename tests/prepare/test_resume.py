@@ -33,7 +33,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_CHUNK_IMAGES", 4)
+    monkeypatch.setattr(pool, "CHUNK_IMAGES", 4)
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -50,8 +50,9 @@ def run(gpu, folder: Path, *arguments: str) -> tuple[int, dict[str, dict]]:
 
 @pytest.fixture(scope="module")
 def whole(modules, mnist, tmp_path_factory):
-    """One run of everything, without torch's profiler of memory, the most of its time."""
+    """One run of everything but torch's profiler of memory and large groups, most of its time."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modules.gpu_correctness, "GROUPS", ("C4",))
         patch.setattr(modules.gpu_layers, "peak_bytes", lambda step: step() or 0)
         return run(modules.gpu, tmp_path_factory.mktemp("out"), "--data", str(mnist))
 

@@ -100,10 +100,10 @@ def test_failing_check_is_a_row_and_the_next_goes_on(name, modules, monkeypatch)
 def test_what_is_built_elsewhere_is_found(modules, monkeypatch):
     """Built on `meta`, as on a GPU: nothing of it may lie on the CPU."""
     correct, meta = modules.gpu_correctness, torch.device("meta")
-    assert correct._made_there(meta) == {"ok": True}
+    assert correct.CHECKS["built on the device"](meta) == {"ok": True}
     monkeypatch.setattr(correct, "layer", lambda *x: torch.nn.Linear(1, 1, device="cpu"))
     with pytest.raises(AssertionError, match="weight of Linear: on cpu"):
-        correct._made_there(meta)
+        correct.CHECKS["built on the device"](meta)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_out_of_memory_is_a_row(error, modules):
     def make():
         raise error
 
-    row = modules.gpu_layers._cost(make, torch.device("cpu"), 1, 1)
+    row = modules.gpu_layers.cost(make, torch.device("cpu"), 1, 1)
     assert row == {"ms": None, "out_of_memory": True}
 
 
@@ -127,8 +127,8 @@ def test_share_of_the_roofline(modules, monkeypatch):
     """A step that moves 3.35 GB at least in 2 ms on a card of 3.35 TB/s: half of it."""
     layers = modules.gpu_layers
     monkeypatch.setattr(layers, "bandwidth", lambda device: 3350)
-    monkeypatch.setattr(layers, "_milliseconds", lambda *x: 2.0)
-    row = layers._cost(lambda: lambda: None, torch.device("cpu"), 3_350_000_000, 1)
+    monkeypatch.setattr(layers, "median_milliseconds", lambda *x: 2.0)
+    row = layers.cost(lambda: lambda: None, torch.device("cpu"), 3_350_000_000, 1)
     assert row["roofline"] == pytest.approx(0.5)
 
 
@@ -169,8 +169,8 @@ def test_published_code_is_imported_from_its_folder(window, broken, modules, tmp
         monkeypatch.delitem(sys.modules, imported)
     monkeypatch.setattr(sys, "path", list(sys.path))
     sizes = {"channels": 2, "heads": 1, "head_dim": 3, "batch": 1, "device": "cpu"}
-    make = lambda: modules.gpu_layers._peer(tmp_path, "C4", window, 5, **sizes)  # noqa: E731
-    row = modules.gpu_layers._cost(make, torch.device("cpu"), 1, 1)
+    make = lambda: modules.gpu_layers.published_layer(tmp_path, "C4", window, 5, **sizes)  # noqa: E731
+    row = modules.gpu_layers.cost(make, torch.device("cpu"), 1, 1)
     for imported in [x for x in sys.modules if x.startswith("g_selfatt")]:
         monkeypatch.delitem(sys.modules, imported)
     if broken:
@@ -192,7 +192,7 @@ def test_damaged_data_is_a_sentence(damage, modules, tmp_path):
         file.unlink()
     said = {"missing": "is missing", "too few": "holds 10 images; 11 are needed"}
     with pytest.raises((ValueError, FileNotFoundError), match=said.get(damage, "no IDX file")):
-        modules.gpu_digits._splits(tmp_path, (8, 2, 1), torch.device("cpu"))
+        modules.gpu_digits.read_splits(tmp_path, (8, 2, 1), torch.device("cpu"))
 
 
 def test_images_are_turned_by_their_angles(modules):

@@ -113,7 +113,7 @@ def test_capture_leaves_a_training_where_it_was(capture, way, before, modules, m
             torch.manual_seed(3)
             one(torch.arange(BATCH), rate)
     held = [*step.model.parameters(), *step.model.buffers(), *constants_of(step.model)]
-    step._capture()
+    step.capture_graph()
     after = [*step.model.parameters(), *step.model.buffers(), *constants_of(step.model)]
     assert all(x is y for x, y in zip(held, after, strict=True)), "a graph reads where they were"
     said = "RuntimeError: operation not permitted when stream is capturing"
@@ -225,9 +225,11 @@ def test_ways_of_a_network(way, modules, monkeypatch):
     monkeypatch.setattr(networks, "captured", as_graph)
     monkeypatch.setattr(modules.gpu_training, "captured", as_graph)
     step = modules.gpu_training.TrainingStep
-    monkeypatch.setattr(step, "capture", step._capture)
+    monkeypatch.setattr(step, "capture", step.capture_graph)
     asked = argparse.Namespace(device=CPU, quick=True)
-    found = list(modules.gpu_models._alone(networks.Case("gcnn", 5000, 2, side=8), asked, [way]))
+    found = list(
+        modules.gpu_models.rates_alone(networks.Case("gcnn", 5000, 2, side=8), asked, [way])
+    )
     assert [(row["pass"], row["way"], row["images_s"] > 0) for row in found] == [
         ("training", way, True), ("evaluation", way, True),
     ]  # fmt: skip
@@ -237,16 +239,16 @@ def test_ways_of_a_network(way, modules, monkeypatch):
 def test_memory_of_a_row_is_beyond_what_was_held(modules, monkeypatch):
     """As the workspaces that a library keeps for every stream."""
     models, counters = modules.gpu_models, {"memory_allocated": 3e6, "max_memory_allocated": 5e6}
-    monkeypatch.setattr(models, "_held", lambda device, which: counters[which])
-    monkeypatch.setattr(models, "_seconds_a_step", lambda *x: 0.5)
+    monkeypatch.setattr(models, "memory_counter", lambda device, which: counters[which])
+    monkeypatch.setattr(models, "seconds_a_step", lambda *x: 0.5)
     made = lambda *x: (torch.nn.Linear(1, 1), None)  # noqa: E731
     case = modules.gpu_networks.Case("gsa")
-    row = models._attempted(made, case, torch.device("cuda"), "eager", 0)
+    row = models.rate_of(made, case, torch.device("cuda"), "eager", 0)
     assert (row["peak_mb"], row["images_s"], row["parameters"]) == (2, 128, 2)
 
 
 def test_graph_that_cannot_be_is_a_row(modules, monkeypatch):
     asked = argparse.Namespace(device=CPU, quick=True)
     case = modules.gpu_networks.Case("gcnn", 5000, 2, side=8)
-    row, _ = modules.gpu_models._alone(case, asked, ["graph"])
+    row, _ = modules.gpu_models.rates_alone(case, asked, ["graph"])
     assert row["error"] == "RuntimeError: no CUDA graph on cpu"

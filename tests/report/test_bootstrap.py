@@ -107,7 +107,7 @@ def test_gaps_are_cut_to_the_sizes_that_were_trained_with(
         for group, factor in (("C1", 1.0), ("C4", factor))
     }  # fmt: skip
     measure = size_curve.measures.UPRIGHT
-    rows = size_curve._gaps(laws, SETTINGS, measure)
+    rows = size_curve.gaps_between(laws, SETTINGS, measure)
     assert [row["images"] for row in rows] == [100, 400]
     assert rows[1]["needed"] == pytest.approx(needed, rel=1e-6)
     for row in rows:

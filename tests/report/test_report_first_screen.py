@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 from synthetic import PROVENANCE, Row, Shape, write_study
 
 from pipeline.report.analysis import label_symmetry, measures
@@ -13,6 +14,7 @@ from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.analysis.label_symmetry import LabelSymmetry
 from pipeline.report.figures import asymmetry, calibration, cost, curves, headline, tradeoff, turn
 from pipeline.report.load import Settings, load_study
+from pipeline.report.plotting import style
 from pipeline.report.text import summary
 
 ACCURACY = {"D": {"C1": 0.7, "C4": 0.9}, "C1": {"C1": 0.99, "C4": 0.25}}
@@ -119,7 +121,10 @@ def test_still_rising_compares_the_last_epoch_with_that_a_quarter_before(digits:
 def test_the_turn_says_every_quarter_turn_and_its_images(digits: Analysis) -> None:
     rows = turn.table(digits).assign(images=450)
     rows.loc[~rows["exact"], "images"] = 64
-    assert "quarter turns on 450 and the angles between on 64" in turn._images(rows)
+    with style.report_style():
+        figure = turn.draw(rows, digits)
+    said = " ".join(" ".join(text.get_text().split()) for text in figure.findobj(Text))
+    assert "quarter turns on 450 and the angles between on 64" in said
     caption = turn.caption(rows, digits)
     assert all(f"at {angle}°" in caption for angle in (0, 90, 180, 270))
 

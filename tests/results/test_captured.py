@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import optuna
 import pytest
 
 from pipeline.common.errors import UserError
@@ -47,8 +48,8 @@ def test_a_captured_journal_is_read(folder: Path, tmp_path: Path) -> None:
     storage = open_journal(kept / "journal.log")
     results = [
         result_of(trial)["row"]["status"]
-        for study in storage.get_all_studies()
-        for trial in storage.get_all_trials(study._study_id)
+        for name in optuna.get_all_study_names(storage)
+        for trial in optuna.load_study(study_name=name, storage=storage).trials
     ]
     assert results == ["completed"] * 6
     assert not list(kept.glob("*.damaged*"))

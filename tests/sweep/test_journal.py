@@ -34,7 +34,8 @@ def path(tmp_path: Path) -> Path:
 def values(path: Path) -> list[float | None]:
     """Values of the journal's trials."""
     storage = open_journal(path)
-    trials = [storage.get_all_trials(study._study_id) for study in storage.get_all_studies()]
+    names = optuna.get_all_study_names(storage)
+    trials = [optuna.load_study(study_name=name, storage=storage).trials for name in names]
     return [trial.value for trial in itertools.chain(*trials)]
 
 
@@ -113,16 +114,17 @@ def test_a_record_comes_back_as_it_was(value: object) -> None:
 def appended(path: Path, kind: str) -> None:
     """Write into a journal what a dashboard does, by Optuna's own backend without checksums."""
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
-    [study] = storage.get_all_studies()
+    [name] = optuna.get_all_study_names(storage)
+    number = storage.get_study_id_from_name(name)
     if kind == "note":
-        storage.set_study_system_attr(study._study_id, "dashboard:note_str:0", "looks good")
+        storage.set_study_system_attr(number, "dashboard:note_str:0", "looks good")
     elif kind == "note of a trial":  # Optuna refuses it, a dashboard does not
         with path.open("ab") as file:
             file.write(NOTE_OF_A_TRIAL)
     elif kind == "tag":
-        storage.set_study_user_attr(study._study_id, "tag", "x")
+        storage.set_study_user_attr(number, "tag", "x")
     else:
-        storage.delete_study(study._study_id)
+        storage.delete_study(number)
 
 
 @pytest.mark.parametrize("kind", ["note", "note of a trial", "tag", "removal"])

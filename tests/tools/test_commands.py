@@ -193,7 +193,7 @@ def test_what_differs_since_a_trial_was_recorded_is_named() -> None:
     assert set(ENVIRONMENT) <= now.keys(), "looked up where it is written"
     earlier = {"torch": "2.1", "cmaes": None, "machine": "other", "data_sha256": "x"}
     for key, then in earlier.items():
-        told = reproduce._explain({**now, key: then}, now)
+        told = reproduce.explain({**now, key: then}, now)
         assert f"{key} {then} then, {now[key]} now" in told
         assert "are the same" not in told
 
@@ -289,7 +289,9 @@ def test_a_plan_has_a_line_for_each_cell_and_a_total(
 def test_a_plan_says_what_is_kept(keep: str, starts: str) -> None:
     params = fake_study.study()
     section = params.confirm.model_copy(update={"keep": keep})
-    told = plan._kept(params.model_copy(update={"confirm": section}), {"d": small_data().card})
+    told = plan.what_is_kept(
+        params.model_copy(update={"confirm": section}), {"d": small_data().card}
+    )
     assert told.startswith(starts) and told.endswith(f"(confirm.keep: {keep})")
 
 

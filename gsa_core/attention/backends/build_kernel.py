@@ -82,7 +82,7 @@ def _loaded(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:
     try:
         return _load(source, defines)
     except OSError:
-        if not _is_level_3():
+        if not is_level_3():
             raise
         for file in PREBUILT.glob(f"{_prebuilt_name(source, defines)}-*.so"):
             with contextlib.suppress(OSError):  # of another system
@@ -107,14 +107,14 @@ def prebuild(source: Path, *defines: str) -> Path:
 
 def _prebuilt_name(source: Path, defines: tuple[str, ...]) -> str:
     texts = (os.fsencode(x) for x in _of_any_width(defines))
-    return f"{source.stem}-{_hash(*texts, *_sources(source))}"
+    return f"{source.stem}-{content_hash(*texts, *_sources(source))}"
 
 
 def _of_any_width(defines: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(re.sub(r"^HEAD_DIM=\d+$", "HEAD_DIM=0", define) for define in defines)
 
 
-def _is_level_3() -> bool:
+def is_level_3() -> bool:
     """Whether this is a processor of the level x86-64-v3, on Linux."""
     flags = {word for line in _processor().splitlines() for word in line.split()}
     needed = {b"avx2", b"bmi1", b"bmi2", b"f16c", b"fma", b"abm", b"movbe"}
@@ -125,7 +125,7 @@ def _load(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:
     """The library from a folder that holds it, else built."""
     problems: list[str] = []
     command, folders = compiler_command(), list(_folders(problems))
-    name = f"{source.stem}-{_identity(command, source, defines)}"
+    name = f"{source.stem}-{identity(command, source, defines)}"
     for file in (file for folder in folders for file in folder.glob(f"{name}-*.so")):
         with contextlib.suppress(OSError):
             return _opened(file)
@@ -155,7 +155,7 @@ def _built(command: tuple[str, ...], source: Path, defines: tuple[str, ...]) -> 
 
 def _kept(code: bytes, folder: Path, name: str) -> Path:
     """The file of a library, written aside and renamed, so that nobody finds a part of one."""
-    file = folder / f"{name}-{_hash(code)}.so"
+    file = folder / f"{name}-{content_hash(code)}.so"
     handle, aside = tempfile.mkstemp(dir=folder, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as opened:
@@ -168,22 +168,22 @@ def _kept(code: bytes, folder: Path, name: str) -> Path:
 
 def _opened(file: Path) -> ctypes.CDLL:
     """The library of a whole file; raises OSError for others, and for those of another system."""
-    if _hash(file.read_bytes()) != file.stem.rpartition("-")[2]:
+    if content_hash(file.read_bytes()) != file.stem.rpartition("-")[2]:
         raise OSError(f"{file} is damaged")
     return ctypes.CDLL(str(file))
 
 
-def _hash(*parts: bytes) -> str:
+def content_hash(*parts: bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(hashlib.sha256(part).digest())  # where a part ends matters
     return digest.hexdigest()[:20]
 
 
-def _identity(command: tuple[str, ...], source: Path, defines: tuple[str, ...]) -> str:
+def identity(command: tuple[str, ...], source: Path, defines: tuple[str, ...]) -> str:
     """Hash of what a library is built from, by and for: machines that differ may share a folder."""
     texts = [os.fsencode(x) for x in (*command, *FLAGS, *defines, platform.machine(), _c_library())]
-    return _hash(compiler_version(command), _processor(), *texts, *_sources(source))
+    return content_hash(compiler_version(command), _processor(), *texts, *_sources(source))
 
 
 def _sources(source: Path) -> list[bytes]:

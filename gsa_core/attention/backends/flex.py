@@ -125,7 +125,7 @@ def padded_width(channels: int) -> int:
 
 
 @constant
-def _block_mask(
+def block_mask(
     rows: int, cols: int, window: int | None, shape: str, members: int, device: torch.device
 ) -> Any:
     """Blocks of keys that a block of queries sees whole, in part or not at all."""
@@ -171,7 +171,7 @@ def attended(
         return _written_out(query, key, value, change, mask_of(*seen[:4]), scale)
     options = {
         "score_mod": change,
-        "block_mask": _block_mask(*seen, query.device, like=query),
+        "block_mask": block_mask(*seen, query.device, like=query),
         "scale": scale,
         "enable_gqa": query.shape[1] != key.shape[1],
         "kernel_options": kernel_options(query.dtype),
@@ -179,8 +179,8 @@ def attended(
     shapes = (query.shape, key.shape, value.shape, query.dtype, query.device, change is None, seen)
     with torch.autocast(query.device.type, enabled=False):
         if torch.compiler.is_compiling():
-            return _flex(query, key, value, options)
-        out = _compiled(shapes)(query, key, value, options)
+            return call_flex(query, key, value, options)
+        out = compiled(shapes)(query, key, value, options)
     return _Once.apply(out) if out.requires_grad else out
 
 
@@ -218,7 +218,7 @@ def kernel_options(dtype: torch.dtype) -> dict[str, Any]:
     return {"FLOAT32_PRECISION": _float32_precision(), **blocks}
 
 
-def _flex(query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]) -> Tensor:
+def call_flex(query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]) -> Tensor:
     from torch.nn.attention.flex_attention import flex_attention
 
     out: Tensor = flex_attention(query, key, value, **options)
@@ -226,9 +226,9 @@ def _flex(query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]) ->
 
 
 @cache
-def _compiled(shapes: tuple[Any, ...]) -> Callable[..., Tensor]:
+def compiled(shapes: tuple[Any, ...]) -> Callable[..., Tensor]:
     """FlexAttention compiled for some shapes, in code of its own: torch compiles code 8 times."""
-    own = FunctionType(_flex.__code__.replace(), _flex.__globals__)
+    own = FunctionType(call_flex.__code__.replace(), call_flex.__globals__)
     return torch.compile(own, dynamic=False, fullgraph=True)
 
 

@@ -40,19 +40,21 @@ def padded(x: Tensor, length: int, width: int) -> Tensor:
     return functional.pad(x, beyond) if any(beyond) else x
 
 
-def _moduli(tiling: Tiling) -> tuple[int, int]:
+def residue_counts(tiling: Tiling) -> tuple[int, int]:
     """Distinct residues of rows and of columns: a window's sides, or all where it covers them."""
     rows, cols = (min(2 * r + 1, n) for r, n in zip(tiling.reaches, tiling.size, strict=True))
     return rows, cols
 
 
 @constant
-def _offsets_of_residues(
+def offsets_of_residues(
     rows: int, cols: int, window: int | None, shape: str, device: torch.device
 ) -> Offsets:
     """Offset of the key that has a residue from every query, as of a key in its own place."""
     tiling, parts = Tiling(rows, cols, window, shape), []
-    for size, reach, modulus in zip(tiling.size, tiling.reaches, _moduli(tiling), strict=True):
+    for size, reach, modulus in zip(
+        tiling.size, tiling.reaches, residue_counts(tiling), strict=True
+    ):
         residue = torch.arange(modulus, device=device)[None, :]
         offset = residue - torch.arange(size, device=device)[:, None]
         if modulus < size:
@@ -66,7 +68,7 @@ def scores_at_residues(tiling: Tiling, query: Tensor, tables: OffsetTables) -> P
     batch, own = query.shape[0], query.shape[4]
     image = query.permute(0, 4, 3, 5, 1, 2, 6).flatten(0, 1)  # (b m, g, n, i, j, d)
     seen = (*tiling.size, tiling.window, tiling.shape)
-    offsets = _offsets_of_residues(*seen, query.device, like=query)
+    offsets = offsets_of_residues(*seen, query.device, like=query)
     found = positional_scores(image.unsqueeze(0), tables, offsets)
 
     def laid(x: Tensor | None) -> Tensor | None:
@@ -85,7 +87,7 @@ def ones_at_residues(
 ) -> Float[Tensor, "members pixels residues"]:
     """A one among zeros at the row, the column and the frame of every key."""
     present = tuple(x is not None for x in (scores.rows, scores.cols, scores.frames))
-    counts = (*_moduli(tiling), members)
+    counts = (*residue_counts(tiling), members)
     return _ones(tiling.size, counts, present, like.dtype, like.device, like=like)
 
 
@@ -114,7 +116,7 @@ def score_change(
 
     The scores of an encoding are kept in 32 bits: their gradients are sums over keys.
     """
-    (_, cols), moduli = tiling.size, _moduli(tiling)
+    (_, cols), moduli = tiling.size, residue_counts(tiling)
     last, (reach, col_reach) = tiling.size[0] * cols - 1, tiling.reaches
     wide = torch.promote_types(like.dtype, torch.float32)
     fading = tiling.neighbourhood(like.new_empty(0, dtype=wide))[1]

@@ -167,7 +167,7 @@ def outline(font: str, letter: str) -> Any:
     from matplotlib.path import Path as Outline
     from matplotlib.textpath import TextPath
 
-    text = TextPath((0, 0), letter, size=100, prop=FontProperties(fname=_font_file(font)))
+    text = TextPath((0, 0), letter, size=100, prop=FontProperties(fname=font_file(font)))
     used = text.vertices[text.codes != Outline.CLOSEPOLY]
     middle = (used.min(0) + used.max(0)) / 2
     corners = np.asarray((text.vertices - middle) / np.linalg.norm(used - middle, axis=1).max())
@@ -176,7 +176,7 @@ def outline(font: str, letter: str) -> Any:
 
 
 @cache
-def _font_file(font: str) -> Path:
+def font_file(font: str) -> Path:
     import matplotlib
 
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")

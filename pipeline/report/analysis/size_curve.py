@@ -55,7 +55,7 @@ def size_curves(
                 "sizes": len(sizes), "exponent": -law[0, 0], "exponent_low": low,
                 "exponent_high": high, "factor": float(np.exp(law[0, 1])),
             })  # fmt: skip
-        gaps += _gaps(laws, settings, measure)
+        gaps += gaps_between(laws, settings, measure)
     return pd.DataFrame(curves, columns=CURVE), pd.DataFrame(gaps, columns=GAP)
 
 
@@ -122,7 +122,8 @@ def _errors(
     return np.maximum(1 - np.concatenate([[scores.runs.mean()], means]), 0.5 / m)
 
 
-def _gaps(laws: Laws, settings: Settings, measure: measures.Measure) -> list[dict[str, Any]]:
+def gaps_between(laws: Laws, settings: Settings, measure: measures.Measure) -> list[dict[str, Any]]:
+    """Rows of the gaps of every kind to those of the baseline's group."""
     own, place = str(settings.baseline.get("group", "C1")), LINE.index("group")
     rows = []
     for key, (sizes, law) in laws.items():

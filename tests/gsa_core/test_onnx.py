@@ -1,4 +1,4 @@
-"""Networks as programs of torch.export and as ONNX files, which run without this library."""
+"""Networks as ONNX files, which run without this library; programs are in `test_running`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,6 @@ CASES = {
 def built(name):
     options = {"image_size": 8, "channels": 4, "num_heads": 2, **CASES[name]}
     return randomised(build_model(**options)).float().eval()
-
-
-def test_an_exported_program_is_a_file_for_any_batch(tmp_path):
-    """Every network is exported in `test_running`; this one is written and read."""
-    model = built("window, qk_norm")
-    batch = torch.export.Dim("batch", min=1, max=64)
-    program = torch.export.export(model, (torch.rand(2, 1, 8, 8),), dynamic_shapes=({0: batch},))
-    torch.export.save(program, tmp_path / "model.pt2")
-    again = torch.export.load(tmp_path / "model.pt2").module()
-    image = torch.rand(5, 1, 8, 8)
-    torch.testing.assert_close(again(image), model(image), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CASES)
