@@ -1,5 +1,6 @@
 # make study    the whole study: environment, data, sweep, confirmation, report
 # make test     the same environment; linter, formatter, types, tests
+# make docs     the same environment; the site of the documents, build/site
 # make chaos    every fault of docs/reliability.md at its full size, and its table; half an hour
 # make clean    remove what these made, but neither results nor the state of a running sweep
 #
@@ -19,7 +20,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python;
 	$$python -I -c 'import fcntl, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 
-.PHONY: help study test chaos venv clean
+.PHONY: help study test docs chaos venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,12 +37,16 @@ study: venv
 test: venv
 	@$(INSIDE) ruff check .
 	@$(INSIDE) ruff format --check .
+	@$(INSIDE) codespell *.md docs gsa_core pipeline scripts benchmarks clusters studies
 	@$(INSIDE) mypy
 	@$(INSIDE) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=25
 
 # What an environment of the user's own needs, of the lists in pyproject.toml.
 EXTRAS = study
-test chaos: EXTRAS = study dev
+test docs chaos: EXTRAS = study dev
+
+docs: venv
+	@$(INSIDE) python scripts/build_docs.py
 
 chaos: venv
 	@$(INSIDE) python -m pytest --full tests/chaos tests/execution/test_interruptions.py tests/execution/test_engine.py \

@@ -40,7 +40,7 @@ def attention_maps(model: nn.Module, image: Tensor, layer: int = -1) -> Tensor:
     Tensor
         ``(batch, |H|, height, width, frames, height, width)``: frame and position of the query,
         then of the key; `frames` is 1 where a query attends to its frame alone. They sum to 1, in
-        the form ``published`` to |H|.
+        the form ``published`` to ``|H|``.
 
     Raises
     ------

@@ -85,8 +85,8 @@ def check_equivariance(
 
     A copy of the module is run in float64 and evaluation mode on the image and on the image moved
     by every element of the group that keeps the pixel grid. How a tensor transforms is found by
-    its shape: an image, a feature map in the regular representation (|H| as an axis of its own or
-    within the channels), tokens, a vector.
+    its shape: an image, a feature map in the regular representation (the group as an axis of its
+    own or within the channels), tokens, a vector.
 
     Parameters
     ----------

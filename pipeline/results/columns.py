@@ -22,6 +22,7 @@ _EVERYWHERE = {
     "stage": "Stage that made the row: sweep or confirm.",
     "tuned_on": "Data set whose search gave the configuration.",
     "tuned_cell": "Cell whose search gave the configuration.",
+    "split": "Number of the split of the images; 0 is the prepared one.",
     "status": "completed, stopped (early), failed, diverged or timeout.",
     "reason": "Why it is not completed; null where it is.",
     "log": "Output of the trial or run.",

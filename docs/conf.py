@@ -1,0 +1,35 @@
+"""How Sphinx makes the site of these pages; scripts/build_docs.py collects them and runs it."""
+
+from docutils import nodes
+from latex2mathml.converter import convert
+
+project = "gsa-core"
+author = "the authors of gsa-core"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["**.ipynb"]
+html_theme = "furo"
+html_title = "gsa-core"
+html_extra_path = ["../extra"]
+html_copy_source = False
+html_show_sphinx = False
+html_math_renderer = "mathml"
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 4
+napoleon_google_docstring = False
+autodoc_typehints = "none"  # docstrings say types and shapes
+autodoc_member_order = "bysource"
+
+
+def _as_mathml(display):
+    """How a formula is written; browsers draw MathML by themselves."""
+
+    def visit(translator, node):
+        translator.body.append(convert(node.astext(), display=display))
+        raise nodes.SkipNode
+
+    return visit, None
+
+
+def setup(app):
+    """Register the renderer of formulas."""
+    app.add_html_math_renderer("mathml", _as_mathml("inline"), _as_mathml("block"))
