@@ -45,7 +45,7 @@ SECTIONS = {
     "Guides": "data sweep report page tracking sql versions clusters gpu library coming-from "
     "upgrading",
     "Explanation": "design attention models hierarchy statistics performance scaling reliability",
-    "Reference": "parameters commands environment columns api",
+    "Reference": "parameters commands environment columns api glossary",
     "Project": "contributing changelog security",
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
