@@ -42,8 +42,8 @@ PLACES = {
 REPORTS = ("reports/report.md", "reports/index.html")
 # Pages of the site by section, in their order; every page is in one.
 SECTIONS = {
-    "Guides": "data sweep report page tracking sql versions clusters gpu library coming-from "
-    "upgrading",
+    "Guides": "data sweep report page tracking sql versions clusters gpu library troubleshooting "
+    "coming-from upgrading",
     "Explanation": "design attention models hierarchy statistics performance scaling reliability",
     "Reference": "parameters commands environment columns api glossary",
     "Project": "contributing changelog security",
