@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 
 def variables(root: Path) -> list[str]:
@@ -37,3 +40,17 @@ def test_messages_of_troubleshooting_are_those_of_the_code(root: Path) -> None:
     messages = quoted(root)
     assert len(messages) >= 20
     assert not [message for message in messages if message not in code]
+
+
+def test_the_tutorial_of_the_library_runs(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (root / "docs/tutorial-library.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for snippet in snippets:
+        quick = snippet.replace("epochs = 10", "epochs = 1")
+        exec(compile(quick, "docs/tutorial-library.md", "exec"), names)
+    assert "{'C1': 14682, 'C4': 15114}" in capsys.readouterr().out
+    assert (tmp_path / "turned.png").stat().st_size > 10_000
