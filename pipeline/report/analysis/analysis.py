@@ -14,6 +14,7 @@ from pipeline.report.analysis.checks import Check, run_checks
 from pipeline.report.analysis.importance import importances
 from pipeline.report.analysis.samples import sources_of, with_intervals
 from pipeline.report.analysis.size_curve import size_curves
+from pipeline.report.analysis.subgroups import subgroups
 from pipeline.report.load import Settings, Study
 from pipeline.report.plotting.style import Palette
 from pipeline.report.text.names import images_order
@@ -42,6 +43,7 @@ class Analysis:
     overview: pd.DataFrame
     overall: pd.DataFrame
     importances: pd.DataFrame
+    subgroups: pd.DataFrame
     checks: list[Check]
     palette: Palette
 
@@ -102,6 +104,7 @@ def analyse(study: Study) -> Analysis:
         overview=overview.overview(whole_of(cells), study, sources),
         overall=overall.interquartile_means(done, study.settings, generator),
         importances=importances(study.trials, generator),
+        subgroups=subgroups(sources, whole_of(cells), study.settings),
         checks=run_checks(cells, done, compared, study),
         palette=Palette.of(cells),
     )
