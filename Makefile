@@ -38,8 +38,9 @@ test: venv
 	@$(INSIDE) ruff check .
 	@$(INSIDE) ruff format --check .
 	@$(INSIDE) codespell *.md docs gsa_core pipeline scripts benchmarks clusters studies
-	@$(INSIDE) mypy
-	@$(INSIDE) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=25
+	@said=$$(mktemp); $(INSIDE) mypy >"$$said" 2>&1 & types=$$!; trap "kill $$types; rm -f $$said" INT TERM; \
+	$(INSIDE) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=25; \
+	tests=$$?; wait $$types; types=$$?; [ $$types = 0 ] || cat "$$said"; rm -f "$$said"; exit $$((tests + types))
 
 # What an environment of the user's own needs, of the lists in pyproject.toml.
 EXTRAS = study

@@ -22,6 +22,7 @@ from pipeline.results import records, schemas
 
 Size = Callable[[int, int], int]
 Witness = Callable[[int, str, str], None]
+Tiny = tuple[list[pd.DataFrame], list[str]]
 TABLES = {
     "sweep/digits/trials": schemas.TRIALS,
     "sweep/digits/epochs": schemas.EPOCHS,
@@ -37,13 +38,26 @@ BOTH = ("sweep", "confirm")
 AT_ONCE = 6
 
 
-@pytest.fixture
-def whole(drivers: DriverProcesses, tmp_path: Path) -> pd.DataFrame:
+@pytest.fixture(scope="module")
+def whole(all_of_them: DriverProcesses, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The trials of a sweep that nothing happened to."""
-    process = drivers.start(drive, tmp_path / "whole", {})
+    folder = tmp_path_factory.mktemp("drivers") / "whole"
+    process = all_of_them.start(drive, folder, {})
     process.join(120)
-    assert process.exitcode == 0, output(tmp_path / "whole")
-    return trials(tmp_path / "whole")[KEYS]
+    assert process.exitcode == 0, output(folder)
+    return trials(folder)[KEYS]
+
+
+@pytest.fixture(scope="module")
+def tiny(all_of_them: DriverProcesses, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The tables of a tiny study that nothing happened to, and its calls to the disk."""
+    if not all_of_them.faults:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("drivers") / "want"
+    process = all_of_them.start(counted, folder, Path(f"{folder}.calls"))
+    process.join(60)
+    assert process.exitcode == 0, output(folder)
+    return tables(folder), Path(f"{folder}.calls").read_text().split()
 
 
 def test_drivers_killed_at_random_times(
@@ -86,11 +100,11 @@ def test_drivers_killed_at_random_times(
 
 
 def test_a_driver_ended_at_every_call_to_the_disk(
-    drivers: DriverProcesses, tmp_path: Path, size: Size, witness: Witness
+    drivers: DriverProcesses, tiny: Tiny, tmp_path: Path, size: Size, witness: Witness
 ) -> None:
-    want, names = with_calls(drivers, tmp_path / "want")
+    want, names = tiny
     points = [(kind, at) for at in range(1, len(names) + 1) for kind in ("before", "after", "torn")]
-    points = points[:: size(len(points) // 24, 1)]
+    points = points[:: size(len(points) // 12, 1)]
     for batch in batches(points):
         folders = [tmp_path / f"{at}-{kind}" for kind, at in batch]
         crashed = [
@@ -112,11 +126,11 @@ def test_a_driver_ended_at_every_call_to_the_disk(
 
 
 def test_no_space_from_any_call_on(
-    drivers: DriverProcesses, tmp_path: Path, size: Size, witness: Witness
+    drivers: DriverProcesses, tiny: Tiny, tmp_path: Path, size: Size, witness: Witness
 ) -> None:
-    want, names = with_calls(drivers, tmp_path / "want")
+    want, names = tiny
     points = [at for at, name in enumerate(names, 1) if name in ("write", "create", "mkdir")]
-    every = points[:: size(len(points) // 8, 1)]
+    every = points[:: size(len(points) // 5, 1)]
     for batch in batches(every):
         folders = [tmp_path / f"{at}" for at in batch]
         for folder, at in zip(folders, batch, strict=True):
@@ -141,23 +155,6 @@ def test_no_space_from_any_call_on(
 def fault(folder: Path, kind: str, at: int) -> dict[str, str]:
     """Arm a fault below a folder."""
     return {"FAULT_ROOT": str(folder), "FAULT_KIND": kind, "FAULT_AT": str(at)}
-
-
-def with_calls(drivers: DriverProcesses, folder: Path) -> tuple[list[pd.DataFrame], list[str]]:
-    """A small study that nothing happened to, and its calls to the disk."""
-    if not drivers.faults:
-        pytest.skip("no C compiler")
-    want = undisturbed(drivers, folder)
-    return want, Path(f"{folder}.calls").read_text().split()
-
-
-def undisturbed(drivers: DriverProcesses, folder: Path) -> list[pd.DataFrame]:
-    """Run the tiny study whole, list its calls to the disk, and return its tables."""
-    calls = Path(f"{folder}.calls")
-    process = drivers.start(counted, folder, calls)
-    process.join(60)
-    assert process.exitcode == 0, output(folder)
-    return tables(folder)
 
 
 def counted(folder: Path, calls: Path) -> None:

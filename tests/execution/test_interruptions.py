@@ -78,7 +78,7 @@ def test_faults_of_workers_are_rows_or_retries(stage: Stage) -> None:
 def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     stage: Stage, whole: pd.DataFrame
 ) -> None:
-    driver = stage.start(ray=True, seconds=0.5)
+    driver = stage.start(ray=True, seconds=0.5, more={"FAKE_WORKERS": "1"})
     stage.wait_for(5)
     family = psutil.Process(driver.pid).children(recursive=True)
     raylet = next(child.pid for child in family if child.name() == "raylet")
@@ -118,4 +118,4 @@ def test_a_command_that_is_gone_before_the_stage_begins_is_missed(stage: Stage) 
 
 def imported(pid: int) -> bool:
     """Whether a process has mapped pyarrow, which comes after the first line of `pipeline`."""
-    return any("libarrow" in one.path for one in psutil.Process(pid).memory_maps())
+    return "libarrow" in Path(f"/proc/{pid}/maps").read_text()

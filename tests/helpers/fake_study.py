@@ -240,10 +240,10 @@ def main() -> None:
     """Do a stage: `fake_study.py sweep FUNCTION [TIMEOUT]`."""
     name, function = sys.argv[1], FUNCTIONS[sys.argv[2]]
     params = study(trials_per_cell=int(os.environ.get("FAKE_TRIALS", "4")))
+    changes: dict[str, Any] = {"workers": int(os.environ.get("FAKE_WORKERS", "2"))}
     if len(sys.argv) > 3:
-        limit = {"trial_timeout_seconds": float(sys.argv[3])}
-        resources = params.resources.model_copy(update=limit)
-        params = params.model_copy(update={"resources": resources})
+        changes["trial_timeout_seconds"] = float(sys.argv[3])
+    params = params.model_copy(update={"resources": params.resources.model_copy(update=changes)})
     run_stage(name, function, params)
 
 

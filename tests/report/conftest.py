@@ -1,5 +1,7 @@
 """A reported study whose every name is an attack, with one cell that has no run; and a browser."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +16,15 @@ from pipeline.report.stage import build
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that holds its data and reports."""
-    root = tmp_path_factory.mktemp("hostile")
-    build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
+    """The folder that holds its data and reports; one for all processes that share the tests."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "hostile"
+    root.mkdir(exist_ok=True)
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "whole").exists():
+            build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
+            (root / "whole").touch()
     return root
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc.cli import main as dvc_main
 from synthetic import Shape, write_study
 
 from pipeline.common.commands import parse
@@ -31,13 +32,13 @@ STAGES = """stages:
 MAKE = """# makes a study
 import json, sys, pathlib, yaml
 sys.path.insert(0, {tests!r})
-from synthetic import Shape, write_study
 epochs = yaml.safe_load(open("params.yaml"))["sweep"]["epochs"]
 if sys.argv[1] == "prepare":
     card = pathlib.Path("data/prepare/digits/card.json")
     card.parent.mkdir(parents=True)
     card.write_text(json.dumps({{"counts": {{"train": 100, "test": 20}}}}))
 else:
+    from synthetic import Shape, write_study
     def change(tables):
         for row in tables["runs"]:
             row["test_accuracy"] -= 0.05 * (epochs == 1)
@@ -70,8 +71,15 @@ class Scratch:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def dvc(self, *arguments: str, cwd: Path | None = None) -> str:
-        return self.run(sys.executable, "-m", "dvc", *arguments, cwd=cwd)
+    def dvc(self, *arguments: str, cwd: Path | None = None) -> None:
+        """Run a DVC command in this process, which needs not import DVC again."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(cwd or self.folder)
+            for name in [name for name in os.environ if name.startswith("GIT_")]:
+                patch.delenv(name)
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            assert dvc_main(list(arguments)) == 0
 
     def params(self, epochs: int, workers: int = 2) -> None:
         text = PARAMS.format(epochs=epochs, workers=workers)
