@@ -9,10 +9,11 @@ from synthetic import Row, Shape, write_study
 from pipeline.common.errors import UserError
 from pipeline.report import figures
 from pipeline.report.analysis.analysis import Analysis, analyse
-from pipeline.report.files.pictures import draw_picture, make_pictures
+from pipeline.report.files.pictures import draw_picture
 from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
 from pipeline.report.page.tooltips import Explainer
+from pipeline.report.plotting import style
 from pipeline.report.stage import build
 
 SMALL = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), epochs=4)
@@ -41,8 +42,12 @@ def drawn(analysis: Analysis) -> set[str]:
 
 def test_every_figure_of_one_run_can_be_drawn(tmp_path: Path) -> None:
     analysis = analyse(load_study(SETTINGS, write_study(tmp_path, ONE_CELL)))
-    pictures = {picture.name for picture in make_pictures(analysis) if picture.document}
-    assert pictures == drawn(analysis)
+    assert len(drawn(analysis)) > 12
+    for module in map(figures.load, drawn(analysis)):
+        with style.report_style():
+            figure = module.draw(module.table(analysis), analysis)
+            figure.draw_without_rendering()
+        assert figure.axes
 
 
 @pytest.mark.parametrize(
