@@ -176,7 +176,8 @@ def clone(root: Path, tmp_path: Path) -> Path:
     git(tmp_path / "clone", "add", "-A")
     git(tmp_path / "clone", "commit", "-qm", "a")
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/ray").write_text('#!/bin/bash\nprintf "%s\\0" "$@" >"$WORK/ray"\n')
+    program = '#!/bin/bash\nprintf "%s\\0" "$@" >"$WORK/ray"\nenv >"$WORK/environment"\n'
+    (tmp_path / "bin/ray").write_text(program)
     (tmp_path / "bin/ray").chmod(0o755)
     return tmp_path / "clone"
 
@@ -236,8 +237,8 @@ def test_prepared_data_travel_with_a_submitted_stage_and_large_folders_do_not(
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text("1")
     sent = submit(clone)[2]
-    text = (clone / "clusters/submit.sh").read_text()
-    follows = "export RAY_RUNTIME_ENV_IGNORE_GITIGNORE=1" not in text
+    environment = (clone.parent / "environment").read_text().splitlines()
+    follows = "RAY_RUNTIME_ENV_IGNORE_GITIGNORE=1" not in environment
     create_package(
         str(clone), tmp_path / "a.zip", follows, excludes=sent["excludes"],
         logger=logging.getLogger(__name__),

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 from dvc.cli import main as dvc_main
+from dvc.config import Config
 from dvc.repo import Repo
 
 from pipeline.study.datasets import SOURCES
@@ -269,4 +270,4 @@ def test_results_do_not_reach_git_but_the_report_does(template: Project) -> None
 
 
 def test_nothing_is_sent_to_anyone(root: Path) -> None:
-    assert "analytics = false" in (root / ".dvc" / "config").read_text()
+    assert Config(str(root / ".dvc"))["core"]["analytics"] is False

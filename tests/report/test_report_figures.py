@@ -62,22 +62,23 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     shape = Shape(datasets=("digits", "mnist"), tokens=("pixel", "stem"), groups=("C1", "C4"),
-                  encodings=("absolute", "relative"), depths=(1,), seeds=(101,),
-                  epochs=2)  # fmt: skip
+                  encodings=("absolute", "relative"), depths=(1,), seeds=(101,), epochs=2,
+                  trials=1)  # fmt: skip
     return analysed(tmp_path_factory.mktemp("several"), shape)
 
 
 @pytest.fixture(scope="module")
 def sizes(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     shape = Shape(datasets=("mnist", "mnist-100"), groups=("C1", "C4"), encodings=("absolute",),
-                  seeds=(101,), epochs=2, train_images={"mnist-100": 100})  # fmt: skip
+                  depths=(1,), seeds=(101,), epochs=2, train_images={"mnist-100": 100})  # fmt: skip
     return analysed(tmp_path_factory.mktemp("sizes"), shape)
 
 
 @pytest.fixture(scope="module")
 def augmented(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     shape = Shape(groups=("C1", "C4"), encodings=("absolute",), depths=(1,), seeds=(101, 102),
-                  epochs=2, augments=("none", "turn"), training_images=(100, None))  # fmt: skip
+                  epochs=2, trials=2, augments=("none", "turn"),
+                  training_images=(100, None))  # fmt: skip
     return analysed(tmp_path_factory.mktemp("augmented"), shape)
 
 

@@ -217,13 +217,3 @@ def test_small_and_large_are_written_for_people(
     said = capsys.readouterr().out
     assert re.search(r"memory: \d+\.\d kB of images", said) and "e-0" not in said
     assert re.search(r"disk: [\d.]+ (kB|MB) while preparing, [\d.,]+ [GT]B free", said)
-
-
-def test_one_module_writes_bytes_and_seconds(root: Path) -> None:
-    by_hand = re.compile(r"\}? ?\b[kMG]B\b[^-]*\"|/ 1e[69]|def duration|def size\(")
-    found = {
-        file.name
-        for file in (root / "pipeline").rglob("*.py")
-        if "report/figures" not in str(file) and by_hand.search(file.read_text())
-    }
-    assert found == {"units.py"}
