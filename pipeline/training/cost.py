@@ -46,7 +46,7 @@ def trial_bytes(config: dict[str, Any], data: Dataset) -> int:
 
 
 def image_seconds(
-    config: dict[str, Any], data: Dataset, device: str = "cpu", work: float = math.inf
+    config: dict[str, Any], data: Dataset, device: str = "cpu", longest: float = math.inf
 ) -> tuple[float, float]:
     """Measure a few steps; return the seconds an image takes in training and in evaluation.
 
@@ -58,23 +58,26 @@ def image_seconds(
         A configuration of a trial, and its data set.
     device
         Where to measure.
-    work
-        FLOPs that the forward pass of the measured batch may take; a smaller batch is measured
+    longest
+        Seconds that the forward pass of the measured batch may take; a smaller batch is measured
         where the configuration's would take more.
     """
     model = _model(config, data).to(device)
     count = min(config["batch_size"], len(data.train))
-    if work < math.inf:
-        count = max(1, min(count, int(work / count_flops(model, _shape(data)))))
+    images = to_pixels(data.train.images[:1], device)
+
+    def evaluate() -> None:
+        with torch.no_grad():
+            model(images)
+
+    model.eval()
+    if longest < math.inf:
+        count = max(1, min(count, int(longest / _seconds(evaluate, device))))
     images = to_pixels(data.train.images[:count], device)
     labels = torch.from_numpy(data.train.labels[:count].copy()).to(device)
 
     def train() -> None:
         functional.cross_entropy(model(images), labels).backward()
-
-    def evaluate() -> None:
-        with torch.no_grad():
-            model(images)
 
     model.train()
     training = _seconds(train, device) / count

@@ -82,7 +82,39 @@ def test_without_known_symmetry_what_is_built_in_meets_its_rivals(digits: Analys
     assert "a network without symmetry (C1) alone is right on 1" in said
     numbers = summary.key_numbers(digits)
     assert len(numbers) == 3 and all("[" in number.value for number in numbers)
-    assert numbers[2].label.startswith("the difference: clearly better, for 4 times the FLOPs")
+    said = numbers[2].label
+    assert said.startswith("the difference: clearly better, for 4 times the FLOPs")
+    count = summary.main_rows(digits.overview)["comparisons"].max()
+    assert count > 1 and f"corrected for {count:.0f} comparisons on these images (Holm's" in said
+
+
+def test_one_comparison_is_not_corrected(digits: Analysis) -> None:
+    alone = replace(digits, overview=digits.overview.assign(comparisons=1))
+    assert "corrected" not in summary.key_numbers(alone)[2].label
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "augment", "accuracy", "said"),
+    [
+        ("C2", "turn", 0.69, True),
+        ("C2", "turn", 0.52, False),
+        ("C1", "turn", 0.32, True),
+        ("C1", "quarter", 0.29, False),
+        ("C", "turn", 0.69, False),
+        ("C", "turn_mirror", 0.69, True),
+        ("D", "turn_mirror", 0.99, False),
+        ("", "turn", 0.99, False),
+        ("C2", "none", 0.99, False),
+    ],
+)
+def test_labels_that_say_nothing_are_explained_where_they_seem_to(
+    glyphs: Analysis, symmetry: str, augment: str, accuracy: float, said: bool
+) -> None:
+    rows = headline.table(glyphs).assign(augment="none")
+    row = rows.index[0]
+    rows.loc[row, ["symmetry", "augment", "accuracy"]] = [symmetry, augment, accuracy]
+    notes = "".join(text.get_text() for text in headline.draw(rows, glyphs).texts)
+    assert ("best on upright validation" in " ".join(notes.split())) == said
 
 
 @pytest.mark.parametrize("study", ["glyphs", "digits"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import shutil
 from pathlib import Path
@@ -152,6 +153,7 @@ def test_an_estimate_is_what_a_plan_says(monkeypatch: pytest.MonkeyPatch) -> Non
     ticks = itertools.count()
     monkeypatch.setattr(cost.time, "process_time", lambda: float(next(ticks)))
     monkeypatch.setattr(estimate, "use_threads", lambda count: None)
+    monkeypatch.setattr(estimate, "LONGEST", math.inf)
     params = fake_study.study()
     sizes = Sizes(1, 10, 8, 0, train=16, validation=16, test=40)
     planned = sum(

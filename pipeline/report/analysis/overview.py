@@ -22,7 +22,7 @@ AVERAGED = {
     measures.QUARTER: measures.QUARTER_TTA_C4,
     measures.ANY_ANGLE: measures.ANY_ANGLE_TTA_C4,
 }
-VERDICT = ["difference", "difference_low", "difference_high", "word"]
+VERDICT = ["difference", "difference_low", "difference_high", "word", "comparisons"]
 COLUMNS = [
     "dataset", "symmetry", "test", "condition", "model", "group", "augment", "averaged", "id",
     "label", "accuracy", "low", "high", "ceiling", "reference", "best", *VERDICT,
@@ -104,7 +104,7 @@ def _compared(rows: pd.DataFrame, test: Measure, study: Study, source: Source) -
     ]  # fmt: skip
     standard = Standard(study.settings.margin, study.settings.confidence)
     found = judged(estimated(source, contrasts, test) if contrasts else None, standard, ["place"])
-    found = found[["place", "difference", "low", "high", "word"]].set_axis(
+    found = found[["place", "difference", "low", "high", "word", "comparisons"]].set_axis(
         ["place", *VERDICT], axis=1
     )
     rows = rows.merge(found.set_index("place"), left_index=True, right_index=True, how="left")

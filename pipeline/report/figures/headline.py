@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.label_symmetry import LabelSymmetry
 from pipeline.report.figures import efficiency
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import amount_axis, fit_percent
@@ -56,6 +57,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         "Of several cells of a condition the one of best validation accuracy stands for it.",
         *([CEILING] if (rows["ceiling"] < 1).any() else []),
         *([AVERAGED] if rows["averaged"].any() else []),
+        *([TAUGHT] if _taught_other_labels(rows).any() else []),
     ])  # fmt: skip
     return figure
 
@@ -75,6 +77,26 @@ CEILING = (
     "the classes in an orbit."
 )
 AVERAGED = "Averaged: over four turns of each test image, at four times the FLOPs."
+
+
+TAUGHT = (
+    "Training images turned or mirrored beyond the symmetry of the labels have labels that say "
+    "nothing. A network may still be right more often than by chance: its answers depend on the "
+    "orientation, and of its epochs the one counts that is best on upright validation images."
+)
+# What augmentation does to an image, as a group of the tests of `LabelSymmetry`.
+ORBITS = {"quarter": "C4", "turn": "C4", "turn_mirror": "D4"}
+
+
+def _taught_other_labels(rows: pd.DataFrame) -> pd.Series:
+    """Whether a condition is above chance though augmentation has made its labels meaningless."""
+    found = [
+        bool(row["symmetry"]) and row["augment"] in ORBITS
+        and not (labels := LabelSymmetry(row["symmetry"])).contains(ORBITS[row["augment"]])
+        and row["accuracy"] > labels.ceiling(ORBITS[row["augment"]]) + summary.AT_THE_CEILING
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
+    return pd.Series(found, index=rows.index, dtype=bool)
 
 
 def _strip_of(rows: pd.DataFrame) -> pd.Series:

@@ -166,8 +166,18 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
         value = f"{signed_points(rival['difference'])} points [{', '.join(ends)}]"
         said = word(str(rival["word"]), analysis.settings.margin)
         times = _times(analysis, int(built["id"].iloc[0]), int(rival["id"]))
-        numbers.append(KeyNumber(value, f"the difference: {said}{times}"))
+        numbers.append(KeyNumber(value, f"the difference: {said}{times}{_allowing(rival)}"))
     return numbers
+
+
+def _allowing(row: pd.Series) -> str:
+    """Say for how many comparisons a verdict allows, which its interval does not."""
+    if not row["comparisons"] > 1:
+        return ""
+    return (
+        f". The verdict is corrected for {row['comparisons']:.0f} comparisons on these images "
+        "(Holm's method); the interval is that of this one alone"
+    )
 
 
 def gaps(analysis: Analysis, dataset: str) -> list[tuple[str, str]]:

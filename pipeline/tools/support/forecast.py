@@ -26,7 +26,7 @@ from pipeline.training.devices import use_threads
 
 __all__ = ["Forecast", "Sizes", "estimate_seconds", "forecast", "space"]
 
-WORK = 2e9  # FLOPs of a measured batch's forward pass: `use` is to answer within seconds
+LONGEST = 0.2  # seconds of a measured batch's forward pass: `use` is to answer within seconds
 SECONDS = 20.0  # of measuring; other networks are put in proportion by their FLOPs
 # Seconds an image takes in training and in evaluation, by batch size.
 Times = dict[int, tuple[float, float]]
@@ -64,22 +64,22 @@ class Sizes:
 
 
 def forecast(
-    params: Params, data: Dataset, cell: Cell, device: str = "cpu", work: float = math.inf
+    params: Params, data: Dataset, cell: Cell, device: str = "cpu", longest: float = math.inf
 ) -> Forecast:
     """Measure the cell's first configuration and count how many steps there will be.
 
-    `work` limits the measured batch, as in `pipeline.training.cost.image_seconds`.
+    `longest` limits the measured batch, as in `pipeline.training.cost.image_seconds`.
     """
     config = _first(params, data, cell)
-    return _counted(params, data, cell, config, _timed(params, config, data, device, work))
+    return _counted(params, data, cell, config, _timed(params, config, data, device, longest))
 
 
 def _timed(
-    params: Params, config: dict[str, Any], data: Dataset, device: str, work: float
+    params: Params, config: dict[str, Any], data: Dataset, device: str, longest: float
 ) -> Times:
     """Measure a configuration with every batch size that its study has."""
     return {
-        n: image_seconds({**config, "batch_size": n}, data, device, work)
+        n: image_seconds({**config, "batch_size": n}, data, device, longest)
         for n in batch_sizes(params)
     }
 
@@ -125,49 +125,62 @@ def estimate_seconds(
     use_threads(int(params.resources.cpus_per_trial))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     stand_ins = {name: _stand_in(name, sizes) for name, sizes in data.items()}
-    planned = [
-        (one, cell, _first(params, one, cell))
-        for one in stand_ins.values()
-        for cell in cells(params, one.name)
-    ]
-    networks = {_network(one, cell): (config, one) for one, cell, config in planned}
+    planned = [(one, cell) for one in stand_ins.values() for cell in cells(params, one.name)]
+    networks = {_network(one, cell): (one, cell) for one, cell in planned}
     times = _measured(params, networks, device, SECONDS if limit is None else limit)
+    # Neither a width nor what is searched decides how many images there are: nothing is solved for.
+    unmatched = params.sweep.model_copy(update={"match": None})
+    alone = params.model_copy(update={"sweep": unmatched})
     total = sum(
-        _counted(params, one, cell, config, times[_network(one, cell)]).seconds
-        for one, cell, config in planned
+        _counted(
+            params, one, cell, configuration(cell, {}, alone, one), times[_network(one, cell)]
+        ).seconds
+        for one, cell in planned
     )
     return total / parallel_here(params)
 
 
 def _network(data: Dataset, cell: Cell) -> Hashable:
-    """Return what the seconds of an image depend on, the number of classes aside."""
+    """Return what the seconds of an image depend on, or nearly so.
+
+    Numbers of classes and, where tokens are few, encodings take little time.
+    """
     plain = replace(cell, augment="none", training_images=None)
+    if cell.tokens != "pixel":
+        plain = replace(plain, positional="")
     return data.in_channels, data.image_size, plain
 
 
 def _measured(
     params: Params,
-    networks: Mapping[Hashable, tuple[dict[str, Any], Dataset]],
+    networks: Mapping[Hashable, tuple[Dataset, Cell]],
     device: str,
     limit: float,
 ) -> dict[Hashable, Times]:
     """Measure networks for some seconds, one at least; the others by the nearest in FLOPs."""
-    names, start = list(networks), time.monotonic()
+    names, start = list(networks), time.thread_time()
     times: dict[Hashable, Times] = {}
     # In random order: neighbours of a list are alike, and of every size some should be measured.
     for place in np.random.default_rng(0).permutation(len(names)):
-        if times and time.monotonic() - start > limit:
+        if times and time.thread_time() - start > limit:
             break
-        times[names[place]] = _timed(params, *networks[names[place]], device, WORK)
+        data, cell = networks[names[place]]
+        times[names[place]] = _timed(params, _first(params, data, cell), data, device, LONGEST)
     if len(times) == len(names):
         return times
-    flops = {key: image_flops(*one) for key, one in networks.items()}
-    found = {}
-    for key in names:
-        near = min(times, key=lambda one: abs(math.log(flops[one] / flops[key])))
-        ratio = flops[key] / flops[near]
-        found[key] = {n: (one * ratio, two * ratio) for n, (one, two) in times[near].items()}
-    return found
+    flops = {
+        key: image_flops(_first(params, data, cell), data) for key, (data, cell) in networks.items()
+    }
+    return {key: times.get(key, _in_proportion(times, flops, key)) for key in names}
+
+
+def _in_proportion(
+    times: Mapping[Hashable, Times], flops: Mapping[Hashable, int], key: Hashable
+) -> Times:
+    """Return the times of the nearest network in FLOPs, in proportion to these."""
+    near = min(times, key=lambda one: abs(math.log(flops[one] / flops[key])))
+    ratio = flops[key] / flops[near]
+    return {n: (one * ratio, two * ratio) for n, (one, two) in times[near].items()}
 
 
 def space(sizes: Sizes) -> tuple[float, float]:
@@ -181,7 +194,10 @@ def space(sizes: Sizes) -> tuple[float, float]:
 
 
 def _first(
-    params: Params, data: Dataset, cell: Cell, step_seconds: dict[int, float] | None = None
+    params: Params,
+    data: Dataset,
+    cell: Cell,
+    step_seconds: dict[int, float] | None = None,
 ) -> dict[str, Any]:
     """Return the first configuration of a cell's search."""
     point = sweep.proposer(params, cell).propose(0, [])
