@@ -33,6 +33,12 @@ class Study:
     mean_seconds: float
     driver_ms: float
     in_generations: bool = True
+    on_each: int = 1  # trials that share a GPU
+
+    @property
+    def slots(self) -> int:
+        """Trials at once."""
+        return self.gpus * self.on_each
 
 
 def recorded(path: Path) -> np.ndarray:
@@ -52,27 +58,32 @@ def simulate(study: Study, times: np.ndarray, seed: int = 0) -> dict[str, float]
     Returns
     -------
     dict
-        `hours` of the whole, and the shares of it in which GPUs and driver worked.
+        `hours` of the whole, and the shares of it in which GPUs and driver worked; `before_tail`:
+        the share in which GPUs worked until the last trial began.
     """
     draw = np.random.default_rng(seed)
     seconds = study.mean_seconds * draw.choice(times, study.trials)
     cells = Cells(study)
     ends: list[tuple[float, int]] = []  # of running trials: when, and whose cell
     now = driver_free = driver_busy = 0.0
-    idle, started = study.gpus, 0
+    idle, started, begun = study.slots, 0, np.zeros(study.trials)
     while started < study.trials or ends:
         while idle and started < study.trials and (cell := cells.next()) is not None:
             driver_free = max(driver_free, now) + study.driver_ms / 1000
             driver_busy += study.driver_ms / 1000
+            begun[started] = driver_free
             heapq.heappush(ends, (driver_free + seconds[started], cell))
             idle, started = idle - 1, started + 1
         now, cell = heapq.heappop(ends)
         idle += 1
         cells.finish(cell)
+    last = float(begun.max())
+    worked = float(np.clip(np.minimum(begun + seconds, last) - begun, 0, None).sum())
     return {
         "hours": now / 3600,
-        "gpus": float(seconds.sum()) / (study.gpus * now),
+        "gpus": float(seconds.sum()) / (study.slots * now),
         "driver": driver_busy / now,
+        "before_tail": worked / (study.slots * last) if last else 1.0,
     }
 
 
@@ -127,6 +138,23 @@ def table(studies: Sequence[Study], times: np.ndarray) -> str:
     return "\n".join(lines)
 
 
+def few(times: np.ndarray, ms: float) -> str:
+    """Simulate the studies of 64 and of 720 trials on few GPUs, each shared or not."""
+    lines = [
+        "| GPUs | trials on each | cells x trials | GPUs busy | until the last trial begins |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for cells, each in ((8, 8), (24, 30)):
+        for gpus, on_each in ((1, 1), (2, 1), (4, 1), (8, 1), (1, 8), (4, 8)):
+            study = Study(gpus, cells * each, cells, 600, ms, on_each=on_each)
+            found = simulate(study, times)
+            lines.append(
+                f"| {gpus} | {on_each} | {cells} x {each} | {found['gpus']:.0%} | "
+                f"{found['before_tail']:.1%} |"
+            )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -136,6 +164,8 @@ def main() -> None:
     times, ms = recorded(asked.recorded), asked.driver_ms
     spread = f"{np.quantile(times, 0.05):.2f} to {np.quantile(times, 0.95):.2f} of the mean"
     print(f"{len(times)} recorded times, 90 % of them {spread}; {ms:g} ms of the driver a trial.")
+    print("\nFew GPUs, trials of ten minutes:\n")
+    print(few(times, ms))
     print("\nGrowing, trials of ten minutes:\n")
     sizes = (8, 64, 250, 1000, 4000)
     print(table([Study(gpus, 100 * gpus, 100, 600, ms) for gpus in sizes], times))

@@ -44,8 +44,11 @@ _EVERYWHERE = {
     "flops": "FLOPs of the forward pass of one image.",
     "training_flops": "FLOPs of all training steps so far, without validation.",
     "training_seconds": "Seconds of all training steps so far, without validation.",
+    "training_images_per_second": "Training images of all epochs over the seconds of training.",
     "seconds": "Seconds of the whole trial, run or epoch.",
     "peak_memory_bytes": "Most memory of the training process, or of the GPU, in bytes.",
+    "precision": "Of products in training steps: fp32, tf32 or bf16; whatever is measured is fp32.",
+    "execution": "How training steps ran: eager, compiled or cuda_graph.",
     "device": "Processor or GPU.",
     "step_seconds": "Measured seconds of a training step, where seconds are matched.",
     # The configuration.

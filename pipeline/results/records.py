@@ -121,7 +121,7 @@ def read(path: Path | str, schema: pa.Schema) -> pd.DataFrame:
         For a file that is missing, damaged, of another schema version, of another table, or that
         was not written by this project. Nothing in a file is ever executed or unpickled.
     """
-    return _completed(_read_table(Path(path), schema), schema.names).to_pandas()
+    return _completed(_read_table(Path(path), schema), schema, schema.names).to_pandas()
 
 
 def batches(
@@ -143,7 +143,7 @@ def batches(
     try:
         known = [name for name in columns if name in file.schema_arrow.names]
         for batch in file.iter_batches(rows, columns=known, use_threads=False):
-            yield _completed(batch, columns)
+            yield _completed(batch, schema, columns)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _damaged(path, "its pages cannot be read") from error
 
@@ -215,10 +215,11 @@ def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def _completed(rows: Any, columns: Sequence[str]) -> Any:
+def _completed(rows: Any, schema: pa.Schema, columns: Sequence[str]) -> Any:
     """Give a table or batch of the older version the columns that it lacks, and all their order."""
     for name in set(columns) - set(rows.schema.names):
-        rows = rows.append_column(name, pa.array([ADDED[name]] * rows.num_rows, pa.int64()))
+        same = pa.array([ADDED[name]] * rows.num_rows, schema.field(name).type)
+        rows = rows.append_column(name, same)
     return rows.select(list(columns))
 
 
@@ -231,8 +232,8 @@ def _checked(file: pq.ParquetFile, path: Path, schema: pa.Schema) -> dict[bytes,
             f"{path}: holds the table {found!r}, but {table_name(schema)!r} belongs here"
         )
     stored = file.schema_arrow
-    older = metadata[_VERSION] == str(READ_TOO).encode()
-    expected = pa.schema([field for field in schema if not (older and field.name in ADDED)])
+    absent = ADDED.keys() - set(stored.names)
+    expected = pa.schema([field for field in schema if field.name not in absent])
     missing = [name for name in expected.names if name not in stored.names]
     if missing:
         raise _damaged(path, f"it lacks the column {missing[0]!r}")

@@ -6,8 +6,10 @@ import pyarrow as pa
 
 # Raise it whenever a column is added or removed, or changes its type or meaning.
 SCHEMA_VERSION = 6
-# Tables of this version are read, too: they lack these columns, which had one value then.
-READ_TOO, ADDED = 5, {"split": 0}
+# Tables of the version before are read, too. They lack these columns, which had one value then, or
+# are null where nobody knows.
+READ_TOO = 5
+ADDED = {"split": 0, "training_images_per_second": None, "precision": None, "execution": None}
 
 STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
 
@@ -26,8 +28,8 @@ _CELL = (
 _OUTCOME = (
     "text: status reason; float: validation_accuracy validation_loss "
     "validation_balanced_accuracy validation_macro_f1 validation_auroc; int: best_epoch epochs "
-    "params flops training_flops; float: training_seconds seconds; int: peak_memory_bytes; "
-    "text: device"
+    "params flops training_flops; float: training_seconds training_images_per_second seconds; "
+    "int: peak_memory_bytes; text: precision execution device"
 )
 _CONFIGURATION = (
     "text: form; int: window heads; text: window_shape encoding; int: patch_size channels; "

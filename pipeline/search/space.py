@@ -20,7 +20,7 @@ from pipeline.study.cells import Cell
 from pipeline.study.hyperparameters import DEFAULTS, HYPERPARAMETERS
 from pipeline.study.models import MODEL_KINDS, network_arguments, own_form
 from pipeline.study.patches import own_patch_size
-from pipeline.study.schema import Choices, Interval, Params
+from pipeline.study.schema import Choices, Interval, Params, Sweep
 
 
 def distributions(
@@ -107,6 +107,7 @@ def configuration(
         "objective": sweep.objectives[0],
         "batch_size": sweep.batch_size,
         "schedule": sweep.schedule,
+        **switches(sweep),
         "epochs": sweep.epochs or 1,
         "seed": sweep.seed,
         "in_channels": dataset.in_channels,
@@ -123,6 +124,15 @@ def configuration(
         config["step_seconds"] = float(np.interp(config["batch_size"], batches, seconds))
         config["epochs"] = matched_epochs(config, sweep.match.at, len(dataset.train))
     return config
+
+
+def switches(sweep: Sweep) -> dict[str, Any]:
+    """Return how steps are computed, where a study asks for more than plain float32.
+
+    What is off is left out: a configuration is then that of a study which cannot ask.
+    """
+    found = {name: getattr(sweep, name) for name in ("precision", "compile", "cuda_graph")}
+    return {name: value for name, value in found.items() if value not in ("fp32", False)}
 
 
 def transferred(

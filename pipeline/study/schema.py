@@ -141,7 +141,7 @@ class Resources(Section):
     cpus_per_trial: Annotated[float, Field(gt=0, le=1024), FINITE]
     """Processor cores that Ray reserves for a trial, and threads that it uses."""
     gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0, le=64), FINITE]
-    """`auto` is a share of a GPU by the memory that trials need, where there is a GPU."""
+    """`auto` is a share of a GPU by measured memory and throughput, where there is a GPU."""
     trial_timeout_seconds: Seconds
     """A trial or run that takes longer is ended, and its row says so."""
     node_wait_seconds: Seconds = 60

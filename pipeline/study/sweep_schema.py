@@ -255,6 +255,12 @@ class Sweep(Section):
     schedule: Literal["one_cycle", "cosine", "step"] = "one_cycle"
     """Of the learning rate: a warm-up of a fifth and a cosine with the momentum against it; a
     warm-up of a twentieth and a cosine; a tenth after half and a hundredth after three quarters."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Of the products in training steps; on a CPU, tf32 is fp32. Whatever is measured is fp32."""
+    compile: Annotated[bool, Field(strict=True)] = False
+    """Whether torch compiles training steps; each network takes tens of seconds more to start."""
+    cuda_graph: Annotated[bool, Field(strict=True)] = False
+    """Whether a GPU replays the gradients of a step as one graph: faster for small networks."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether the loss counts images of rare classes more, so that every class counts the same."""
     light_augment: LightAugment = LightAugment()

@@ -20,6 +20,7 @@ from pipeline.study.schema import Params
 from pipeline.study.tuning import chosen
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.early_stopping import SuccessiveHalving
+from pipeline.tools.support import gpu_hours
 from pipeline.tools.support.forecast import Forecast, forecast
 from pipeline.training.cost import STEPS, trial_bytes
 from pipeline.training.devices import use_threads
@@ -50,6 +51,8 @@ def main(given: object = None) -> None:
             most = max(most, memory)
             print(_line(found[-1], memory, width), flush=True)
     print(_total(found, most, parallel_here(params)))
+    if params.resources.gpus_per_trial:
+        print(gpu_hours.sentence(params, data.values()))
     for line in (*chosen(params), *_endings(params)):
         print(line)
     print(what_is_kept(params, {name: one.card for name, one in data.items()}))

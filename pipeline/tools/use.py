@@ -95,7 +95,8 @@ def findings(params: Params) -> Iterator[str]:
     import torch  # seconds to import: not for the list of studies
 
     from pipeline.execution.parallel_trials import parallel_here
-    from pipeline.tools.support.forecast import estimate_seconds, space
+    from pipeline.tools.support import gpu_hours
+    from pipeline.tools.support.forecast import estimate_seconds, space, stand_in
 
     sizes: dict[str, Sizes] = {}
     for dataset in params.prepare.datasets:
@@ -128,6 +129,8 @@ def findings(params: Params) -> Iterator[str]:
         f"time: about {duration(seconds)} for {trials * params.sweep.trials_per_cell} trials and "
         f"{runs} runs, by a few steps on this {device}, as in `plan`"
     )
+    if wanted:
+        yield gpu_hours.sentence(params, (stand_in(name, one) for name, one in sizes.items()))
 
 
 def _short(wanted: float, here: float) -> str:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gsa_core import rotate_image
+from pipeline.training.devices import to_device
 
 
 def turned_at_random(
@@ -35,11 +36,11 @@ def turned_at_random(
     count = len(images)
     if augment == "turn_mirror":
         mirrored = torch.rand(count, generator=generator) < 0.5
-        mirrored = mirrored.to(images.device)[:, None, None, None]
+        mirrored = to_device(mirrored, images.device)[:, None, None, None]
         images = torch.where(mirrored, images.flip(-1), images)
     if augment in ("turn", "turn_mirror"):
         degrees = 360 * torch.rand(count, generator=generator, dtype=torch.float64)
-        return rotate_image(images, degrees.to(images.device, images.dtype), outside)
-    quarters = torch.randint(4, (count,), generator=generator).to(images.device)
+        return rotate_image(images, to_device(degrees, images.device).to(images.dtype), outside)
+    quarters = to_device(torch.randint(4, (count,), generator=generator), images.device)
     four = torch.stack([torch.rot90(images, k, (-2, -1)) for k in range(4)])
     return four[quarters, torch.arange(count, device=images.device)]

@@ -12,14 +12,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from gsa_core import build_model, count_activations, count_flops
 from pipeline.dataset import Dataset
 from pipeline.training.epoch import Steps
+from pipeline.training.gradients import gradients_of
 from pipeline.training.inference import to_pixels
 from pipeline.training.loop import model_arguments
 from pipeline.training.penalty import passes
+from pipeline.training.precision import whole_float32
 from pipeline.training.subset import fewer_images
 
 STEPS = 3  # measured; the fastest counts
@@ -67,7 +68,7 @@ def image_seconds(
     images = to_pixels(data.train.images[:1], device)
 
     def evaluate() -> None:
-        with torch.no_grad():
+        with torch.no_grad(), whole_float32():
             model(images)
 
     model.eval()
@@ -76,8 +77,10 @@ def image_seconds(
     images = to_pixels(data.train.images[:count], device)
     labels = torch.from_numpy(data.train.labels[:count].copy()).to(device)
 
+    gradients = gradients_of(model, {**config, "penalty": 0.0}, None)
+
     def train() -> None:
-        functional.cross_entropy(model(images), labels).backward()
+        gradients(images, labels, 1.0)
 
     model.train()
     training = _seconds(train, device) / count

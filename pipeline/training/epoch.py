@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from pipeline.dataset import Dataset, Split
+from pipeline.dataset import Dataset
 from pipeline.study.budgets import epoch_images, steps_of_epoch
 from pipeline.training.augment import turned_at_random
+from pipeline.training.cuda_graph import CapturedGradients
+from pipeline.training.gradients import Gradients, gradients_of
+from pipeline.training.image_feed import ImageFeed
 from pipeline.training.inference import INFERENCE_BATCH, to_pixels
 from pipeline.training.light_augment import light_augmented
-from pipeline.training.penalty import with_penalty
+from pipeline.training.penalty import with_turned
+from pipeline.training.precision import whole_float32
 from pipeline.training.schedules import make_schedule
 from pipeline.training.weight_average import WeightAverage
 
@@ -37,22 +40,22 @@ class Steps:
 
     Attributes
     ----------
-    split
+    feed
         The images that it is trained on.
     images
         How many images an epoch has.
-    class_weights
-        ``(classes,)``: what the loss of an image of each class is multiplied by; None is 1.
+    gradients
+        Computes them, and the loss.
     average
         The average of the weights; None where the weights themselves are validated and kept.
     """
 
     model: nn.Module
     config: Row
-    split: Split
+    feed: ImageFeed
     images: int
     background: float | str
-    class_weights: Tensor | None
+    gradients: Gradients | CapturedGradients
     order: torch.Generator
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
@@ -73,10 +76,10 @@ class Steps:
         return cls(
             model,
             config,
-            data.train,
+            ImageFeed(data.train, device),
             epoch_images(config, of_all),
             data.background,
-            _class_weights(config, data.train.labels, data.num_classes, device),
+            gradients_of(model, config, class_weights(config, data, device)),
             torch.Generator().manual_seed(config["seed"]),
             optimizer,
             schedule,
@@ -88,43 +91,52 @@ class Steps:
         """The network that is validated and kept: that of the averaged weights, if there is one."""
         return self.model if self.average is None else self.average.model
 
-    def run_epoch(self) -> float:
-        """Train on the images of an epoch; return the mean loss."""
+    def run_epoch(self) -> Tensor:
+        """Train on the images of an epoch; return the mean loss, on the device."""
         self.model.train()
         total = torch.zeros((), device=next(self.model.parameters()).device)
-        for batch in self.batches():
-            total += self.take(batch)  # without waiting for the device
-        return (total / self.images).item()
+        for images, labels in self.feed.loaded(self.batches()):
+            total += self.step(images, labels)  # without waiting for the device
+        return total / self.images
 
     def measure_statistics(self) -> None:
         """Measure the batch-norm statistics of averaged weights on some training images."""
         if self.average is None:
             return
         # In random order: images may be sorted by class, which batches must not be.
-        order = np.random.default_rng(self.config["seed"]).permutation(len(self.split))[:STATISTICS]
+        draw = np.random.default_rng(self.config["seed"])
+        order = draw.permutation(len(self.feed.split))[:STATISTICS]
         size = max(1, INFERENCE_BATCH // micro_batches(self.config))
         device = next(self.model.parameters()).device
         parts = (order[start : start + size] for start in range(0, len(order), size))
-        self.average.measure_statistics(to_pixels(self.split.images[p], device) for p in parts)
+        pixels = (to_pixels(self.feed.load(part)[0], device) for part in parts)
+        with whole_float32():
+            self.average.measure_statistics(pixels)
 
     def batches(self) -> Iterator[np.ndarray]:
         """Yield the indices of each batch: all images in random order, and again if need be."""
         drawn, left = [], self.images
         while left > 0:
-            drawn.append(torch.randperm(len(self.split), generator=self.order)[:left].numpy())
+            drawn.append(torch.randperm(len(self.feed.split), generator=self.order)[:left].numpy())
             left -= len(drawn[-1])
         shuffled, size = np.concatenate(drawn), self.config["batch_size"]
         for start in range(0, len(shuffled), size):
             yield shuffled[start : start + size]
 
     def take(self, batch: np.ndarray) -> Tensor:
-        """Take an optimiser step on a batch; return the sum of its losses."""
+        """Take an optimiser step on the images of these numbers; return the sum of their losses."""
+        return self.step(*self.feed.load(batch))
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Take an optimiser step on images as they are stored; return the sum of their losses."""
         total: Any = 0
-        self.optimizer.zero_grad(set_to_none=True)
-        for part in np.array_split(batch, min(micro_batches(self.config), len(batch))):
-            loss = self._loss(part)
-            (loss * (len(part) / len(batch))).backward()
-            total = total + loss.detach() * len(part)
+        self.optimizer.zero_grad(set_to_none=not self.gradients.keeps_gradients)
+        parts = min(micro_batches(self.config), len(labels))
+        for part, known in zip(
+            torch.tensor_split(images, parts), torch.tensor_split(labels, parts), strict=True
+        ):
+            loss = self.gradients(self._augmented(part), known, len(known) / len(labels))
+            total = total + loss * len(known)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.schedule.step()
@@ -132,32 +144,19 @@ class Steps:
             self.average.update()
         return torch.as_tensor(total)
 
-    def _loss(self, index: np.ndarray) -> Tensor:
-        """Mean loss of augmented images."""
-        device = next(self.model.parameters()).device
-        labels = torch.from_numpy(self.split.labels[index]).to(device)
-        images = to_pixels(self.split.images[index], device)
+    def _augmented(self, images: Tensor) -> Tensor:
+        images = to_pixels(images, next(self.model.parameters()).device)
         images = light_augmented(images, self.config, self.order, self.background)
         images = turned_at_random(images, self.config["augment"], self.order, self.background)
-        smoothing = self.config["label_smoothing"]
-        logits, penalty = with_penalty(self.model, images, self.config, self.order, self.background)
-        if self.class_weights is None:
-            loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-        else:  # not by the argument `weight`, which divides by the weights of a batch
-            losses = functional.cross_entropy(
-                logits, labels, label_smoothing=smoothing, reduction="none"
-            )
-            loss = (losses * self.class_weights[labels]).mean()
-        return loss if penalty is None else loss + penalty
+        return with_turned(images, self.config, self.order, self.background)
 
 
-def _class_weights(
-    config: Row, labels: np.ndarray, classes: int, device: torch.device
-) -> Tensor | None:
+def class_weights(config: Row, data: Dataset, device: torch.device) -> Tensor | None:
     """Weigh classes by one over their number of images; the mean over all images is 1."""
     if config.get("class_weights", "none") == "none":
         return None
-    counts = np.bincount(labels, minlength=classes)
+    labels = data.train.labels
+    counts = np.bincount(labels, minlength=data.num_classes)
     present = np.count_nonzero(counts)
     weights = len(labels) / (present * np.maximum(counts, 1))
     return torch.tensor(weights, dtype=torch.float32, device=device)

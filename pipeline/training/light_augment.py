@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.training.devices import to_device
+
 __all__ = ["light_augmented"]
 
 
@@ -56,7 +58,7 @@ def _cropped(images: Tensor, crop: float, generator: torch.Generator) -> Tensor:
     right, down = ((1 - side) * (2 * place - 1) for place in drawn[1:])
     zero = torch.zeros_like(side)
     rows = [torch.stack(row, 1) for row in ((side, zero, right), (zero, side, down))]
-    windows = torch.stack(rows, 1).to(images)
+    windows = to_device(torch.stack(rows, 1), images.device).to(images.dtype)
     grid = functional.affine_grid(windows, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
@@ -65,7 +67,8 @@ def _shifted(
     images: Tensor, shift: int, generator: torch.Generator, outside: float | str
 ) -> Tensor:
     count, _, height, width = images.shape
-    drawn = torch.randint(-shift, shift + 1, (2, count), generator=generator).to(images.device)
+    drawn = torch.randint(-shift, shift + 1, (2, count), generator=generator)
+    drawn = to_device(drawn, images.device)
     rows, cols = (
         torch.arange(size, device=images.device) - by[:, None]
         for size, by in ((height, drawn[0]), (width, drawn[1]))
@@ -82,7 +85,8 @@ def _shifted(
 
 def _recoloured(images: Tensor, colour: float, generator: torch.Generator) -> Tensor:
     drawn = torch.rand(3, len(images), generator=generator, dtype=torch.float64)
-    factors = (1 + colour * (2 * drawn - 1)).to(images)[..., None, None, None]
+    factors = to_device(1 + colour * (2 * drawn - 1), images.device)
+    factors = factors.to(images.dtype)[..., None, None, None]
     images = images * factors[0]
     mean = images.mean((1, 2, 3), keepdim=True)
     images = mean + factors[1] * (images - mean)

@@ -16,10 +16,19 @@ from gsa_core import build_model, count_flops, count_parameters
 from pipeline.dataset import Dataset
 from pipeline.study.models import network_arguments
 from pipeline.study.objectives import OBJECTIVES
-from pipeline.training.devices import device_name, peak_memory, reset_peak_memory
+from pipeline.training.devices import (
+    device_name,
+    mark,
+    peak_memory,
+    reset_peak_memory,
+    seconds_between,
+    to_host,
+)
 from pipeline.training.epoch import Steps, micro_batches
-from pipeline.training.inference import INFERENCE_BATCH, outputs
+from pipeline.training.image_feed import on_device
+from pipeline.training.inference import INFERENCE_BATCH, logits_on_device
 from pipeline.training.penalty import passes
+from pipeline.training.precision import precision_of
 from pipeline.training.scores import classification_scores
 from pipeline.training.subset import fewer_images
 from pipeline.training.training_state import TrainingState, capture, restore, tensors_of
@@ -136,6 +145,9 @@ class _Training:
         self.model = build_model(**model_arguments(config, few)).to(device)
         self.flops = count_flops(self.model, (data.in_channels, *_sides(config["image_size"])))
         self.steps = Steps.of(self.model, config, few, len(data.train))
+        there = on_device(data.validation.images, device)
+        self.validation = data.validation.images if there is None else there
+        self.labels = torch.from_numpy(np.array(data.validation.labels))
         self.epochs: list[Row] = []
         self.best: Row | None = None
         self.weights: dict[str, Tensor] = {}
@@ -170,6 +182,12 @@ class _Training:
         """Seconds of the optimiser steps, without validation."""
         return float(self.epochs[-1]["training_seconds"]) if self.epochs else 0.0
 
+    @property
+    def images_per_second(self) -> float | None:
+        """Images of training over the seconds of its steps."""
+        images = self.steps.images * len(self.epochs)
+        return images / self.trained_seconds if self.trained_seconds else None
+
     def _rank(self, epoch: Row) -> tuple[float, float]:
         """Higher is better: the first objective of the study, then the loss."""
         column, more_is_better = OBJECTIVES[self.config.get("objective", "accuracy")]
@@ -178,17 +196,18 @@ class _Training:
 
     def run_epoch(self) -> None:
         """Train for one epoch, and score it on the validation split."""
-        start = time.monotonic()
-        loss = self.steps.run_epoch()
-        trained, number = time.monotonic() - start, len(self.epochs) + 1
+        start, before = time.monotonic(), mark(self.device)
+        mean_loss = self.steps.run_epoch()
+        after, number = mark(self.device), len(self.epochs) + 1
         self.steps.measure_statistics()
         batch_size = INFERENCE_BATCH // micro_batches(self.config)
-        found = classification_scores(
-            *outputs(self.steps.evaluated, self.data.validation, batch_size)
-        )
+        logits = logits_on_device(self.steps.evaluated, self.validation, batch_size)
+        # The only time in an epoch that a GPU is waited for.
+        loss, logits = to_host(mean_loss, logits)
+        found = classification_scores(logits, self.labels)
         epoch = {
             "epoch": number,
-            "train_loss": loss,
+            "train_loss": loss.item(),
             "validation_loss": found.pop("negative_log_likelihood"),
             **{f"validation_{name}": value for name, value in found.items()},
             "learning_rate": self.steps.optimizer.param_groups[0]["lr"],
@@ -197,7 +216,7 @@ class _Training:
             * self.flops
             * self.steps.images
             * number,
-            "training_seconds": self.trained_seconds + trained,
+            "training_seconds": self.trained_seconds + seconds_between(before, after),
             "seconds": time.monotonic() - start,
         }
         self.epochs.append(epoch)
@@ -248,6 +267,9 @@ class _Training:
             "flops": self.flops,
             "training_flops": self.epochs[-1]["training_flops"],
             "training_seconds": self.trained_seconds,
+            "training_images_per_second": self.images_per_second,
+            "precision": precision_of(self.config),
+            "execution": self.steps.gradients.way,
             "channels": self.config["channels"],
             "batch_parts": micro_batches(self.config),
             "seconds": self.seconds,

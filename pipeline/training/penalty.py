@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.training.augment import turned_at_random
 
-__all__ = ["invariance_penalty", "passes", "with_penalty"]
+__all__ = ["invariance_penalty", "passes", "with_penalty", "with_turned"]
 
 SMALLEST_SPREAD = 1e-12
 
@@ -24,24 +24,21 @@ def passes(config: Mapping[str, Any]) -> int:
     return 2 if config.get("penalty") else 1
 
 
-def with_penalty(
-    model: nn.Module,
+def with_turned(
     images: Tensor,
     config: Mapping[str, Any],
     generator: torch.Generator,
     outside: float | str = 0,
-) -> tuple[Tensor, Tensor | None]:
-    """Return the logits of images, and the weighted penalty of a configuration; None without one.
+) -> Tensor:
+    """Return images and, where a configuration has a penalty, each of them turned below.
 
     Each image is turned by its own random element of what ``penalty_turns`` names, and both go
     through the network in one batch: norms see the images and the turned ones.
 
     Parameters
     ----------
-    model
-        Maps images ``(batch, channels, height, width)`` to logits ``(batch, classes)``.
     images
-        The images of a batch.
+        ``(batch, channels, height, width)``.
     config
         A configuration: ``penalty``, its weight, and ``penalty_turns``.
     generator
@@ -49,12 +46,20 @@ def with_penalty(
     outside
         What enters from outside at any angle.
     """
+    if not config.get("penalty"):
+        return images
+    return torch.cat(
+        [images, turned_at_random(images, config["penalty_turns"], generator, outside)]
+    )
+
+
+def with_penalty(logits: Tensor, config: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
+    """Return the logits of the images of `with_turned`, and the weighted penalty; None without."""
     weight = config.get("penalty") or 0.0
     if not weight:
-        return model(images), None
-    turned = turned_at_random(images, config["penalty_turns"], generator, outside)
-    logits, moved = model(torch.cat([images, turned])).chunk(2)
-    return logits, weight * invariance_penalty(logits, moved)
+        return logits, None
+    upright, moved = logits.chunk(2)
+    return upright, weight * invariance_penalty(upright, moved)
 
 
 def invariance_penalty(logits: Tensor, moved: Tensor) -> Tensor:

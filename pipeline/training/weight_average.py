@@ -59,9 +59,11 @@ class WeightAverage:
         self.model.eval()
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # the mean over batches
             norm.train()
-        for images in batches if norms else ():
+        for number, images in enumerate(batches if norms else (), start=1):
+            for norm in norms:
+                # The mean over batches; by `None` torch would wait for its count of them.
+                norm.momentum = 1 / number
             self.model(images)
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum

@@ -27,7 +27,7 @@ Witness = Callable[[int, str, str], None]
 CELLS = {"group": ["C1", "C4"], "positional": ["absolute"], "depth": [1]}
 TABLES = {"sweep/digits/trials": schemas.TRIALS, "confirm/digits/runs": schemas.RUNS}
 # What no two runs have in common, and where they ran.
-OWN = ["seconds", "training_seconds", "peak_memory_bytes"]
+OWN = ["seconds", "training_seconds", "training_images_per_second", "peak_memory_bytes"]
 
 
 class Clone:

@@ -71,7 +71,7 @@ class Notes(list[str]):
 
 def assert_equal(one: Outcome, other: Outcome) -> None:
     """Equal weights and equal metrics; times differ."""
-    timed = {"seconds", "training_seconds", "peak_memory_bytes"}
+    timed = {"seconds", "training_seconds", "training_images_per_second", "peak_memory_bytes"}
     rows = [{k: v for k, v in o.row.items() if k not in timed} for o in (one, other)]
     assert rows[0] == rows[1]
     epochs = [
@@ -101,8 +101,8 @@ def test_epochs_before_the_break_are_not_done_again(
 ) -> None:
     from pipeline.training import loop as training
 
-    place, scored, outputs = f"{tmp_path}/trial.state", [], training.outputs
-    monkeypatch.setattr(training, "outputs", lambda *a: scored.append(1) or outputs(*a))
+    place, scored, logits = f"{tmp_path}/trial.state", [], training.logits_on_device
+    monkeypatch.setattr(training, "logits_on_device", lambda *a: scored.append(1) or logits(*a))
     with pytest.raises(Crash):
         train_resumably(config, small_data(), Notes(2).context(), place)
     train_resumably(config, small_data(), Notes().context(), place)
@@ -224,7 +224,7 @@ def test_a_sweep_keeps_states_of_unfinished_trials_alone(
     Path(".state").rename("elsewhere")
     sweep.sweep(params, InProcess(), run_trial)
     whole = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
-    timed = ["seconds", "training_seconds", "peak_memory_bytes"]
+    timed = ["seconds", "training_seconds", "training_images_per_second", "peak_memory_bytes"]
     pd.testing.assert_frame_equal(table.drop(columns=timed), whole.drop(columns=timed))
 
 

@@ -239,7 +239,8 @@ def _outcome(key: Row, shape: Shape, level: float, generator: np.random.Generato
         "training_flops": int(1.3e9 * shape.epochs * order * key["depth"]),
         "training_seconds": 0.9 * (2 + order) * key["depth"],
         "seconds": (2 + order) * key["depth"] * (1 + 0.1 * float(generator.random())),
-        "peak_memory_bytes": int(3e8), "device": "cpu",
+        "training_images_per_second": 1000 / (2 + order) / key["depth"],
+        "peak_memory_bytes": int(3e8), "device": "cpu", "precision": "fp32", "execution": "eager",
     }  # fmt: skip
     if key["cell"] in shape.failing:
         row |= {"status": "failed", "reason": shape.reason, "validation_accuracy": None,

@@ -69,7 +69,8 @@ def test_a_table_of_the_version_before_is_completed(name: str) -> None:
     found = records.read(CAPTURED / f"v{READ_TOO}" / f"{name}.parquet", schema)
     assert len(found) == count and list(found.columns) == schema.names
     for column in set(ADDED) & set(schema.names):
-        assert (found[column] == ADDED[column]).all()
+        same = found[column].isna() if ADDED[column] is None else found[column] == ADDED[column]
+        assert same.all()
 
 
 def test_predictions_of_the_version_before_are_those_of_the_prepared_split() -> None:

@@ -16,7 +16,7 @@ from gsa_core import build_model, count_flops
 from pipeline.dataset import Dataset, Split
 from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
-from pipeline.training.epoch import Steps
+from pipeline.training.epoch import Steps, class_weights
 from pipeline.training.loop import model_arguments, train
 from pipeline.training.scores import SCORES
 from pipeline.training.subset import fewer_images
@@ -83,12 +83,12 @@ def rare_data() -> Dataset:
 
 def test_balanced_weights_give_every_class_the_same_share_of_the_loss() -> None:
     data = rare_data()
-    weights = steps_of(config_of(class_weights="balanced"), data).class_weights
+    weights = class_weights(config_of(class_weights="balanced"), data, torch.device("cpu"))
     assert weights is not None
     counts = np.bincount(data.train.labels, minlength=10)
     shares = weights.numpy() * counts
     np.testing.assert_allclose(shares[:3], 16 / 3, rtol=1e-6)
-    assert steps_of(config_of(), data).class_weights is None
+    assert class_weights(config_of(), data, torch.device("cpu")) is None
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -17,7 +17,6 @@ import torch
 from fake_study import small_data
 
 from pipeline.common.commands import parse
-from pipeline.execution import gpu_share
 from pipeline.execution.engine import InProcess
 from pipeline.execution.resumable_training import is_out_of_memory
 from pipeline.results import records, schemas
@@ -141,25 +140,3 @@ def test_gradients_of_halves_add_up_to_those_of_the_whole() -> None:
     )
     for name in whole:
         torch.testing.assert_close(halves[name], whole[name], rtol=1e-4, atol=1e-6)
-
-
-def test_a_share_of_a_gpu_follows_the_memory_of_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_share, "load_dataset", lambda *a, **k: small_data())
-    study = fake_study.study(group=["C1"])
-    params = study.model_copy(
-        update={"resources": study.resources.model_copy(update={"gpus_per_trial": "auto"})}
-    )
-    needed, larger = (
-        gpu_share.largest_trial_bytes(fake_study.study(group=["C1"], batch_size=size), "digits")
-        for size in (8, 16)
-    )
-    assert needed < larger < 2 * needed
-    for total, share in [
-        (2 * (gpu_share.SPARE * needed + gpu_share.PROCESS) + 1, 0.5),
-        (None, 0.0),
-    ]:
-        monkeypatch.setattr(gpu_share, "device_bytes", lambda total=total: total)
-        assert gpu_share.shared(params).resources.gpus_per_trial == share
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
-    assert gpu_share.shared(params).resources.gpus_per_trial == 1
-    assert gpu_share.shared(study) is study

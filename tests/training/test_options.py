@@ -21,7 +21,7 @@ from pipeline.study.hyperparameters import DEFAULTS
 from pipeline.study.models import MODEL_KINDS
 from pipeline.training.cost import trial_bytes
 from pipeline.training.epoch import Steps
-from pipeline.training.inference import outputs, to_pixels
+from pipeline.training.inference import logits_of, to_pixels
 from pipeline.training.loop import TrainingState, model_arguments, train
 from pipeline.training.schedules import make_schedule
 from pipeline.training.weight_average import WeightAverage
@@ -147,8 +147,9 @@ def test_what_is_validated_and_kept_is_the_average(cell: Cell) -> None:
     assert all(torch.equal(kept[key], averaged[key]) for key in kept)
     assert any(not torch.equal(kept[key], x) for key, x in steps.model.state_dict().items())
     assert all(torch.equal(x, averaged[key]) for key, x in seen[0].state_dict().items())
-    logits, labels = outputs(steps.evaluated, small_data().validation, 8)
-    loss = functional.cross_entropy(logits, labels).item()
+    validation = small_data().validation
+    logits, labels = logits_of(steps.evaluated, validation.images, 8), validation.labels
+    loss = functional.cross_entropy(logits, torch.from_numpy(labels)).item()
     assert outcome.epochs[0]["validation_loss"] == pytest.approx(loss, rel=1e-6)
 
 

@@ -17,7 +17,7 @@ from pipeline.study.cells import Cell
 from pipeline.training.cost import trial_bytes
 from pipeline.training.inference import to_pixels
 from pipeline.training.loop import TrainingState, train
-from pipeline.training.penalty import invariance_penalty, with_penalty
+from pipeline.training.penalty import invariance_penalty, with_penalty, with_turned
 
 PENALISED = Cell("penalised", "C1", "relative", 1, "stem")
 PLAIN = Cell("gsa", "C1", "relative", 1, "stem")
@@ -79,16 +79,10 @@ def test_one_image_alone_has_no_penalty() -> None:
 
 
 def test_images_and_turned_ones_are_seen_once_each() -> None:
-    seen: list[torch.Tensor] = []
-
-    def model(images: torch.Tensor) -> torch.Tensor:
-        seen.append(images)
-        return images.flatten(1)[:, :3]
-
     images, generator = torch.rand(5, 1, 4, 4), torch.Generator().manual_seed(0)
     config = {"penalty": 2.0, "penalty_turns": "quarter"}
-    logits, penalty = with_penalty(model, images, config, generator)  # type: ignore[arg-type]
-    (both,) = seen
+    both = with_turned(images, config, generator)
+    logits, penalty = with_penalty(both.flatten(1)[:, :3], config)
     assert torch.equal(both[:5], images) and torch.equal(logits, images.flatten(1)[:, :3])
     for image, turned in zip(images, both[5:], strict=True):
         assert any(torch.equal(torch.rot90(image, k, (1, 2)), turned) for k in range(4))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,6 +22,7 @@ from pipeline.confirm.measures.predictions import image_order
 from pipeline.confirm.measures.scores import calibration_error, calibration_rows, confusion_rows
 from pipeline.dataset import Split
 from pipeline.training.inference import to_pixels
+from pipeline.training.precision import whole_float32
 from pipeline.training.scores import classification_scores
 
 Row = dict[str, Any]
@@ -65,23 +65,6 @@ class Kept:
     logits: dict[str, Tensor]
     averages: dict[str, Tensor]
     labels: Tensor
-
-
-@contextmanager
-def whole_float32() -> Iterator[None]:
-    """Multiply in whole float32: TF32 keeps ten bits, and its rounding looks like a broken layer.
-
-    On a GPU torch convolves in TF32 by default.
-    """
-    backends: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
-    before = [backend.allow_tf32 for backend in backends]
-    for backend in backends:
-        backend.allow_tf32 = False
-    try:
-        yield
-    finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
 
 
 @whole_float32()

@@ -24,7 +24,15 @@ from pipeline.sweep import stage as sweep
 from pipeline.training.cost import image_flops, image_seconds
 from pipeline.training.devices import use_threads
 
-__all__ = ["Forecast", "Sizes", "estimate_seconds", "forecast", "space"]
+__all__ = [
+    "Forecast",
+    "Sizes",
+    "estimate_seconds",
+    "first_configuration",
+    "forecast",
+    "space",
+    "stand_in",
+]
 
 LONGEST = 0.2  # seconds of a measured batch's forward pass: `use` is to answer within seconds
 SECONDS = 20.0  # of measuring; other networks are put in proportion by their FLOPs
@@ -70,7 +78,7 @@ def forecast(
 
     `longest` limits the measured batch, as in `pipeline.training.cost.image_seconds`.
     """
-    config = _first(params, data, cell)
+    config = first_configuration(params, data, cell)
     return _counted(params, data, cell, config, _timed(params, config, data, device, longest))
 
 
@@ -89,7 +97,9 @@ def _counted(
 ) -> Forecast:
     """Count the images of a cell's trials and runs."""
     if params.sweep.match is not None and params.sweep.match.of == "seconds":
-        config = _first(params, data, cell, {n: n * one[0] for n, one in times.items()})
+        config = first_configuration(
+            params, data, cell, {n: n * one[0] for n, one in times.items()}
+        )
     # Where it is searched, a batch size is as likely as another.
     train_seconds, evaluate_seconds = np.mean(list(times.values()), axis=0).tolist()
     images = epoch_images(config, len(data.train))
@@ -124,7 +134,7 @@ def estimate_seconds(
     """
     use_threads(int(params.resources.cpus_per_trial))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    stand_ins = {name: _stand_in(name, sizes) for name, sizes in data.items()}
+    stand_ins = {name: stand_in(name, sizes) for name, sizes in data.items()}
     planned = [(one, cell) for one in stand_ins.values() for cell in cells(params, one.name)]
     networks = {_network(one, cell): (one, cell) for one, cell in planned}
     times = _measured(params, networks, device, SECONDS if limit is None else limit)
@@ -165,11 +175,14 @@ def _measured(
         if times and time.thread_time() - start > limit:
             break
         data, cell = networks[names[place]]
-        times[names[place]] = _timed(params, _first(params, data, cell), data, device, LONGEST)
+        times[names[place]] = _timed(
+            params, first_configuration(params, data, cell), data, device, LONGEST
+        )
     if len(times) == len(names):
         return times
     flops = {
-        key: image_flops(_first(params, data, cell), data) for key, (data, cell) in networks.items()
+        key: image_flops(first_configuration(params, data, cell), data)
+        for key, (data, cell) in networks.items()
     }
     return {key: times.get(key, _in_proportion(times, flops, key)) for key in names}
 
@@ -193,7 +206,7 @@ def space(sizes: Sizes) -> tuple[float, float]:
     return sizes.read_bytes + images * image, (sizes.train + sizes.validation) * image
 
 
-def _first(
+def first_configuration(
     params: Params,
     data: Dataset,
     cell: Cell,
@@ -204,7 +217,7 @@ def _first(
     return configuration(cell, point, params, data, step_seconds)
 
 
-def _stand_in(name: str, sizes: Sizes) -> Dataset:
+def stand_in(name: str, sizes: Sizes) -> Dataset:
     """Return a data set of these sizes whose images are all one value and take no memory."""
     shape = (sizes.in_channels, sizes.image_size, sizes.image_size)
 

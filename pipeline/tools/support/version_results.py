@@ -25,7 +25,10 @@ __all__ = ["Results", "results_differences"]
 
 CONFIDENCE = 0.95
 # Time and memory differ between any two runs; a path is no result.
-NOT_A_RESULT = ["seconds", "peak_memory_bytes", "device", "weights"]
+NOT_A_RESULT = [
+    "seconds", "training_seconds", "training_images_per_second", "peak_memory_bytes", "device",
+    "weights",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
