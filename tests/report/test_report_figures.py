@@ -34,7 +34,7 @@ from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
 from pipeline.report.page.tooltips import Explainer
 from pipeline.report.plotting import style
-from pipeline.report.plotting.axes import ErrorScale, round_ticks
+from pipeline.report.plotting.axes import ErrorScale, round_ticks, with_room
 from pipeline.report.text import formatting, names
 
 FORTY = Shape(
@@ -238,6 +238,21 @@ def test_round_ticks_are_few_and_inside(ends: tuple[float, float]) -> None:
     ticks = round_ticks(*ends)
     assert len(ticks) <= 5
     assert all(ends[0] <= tick <= ends[1] for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "ends", "kept"),
+    [
+        ([30e9, 50e9, 100e9, 200e9, 300e9], (24e9, 310e9), [30e9, 50e9, 100e9, 200e9]),
+        ([5, 6, 8, 10, 15], (4.8, 15.6), [5, 6, 8, 10, 15]),
+        ([100, 200, 300, 500, 1000], (80, 1250), [100, 200, 500, 1000]),
+        ([], (10, 11), []),
+    ],
+)
+def test_labels_of_ticks_do_not_touch(
+    ticks: list[float], ends: tuple[float, float], kept: list[float]
+) -> None:
+    assert with_room(ticks, *ends) == kept
 
 
 def test_the_front_is_the_most_accurate_exact_cell(two: Analysis) -> None:

@@ -14,6 +14,8 @@ from pipeline.report.plotting.style import MUTED, ZONE
 from pipeline.report.text.formatting import MINUS, amount, power_of_ten, small
 from pipeline.report.text.names import ROUNDING
 
+LETTER = 0.05  # of the width of a narrow panel: a letter of a tick's label, with room around it
+
 
 class ErrorScale:
     """A log scale for errors with a separate place for exact zeros.
@@ -115,10 +117,25 @@ def amount_axis(axes: Axes, values: np.ndarray) -> None:
     axes.set_xscale("log")
     low, high = low / 1.25, high * 1.25
     axes.set_xlim(low, high)
-    ticks = round_ticks(low, high)
+    ticks = with_room(round_ticks(low, high), low, high)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(FixedLocator([]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: amount(v)))
+
+
+def with_room(ticks: list[float], low: float, high: float) -> list[float]:
+    """Leave out ticks of a narrow log axis whose labels would touch that of the tick before.
+
+    >>> with_room([30e9, 50e9, 100e9, 200e9, 300e9], 24e9, 310e9)
+    [30000000000.0, 50000000000.0, 100000000000.0, 200000000000.0]
+    """
+    kept = ticks[:1]
+    for tick in ticks[1:]:
+        share = math.log(tick / kept[-1]) / math.log(high / low)
+        letters = (len(amount(tick)) + len(amount(kept[-1]))) / 2
+        if share >= LETTER * letters:
+            kept.append(tick)
+    return kept
 
 
 def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
