@@ -177,9 +177,9 @@ def _bytes(folder: Path) -> int:
 
 
 def _listed(kind: str, items: Sequence[Unneeded]) -> Iterator[str]:
-    yield f"{kind}: {len(items)}, {size(sum(item.bytes for item in items), 'B')}"
+    yield f"{kind}: {len(items)}, {size(sum(item.bytes for item in items))}"
     for item in sorted(items, key=lambda item: (-item.bytes, item.path))[:LISTED]:
-        yield f"  {size(item.bytes, 'B'):>10}  {item.path}"
+        yield f"  {size(item.bytes):>10}  {item.path}"
     if len(items) > LISTED:
         yield f"  and {len(items) - LISTED} smaller"
 
