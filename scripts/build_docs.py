@@ -45,7 +45,8 @@ SECTIONS = {
     "Tutorials": "tutorial-library",
     "Guides": "data sweep report page tracking sql versions clusters gpu library troubleshooting "
     "coming-from upgrading",
-    "Explanation": "design attention models hierarchy statistics performance scaling reliability claims",
+    "Explanation": "design attention models hierarchy statistics performance scaling "
+    "reliability claims",
     "Reference": "parameters commands environment columns api glossary",
     "Project": "contributing changelog security",
 }

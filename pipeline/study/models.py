@@ -154,7 +154,7 @@ def unused(config: Mapping[str, Any]) -> frozenset[str]:
 
     >>> config = {"model": "gsa", "tokens": "trunk", "positional": "rotary", "depth": 1}
     >>> sorted(unused({**config, "encoding": "table", "window": 3}))
-    ['basis', 'encoding', 'kernel_size', 'patch_size']
+    ['basis', 'encoding', 'kernel_size', 'patch_size', 'softness']
     """
     model = MODEL_KINDS[config["model"]]
     without = set(model.lacks | model.implies)

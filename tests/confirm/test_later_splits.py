@@ -211,7 +211,7 @@ def test_interrupted_among_splits_it_goes_on(folder: None) -> None:
     done: list[str] = []
 
     def dying(task: Any, data: Any, context: Any) -> dict[str, Any]:
-        if len(done) == 6:  # on the second split
+        if len(done) == 7:  # the hierarchy and six runs: on the second split
             raise KeyboardInterrupt
         done.append(task.key)
         return predicting(task, data, context)

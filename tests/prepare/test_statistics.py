@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from pipeline.dataset import pixel_statistics
 from pipeline.dataset.pixel_statistics import PixelStatistics
-from pipeline.prepare import writing
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
@@ -50,7 +50,7 @@ def test_memory_does_not_grow_with_classes_times_pixels(size: int) -> None:
 def test_few_means_are_kept_of_large_images(
     shown: int, bytes_: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "MOST_BYTES", bytes_)
+    monkeypatch.setattr(pixel_statistics, "MOST_BYTES", bytes_)
     statistics = PixelStatistics(30, (1, 8, 8), np.dtype(np.uint8), shown)
     statistics.add(np.full((30, 1, 8, 8), 51, np.uint8), np.arange(30))
     assert statistics.class_means().shape[0] == rows and statistics.moments() == ([0.2], [0])
