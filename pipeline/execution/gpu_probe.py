@@ -131,7 +131,7 @@ class _Worker:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.errors: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
 
     def __enter__(self) -> _Worker:
         # The first GPU that this machine shows; all are taken for alike.
@@ -141,7 +141,8 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env={**os.environ, "CUDA_VISIBLE_DEVICES": seen},
         )
         self._send(json.dumps(asdict(self.case)))
