@@ -170,3 +170,12 @@ def test_loosened_ties_are_not_expected_to_be_exact(with_models: Analysis) -> No
     exact = with_models.cells.set_index(["group", "model"])["exact"]
     assert exact["D4", "gsa"] and exact["C4", "canonical"]
     assert not exact["D4", "soft"] and not exact["C1", "penalised"]
+
+
+def test_each_exact_group_and_its_rivals_are_one_family(with_models: Analysis) -> None:
+    found = with_models.rivals
+    tested = found[found["p_holm"].notna()]
+    sizes = tested.groupby(["dataset", "measure", "level"]).size()
+    stated = tested.groupby(["dataset", "measure", "level"])["comparisons"].agg(["min", "max"])
+    assert tested["level"].nunique() > 1
+    assert (stated["min"] == sizes).all() and (stated["max"] == sizes).all()

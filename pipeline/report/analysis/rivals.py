@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 import pandas as pd
 
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.comparisons import MEASURED
 from pipeline.report.analysis.effects import COLUMNS, EVERY, NAMES
-from pipeline.report.analysis.families import Contrast, estimated, judged, mean_over
+from pipeline.report.analysis.families import Contrast, Estimated, estimated, judged, mean_over
 from pipeline.report.analysis.measures import Measure
 from pipeline.report.analysis.samples import Row, Source
 from pipeline.report.analysis.verdicts import Standard
@@ -33,20 +34,22 @@ def rivals(sources: Mapping[str, Source], cells: pd.DataFrame, settings: Setting
     The latter are trained on turned images (axis `augment`) or averaged over an orbit at test time
     (axis `averaging`); rivals by model (axis `model`) have the group of the exact cell or the
     baseline's. All else is the same, and differences are averaged over the `contexts` matched
-    pairs. Columns and rows are those of `effects`; a family is one data set and measure.
+    pairs. Columns and rows are those of `effects`; a family is one data set, measure and group.
     """
     standard = Standard(settings.margin, settings.confidence)
     tables = []
     for measure in MEASURED:
-        found = []
+        found: dict[str, list[Estimated]] = defaultdict(list)
         for name, source in sources.items():
             here = cells[(cells["dataset"] == name) & (cells["runs_finished"] > 0)]
-            contrasts = list(_contrasts(here, source, measure, settings))
-            one = estimated(source, contrasts, measure) if contrasts else None
-            tables.append(judged(one, standard, NAMES))
-            found += [one] if one else []
-        over = judged(mean_over(found, ("axis", "level", "reference")), standard, NAMES)
-        tables.append(over.assign(dataset=EVERY))
+            every = _contrasts(here, source, measure, settings)
+            for group, contrasts in groupby(every, key=lambda contrast: contrast.names["level"]):
+                one = estimated(source, list(contrasts), measure)
+                tables.append(judged(one, standard, NAMES))
+                found[group] += [one] if one else []
+        for estimates in found.values():
+            over = judged(mean_over(estimates, ("axis", "level", "reference")), standard, NAMES)
+            tables.append(over.assign(dataset=EVERY))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
