@@ -76,7 +76,9 @@ def subgroups_of(known: TestImages) -> Iterator[Subgroup]:
         for label in np.unique(known.labels):
             yield Subgroup("class", str(label), measure.column, known.labels == label, conditions)
         for group in _groups(known.groups):
-            yield Subgroup("group", group, measure.column, known.groups == group, conditions)
+            yield Subgroup(
+                "group", group, measure.column, np.asarray(known.groups == group), conditions
+            )
     every = np.ones(len(known.labels), dtype=np.bool_)
     for condition, angle in ORIENTATIONS.items():
         yield Subgroup("orientation", angle, measures.QUARTER.column, every, (condition,))

@@ -57,8 +57,8 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one panel a data set, kind of subgroup and kind of test images."""
     parts = shown(rows, analysis)
     most = max(part["place"].max() + 1 for _, part in parts)
-    figure, axes, parts = panels.tiled(parts, 0.7 + forest.ROW_HEIGHT * most, most=2)
-    for axis, part in parts:
+    figure, axes, drawn = panels.tiled(parts, 0.7 + forest.ROW_HEIGHT * most, most=2)
+    for axis, part in drawn:
         _panel(axis, part, analysis)
     panels.label_outer(axes, "Accuracy", "")
     marks = [
