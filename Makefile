@@ -51,7 +51,8 @@ docs: venv
 
 chaos: venv
 	@$(INSIDE) python -m pytest --full tests/chaos tests/execution/test_interruptions.py tests/execution/test_engine.py \
-	tests/sweep/test_journal.py tests/sweep/test_sweep.py tests/execution/test_cluster_address.py
+	tests/sweep/test_journal.py tests/sweep/test_sweep.py tests/execution/test_cluster_address.py \
+	tests/prepare/test_resume.py tests/gsa_core/test_running.py
 
 venv:
 ifeq ($(VENV),.venv)

@@ -51,7 +51,7 @@ def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -
 @pytest.mark.ray
 def test_faults_of_workers_are_rows_or_retries(stage: Stage) -> None:
     process = stage.start("sweep", "faulty_trial", "3", ray=True)
-    assert process.wait(120) == 0, stage.output()
+    assert process.wait(240) == 0, stage.output()
     trials = stage.trials().set_index("group")
     assert trials.groupby("group")["status"].value_counts().to_dict() == {
         ("C1", "failed"): 4,

@@ -93,12 +93,13 @@ def study(tmp_path: Path, root: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_leaves_nothing_that_looks_whole(
-    tmp_path: Path, root: Path
+    tmp_path: Path, root: Path, pytestconfig: pytest.Config
 ) -> None:
+    """With `--full` also before anything is read."""
     options = study(tmp_path, root)
     command = [sys.executable, "-m", "pipeline.prepare"]
     output = tmp_path / "data/prepare"
-    for chunks in (0, 2):
+    for chunks in (0, 2) if pytestconfig.getoption("--full") else (2,):
         process = subprocess.Popen(
             command, **options, stdout=subprocess.DEVNULL, start_new_session=True
         )
@@ -146,10 +147,13 @@ def test_a_disk_that_refuses_is_named(
     prepare_all(settings, tmp_path / "prepare")
 
 
-def test_a_disk_that_is_full_before_the_end_is_one_sentence(tmp_path: Path, root: Path) -> None:
+def test_a_disk_that_is_full_before_the_end_is_one_sentence(
+    tmp_path: Path, root: Path, pytestconfig: pytest.Config
+) -> None:
+    """When one split is written; with `--full` also when the array of all images is."""
     options = study(tmp_path, root)
     output = tmp_path / "data/prepare"
-    for limit in (1 << 16, 20 << 20):  # the array of all images, then that of one split
+    for limit in (1 << 16, 20 << 20) if pytestconfig.getoption("--full") else (20 << 20,):
         done = subprocess.run(
             [sys.executable, "-m", "pipeline.prepare"], **options, capture_output=True, text=True,
             preexec_fn=lambda most=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
