@@ -144,8 +144,12 @@ def _attention(
 
 def _fill(figure: Figure, rows: list[tuple[str, Tensor, Tensor, tuple[int, int] | None]]) -> None:
     axes = figure.subplots(len(rows), 1 + len(rows[0][2]), squeeze=False)
-    limits = {name.split()[0]: float(maps.max()) for name, _, maps, _ in rows}
+    # Colours are those of the maps of the image; those of the moved image hold the same values.
+    limits = {name: (float(maps.min()), float(maps.max())) for name, _, maps, _ in rows}
+    for frame, place in enumerate(axes[0, 1:]):
+        place.set_title(f"frame {frame}", fontsize="small")
     for line, (name, image, maps, query) in zip(axes, rows, strict=True):
+        low, high = limits[name.split()[0]]
         line[0].imshow(_picture(image), cmap="gray")
         line[0].set_ylabel(name)
         if query is not None:  # the middle of the token, in pixels of the image
@@ -154,10 +158,8 @@ def _fill(figure: Figure, rows: list[tuple[str, Tensor, Tensor, tuple[int, int] 
             ]
             y, x = ((at + 0.5) * scale - 0.5 for at, scale in zip(query, scales, strict=True))
             line[0].plot(x, y, "s", color="tab:red", markersize=4)
-        for frame, (place, values) in enumerate(zip(line[1:], maps, strict=True)):
-            place.imshow(values.numpy(), vmin=0, vmax=limits[name.split()[0]], cmap="viridis")
-            if line is axes[0]:
-                place.set_title(f"frame {frame}", fontsize="small")
+        for place, values in zip(line[1:], maps, strict=True):
+            place.imshow(values.numpy(), vmin=low, vmax=high, cmap="viridis")
     for place in axes.flat:
         place.set(xticks=[], yticks=[])
 

@@ -176,8 +176,9 @@ class _Judge:
     ) -> None:
         self.group, self.image, self.tolerance = group, image, tolerance
         self.calls, self.moved = calls, moved
-        self.maps = {tuple(c.given.shape[1:]) for c in calls if c.given is not None
-                     and c.given.ndim == 4}  # fmt: skip
+        shapes = [tuple(call.given.shape) for call in calls if call.given is not None]
+        self.maps = {shape[1:] for shape in shapes if len(shape) == 4}
+        self.tokens = {size for shape in shapes if len(shape) == 3 for size in shape[1:]}
 
     def report(self) -> SymmetryReport:
         """All layers in order, and the first that breaks."""
@@ -227,7 +228,7 @@ class _Judge:
         if all(torch.equal(x, tensor) for _, x in pairs) and tensor.ndim > 2:
             return "constant", 0.0
         best = ("nothing known", float("inf"))
-        for candidate in representations(tensor, self.group, self.image, self.maps):
+        for candidate in representations(tensor, self.group, self.image, self.maps, self.tokens):
             error = max(relative_error(x, candidate.act(s, tensor)) for s, x in pairs)
             if error <= self.tolerance:
                 return candidate.name, error

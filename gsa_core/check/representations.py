@@ -25,7 +25,11 @@ class Representation:
 
 
 def representations(
-    tensor: Tensor, group: PointGroup, image: Tensor, maps: set[tuple[int, ...]]
+    tensor: Tensor,
+    group: PointGroup,
+    image: Tensor,
+    maps: set[tuple[int, ...]],
+    tokens: set[int],
 ) -> Iterator[Representation]:
     """All that fit a shape, those that say most first.
 
@@ -39,6 +43,8 @@ def representations(
         The network's input, whose sides have the ratio of a grid of tokens.
     maps
         Shapes ``(channels, height, width)`` of the feature maps so far.
+    tokens
+        Sizes of the last two axes of tensors of three axes: scores are of pairs of so many tokens.
     """
     order, shape = group.order, tuple(tensor.shape)
     if tensor.ndim == 4 and order > 1 and shape[1] % order == 0:
@@ -47,7 +53,7 @@ def representations(
     if tensor.ndim >= 4:
         yield from _maps(group, shape)
     for axes, name in (((-2, -1), "scores of pairs of tokens"), ((1,), "tokens"), ((2,), "tokens")):
-        fits = tensor.ndim == (4 if len(axes) == 2 else 3)
+        fits = tensor.ndim == 3 if len(axes) == 1 else tensor.ndim == 4 and shape[-1] in tokens
         prefix = _prefix({shape[axis] for axis in axes}, image) if fits else None
         if prefix is not None:
             yield Representation(name, _on_tokens(group, axes, prefix, image))

@@ -51,6 +51,34 @@ def test_the_first_layer_that_breaks_is_named_with_its_cause(name, layer, cause)
         assert report.causes
 
 
+@pytest.mark.parametrize("group", ["C4", "D4"])
+@pytest.mark.parametrize("side", [5, 8, 16])
+def test_a_map_is_no_score_where_no_layer_has_so_many_tokens(group, side):
+    torch.manual_seed(2)
+    module = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(2, 7, 2), nn.ReLU())
+    report = check_equivariance(module, torch.rand(2, 2, side, side), group)
+    assert {row.transforms for row in report.layers} == {"image"}, str(report)
+
+
+def test_scores_of_pairs_of_tokens_are_known_by_the_tokens(noise):
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.project, self.norm, self.softmax = (
+                nn.Conv2d(2, 4, 1),
+                nn.LayerNorm(4),
+                nn.Softmax(-1),
+            )
+
+        def forward(self, image):
+            tokens = self.norm(self.project(image).flatten(2).transpose(1, 2))
+            return (self.softmax((tokens @ tokens.mT)[:, None])[:, 0] @ tokens).mean(1)
+
+    report = check_equivariance(Attention(), noise(2, 2, 4, 4), "C4")
+    ways = {row.name: row.transforms for row in report.layers}
+    assert ways["softmax"] == "scores of pairs of tokens"
+
+
 @pytest.mark.parametrize("group", ["C4", "D4", "C8"])
 @pytest.mark.parametrize(
     "options",

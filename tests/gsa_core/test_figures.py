@@ -60,6 +60,10 @@ def test_a_figure_has_a_row_of_frames(options, rows):
     figure = draw_turned(model, image)
     assert model.training
     assert len(figure.axes) == rows * (1 + model.group.order)
+    columns = 1 + model.group.order
+    titles = [place.get_title() for place in figure.axes]
+    assert titles[:columns] == ["", *(f"frame {frame}" for frame in range(columns - 1))]
+    assert not any(titles[columns:])
 
 
 def test_maps_in_the_figure_are_those_of_the_image_moved():
@@ -74,6 +78,9 @@ def test_maps_in_the_figure_are_those_of_the_image_moved():
         expected = act_on_features(model.group, 1, still[None, None])[0, 0]
         torch.testing.assert_close(after, expected)
     assert (attention - attention.mean()).abs().max() > 1e-3
+    for row, maps in ((1, features), (2, features), (3, attention), (4, attention)):
+        limits = [place.images[0].get_clim() for place in figure.axes[5 * row - 4 : 5 * row]]
+        assert set(limits) == {(maps.min().item(), maps.max().item())}, "the contrast is the maps'"
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def not_a_number() -> bytes:
 
 BAD = {
     "empty": (b"", "is empty"),
-    "text": (b"cat,dog", "is not a PNG, JPEG, TIFF, BMP or WebP image, despite its name"),
+    "text": (b"cat,dog", "is not a PNG, JPEG, TIFF, BMP or WebP image, by its first bytes"),
     "a web page": (b"<html>", "is a web page"),
     "a GIF": (encoded(Image.fromarray(picture(1)), "GIF"), "is a GIF"),
     "cut": (encoded(Image.fromarray(picture(1)))[:-60], "cannot be decoded"),

@@ -92,7 +92,7 @@ def refusal_of(head: bytes) -> str:
     for start, kind in _DAMAGED:
         if head.startswith(start):
             return f"cannot be decoded: it starts as a {kind} image but is damaged"
-    return f"is not a {READ} image, despite its name"
+    return f"is not a {READ} image, by its first bytes"
 
 
 def _named(head: bytes) -> str | None:
