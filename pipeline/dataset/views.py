@@ -6,6 +6,7 @@ indexed by a number, a slice or an array of numbers, which gives a plain array.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +45,11 @@ class _View:
     def dtype(self) -> np.dtype:
         """Type of the pixels."""
         return self.source.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images, none of which has to be in memory."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def __getitem__(self, index: Any) -> np.ndarray:
         places = np.arange(len(self))[np.asarray(index) if isinstance(index, list) else index]

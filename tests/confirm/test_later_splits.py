@@ -138,6 +138,7 @@ def test_gathered_images_are_those_of_all_parts() -> None:
     for index in (0, -1, slice(1, 4), np.array([3, 0]), [2], np.array([], dtype=int)):
         assert np.array_equal(view[index], pool[order][index])
     assert np.array_equal(np.asarray(view), pool[order]) and view.shape == (5, 2)
+    assert view.nbytes == pool[order].nbytes
 
 
 def study(splits: int = 3, **section: Any) -> Params:
