@@ -46,7 +46,7 @@ SECTIONS = {
     "Guides": "data sweep report page tracking sql versions clusters gpu library troubleshooting "
     "coming-from upgrading",
     "Explanation": "design attention models hierarchy statistics performance scaling "
-    "reliability claims",
+    "reliability results claims",
     "Reference": "parameters commands environment columns api glossary",
     "Project": "contributing changelog security",
 }
