@@ -23,7 +23,7 @@ ALT = (
     "One row a subgroup of the test images, with its share: accuracy with an interval of the best "
     "cell and of the baseline, the worst subgroup of the best cell first."
 )
-SOURCES = ("confirm/*/predictions.parquet", "confirm/*/images.parquet")
+SOURCES = ("confirm/*/runs.parquet",)  # and the predictions of these runs
 ABSENT = "no predictions of test images were kept"
 MOST_ROWS, MOST_PANELS = 12, 12  # drawn; all are in the CSV
 PANEL = ["dataset", "by", "measure"]
