@@ -179,3 +179,9 @@ def test_each_exact_group_and_its_rivals_are_one_family(with_models: Analysis) -
     stated = tested.groupby(["dataset", "measure", "level"])["comparisons"].agg(["min", "max"])
     assert tested["level"].nunique() > 1
     assert (stated["min"] == sizes).all() and (stated["max"] == sizes).all()
+
+
+def test_several_exact_groups_beside_turned_training_images(tmp_path: Path) -> None:
+    shape = Shape(groups=("C1", "C4", "D4"), encodings=("none",), depths=(1, 2), trials=1, epochs=1)
+    found = analyse(load_study(SETTINGS, write_study(tmp_path, shape, turned))).rivals
+    assert set(found.loc[found["axis"] == "augment", "level"]) == {"C4", "D4"}

@@ -60,18 +60,18 @@ def _contrasts(
     tied = cells["model"] == cells["model"].map(reference_of)
     exact = cells[(cells["group"] != own) & (cells["augment"] == PLAIN) & tied]
     found = cells[~tied & (cells["augment"] == PLAIN)]
-    others = found.assign(rival=found["model"], model=found["model"].map(reference_of))
+    models = found.assign(rival=found["model"], model=found["model"].map(reference_of))
     cells = cells[tied]
     for group in sorted(exact["group"].unique(), key=group_order):
         mine = exact[exact["group"] == group]
-        for (rival, other), part in others.groupby(["rival", "group"]):
+        for (rival, other), part in models.groupby(["rival", "group"]):
             if other in (own, group):
                 yield from _matched(mine, part, source, measure, measure, {
                     "axis": "model", "level": group, "reference": f"{rival} {other}",
                 })  # fmt: skip
         for augment in sorted(set(cells["augment"]) - {PLAIN}, key=augment_order):
-            others = cells[(cells["group"] == own) & (cells["augment"] == augment)]
-            yield from _matched(mine, others, source, measure, measure, {
+            turned = cells[(cells["group"] == own) & (cells["augment"] == augment)]
+            yield from _matched(mine, turned, source, measure, measure, {
                 "axis": "augment", "level": group, "reference": f"{own} {augment}",
             })  # fmt: skip
         plain = cells[(cells["group"] == own) & (cells["augment"] == PLAIN)]
