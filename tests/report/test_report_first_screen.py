@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pandas as pd
 import pytest
 from matplotlib.text import Text
 from synthetic import PROVENANCE, Row, Shape, write_study
@@ -16,6 +19,7 @@ from pipeline.report.figures import asymmetry, calibration, cost, curves, headli
 from pipeline.report.load import Settings, load_study
 from pipeline.report.plotting import style
 from pipeline.report.text import summary
+from pipeline.report.text.summary import gaps
 
 ACCURACY = {"D": {"C1": 0.7, "C4": 0.9}, "C1": {"C1": 0.99, "C4": 0.25}}
 GLYPHS = Shape(groups=("C1", "C4"), encodings=("relative",), depths=(1,), epochs=8, trials=1)
@@ -177,3 +181,20 @@ def test_text_of_a_figure_is_text(glyphs: Analysis, tmp_path: Path) -> None:
     picture = draw_picture("headline", glyphs, Explainer(glyphs))
     for document in (picture.document, picture.narrow):
         assert ">of-D<" in document and "<text" in document and ' style="' not in document
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (100.0, 103.9, "at most 100 images"),
+        (100.0, 143.0, "at most 100 [at most 100, 140] images"),
+    ],
+)
+def test_a_gap_at_the_end_of_the_sizes_is_a_bound(low: float, high: float, words: str) -> None:
+    row = {
+        "dataset": "letters", "level": "D4", "reference": "C1 turn", "images": 1000,
+        "needed": 100.0, "needed_low": low, "needed_high": high, "fewest": 100, "most": 1000,
+    }  # fmt: skip
+    analysis: Any = SimpleNamespace(size_gaps=pd.DataFrame([row]))
+    ((group, said),) = gaps(analysis, "letters")
+    assert group == "D4" and words in said

@@ -196,9 +196,10 @@ def _gap(row: pd.Series) -> str:
         group, _, augment = str(kind).partition(" ")
         names.append(condition(group, augment or "none"))
     needed, low, high = (_images(row, name) for name in ("needed", "needed_low", "needed_high"))
+    # An interval that is all at one end of the sizes adds nothing to the bound.
+    interval = "" if needed == low and high in (low, f"{row['fewest']:,}") else f" [{low}, {high}]"
     return (
-        f"{names[0]} with {needed} [{low}, {high}] images:\n"
-        f"as good as {names[1]} with {row['images']:,}"
+        f"{names[0]} with {needed}{interval} images:\nas good as {names[1]} with {row['images']:,}"
     )
 
 
