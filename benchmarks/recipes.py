@@ -51,6 +51,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "cosine": {"schedule": "cosine"},
     "step": {"schedule": "step"},
     "batch 128": {"batch_size": 128, "learning_rate": 0.012},
+    "turns": {"augment": "turn"},
+    "turns, kernels 5, gaussian": {"augment": "turn", "kernel_size": 5, "basis": "gaussian"},
+    "turns, kernels 7, gaussian": {"augment": "turn", "kernel_size": 7, "basis": "gaussian"},
+    "turns, average 0.995": {"augment": "turn", "ema": 0.995},
 }
 
 Row = dict[str, Any]
