@@ -177,7 +177,7 @@ class _Judge:
         self.group, self.image, self.tolerance = group, image, tolerance
         self.calls, self.moved = calls, moved
         shapes = [tuple(call.given.shape) for call in calls if call.given is not None]
-        self.maps = {shape[1:] for shape in shapes if len(shape) == 4}
+        self.maps: set[tuple[int, ...]] = {shape[1:] for shape in shapes if len(shape) == 4}
         self.tokens = {size for shape in shapes if len(shape) == 3 for size in shape[1:]}
 
     def report(self) -> SymmetryReport:
