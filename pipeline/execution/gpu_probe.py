@@ -1,7 +1,7 @@
 """How many trials share a GPU: measured with processes that each train for a few seconds.
 
-Run as a script this is one of the processes: it takes a case as a line of JSON, answers when it is
-ready, and trains when it is told to.
+Run as a script, this is one of the processes: it reads a case as a line of JSON, reports that it is
+ready, and begins to train when the parent sends a second line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tasks on a local Ray that is told of GPUs. As a script it prints which of them each was given.
+"""Tasks on a local Ray with declared GPUs. As a script it prints which GPU each task was given.
 
 `fake_gpus.py GPUS SHARE TASKS`.
 """
