@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +23,7 @@ from gsa_core.resample import rotate_image
 
 __all__ = ["Canonical", "Canonicaliser"]
 
+ROUNDING = 256  # units in the last place of the largest score, within which two scores tie
 LEAST_WIDTH, SHARE = 4, 8  # channels of the scorer: an eighth of the network's, four at least
 
 
@@ -85,8 +86,18 @@ class Canonicaliser(nn.Module):
         """How far the best score is above the next one; about 0 is a tie."""
         if self.group.order == 1:
             return image.new_full(image.shape[:1], torch.inf)
-        best = self.scores(image).topk(2, dim=1).values
-        return best[:, 0] - best[:, 1]
+        return _margin(self.scores(image))
+
+    def ties(self, image: Float[Tensor, "batch channels height width"]) -> Bool[Tensor, " batch"]:
+        """Whether the two best scores of an image are within rounding of each other.
+
+        A turned copy of the image may then be turned back by the other element.
+        """
+        scores = self.scores(image)
+        if self.group.order == 1:
+            return scores.new_zeros(len(scores), dtype=torch.bool)
+        rounding = ROUNDING * torch.finfo(scores.dtype).eps * scores.abs().amax(1)
+        return _margin(scores) <= rounding
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
@@ -115,6 +126,11 @@ class Canonicaliser(nn.Module):
         turn, mirrored = element % self.group.rotations, element >= self.group.rotations
         turned = rotate_image(image, -360 * turn / self.group.rotations)
         return turned.flip(-1) if mirrored else turned
+
+
+def _margin(scores: Tensor) -> Tensor:
+    best = scores.topk(2, dim=1).values
+    return best[:, 0] - best[:, 1]
 
 
 class Canonical(GroupTransformer):
@@ -151,6 +167,10 @@ class Canonical(GroupTransformer):
     ) -> Float[Tensor, " batch"]:
         """How far the best score of an image is above the next one; about 0 is a tie."""
         return self.canonicalise.margin(self.standardise(image))
+
+    def ties(self, image: Float[Tensor, "batch channels height width"]) -> Bool[Tensor, " batch"]:
+        """Whether the two best scores of an image are within rounding of each other."""
+        return self.canonicalise.ties(self.standardise(image))
 
     def _forward_masked(self, image: Tensor, mask: Tensor) -> Tensor:
         return Model._forward_masked(self, image, mask)

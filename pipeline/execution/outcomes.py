@@ -11,7 +11,7 @@ from pipeline.execution.tasks import Result
 __all__ = ["EngineNotes", "outcome"]
 
 # What of a result must be a number: of a trial in its row, of a run in its measures.
-NUMBERS = ("validation_accuracy", "validation_invariance_error")
+NUMBERS = ("validation_accuracy", "validation_accuracy_turned", "validation_invariance_error")
 MEASURED = ("test_accuracy", "test_accuracy_turned", "invariance_error", "consistency")
 
 

@@ -43,6 +43,7 @@ class Settings:
     confidence: float = 0.95
     margin: float = 0.01
     chosen: tuple[str, ...] = ()  # which cells are left out, and which use the search of others
+    objective: str = "accuracy"  # what trials and epochs are chosen by
     baseline: Mapping[str, Any] = field(
         default_factory=lambda: {"group": "C1", "positional": "absolute"}
     )

@@ -25,6 +25,7 @@ def main() -> None:
         confidence=params.report.confidence,
         margin=params.report.margin,
         chosen=tuple(chosen(params)),
+        objective=params.sweep.objectives[0],
         baseline=params.report.baseline.model_dump(exclude_none=True),
     )
     analysis = build(settings, DATA, REPORTS)

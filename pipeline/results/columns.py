@@ -36,6 +36,7 @@ _EVERYWHERE = {
     "validation_balanced_accuracy": "Mean over classes of the accuracy on validation images.",
     "validation_macro_f1": "Mean over classes of F1 on validation images.",
     "validation_auroc": "Area under the ROC curve, one class against the rest, mean over classes.",
+    "validation_accuracy_turned": "Accuracy on turned validation images, where it is an objective.",
     "validation_invariance_error": "`invariance_error` on validation images.",
     "feasible": "Whether all constraints are met; null without constraints.",
     "pareto": "Whether no other trial of the cell is better in one objective and as good in all.",
@@ -101,6 +102,9 @@ _EVERYWHERE = {
     "test_images": "Test images.",
     "test_classes": "Classes that have test images.",
     "measured_images": "Test images of the measures that are not on all of them.",
+    "tied_images": "Test images whose orientation a network cannot choose; null if it never does.",
+    "invariance_error_untied": "`invariance_error` of the other images, where there are tied ones.",
+    "invariance_error_mirror_untied": "`invariance_error_mirror` of the other images, likewise.",
     "weights": "File of the trained network.",
     # Details of a run.
     "angle_degrees": "Angle of the turn, in degrees.",

@@ -19,21 +19,16 @@ from pipeline.common.documents import mapping, parse_json
 from pipeline.common.errors import UserError
 from pipeline.common.files import json_text, write_bytes
 from pipeline.results.checksum import content_sha256
+from pipeline.results.older_versions import READ_TOO, Same, added_after, completed
 from pipeline.results.provenance import provenance
-from pipeline.results.schemas import (
-    ADDED,
-    READ_TOO,
-    SCHEMA_VERSION,
-    STATUSES,
-    key_columns,
-    table_name,
-)
+from pipeline.results.schemas import SCHEMA_VERSION, STATUSES, key_columns, table_name
 
 __all__ = ["Row", "configured_row", "log_rows", "provenance", "read", "read_provenance", "write"]
 
 Row = dict[str, Any]
 
 _REPAIR = "move it away and run `dvc repro` to make it again"
+_OLDER = "run `dvc repro` to make it again, or read it with the commit that wrote it"
 _VERSION, _TABLE, _PROVENANCE, _SHA256 = (
     b"gsa.schema_version",
     b"gsa.table",
@@ -121,7 +116,7 @@ def read(path: Path | str, schema: pa.Schema) -> pd.DataFrame:
         For a file that is missing, damaged, of another schema version, of another table, or that
         was not written by this project. Nothing in a file is ever executed or unpickled.
     """
-    return _completed(_read_table(Path(path), schema), schema, schema.names).to_pandas()
+    return completed(_read_table(Path(path), schema), schema, schema.names).to_pandas()
 
 
 def batches(
@@ -143,7 +138,7 @@ def batches(
     try:
         known = [name for name in columns if name in file.schema_arrow.names]
         for batch in file.iter_batches(rows, columns=known, use_threads=False):
-            yield _completed(batch, schema, columns)
+            yield completed(batch, schema, columns)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _damaged(path, "its pages cannot be read") from error
 
@@ -215,14 +210,6 @@ def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def _completed(rows: Any, schema: pa.Schema, columns: Sequence[str]) -> Any:
-    """Give a table or batch of the older version the columns that it lacks, and all their order."""
-    for name in set(columns) - set(rows.schema.names):
-        same = pa.array([ADDED[name]] * rows.num_rows, schema.field(name).type)
-        rows = rows.append_column(name, same)
-    return rows.select(list(columns))
-
-
 def _checked(file: pq.ParquetFile, path: Path, schema: pa.Schema) -> dict[bytes, bytes]:
     """Return the metadata of a file that holds the table of the schema."""
     metadata = _metadata(file, path)
@@ -232,7 +219,15 @@ def _checked(file: pq.ParquetFile, path: Path, schema: pa.Schema) -> dict[bytes,
             f"{path}: holds the table {found!r}, but {table_name(schema)!r} belongs here"
         )
     stored = file.schema_arrow
-    absent = ADDED.keys() - set(stored.names)
+    added = added_after(int(metadata[_VERSION]))
+    absent = added.keys() - set(stored.names)
+    for name in sorted(absent & set(schema.names)):
+        value = added[name]
+        if isinstance(value, Same) and value.column not in stored.names:
+            raise UserError(
+                f"{path}: has schema version {int(metadata[_VERSION])} and does not say the "
+                f"{name!r} of its rows: {_OLDER}"
+            )
     expected = pa.schema([field for field in schema if field.name not in absent])
     missing = [name for name in expected.names if name not in stored.names]
     if missing:
@@ -283,10 +278,10 @@ def _metadata(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
     if _VERSION not in metadata:
         raise _damaged(path, "it carries no schema version")
     version = metadata[_VERSION].decode("utf-8", "replace")
-    if version not in (str(SCHEMA_VERSION), str(READ_TOO)):
+    if version not in map(str, (SCHEMA_VERSION, *READ_TOO)):
         raise UserError(
-            f"{path}: has schema version {version!r}, but this code reads {str(SCHEMA_VERSION)!r}: "
-            "run `dvc repro` to make it again, or read it with the commit that wrote it"
+            f"{path}: has schema version {version!r}, but this code reads {str(SCHEMA_VERSION)!r} "
+            f"and those from {str(READ_TOO[0])!r} on: {_OLDER}"
         )
     for key in (_TABLE, _PROVENANCE, _SHA256):
         if key not in metadata:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-# Raise it whenever a column is added or removed, or changes its type or meaning.
-SCHEMA_VERSION = 6
-# Tables of the version before are read, too. They lack these columns, which had one value then, or
-# are null where nobody knows.
-READ_TOO = 5
-ADDED = {"split": 0, "training_images_per_second": None, "precision": None, "execution": None}
+# Raise it whenever a column is added or removed, or changes its type or meaning, and say in
+# `older_versions` what earlier tables have there.
+SCHEMA_VERSION = 7
 
 STATUSES = ("completed", "stopped", "failed", "diverged", "timeout")
 
@@ -27,7 +24,8 @@ _CELL = (
 )
 _OUTCOME = (
     "text: status reason; float: validation_accuracy validation_loss "
-    "validation_balanced_accuracy validation_macro_f1 validation_auroc; int: best_epoch epochs "
+    "validation_balanced_accuracy validation_macro_f1 validation_auroc "
+    "validation_accuracy_turned; int: best_epoch epochs "
     "params flops training_flops; float: training_seconds training_images_per_second seconds; "
     "int: peak_memory_bytes; text: precision execution device"
 )
@@ -44,8 +42,9 @@ _MEASURES = (
     "lie_translation_se lie_translation_floor balanced_accuracy macro_f1 auroc "
     "negative_log_likelihood test_accuracy_tta_c4 test_accuracy_tta_d4 "
     "test_accuracy_turned_tta_c4 test_accuracy_turned_tta_d4 test_accuracy_quarter_turned_tta_c4 "
-    "asymmetry_share asymmetry_share_turned; int: train_images test_images test_classes "
-    "measured_images; text: weights"
+    "asymmetry_share asymmetry_share_turned invariance_error_untied "
+    "invariance_error_mirror_untied; int: train_images test_images test_classes "
+    "measured_images tied_images; text: weights"
 )
 
 
@@ -77,7 +76,8 @@ EPOCHS = _schema(
     _CELL,
     "text: stage; int: trial seed epoch; float: train_loss validation_loss validation_accuracy "
     "validation_balanced_accuracy validation_macro_f1 validation_auroc "
-    "learning_rate training_seconds seconds asymmetry_share; int: training_flops",
+    "validation_accuracy_turned learning_rate training_seconds seconds asymmetry_share; "
+    "int: training_flops",
 )
 # One row a trial (stage "sweep") or run (stage "confirm") that ran: its output.
 LOGS = _schema(

@@ -105,6 +105,7 @@ def configuration(
         "penalty_turns": sweep.penalty_turns,
         "equal_steps": sweep.equal_steps,
         "objective": sweep.objectives[0],
+        **objective_turns(sweep),
         "batch_size": sweep.batch_size,
         "schedule": sweep.schedule,
         **switches(sweep),
@@ -124,6 +125,13 @@ def configuration(
         config["step_seconds"] = float(np.interp(config["batch_size"], batches, seconds))
         config["epochs"] = matched_epochs(config, sweep.match.at, len(dataset.train))
     return config
+
+
+def objective_turns(sweep: Sweep) -> dict[str, Any]:
+    """Return how validation images are turned too, where an objective is about turned ones."""
+    if "accuracy_turned" not in sweep.objectives:
+        return {}
+    return {"objective_turns": sweep.objective_turns}
 
 
 def switches(sweep: Sweep) -> dict[str, Any]:

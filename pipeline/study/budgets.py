@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["epoch_images", "matched_epochs", "steps_of_epoch"]
+__all__ = ["epoch_images", "matched_epochs", "steps_of_epoch", "validation_passes"]
 
 Configuration = Mapping[str, Any]
 
@@ -29,6 +29,11 @@ def steps_of_epoch(config: Configuration, images: int) -> int:
     32
     """
     return math.ceil(epoch_images(config, images) / config["batch_size"])
+
+
+def validation_passes(config: Configuration) -> int:
+    """How often an epoch passes the validation images through the network: turned ones, too."""
+    return 2 if config.get("objective_turns") else 1
 
 
 def matched_epochs(config: Configuration, seconds: float, images: int) -> int:

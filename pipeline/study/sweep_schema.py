@@ -284,6 +284,9 @@ class Sweep(Section):
     objectives: Several[Annotated[str, OneOf(OBJECTIVES)]] = ("accuracy",)
     """All but the costs are those on the validation split. The best trial of a cell, and the best
     epoch of a training, is that of the first."""
+    objective_turns: Literal["quarter", "turn", "turn_mirror"] = "quarter"
+    """How validation images are turned, as by `augment`, for the objective `accuracy_turned`: each
+    by its own angle, the same in all trials, epochs and runs."""
     constraints: dict[
         Annotated[str, OneOf(CONSTRAINED)], Annotated[float, Field(gt=0, le=1e18), FINITE]
     ] = Field(default_factory=dict)

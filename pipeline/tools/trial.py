@@ -48,6 +48,7 @@ ROW = (
     "validation_balanced_accuracy",
     "validation_macro_f1",
     "validation_auroc",
+    "validation_accuracy_turned",
     "validation_invariance_error",
     "best_epoch",
     "epochs",
@@ -62,6 +63,7 @@ EPOCH = (
     "validation_balanced_accuracy",
     "validation_macro_f1",
     "validation_auroc",
+    "validation_accuracy_turned",
     "learning_rate",
     "training_flops",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,14 @@ from pipeline.training.devices import to_device, to_host
 from pipeline.training.precision import whole_float32
 
 INFERENCE_BATCH = 256  # images
+
+
+class Images(Protocol):
+    """An array or tensor of images, or what gives slices of one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, some: slice, /) -> Any: ...
 
 
 def to_pixels(images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -21,9 +31,7 @@ def to_pixels(images: np.ndarray | Tensor, device: torch.device | str = "cpu") -
 
 @whole_float32()
 @torch.no_grad()
-def logits_on_device(
-    model: nn.Module, images: np.ndarray | Tensor, batch_size: int = INFERENCE_BATCH
-) -> Tensor:
+def logits_on_device(model: nn.Module, images: Images, batch_size: int = INFERENCE_BATCH) -> Tensor:
     """Return the logits ``(count, classes)`` of images, computed in batches of whole float32."""
     model.eval()
     device = next(model.parameters()).device

@@ -16,6 +16,7 @@ from gsa_core import build_model, count_flops, count_parameters
 from pipeline.dataset import Dataset
 from pipeline.study.models import network_arguments
 from pipeline.study.objectives import OBJECTIVES
+from pipeline.training.augment import TurnedImages
 from pipeline.training.devices import (
     device_name,
     mark,
@@ -29,7 +30,7 @@ from pipeline.training.image_feed import on_device
 from pipeline.training.inference import INFERENCE_BATCH, logits_on_device
 from pipeline.training.penalty import passes
 from pipeline.training.precision import precision_of
-from pipeline.training.scores import classification_scores
+from pipeline.training.scores import classification_scores, share_right
 from pipeline.training.subset import fewer_images
 from pipeline.training.training_state import TrainingState, capture, restore, tensors_of
 
@@ -44,6 +45,7 @@ VALIDATED = (
     "validation_balanced_accuracy",
     "validation_macro_f1",
     "validation_auroc",
+    "validation_accuracy_turned",
 )
 
 
@@ -147,6 +149,8 @@ class _Training:
         self.steps = Steps.of(self.model, config, few, len(data.train))
         there = on_device(data.validation.images, device)
         self.validation = data.validation.images if there is None else there
+        turns = config.get("objective_turns")
+        self.turned = turns and TurnedImages(self.validation, turns, data.background, device)
         self.labels = torch.from_numpy(np.array(data.validation.labels))
         self.epochs: list[Row] = []
         self.best: Row | None = None
@@ -201,15 +205,18 @@ class _Training:
         after, number = mark(self.device), len(self.epochs) + 1
         self.steps.measure_statistics()
         batch_size = INFERENCE_BATCH // micro_batches(self.config)
-        logits = logits_on_device(self.steps.evaluated, self.validation, batch_size)
+        every = (self.validation, *([self.turned] if self.turned else []))
+        found = [logits_on_device(self.steps.evaluated, images, batch_size) for images in every]
         # The only time in an epoch that a GPU is waited for.
-        loss, logits = to_host(mean_loss, logits)
-        found = classification_scores(logits, self.labels)
+        loss, logits, *turned = to_host(mean_loss, *found)
+        scores = classification_scores(logits, self.labels)
+        for of_turned in turned:
+            scores["accuracy_turned"] = share_right(of_turned, self.labels)
         epoch = {
             "epoch": number,
             "train_loss": loss.item(),
-            "validation_loss": found.pop("negative_log_likelihood"),
-            **{f"validation_{name}": value for name, value in found.items()},
+            "validation_loss": scores.pop("negative_log_likelihood"),
+            **{f"validation_{name}": value for name, value in scores.items()},
             "learning_rate": self.steps.optimizer.param_groups[0]["lr"],
             "training_flops": TRAINING_PASSES
             * passes(self.config)
@@ -260,7 +267,7 @@ class _Training:
         row = {
             "status": status,
             "reason": reason,
-            **{name: best[name] if best else None for name in VALIDATED},
+            **{name: best.get(name) if best else None for name in VALIDATED},
             "best_epoch": self.best["epoch"] if self.best else None,
             "epochs": len(self.epochs),
             "params": count_parameters(self.model),

@@ -6,9 +6,14 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["SCORES", "classification_scores"]
+__all__ = ["SCORES", "classification_scores", "share_right"]
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "negative_log_likelihood")
+
+
+def share_right(logits: Tensor, labels: Tensor) -> float:
+    """Return the share of right predictions."""
+    return (logits.argmax(1) == labels).double().mean().item()
 
 
 def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -17,6 +17,7 @@ from pipeline.confirm.measures.feature_maps import feature_rows
 from pipeline.confirm.measures.lie_derivative import MOVEMENTS, disc, lie_errors, tangent
 from pipeline.confirm.measures.measure import TestSplits as Splits
 from pipeline.confirm.measures.measure import measure
+from pipeline.confirm.measures.measured_network import Probe
 from pipeline.confirm.measures.predictions import CONDITIONS, image_order
 from pipeline.confirm.measures.scores import (
     calibration_error,
@@ -233,3 +234,21 @@ def test_a_class_without_test_images_has_no_area() -> None:
     run = measure(network(), splits, group="C4", angles=4, layer_images=2)[0].run
     assert run["auroc"] is None and run["test_classes"] == 9
     assert run["measured_images"] == 12 and 0 < run["macro_f1"] < 1
+
+
+@pytest.mark.parametrize("tied", [0, 2, 6])
+def test_images_whose_orientation_cannot_be_chosen_are_counted(tied: int) -> None:
+    """Errors without them are those of the other images."""
+    model = build_model("canonical", group="C4", image_size=8, channels=8, num_classes=3, depth=1)
+    pixels = images(6)
+    pixels[:tied] = pixels[:tied] + pixels[:tied].flip(2, 3)  # half turns: two elements tie
+    probe = Probe(model.eval(), Split(pixels.numpy(), np.arange(6) % 3))
+    assert probe.ties is not None and probe.ties.tolist() == [i < tied for i in range(6)]
+    moved = probe.logits + torch.arange(6)[:, None]
+    error = probe.error_without_ties([moved, probe.logits])
+    if tied in (0, 6):
+        assert error is None
+    else:
+        kept = (moved - probe.logits)[tied:].norm(dim=1).mean().item() / probe.spread
+        assert error == pytest.approx(kept / 2)
+    assert Probe(network(), probe.split).ties is None

@@ -68,6 +68,24 @@ def test_ties_are_counted_and_harmless_where_the_image_has_the_symmetry(noise):
         assert invariance_error(model(images), model(act_on_image(group, element, images))) < 1e-12
 
 
+def test_scores_within_rounding_are_ties_in_the_precision_of_the_network(noise):
+    """Between two images that are turned by different elements lies one that no score decides."""
+    model = network()
+    images = noise(40, 1, 12, 12)
+    chosen = model.canonicalise.scores(model.standardise(images)).argmax(1)
+    one, two = images[:1], images[(chosen != chosen[0]).nonzero()[0]]
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        scores = model.canonicalise.scores(model.standardise(one + middle * (two - one)))
+        low, high = (middle, high) if scores.argmax(1) == chosen[0] else (low, middle)
+    between = one + low * (two - one)
+    for dtype in (torch.float64, torch.float32):
+        found = model.to(dtype).ties(torch.cat([images, between]).to(dtype))
+        assert found.tolist() == [False] * 40 + [True]
+    assert not network("C1").ties(between).any()
+
+
 def test_control_scores_that_are_all_the_same_promise_nothing(noise):
     """Every image is a tie: the first element is taken, and the plain network sees the turn."""
     model, images = network(), noise(6, 1, 12, 12)

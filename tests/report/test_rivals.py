@@ -185,3 +185,29 @@ def test_several_exact_groups_beside_turned_training_images(tmp_path: Path) -> N
     shape = Shape(groups=("C1", "C4", "D4"), encodings=("none",), depths=(1, 2), trials=1, epochs=1)
     found = analyse(load_study(SETTINGS, write_study(tmp_path, shape, turned))).rivals
     assert set(found.loc[found["axis"] == "augment", "level"]) == {"C4", "D4"}
+
+
+def checks_of(study: Path, **changes: float) -> list[str]:
+    """The outcomes of the checks where the first run of an exact cell has these values."""
+    loaded = load_study(SETTINGS, study)
+    runs = loaded.runs.copy()
+    exact = runs.index[(runs["group"] == "C4") & (runs["positional"] == "none")][0]
+    runs["tied_images"] = runs["tied_images"].astype(float)
+    for name, value in changes.items():
+        runs.loc[exact, name] = value
+    cells = analyse(replace(loaded, runs=runs)).checks
+    return [f"{check.found}: {check.outcome}" for check in (cells[0], cells[3])]
+
+
+def test_images_that_tie_do_not_fail_the_check_of_exactness(study: Path) -> None:
+    """Where two elements score within rounding, a network that chooses one promises nothing."""
+    moved = {"invariance_error": 0.01, "consistency": 0.98}
+    assert all("fails" in found for found in checks_of(study, **moved))
+    size = float(load_study(SETTINGS, study).runs["test_images"].iloc[0])
+    tied = {**moved, "tied_images": round(0.02 * size), "invariance_error_untied": 2e-7}
+    said = f"without {round(0.02 * size)} image"
+    assert all("holds" in found and said in found for found in checks_of(study, **tied))
+    broken = {**tied, "invariance_error_untied": 0.01, "consistency": 0.9}
+    assert all("fails" in found for found in checks_of(study, **broken))
+    every = {**moved, "tied_images": size}
+    assert all("holds" in found for found in checks_of(study, **every))

@@ -205,8 +205,8 @@ def test_another_table_is_refused(small: Path) -> None:
 
 
 def test_both_schema_versions_are_named(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = f"has schema version '{schemas.SCHEMA_VERSION}', but this code reads '7'"
-    monkeypatch.setattr(records, "SCHEMA_VERSION", 7)
+    told = f"has schema version '{schemas.SCHEMA_VERSION}', but this code reads '99'"
+    monkeypatch.setattr(records, "SCHEMA_VERSION", 99)
     with pytest.raises(UserError, match=told):
         records.read(small, schemas.HIERARCHY)
 

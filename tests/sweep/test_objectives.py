@@ -112,3 +112,28 @@ def test_confirm_takes_the_best_accuracy_of_the_front() -> None:
     [planned, *_] = runs_of(table, group=["C1"])
     assert planned.tuned_validation_accuracy == table["validation_accuracy"].max()
     assert json.loads(table.set_index("trial").loc[planned.trial, "configuration"])["channels"]
+
+
+def test_a_search_by_turned_images_takes_what_they_reward() -> None:
+    """A penalty that costs accuracy on upright images and brings some on turned ones."""
+
+    def penalised(task: Any, data: Any, context: Context) -> dict[str, Any]:
+        value = learning(task, data, context)
+        penalty = task.payload["configuration"]["penalty"]
+        value["row"].update(
+            validation_accuracy=0.9 - 0.1 * penalty, validation_accuracy_turned=0.3 + 0.4 * penalty
+        )
+        return value
+
+    chosen = []
+    for objective in ("accuracy", "accuracy_turned"):
+        section = {
+            "objectives": [objective],
+            "search_space": {"penalty": {"low": 0.0, "high": 1.0}, "channels": {"choices": [8]}},
+        }
+        table = run(function=penalised, trials_per_cell=12, **section)
+        [planned, *_] = runs_of(table, group=["C1"], **section)
+        assert planned.configuration is not None
+        chosen.append(planned.configuration["penalty"])
+        assert ("objective_turns" in planned.configuration) == (objective == "accuracy_turned")
+    assert chosen[0] < 0.4 and chosen[1] > 0.6

@@ -117,6 +117,9 @@ def measure(
         **_upright_scores(whole),
         **_moved_scores(quarters, mirrors, whole.compared(turned.logits)),
         **_averaged_scores(upright, square, turned_square),
+        "tied_images": None if whole.ties is None else int(whole.ties.sum()),
+        "invariance_error_untied": whole.error_without_ties(upright.logits[1:]),
+        "invariance_error_mirror_untied": some.error_without_ties(square.logits[MIRRORS.start :]),
         "calibration_error_turned": calibration_error(turned.logits, whole.labels),
         **lie_errors(model, some.pixels(0, MAX_LIE), _number(test.background)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gsa_core import prediction_consistency
 from gsa_core.equivariance import logit_distance
+from gsa_core.models.canonical import Canonical
 from pipeline.confirm.measures.scores import spread
 from pipeline.dataset import Split
 from pipeline.training.inference import logits_of, to_pixels
@@ -64,6 +65,25 @@ class Probe:
             for start in range(0, len(self.labels), BATCH)
         ]
         return torch.cat(batches)
+
+    @cached_property
+    def ties(self) -> Tensor | None:
+        """Images whose orientation the network cannot choose; None of one that chooses none."""
+        if not isinstance(self.model, Canonical):
+            return None
+        device = next(self.model.parameters()).device
+        starts = range(0, len(self.labels), BATCH)
+        with torch.no_grad():
+            found = [self.model.ties(self.pixels(i, i + BATCH).to(device)) for i in starts]
+        return torch.cat(found).cpu()
+
+    def error_without_ties(self, moved: Sequence[Tensor]) -> float | None:
+        """Mean invariance error of images without a tie; None where none or all have one."""
+        if self.ties is None or not self.ties.any() or self.ties.all():
+            return None
+        kept = ~self.ties
+        distances = [logit_distance(self.logits[kept], logits[kept]) for logits in moved]
+        return sum(distances) / len(distances) / max(self.spread, 1e-300)
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Row:
         """Compare with the logits of the moved images."""

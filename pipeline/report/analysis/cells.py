@@ -25,6 +25,10 @@ from pipeline.report.text.names import (
 )
 
 SIZES = ["test_images", "train_images"]
+# Exact networks that choose an orientation promise nothing where two are within rounding.
+UNTIED = {
+    column: f"{column}_untied" for column in (measures.ERROR.column, measures.ERROR_MIRROR.column)
+}
 # Axes in the order in which labels name them.
 LABELLED = (
     "group", "positional", "augment", "training_images", "depth", "tokens", "model", "dataset",
@@ -93,6 +97,7 @@ def _counts(runs: pd.DataFrame, trials: pd.DataFrame) -> dict[str, object]:
     return {
         "runs": len(runs),
         "runs_finished": len(done),
+        **({"tied_images": tied} if (tied := int(done["tied_images"].sum())) else {}),
         **({"splits": splits} if (splits := done["split"].nunique()) > 1 else {}),
         "seeds": " ".join(str(seed) for seed in sorted(done["seed"].dropna().astype(int))),
         "trials": len(trials),
@@ -100,9 +105,19 @@ def _counts(runs: pd.DataFrame, trials: pd.DataFrame) -> dict[str, object]:
     }
 
 
+def _without_ties(runs: pd.DataFrame, column: str) -> np.ndarray:
+    """Return an error of each run, of images without a tie where there are ties."""
+    values = runs[column].astype(np.float64)
+    if column in UNTIED:
+        values = runs[UNTIED[column]].astype(np.float64).fillna(values)
+        values = values.where((runs["tied_images"] != runs["test_images"]).fillna(True))
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
 def _measures(study: Study, runs: pd.DataFrame) -> dict[str, float]:
     columns = [measure.column for measure in measures.ALL]
-    done, row = finished(runs).reindex(columns=["split", *SIZES, *columns]), {}
+    columns += ["split", *SIZES, "tied_images", *UNTIED.values()]
+    done, row = finished(runs).reindex(columns=columns), {}
     confidence, shared = study.settings.confidence, _shared(done)
     for measure in measures.ALL:
         if measure.column not in done:
@@ -118,7 +133,8 @@ def _measures(study: Study, runs: pd.DataFrame) -> dict[str, float]:
             interval = mean_interval(units, confidence, (0.0, np.inf), shared or 0)
         elif measure.kind == "error":
             interval = log_interval(units, confidence, shared or 0)
-            usable = values[np.isfinite(values)]
+            usable = _without_ties(done, measure.column)
+            usable = usable[np.isfinite(usable)]
             row[measure.column + "_max"] = usable.max() if usable.size else np.nan
         else:
             interval = _median_and_range(values)

@@ -99,10 +99,6 @@ def _panel(
         known = np.isfinite(cell[f"{X}_low"])
         marks.mark(axes, cell, (x, cell[Y]), palette, y=marks.ends(cell, Y), ring=cell["pareto"],
                    x=(low_high[0], low_high[1]) if known else None)  # fmt: skip
-        if cell["model"] != cell["reference"]:
-            named = axes.annotate(cell["model"], (x, cell[Y]), xytext=(4, -7), fontsize=5.5,
-                                  textcoords="offset points", color=colour, zorder=3)  # fmt: skip
-            style.tag(named, cell["id"])
     for _, cell in cells[_averaged(cells)].iterrows():
         colour = palette.colours[cell["group"]]
         drawn = axes.plot([cell[X], AVERAGED_AT], [cell[Y], cell[AVERAGED]], color=colour,
@@ -117,8 +113,29 @@ def _panel(
     averages = cells.loc[_averaged(cells), AVERAGED]
     lowest = np.nanmin([low, single.min(), averages.min() if len(averages) else low])
     fit_percent(axes, float(lowest), float(np.nanmax([high, single.max()])))
+    _names(axes, cells[cells["model"] != cells["reference"]], palette, scale)
     axes.text(scale.start * 1.3, 0.02, "float32 rounding", fontsize=6, color=style.MUTED,
               transform=axes.get_xaxis_transform())  # fmt: skip
+
+
+NAME_SIZE, LINE, LETTER = 5.5, 6.0, 3.1  # points: of a name, from line to line, and of a letter
+
+
+def _names(axes: Axes, rivals: pd.DataFrame, palette: style.Palette, scale: ErrorScale) -> None:
+    """Write the names of rivals below their marks, one below the other where they would overlap."""
+    placed: list[tuple[float, float, float]] = []
+    for _, cell in rivals.sort_values(Y, ascending=False).iterrows():
+        place = float(scale.place(cell[X])), float(cell[Y])
+        left, mark = axes.transData.transform(place) * 72 / axes.figure.dpi
+        width, y = LETTER * len(cell["model"]), mark - 7
+        for start, other, extent in placed:  # from the highest down
+            apart = left > start + extent or start > left + width
+            y = y if apart or y < other - LINE else other - LINE
+        placed = sorted([*placed, (left, y, width)], key=lambda one: -one[1])
+        named = axes.annotate(cell["model"], place, xytext=(4, y - mark), fontsize=NAME_SIZE,
+                              textcoords="offset points", zorder=3,
+                              color=palette.colours[cell["group"]])  # fmt: skip
+        style.tag(named, cell["id"])
 
 
 def caption(cells: pd.DataFrame, analysis: Analysis) -> str:

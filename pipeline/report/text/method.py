@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import baseline_matched, baseline_name
 from pipeline.report.analysis.contrasts import FEWEST_GROUPS
+from pipeline.report.load import Settings
 from pipeline.report.text.formatting import counted, listed, plain, small
 from pipeline.report.text.names import ROUNDING
 
@@ -20,10 +21,10 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
         else f"{trials.min()} to {trials.max()} trials"
     )  # fmt: skip
     return [
-        ("Protocol", f"{budget} a cell, chosen on validation images; the winner of each cell is "
-         f"trained again with seeds {seeds or 'none'}; test images are read once a run. Models "
-         f"are trained on {_trained_on(analysis)} and tested on images as the data set has them, "
-         "turned by quarter turns, and each turned by a random angle."),
+        ("Protocol", f"{budget} a cell, chosen on validation images{_objective(settings)}; the "
+         f"winner of each cell is trained again with seeds {seeds or 'none'}; test images are read "
+         f"once a run. Models are trained on {_trained_on(analysis)} and tested on images as the "
+         "data set has them, turned by quarter turns, and each turned by a random angle."),
         *([("Cells", f"{'; '.join(settings.chosen)}.")] if settings.chosen else []),
         ("Invariance error", "Mean distance of the logits of a turned and the upright image, over "
          "the mean distance of the logits of two different images; mean of the three quarter "
@@ -75,6 +76,12 @@ def _intervals(analysis: Analysis) -> str:
         f"{_units(analysis)}. Other measures have Student t intervals of the mean over seeds, "
         f"{errors} None covers another split or another search."
     )
+
+
+def _objective(settings: Settings) -> str:
+    if settings.objective == "accuracy":
+        return ""
+    return f" by the objective {settings.objective}, as are epochs"
 
 
 def _trained_on(analysis: Analysis) -> str:

@@ -16,7 +16,7 @@ from pipeline.confirm.measures.movements import passes
 from pipeline.dataset import Dataset, Split
 from pipeline.execution.parallel_trials import parallel_here
 from pipeline.search.space import batch_sizes, configuration
-from pipeline.study.budgets import epoch_images
+from pipeline.study.budgets import epoch_images, validation_passes
 from pipeline.study.cells import Cell, cells, seeds_of
 from pipeline.study.schema import Params
 from pipeline.study.tuning import searched
@@ -103,7 +103,8 @@ def _counted(
     # Where it is searched, a batch size is as likely as another.
     train_seconds, evaluate_seconds = np.mean(list(times.values()), axis=0).tolist()
     images = epoch_images(config, len(data.train))
-    epoch = images * train_seconds + len(data.validation) * evaluate_seconds
+    validated = validation_passes(config) * len(data.validation)
+    epoch = images * train_seconds + validated * evaluate_seconds
     trial = config["epochs"] * epoch
     is_searched = cell in searched(params, data.name)
     evaluated = passes(

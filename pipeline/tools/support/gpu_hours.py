@@ -10,7 +10,7 @@ from pipeline.common.units import duration
 from pipeline.confirm.keep import measured_images
 from pipeline.confirm.measures.movements import passes as test_passes
 from pipeline.dataset import Dataset
-from pipeline.study.budgets import epoch_images
+from pipeline.study.budgets import epoch_images, validation_passes
 from pipeline.study.cells import Cell, cells, seeds_of
 from pipeline.study.schema import Params
 from pipeline.study.tuning import searched
@@ -77,7 +77,8 @@ def cell_seconds(params: Params, data: Dataset, cell: Cell) -> float | None:
     steps = math.ceil(epoch_images(config, len(data.train)) / batch)
     graph = bool(config.get("cuda_graph"))
     step = passes(config) * rate.train_seconds(flops, depth, batch, graph)
-    validation = rate.evaluate_seconds(flops, depth, len(data.validation))
+    validated = validation_passes(config) * len(data.validation)
+    validation = rate.evaluate_seconds(flops, depth, validated)
     training = epochs * (steps * step + validation)
     tested = test_passes(
         int(data.card["counts"]["test"]["total"]),

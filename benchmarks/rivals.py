@@ -1,0 +1,68 @@
+"""Exact ties against each other way to symmetry, by number of training images.
+
+`python benchmarks/rivals.py` in a clone that has run `studies/rivals.yaml` writes
+`results/rivals/cells.csv`, a row a cell, and `differences.csv`: each cell less the exact one of its
+data set and number of training images, with a verdict. One data set and measure is a family.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.report.analysis import measures
+from pipeline.report.analysis.analysis import analyse
+from pipeline.report.analysis.comparisons import against_baseline
+from pipeline.report.analysis.samples import sources_of
+from pipeline.report.files.tables import as_csv
+from pipeline.report.load import Settings, load_study
+from pipeline.study.params import load_params
+
+OUT = Path("results/rivals")
+SHOWN = (measures.UPRIGHT, measures.QUARTER, measures.ANY_ANGLE, measures.ERROR)
+COSTS = (measures.PARAMS, measures.FLOPS, measures.TRAINING_FLOPS, measures.TRAINING_SECONDS)
+CELL = ["dataset", "cell", "model", "group", "augment", "training_images"]
+FOUND = ["difference", "low", "high", "p", "p_holm", "word", "seeds", "images", "groups", "verdict"]
+
+
+def main() -> None:
+    """Write the tables."""
+    params = load_params()
+    settings = Settings(params.study, params.report.confidence, params.report.margin)
+    study = load_study(settings, Path("data"))
+    analysis = analyse(study)
+    cells, runs = analysis.cells, analysis.runs
+    exact = (cells["model"] == "gsa") & (cells["group"] != "C1") & (cells["augment"] == "none")
+    baseline = replace(settings, baseline={"model": "gsa", "group": "", "augment": ""})
+    found = against_baseline(sources_of(study, runs), cells.assign(baseline=exact), baseline)
+    found = found[found["measure"] != measures.BALANCED.column]
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "cells.csv").write_text(as_csv(_cells(cells, runs)), encoding="utf-8")
+    table = found.merge(cells[["id", *CELL]].drop(columns="dataset"), on="id")
+    known = [name for name in FOUND if name in table]
+    rows = table[[*CELL, "baseline_label", "measure", *known]]
+    (OUT / "differences.csv").write_text(as_csv(rows), encoding="utf-8")
+
+
+def _cells(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return means with intervals, the value of each seed, what was chosen, and what it costs."""
+    table = cells[[*CELL, "runs_finished", "seeds"]].copy()
+    for measure in SHOWN:
+        ends = ["", "_low", "_high"]
+        table[[measure.column + end for end in ends]] = cells[
+            [measure.column + end for end in ends]
+        ]
+        each = runs.sort_values("seed").groupby("id")[measure.column]
+        text = each.apply(lambda values: " ".join(f"{value:.4g}" for value in values))
+        table[f"{measure.column}_of_seeds"] = cells["id"].map(text)
+    for measure in COSTS:
+        table[measure.column] = cells[measure.column]
+    first = runs.groupby("id")["configuration"].first()
+    table["configuration"] = cells["id"].map(first)
+    return table
+
+
+if __name__ == "__main__":
+    main()
