@@ -117,12 +117,16 @@ def errors(model: nn.Module, group_name: str) -> dict[str, float]:
 def main() -> None:
     """Print the page."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    print("# Which layer keeps which transformation\n")
+    print("# Equivariance errors of single layers\n")
     print(
-        "Relative error of a lifting and a group layer with random weights, float64, written by\n"
-        "`python benchmarks/hierarchy.py > docs/hierarchy.md`: 1e-15 is exact, 1 is unrelated.\n"
-        f"Windows of {WINDOW} pixels on {SIZE}x{SIZE}. A transformation outside the group moves\n"
-        "space alone; such an error need not be zero.\n"
+        "This page shows which layers are equivariant under shifts, quarter turns, mirrors and\n"
+        "turns by 45 degrees. Use it to choose a positional encoding, a group and a window shape.\n"
+        "\n"
+        "The table has the relative error of a lifting and a group layer with random weights in\n"
+        "float64: 1e-15 is exact, 1 means unrelated outputs. "
+        f"Windows have {WINDOW} pixels, images {SIZE}x{SIZE}.\n"
+        "If a transformation is not in the group, it is applied to space alone, and the error\n"
+        "need not be zero. `python benchmarks/hierarchy.py > docs/hierarchy.md` writes this page.\n"
     )
     print("| layer | group | shift | quarter turn | mirror |")
     print("|---|---|---:|---:|---:|")
@@ -132,10 +136,11 @@ def main() -> None:
             cells = (f"{row[key]:.0e}" for key in ("shift", "quarter turn", "mirror"))
             print(f"| {name} | {group} |", " | ".join(cells), "|", flush=True)
     print(
-        "\n## Between the elements of the grid\n\n"
-        "A turn by 45 degrees, on analytic fields of plane waves that are smooth over "
-        f"{SMOOTH:g} pixels,\nat the fixed centre pixel, over the spread between fields. In C8 and "
-        "D8 the turn belongs to the group.\n"
+        "\n## Turns by 45 degrees\n\n"
+        "Error under a turn by 45 degrees on smooth images (sums of plane waves, smoothed over\n"
+        f"{SMOOTH:g} pixels), at the centre pixel, relative to the spread between images. "
+        "The turn is an\n"
+        "element of C8 and D8, but not of C4.\n"
     )
     print("| layer | window | C4 | C8 | D8 |")
     print("|---|---|---:|---:|---:|")
@@ -150,9 +155,10 @@ def main() -> None:
                 row.append(f"{100 * error_at_45_degrees(model, group):.2f} %")
             print(f"| attention, {positional} | {shape} |", " | ".join(row), "|", flush=True)
     print(
-        "\nIn C4 the turn is no element: its column says how much direction counts. A hard rim\n"
-        "lets keys in and out as the grid turns under it; the soft disc does not. What is then\n"
-        "left of `relative` is the fine detail of the learned function."
+        "\nThe column of C4 shows how much an encoding depends on direction. With a square or a\n"
+        "disc, keys enter and leave the window as the pixel grid turns; the weights of the soft\n"
+        "disc fall to zero at its border, so this effect vanishes. The error of `relative` that\n"
+        "remains comes from fine detail of the learned function."
     )
 
 
