@@ -172,7 +172,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--networks", nargs="+", choices=NETWORKS, default=NETWORKS[:1], help="trained on digits"
     )
-    parser.add_argument("--commit", help="where there is no repository beside the files")
+    parser.add_argument("--commit", help="of files that are in no repository")
     asked = parser.parse_args(arguments)
     if asked.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device: got 'cuda', and torch finds no GPU here; accepts 'cpu'")

@@ -24,7 +24,7 @@ __all__ = ["FLEX_CHECKS", "Rows", "check_layer", "check_results", "flex_rows", "
 
 Rows = Iterator[tuple[dict[str, Any], Callable[[], Step], tuple[str, int, int, int, int]]]
 NARROW, WIDE = (CHANNELS, HEADS, HEAD_DIM), (128, 2, 64)
-# Form, options, whether encodings are looked up where they could stand beside queries and keys.
+# Form, options, whether encodings are looked up where they could be appended to queries and keys.
 FLEX_CHECKS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "framewise, relative": ("framewise", {"window": 5}, False),
     "joint, relative, looked up": ("joint", {"window": 5}, True),

@@ -1,4 +1,4 @@
-"""What measuring a run costs beside training it: the table of docs/report.md.
+"""What measuring a run costs compared with training it: the table of docs/report.md.
 
 ``OMP_NUM_THREADS=1 python benchmarks/measuring.py``: runs of the study that `params.yaml` states
 (its epochs, angles and layer images), on its prepared data, one seed a cell, processor seconds of

@@ -2,7 +2,7 @@
 
 A step's time and memory, the error of invariance under quarter turns, and the accuracy each
 reaches in the same training time (`race.py` has the recipe). What is measured is appended to a
-file as it comes: the same command goes on after an interruption, and ``--table`` prints what is
+file as it comes: the same command resumes after an interruption, and ``--table`` prints what is
 there. The table of docs/models.md::
 
     GSA_DATA=... python benchmarks/models.py --seeds 1 2 3 --minutes 4

@@ -126,7 +126,7 @@ def _schedule(fraction: float) -> float:
 
 @torch.no_grad()
 def score(model: nn.Module, split: Split) -> tuple[float, float]:
-    """Accuracy, then minus the loss, to break ties; the model goes on training."""
+    """Accuracy, then minus the loss, to break ties; the model continues training."""
     model.eval()
     logits = torch.cat([model(images) for images in split[0].split(100)])
     model.train()

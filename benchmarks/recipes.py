@@ -2,7 +2,7 @@
 
 ``python benchmarks/recipes.py NAME ... --epochs 10 --seeds 1 2`` trains recipes of `RECIPES` with
 the pipeline's own loop, on data that `prepare` made with a seed other than 0, and appends a row a
-training to the log, failures included. A training that was interrupted goes on from its last
+training to the log, failures included. A training that was interrupted resumes from its last
 epoch, and one that has a row is not repeated.
 """
 

@@ -1,4 +1,4 @@
-"""A training step of a staged network beside that of an ordinary one with as many FLOPs.
+"""A training step of a staged network compared with that of an ordinary one with as many FLOPs.
 
 ``python benchmarks/staged.py`` (one thread, batch 64, 28x28): both take steps in turns, timed by
 the processor's own clock, so that other work on the machine counts little; then the operations of a

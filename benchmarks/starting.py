@@ -1,4 +1,4 @@
-"""What beginning costs: `import gsa_core` beside torch's own import, and building the kernel.
+"""What starting costs: `import gsa_core` compared with `import torch`, and building the kernel.
 
 Fresh processes, alternating, medians: ``python benchmarks/starting.py [--rounds 5]``. The kernel is
 built into an empty cache by the first attention that asks for one width of a head, and loaded from

@@ -1,4 +1,4 @@
-"""What the driver of a sweep costs, beside other ways to run one: `python benchmarks/sweep.py`.
+"""Cost of the driver of a sweep, compared with other tools: `python benchmarks/sweep.py`.
 
 Every way is given the same trivial objective and two slots, in a process of its own. A trial's cost
 is the time from the first trial's start to the end, over the number of trials; start is from the
@@ -109,7 +109,7 @@ def optuna_joblib(trials: int) -> None:
 
 
 def tune_reusing(trials: int) -> None:
-    """Ray Tune whose workers go on to the next trial."""
+    """Ray Tune whose workers continue with the next trial."""
     tune_tutorial(trials, reuse=True)
 
 
@@ -219,7 +219,7 @@ def busy(folder: Path) -> float:
 
 
 def within(way: str, trials: int) -> None:
-    """Do a way here, and tell what it took of this process."""
+    """Run one tool here, and return what it took of this process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     WAYS[way](trials)
     end, usage = time.time(), resource.getrusage(resource.RUSAGE_SELF)

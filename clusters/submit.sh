@@ -1,8 +1,8 @@
 #!/bin/bash
 # A stage as a job of a cluster that runs already: `clusters/submit.sh http://HEAD:8265 [STAGE]`.
 # docs/clusters.md, "ray job submit". The clone travels as the job's folder, without what is large;
-# journal and tables are kept in the home of the head's user, so the same command goes on there.
-# Checked: shellcheck; run in bash with a stand-in for ray. Not on a cluster of several machines.
+# journal and tables are kept in the home of the head's user, so the same command resumes there.
+# Checked: shellcheck; run in bash with a replacement for ray. Not on a cluster of several machines.
 set -euo pipefail
 address=${1:?usage: clusters/submit.sh http://HEAD:8265 [STAGE]}
 stage=${2:-sweep}
@@ -13,7 +13,7 @@ case $stage in
     *) echo "error: got stage '$stage'; accepts sweep or confirm" >&2 && exit 2 ;;
 esac
 
-# The job's folder has no .git, so the rows are told which commit they come from.
+# The job's folder has no .git, so the commit is passed on to the rows.
 if [ -z "${GSA_COMMIT:-}" ] && GSA_COMMIT=$(git rev-parse HEAD 2>/dev/null); then
     git diff --quiet HEAD -- . ':(exclude)dvc.lock' ':(exclude)reports' ':(exclude)data' ||
         GSA_COMMIT+=-dirty

@@ -71,7 +71,7 @@ class SelfAttention(Identified):
         if window is None and window_shape != "auto":
             raise ValueError(
                 f"window_shape: got {window_shape!r} without a window; accepts 'auto', or any "
-                "beside a window"
+                "together with a window"
             )
         check_setting(positional, window, image_size, encoding)
         self.group, self.positional, self.form = group, positional, form

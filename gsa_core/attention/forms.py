@@ -85,7 +85,7 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Preset:
-    """What a layer does beside its form and its encoding.
+    """What a layer does apart from its form and its encoding.
 
     Parameters
     ----------

@@ -261,7 +261,7 @@ class GroupSelfAttention(SelfAttention):
                     f"context: got one with form {self.form.name!r}; accepts it with form 'joint'"
                 )
             if mask is not None:
-                raise ValueError("mask: got one beside a context; accepts either of them")
+                raise ValueError("mask: got one together with a context; accepts one of them")
             other = to_tokens(context)
         return _as_features(self._forward_tokens(tokens, mask, other, return_attention))
 

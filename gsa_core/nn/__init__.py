@@ -1,1 +1,1 @@
-"""Equivariant layers beside attention: convolution, norm, pooling, block, embedding."""
+"""Equivariant layers other than attention: convolution, norm, pooling, block, embedding."""

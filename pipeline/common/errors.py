@@ -89,7 +89,7 @@ def _code_of(function: Callable[[], None]) -> int:
             print(f"error: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; the same command resumes from here", file=sys.stderr)
         return 130
     except OSError as error:
         if error.errno not in REFUSALS or error.filename is None:

@@ -1,4 +1,4 @@
-"""Finished runs in `results/<study>/runs`, one file each: committed, so that any machine goes on.
+"""Finished runs in `results/<study>/runs`, one file each; committed, they serve any machine.
 
 A file is compressed: a line with the record and its checksum, then the predictions and, of the
 first seed of a cell, the weights.
@@ -41,7 +41,7 @@ class FinishedRuns:
     provenance
         Written into the files that are kept.
     say
-        Told of files that are not used, and why.
+        Called with files that are not used, and why.
     """
 
     def __init__(

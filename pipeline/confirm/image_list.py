@@ -22,7 +22,7 @@ def list_images(
     """Return number, label and group of the test images of every split, in order.
 
     The number is that in the test split; of a later split, among the images of train, validation
-    and test together. They are stored beside the runs, so that a stage with nothing to do does not
+    and test together. They are stored with the runs, so that a stage with nothing to do does not
     open the test split again: `load` is called only where they are missing.
     """
     digest = hashlib.sha256(card).hexdigest()[:12]

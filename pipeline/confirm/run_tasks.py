@@ -32,7 +32,7 @@ class ConfirmSource(EngineNotes):
     finished : FinishedRuns, optional
         Finished runs in the project folder, which are taken from there and kept there.
     tracking : LiveTracking, optional
-        Told of every run that finishes.
+        Called for every run that finishes.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Where unfinished tasks keep their state: a folder here or on a share, or a bucket (`s3://`).
 
-A worker writes what its task needs to go on; the driver removes it once the result is committed.
+A worker writes what its task needs to resume; the driver removes it once the result is committed.
 A checkpoint is a help, never a condition: one that cannot be written or read costs a note and
 the time to do the epochs again.
 """
@@ -112,7 +112,7 @@ def storage_named(asked: str | None, environment: Mapping[str, str] = os.environ
 
 
 def checkpoints_of(storage: str | None, state: Path) -> Checkpoints:
-    """Choose the folder: beside the other state of the stage, or where `storage` says.
+    """Choose the folder: with the other state of the stage, or where `storage` says.
 
     Parameters
     ----------

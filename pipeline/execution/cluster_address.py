@@ -1,7 +1,7 @@
 """Which cluster a stage joins: that of RAY_ADDRESS, and none elsewhere without a token to show.
 
-An address comes from the environment of whoever starts the command and from nowhere else: the
-cluster is given code, data and token, and what it answers is unpickled.
+An address comes only from the environment of the person who starts the command: the cluster is
+given code, data and token, and what it answers is unpickled.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def check_asked(asked: str | None, environment: Mapping[str, str] = os.environ) 
 def check_address(environment: Mapping[str, str] = os.environ, home: Path | None = None) -> str:
     """Return the address to join; refuse another machine's that would be joined without a token.
 
-    Whoever reaches such a cluster runs code on it, so one without tokens is not joined at all.
+    Anyone who reaches such a cluster runs code on it, so one without tokens is not joined at all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Tell a tracking tool of every trial and run that finishes, where `resources.track` names one."""
+"""Report every finished trial and run to a tracking tool, where `resources.track` names one."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def _train(
         data,
         device=context.device,
         measure=measure,
-        # The epochs of an earlier start are reported at once: this one goes on after them.
+        # The epochs of an earlier start are reported at once: this one continues after them.
         on_epoch=lambda row: context.report(row, flush=row["epoch"] == told_before),
         on_state=None if place is None else keep,
         resume=resume,

@@ -66,7 +66,7 @@ def run_stage(
     except Interrupted as stopped:
         if stopped.number != signal.SIGPIPE:  # which ends a command silently
             print(
-                f"{stage}: ended by {stopped}; what is finished is kept, the same command goes on",
+                f"{stage}: ended by {stopped}; what is finished is kept, the same command resumes",
                 file=sys.stderr,
             )
         sys.exit(128 + stopped.number)

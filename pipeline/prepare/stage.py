@@ -1,6 +1,6 @@
 """Stage 1: turn raw sources into fixed, disjoint splits with a card, in data/prepare/.
 
-Every image is read once into an array beside the output, in chunks, so that an interrupted
+Every image is read once into an array next to the output, in chunks, so that an interrupted
 preparation is resumed; splits are drawn from labels and hashes alone, then written in one pass.
 Memory does not depend on the number of images.
 """
@@ -92,7 +92,7 @@ def prepare_all(settings: Prepare, output: Path) -> None:
 
 @contextmanager
 def work_folder(output: Path) -> Iterator[Path]:
-    """Lock the folder beside the output that keeps images between interrupted preparations."""
+    """Lock the folder next to the output that keeps images between interrupted preparations."""
     work = output.with_name(f".{output.name}.work.tmp")
     with explaining(work):
         work.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def grid_point(space: Mapping[str, BaseDistribution], seed: int, number: int) ->
     """Return point `number` of the grid, in an order that the seed shifts.
 
     The first points are spread over the grid, so that a budget smaller than the grid is not
-    spent in one corner. Every point comes once before any comes again.
+    spent in one corner. Every point is used once before any is repeated.
     """
     steps = {name: levels(one) for name, one in space.items()}
     size = math.prod(len(values) for values in steps.values())

@@ -44,7 +44,7 @@ def violations(row: Mapping[str, Any], constraints: Mapping[str, float]) -> dict
 
 
 def front(rows: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> list[bool]:
-    """Tell which trials no other trial is at least as good as in everything, and better in some.
+    """Return which trials no other trial is at least as good as in everything, and better in some.
 
     Trials that did not complete, or break a constraint, are not looked at.
     """

@@ -196,7 +196,7 @@ def matched_channels(config: Mapping[str, Any], of: str, budget: int) -> int:
 
 @cache
 def _solve(of: str, budget: int, arguments: tuple[tuple[str, Any], ...]) -> int:
-    """Solve a width once per shape: building a dozen models is slow beside a proposal."""
+    """Solve a width once per shape: building a dozen models is slow compared with a proposal."""
     from gsa_core import solve_channels
 
     return int(solve_channels(budget, of=of, **dict(arguments)))

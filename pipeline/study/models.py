@@ -74,7 +74,7 @@ class ModelKind:
     network
         The model of `build_model` that it is a variant of, where it has another name.
     rival_of
-        The model whose exact symmetry it is another way to; it is drawn beside it.
+        The model whose exact symmetry it is another way to; it is drawn with it.
     exact
         Whether ties make its answers symmetric, whatever its weights.
     needs

@@ -67,7 +67,7 @@ def recommendation(symmetry: Mapping[str, Any]) -> str:
     smaller = [name for name in ("C1", "C2", "C4") if name < group]
     words = [
         f"The labels {says}: try {group} first"
-        + (f", beside {', '.join(smaller)}" if smaller else "")
+        + (f", together with {', '.join(smaller)}" if smaller else "")
         + f", and augment: {augment}."
     ]
     if new:
@@ -115,7 +115,7 @@ def _first_group(tests: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _oriented(test: Mapping[str, Any]) -> bool:
-    """Whether the images tell their orientation: by the test, and by the interval that is shown."""
+    """Whether the images show their orientation: by the test, and by the interval that is shown."""
     return bool(test["images_p"] <= ALPHA and test["images_interval"][0] > 0.5)
 
 

@@ -151,7 +151,7 @@ Asked = Annotated[
     str,
     OneOf(["cluster"]),
     accepts(
-        "cluster, which asks whoever runs the study to set RAY_ADDRESS; a file never "
+        "cluster, which asks the person who runs the study to set RAY_ADDRESS; a file never "
         "names an address, since what is there is sent code and data"
     ),
 ]

@@ -21,7 +21,7 @@ class SuccessiveHalving:
     Parameters
     ----------
     reduction
-        One in so many trials that reach a rung goes on.
+        One in so many trials that reach a rung continues.
     min_epochs
         The first rung; each further one is `reduction` times as far.
     epochs

@@ -143,7 +143,7 @@ def locked(path: Path) -> Iterator[int]:
 
 
 def repair(path: Path) -> None:
-    """Cut a journal before its first damaged record, keeping the cut-off part beside it."""
+    """Cut a journal before its first damaged record, keeping the rest in a file next to it."""
     if not path.exists():
         return
     with locked(path) as file:

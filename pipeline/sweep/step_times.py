@@ -23,7 +23,7 @@ def measured_step_seconds(
 ) -> dict[str, float]:
     """Return the seconds of a training step by the name of the cell.
 
-    They decide the epochs of every trial of the cell, so that an interrupted sweep has to go on
+    They decide the epochs of every trial of the cell, so that an interrupted sweep has to continue
     with those it began with: each is written as soon as it is measured.
 
     Parameters

@@ -35,7 +35,7 @@ class SweepSource(EngineNotes):
     measures : sequence of str
         What trials measure in addition to their accuracy.
     tracking : LiveTracking
-        Told of every trial that finishes.
+        Called for every trial that finishes.
     """
 
     def __init__(

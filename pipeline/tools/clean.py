@@ -64,7 +64,7 @@ def main(given: Namespace) -> None:
 
 
 def old_state(params: Params) -> list[Unneeded]:
-    """Unfinished work that the study as it is now does not go on with, of stages not running."""
+    """Unfinished work that the study as it is now does not continue, of stages not running."""
     if not ROOT.resolve().is_relative_to(Path.cwd()):
         print(f"{ROOT} lies outside of this project and may be others', so it is left as it is")
         return []
@@ -72,7 +72,7 @@ def old_state(params: Params) -> list[Unneeded]:
     stages = [stage for stage in STAGES if not _is_running(stage)]
     try:
         cards = read_cards(params.prepare)
-    except UserError:  # what a sweep of them would go on with is not known
+    except UserError:  # what a sweep of them would continue is not known
         print(f"the data are not prepared, so {ROOT / 'sweep'} is left as it is")
         stages = [stage for stage in stages if stage != "sweep"]
     else:

@@ -102,4 +102,4 @@ def _endings(params: Params) -> Iterator[str]:
         rungs = SuccessiveHalving(
             stopping.reduction, stopping.min_epochs, sweep_section.epochs or 1
         ).rungs
-        yield f"one in {stopping.reduction} goes on after epochs {', '.join(map(str, rungs))}"
+        yield f"one in {stopping.reduction} continues after epochs {', '.join(map(str, rungs))}"

@@ -1,8 +1,8 @@
 """Predict the classes of new images with a kept network, at every turn of them.
 
-Every image is prepared as those that the network was trained on. Beside the predicted class and
-its probability stand the share of the image's orbit (its quarter turns; mirrored too for networks
-of D_n) that is predicted alike, and the lowest and highest probability of the class on the orbit.
+Every image is prepared as those that the network was trained on. A row has the predicted class and
+its probability, the share of the image's orbit (its quarter turns; mirrored too for networks of
+D_n) with the same prediction, and the lowest and highest probability of the class on the orbit.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def main(given: Namespace) -> None:
         with running, ending_on_signals():
             running.serve_forever()
     except Interrupted:
-        print("serve: ended; the study goes on if it runs", flush=True)
+        print("serve: ended; a running study continues", flush=True)
 
 
 def server(host: str, port: int, status: Callable[[], str]) -> ThreadingHTTPServer:

@@ -144,7 +144,7 @@ def _measures(row: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(frame: pd.DataFrame, schema: pa.Schema) -> list[dict[str, Any]]:
-    """Return rows with None for what is unknown, and whole numbers whole beside it."""
+    """Return rows with None for what is unknown, and whole numbers whole in its column."""
     whole = {field.name: "Int64" for field in schema if pa.types.is_integer(field.type)}
     known = frame.astype(whole).astype(object)
     known = known.where(known.notna(), None)

@@ -91,7 +91,7 @@ class CapturedGradients:
         self._share = torch.ones((), device=images.device)
         self._loss = torch.zeros((), device=images.device)
         try:
-            with undisturbed(self.model):
+            with restored_after(self.model):
                 self._replay = self.capture(self._pass)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -103,7 +103,7 @@ class CapturedGradients:
 
 
 @contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
+def restored_after(model: nn.Module) -> Iterator[None]:
     """Give back random generators and buffers, such as statistics of batch norm; zero gradients.
 
     In place: a graph reads and writes where the tensors were. Before the first batch there are no

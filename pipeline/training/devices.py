@@ -20,7 +20,7 @@ def device_name(device: str) -> str:
 
 
 def is_gpu(device: Device) -> bool:
-    """Whether a device is a GPU, which works while the host goes on."""
+    """Whether a device is a GPU, which works while the host continues."""
     return torch.device(device).type == "cuda"
 
 

@@ -226,7 +226,7 @@ def test_a_signal_to_the_group(
         process.join(30)
         longest = max(longest, time.monotonic() - begun)
         assert process.exitcode == 128 + number, output(folder)
-        kept = "what is finished is kept, the same command goes on"
+        kept = "what is finished is kept, the same command resumes"
         assert output(folder).splitlines()[-1] == f"sweep: ended by {number.name}; {kept}"
         again = drivers.start(drive, folder, {})
         again.join(60)

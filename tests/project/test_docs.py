@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+TEXTS = (".py", ".yaml", ".sh", ".sbatch", ".jinja", ".js", ".h", ".cpp")
+
 
 def variables(root: Path) -> list[str]:
     """The variables that code of the project reads by name."""
@@ -54,3 +56,24 @@ def test_the_tutorial_of_the_library_runs(
         exec(compile(quick, "docs/tutorial-library.md", "exec"), names)
     assert "{'C1': 14682, 'C4': 15114}" in capsys.readouterr().out
     assert (tmp_path / "turned.png").stat().st_size > 10_000
+
+
+def phrases(root: Path) -> dict[str, str]:
+    """What the word list has of several words, which codespell cannot look for, with better ones."""
+    lines = (root / "docs/words.txt").read_text(encoding="utf-8").splitlines()
+    listed = dict(line.split("->") for line in lines)
+    return {found: better for found, better in listed.items() if " " in found}
+
+
+def test_no_page_message_or_comment_has_a_phrase_of_the_word_list(root: Path) -> None:
+    listed = phrases(root)
+    wanted = re.compile("|".join(rf"\b{found}\b" for found in listed), re.IGNORECASE)
+    files = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
+    for folder in ("gsa_core", "pipeline", "scripts", "benchmarks", "clusters", "studies"):
+        files += [path for path in (root / folder).rglob("*") if path.suffix in TEXTS]
+    found = {
+        f"{path.relative_to(root)}: {match[0]}": listed[match[0].lower()]
+        for path in files
+        for match in wanted.finditer(re.sub(r"`[^`]*`", "", path.read_text(encoding="utf-8")))
+    }
+    assert not found

@@ -2,7 +2,7 @@
 
 Tokens are the pixels in raster order, padded to blocks of 128; keys of several frames lie one
 after another. Blocks of keys that no query of a block sees are skipped. An encoding that separates
-stands beside queries and keys in further channels: the scores of the query with it, and a one at
+is appended to queries and keys in further channels: the scores of the query with it, and a one at
 the residue of the key (see `flex_scores`). Any other one, and one of too many, is looked up.
 """
 

@@ -108,7 +108,7 @@ def attend_over_group(
     queries, keys, bias = of_queries(query), of_keys(key), None
     known = [x for x in (scores.rows, scores.cols, scores.frames) if x is not None]
     if known:
-        # Factors of the scores, beside queries and keys: no tensor of queries x keys.
+        # Factors of the scores, appended to queries and keys: no tensor of queries x keys.
         factors = _key_factors(scores, frames, key.shape[5:7]).to(keys.dtype)
         queries = torch.cat([queries, of_queries(torch.cat(known, -1)).to(queries.dtype)], -1)
         keys = torch.cat([keys, factors.expand(*keys.shape[:2], -1, -1)], -1)

@@ -146,7 +146,7 @@ def make_encoding(positional: str, setting: Setting) -> dict[str, nn.Module]:
     if encoding.on_scores and setting.kind in ("table", "published") and setting.reach is None:
         raise ValueError(
             f"encoding: got {setting.kind!r} without window or image_size, to size it; accepts "
-            "'auto', 'continuous', or either of these beside it"
+            "'auto', 'continuous', or either of these with it"
         )
     return encoding.make(setting)
 

@@ -91,7 +91,7 @@ def products_with_frames(
     query: Float[Tensor, "batch rows cols group own heads head_dim"],
     key: Float[Tensor, "batch rows cols sets members heads head_dim"],
 ) -> tuple[Tensor, Tensor]:
-    """Rotated queries and keys, and beside them the products of queries not rotated with a table.
+    """Rotated queries and keys, with appended products of unrotated queries with a table.
 
     A key chooses the product of its own frame by a one among zeros: the table must not see the
     rotated queries.

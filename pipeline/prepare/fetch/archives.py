@@ -83,7 +83,7 @@ def open_gzip(path: Path, most: int) -> Iterator[BinaryIO]:
 
 
 def read_tar_members(path: Path, wanted: dict[str, int]) -> dict[str, bytes]:
-    """Return members of a ``.tar.gz`` file, each of exactly the size given beside its name.
+    """Return members of a ``.tar.gz`` file, each of exactly the size given with its name.
 
     Raises
     ------

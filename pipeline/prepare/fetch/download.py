@@ -40,7 +40,7 @@ def file_checksum(path: Path, like: str) -> str:
 def download(address: str, path: Path, *, size: int | None, checksum: str) -> None:
     """Fetch a file whose checksum, and perhaps size, is known.
 
-    An interrupted download stays in ``.<name>.part.tmp`` beside `path` and is resumed; the final
+    An interrupted download stays in ``.<name>.part.tmp`` next to `path` and is resumed; the final
     name appears once the checksum matches.
 
     Raises

@@ -22,7 +22,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "a file of numpy: read it by kind: arrays"),
     (b"PAR1", "a Parquet file: read it by kind: parquet"),
     (b"PK\3\4", "a zip archive: unpack it"),
-    (b"\0\5\x16\7", "an AppleDouble file, made by macOS beside the image: remove it"),
+    (b"\0\5\x16\7", "an AppleDouble file, made by macOS next to the image: remove it"),
     (b"version https://git-lfs", "a pointer of Git LFS, not the image: run `git lfs pull`"),
     (b"FUJIFILMCCD-RAW", _RAW),
     (b"IIRO", _RAW),

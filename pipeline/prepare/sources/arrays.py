@@ -67,7 +67,7 @@ def read(
             elif role == "labels":
                 wanted = name.replace("images", "labels") if "images" in name else "labels"
                 raise UserError(
-                    f"{plain_name(path)}: has no {wanted}: add it beside {plain_name(name)}"
+                    f"{plain_name(path)}: has no {wanted}: add it next to {plain_name(name)}"
                 )
     if 0 < len(columns["groups"]) < len(chosen):
         raise UserError(f"{plain_name(path)}: has groups for some splits only: add the others")

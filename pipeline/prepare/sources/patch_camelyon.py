@@ -38,7 +38,7 @@ FILES = tuple(
     for name, checksum in _MD5.items()
 )
 
-_OVERHEAD = 64 << 20  # bytes of HDF5's own beside the arrays
+_OVERHEAD = 64 << 20  # bytes of HDF5's own, in addition to the arrays
 _PORTION = 1 << 22
 _NAME = "patch-camelyon"
 

@@ -33,7 +33,7 @@ def moderated(
     """Moderate the variances over seeds of all cells.
 
     Relative to the binomial `p (1 - p)`, variances follow a scaled inverse chi-squared
-    distribution with `d0` degrees of freedom around `phi0`. The larger a cell's own variance beside
+    distribution with `d0` degrees of freedom around `phi0`. The more a cell's own variance exceeds
     that distribution, the less it is shrunk (after the robust method of Phipson et al. 2016).
 
     Parameters

@@ -1,4 +1,4 @@
-"""The hierarchy of encodings: which transformations leave untrained networks unmoved."""
+"""The hierarchy of encodings: under which transformations untrained networks are invariant."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def table(analysis: Analysis) -> pd.DataFrame:
     )
     result = result.reset_index()
     symmetric = result["expected_symmetric"].astype(bool)
-    unmoved, moved = result["largest"] <= DOUBLE_ROUNDING, result["smallest"] > DOUBLE_MOVED
-    agrees = np.where(symmetric, unmoved, moved)
+    kept, moved = result["largest"] <= DOUBLE_ROUNDING, result["smallest"] > DOUBLE_MOVED
+    agrees = np.where(symmetric, kept, moved)
     return result.assign(expected_symmetric=symmetric, agrees=agrees)
 
 

@@ -30,7 +30,7 @@ ABSENT = "no run finished"
 Y, X = measures.QUARTER.column, measures.ERROR.column
 AVERAGED = measures.QUARTER_TTA_C4.column
 AVERAGED_AT = 1e-7  # averages over the group are invariant to rounding
-PANEL = ["dataset", "reference", "tokens"]  # rivals stand beside the model that they are rivals of
+PANEL = ["dataset", "reference", "tokens"]  # rivals are drawn with their reference
 MAX_RUNS = 20  # a cell; the mark and its interval hold all of them
 
 

@@ -112,7 +112,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
         still = mine.groupby("transformation", sort=False)["largest"].max() <= ROUNDING
         sentences.append(
             f"{plain(group, 12)}: {int(still.sum())} of {len(still)} elements leave the logits "
-            f"unmoved, prediction unchanged for {percent(mine['consistency'].min())} or more."
+            f"unchanged, and the prediction for {percent(mine['consistency'].min())} or more."
         )
     if len(shifts):
         least = shifts.loc[shifts["error"].idxmin()]

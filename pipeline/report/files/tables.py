@@ -104,7 +104,7 @@ def more(analysis: Analysis) -> list[tuple[str, str, pd.DataFrame, str]]:
         rows = _ensembles(analysis)
         found.append((
             "Deep ensembles", "ensembles", rows, f"None: {ensembles.ABSENT}." if rows.empty else
-            "The mean of the class probabilities of all confirmed seeds of a cell, beside the mean "
+            "The mean of the class probabilities of all confirmed seeds of a cell, and the mean "
             "accuracy of its single networks; intervals over test images.",
         ))  # fmt: skip
     if analysis.drawn[measures.MACRO_F1.column].notna().any():

@@ -87,7 +87,7 @@ def _tables(analysis: Analysis) -> dict[str, Any]:
         },
         "errors": tables.errors(analysis),
         "errors_caption": "Geometric means over seeds; the Lie derivative is a secondary measure, "
-        "not for ranking, and is to be read beside its floor, that of an identity map.",
+        "not for ranking, and is to be compared with its floor, that of an identity map.",
         "more_tables": tables.more(analysis),
         "extent": summary.extent(analysis),
         "chosen": analysis.settings.chosen,

@@ -13,7 +13,7 @@ from pipeline.tools.use import look_for
 __all__ = ["sentence"]
 
 MEASURING = 4.0  # seconds of one core
-# Of one core, beside trials and runs: the symmetry of a data set, and the report. Measured at
+# Of one core, without trials and runs: the symmetry of a data set, and the report. Measured at
 # ce6d969 for five data sets and 42 cells on two cores of a virtual machine: 30 s and 83 s.
 SYMMETRY, REPORT = 6.0, 83.0
 
