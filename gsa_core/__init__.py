@@ -1,7 +1,7 @@
 """Exactly equivariant self-attention over finite groups of the plane.
 
-Layers and models whose symmetry is a theorem, and the measures that show it. Imports torch and
-nothing of the study around it.
+Layers and models that are equivariant by construction, and measures of equivariance for any module.
+Imports torch, and nothing of the study.
 """
 
 from gsa_core.attention.backends.kernel_calls import build_kernel

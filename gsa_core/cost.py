@@ -20,7 +20,7 @@ __all__ = ["count_activations", "count_flops", "count_parameters", "solve_channe
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of trainable numbers.
+    """Number of trainable parameters.
 
     Examples
     --------

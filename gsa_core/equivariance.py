@@ -1,8 +1,8 @@
 """Measures of symmetry: how far a layer is from equivariant, a network from invariant.
 
-Judge layers, not logits: averaging hides a broken layer. Judge at lattice elements first (quarter
-turns, mirrors), where the image is moved without interpolation; at other angles part of what is
-measured is the resampling of the image.
+Measure layers, not only logits: averaging hides a broken layer. Begin with the elements that keep
+the pixel grid (quarter turns, mirrors), where the image is moved without interpolation; at other
+angles the measure includes the resampling of the image.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def _margin(scores: Tensor) -> Tensor:
 
 
 class Canonical(GroupTransformer):
-    """A plain transformer behind a `Canonicaliser`: one pass, and the scorer's small cost.
+    """A plain transformer on images that a `Canonicaliser` turns: one pass, plus the small scorer.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ __all__ = ["from_bytes", "load"]
 
 
 def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Model:
-    """Bring a network back from a file that its `save` wrote, in evaluation mode.
+    """Load a network from a file that its `save` wrote, in evaluation mode.
 
     Parameters
     ----------

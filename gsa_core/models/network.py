@@ -164,7 +164,7 @@ class Model(SavedNetwork):
         self.head.classify = classifier
 
     def no_weight_decay(self) -> set[str]:
-        """Names of the parameters of positional encodings, which weight decay would blur."""
+        """Names of the parameters of positional encodings, without weight decay in timm."""
         return {
             f"{place}.{name}"
             for place, module in self.named_modules()

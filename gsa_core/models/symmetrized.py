@@ -18,7 +18,7 @@ __all__ = ["Symmetrized"]
 
 
 class Symmetrized(Model, Identified):
-    """Any network made invariant after the fact: its answers pooled over the orbit of the image.
+    """Any network, made invariant by pooling its outputs over the orbit of the image.
 
     ``z(x) = pool_s network(L_s x)``. It costs ``|H|`` passes. Wrapped around a trained network it
     needs no training; trained through, it is the same network fine-tuned.

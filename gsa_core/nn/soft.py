@@ -82,7 +82,7 @@ def soften(module: nn.Module, softness: float, *, learned: bool = False) -> None
     """Mix the tied weights of all group convolutions and group linear maps with free ones.
 
     Positions of attention, norms and linear maps that act on each frame alone stay tied. Called on
-    a part of a network it softens that part; called again it starts that part over.
+    a part of a network it softens that part; calling it again resets that part.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ def test_the_tutorial_of_the_library_runs(
 
 
 def phrases(root: Path) -> dict[str, str]:
-    """What the word list has of several words, which codespell cannot look for, with better ones."""
+    """Entries of the word list with several words, which codespell cannot find."""
     lines = (root / "docs/words.txt").read_text(encoding="utf-8").splitlines()
     listed = dict(line.split("->") for line in lines)
     return {found: better for found, better in listed.items() if " " in found}

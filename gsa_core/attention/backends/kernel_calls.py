@@ -57,7 +57,7 @@ def build_kernel(*head_dims: int, dtype: torch.dtype = torch.float32) -> None:
     Raises
     ------
     OSError
-        There is no kernel, and why; torch computes the same then.
+        The kernel cannot be built, with the reason; torch then computes the same.
     """
     for width in head_dims:
         library = library_of(dtype, check_whole("head_dims", width))
