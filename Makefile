@@ -1,11 +1,12 @@
-# make study    the whole study: environment, data, sweep, confirmation, report
-# make test     the same environment; linter, formatter, types, tests
-# make docs     the same environment; the site of the documents, build/site
-# make chaos    every fault of docs/reliability.md at its full size, and its table; half an hour
-# make clean    remove what these made, but neither results nor the state of a running sweep
+# make study      the whole study: environment, data, sweep, confirmation, report
+# make test       the same environment; linter, formatter, types, tests
+# make test-full  every test at its full size, all products of options too; an hour or two
+# make chaos      of these the faults of docs/reliability.md, and their table; half an hour
+# make docs       the same environment; the site of the documents, build/site
+# make clean      remove what these made, but neither results nor the state of a running sweep
 #
-# PYTHON=...    the Python, 3.11 to 3.13, that makes the environment; uv does it where it is installed
-# VENV=...      an environment of your own, used as it is; PYTHONPATH is not
+# PYTHON=...      the Python, 3.11 to 3.13, that makes the environment; uv does it where it is installed
+# VENV=...        an environment of your own, used as it is; PYTHONPATH is not
 
 VENV ?= .venv
 export DVC_NO_ANALYTICS := 1
@@ -20,7 +21,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python;
 	$$python -I -c 'import fcntl, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 
-.PHONY: help study test docs chaos venv clean
+.PHONY: help study test test-full docs chaos venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -44,15 +45,15 @@ test: venv
 
 # What an environment of the user's own needs, of the lists in pyproject.toml.
 EXTRAS = study
-test docs chaos: EXTRAS = study dev
+test test-full docs chaos: EXTRAS = study dev
 
 docs: venv
 	@$(INSIDE) python scripts/build_docs.py
 
-chaos: venv
-	@$(INSIDE) python -m pytest --full tests/chaos tests/execution/test_interruptions.py tests/execution/test_engine.py \
-	tests/sweep/test_journal.py tests/sweep/test_sweep.py tests/execution/test_cluster_address.py \
-	tests/prepare/test_resume.py tests/gsa_core/test_running.py
+chaos: TESTS = tests/chaos tests/execution/test_interruptions.py tests/execution/test_engine.py tests/sweep/test_journal.py \
+	tests/sweep/test_sweep.py tests/execution/test_cluster_address.py tests/prepare/test_resume.py
+test-full chaos: venv
+	@$(INSIDE) python -m pytest --full --durations=25 $(TESTS)
 
 venv:
 ifeq ($(VENV),.venv)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +23,12 @@ for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "VENV"):
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# The shapes that gsa_core states are checked while its tests run: hooked in before any import.
-install_import_hook("gsa_core", "shapes.checked")
+# The shapes that gsa_core states are checked in every test, hooked in before any import. It takes
+# thrice the time of small networks; gsa_core/test_running.py does it for networks always.
+if "--full" in sys.argv:
+    install_import_hook("gsa_core", "shapes.checked")
 
+from sampling import sample  # noqa: E402
 from stages import Stage  # noqa: E402
 
 # No test may report to anyone, nor fill the terminal with Ray's own tables.
@@ -48,7 +52,7 @@ def root() -> Path:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--full", action="store_true", help="every fault at its full size, and a table"
+        "--full", action="store_true", help="every test and every fault at its full size"
     )
 
 
@@ -60,10 +64,17 @@ def pytest_collect_file() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave tests marked `chaos` to `make chaos`."""
+    """Leave tests marked `deep`, and cases of tests marked `sampled`, to `make test-full`."""
     if config.getoption("--full"):
         return
-    left = [item for item in items if item.get_closest_marker("chaos")]
+    left = {item for item in items if item.get_closest_marker("deep")}
+    products = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("sampled") and item not in left:
+            products[item.parent, item.originalname].append(item)
+    for cases in products.values():
+        (count,) = cases[0].get_closest_marker("sampled").args
+        left |= set(cases).difference(sample(cases, count))
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]

@@ -21,7 +21,7 @@ from driver_processes import until
 
 from pipeline.results import records, schemas
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(1200)]
 
 Witness = Callable[[int, str, str], None]
 EPOCHS = 12

@@ -16,7 +16,7 @@ from nodes import ADDRESS, Nodes, permitted
 from stages import FAKE, Stage
 
 pytestmark = [
-    pytest.mark.chaos,
+    pytest.mark.deep,
     pytest.mark.ray,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(not permitted(), reason="may not make network namespaces"),

@@ -21,7 +21,7 @@ from stages import is_running
 
 from pipeline.results import records, schemas
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(2400)]
 
 Witness = Callable[[int, str, str], None]
 CELLS = {"group": ["C1", "C4"], "positional": ["absolute"], "depth": [1]}

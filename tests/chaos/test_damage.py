@@ -17,7 +17,7 @@ from pipeline.execution.checkpoints import Checkpoints
 from pipeline.results import records, schemas
 from pipeline.sweep.journal import CheckedJournal, open_journal
 
-pytestmark = [pytest.mark.chaos]
+pytestmark = [pytest.mark.deep]
 
 Witness = Callable[[int, str, str], None]
 FLIPS = 1000

@@ -19,7 +19,7 @@ from stages import Stage, is_running, listening
 
 from pipeline.execution.orphan_cleanup import started_by
 
-pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.deep, pytest.mark.ray, pytest.mark.timeout(1500)]
 
 Witness = Callable[[int, str, str], None]
 SECONDS = 0.4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import fake_study
@@ -35,35 +36,47 @@ def swept_here(folder: Path) -> pd.DataFrame:
     return records.read(folder / "data/sweep/digits/trials.parquet", schemas.TRIALS)
 
 
+def wait_for_the_end(pids: Callable[[], list[int]]) -> None:
+    """Wait until none of these processes is there any more."""
+    end = time.monotonic() + 20
+    while left := [pid for pid in pids() if is_running(pid)]:
+        assert time.monotonic() < end, f"still there: {left}"
+        time.sleep(0.1)
+
+
 def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -> None:
     shell = stage.start(seconds=0.3, shell=True)
     stage.wait_for(1)
     pid = int((stage.folder / "pid").read_text())
     shell.kill()
     shell.wait()
-    end = time.monotonic() + 10
-    while is_running(pid):
-        assert time.monotonic() < end, "the sweep is an orphan"
-        time.sleep(0.1)
+    wait_for_the_end(lambda: [pid])
     assert "ended by SIGTERM" in stage.output()
 
 
 @pytest.mark.ray
-def test_faults_of_workers_are_rows_or_retries(stage: Stage) -> None:
-    process = stage.start("sweep", "faulty_trial", "3", ray=True)
+def test_faults_of_workers_are_rows_or_retries(stage: Stage, pytestconfig: pytest.Config) -> None:
+    """Of two trials a cell; `--full` does four, of which a cell that always fails is spared one."""
+    count = 4 if pytestconfig.getoption("--full") else 2
+    more = {"FAKE_TRIALS": str(count)}
+    process = stage.start("sweep", "faulty_trial", "3", ray=True, more=more)
+    stage.wait_for(1)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert listening({process.pid, *(child.pid for child in family)}) <= {"127.0.0.1"}
     assert process.wait(240) == 0, stage.output()
+    wait_for_the_end(lambda: [child.pid for child in family])
     trials = stage.trials().set_index("group")
     assert trials.groupby("group")["status"].value_counts().to_dict() == {
-        ("C1", "failed"): 4,
-        ("C4", "diverged"): 4,
-        ("D4", "completed"): 3,
+        ("C1", "failed"): count,
+        ("C4", "diverged"): count,
+        ("D4", "completed"): count - 1,
         ("D4", "timeout"): 1,
     }
     reasons = trials.loc["C1", "reason"]
     assert reasons.str.contains("ValueError: this cell always fails\n", regex=False).all()
     executed, spared = stage.starts(), reasons.str.startswith("not run: ").sum()
     assert spared <= 1, "the cell was given up before its third error"
-    only = (12 - spared, 13 - spared)
+    only = (3 * count - spared, 3 * count + 1 - spared)
     assert (len(executed), executed.total()) == only, "only the killed trial is retried"
     assert "a worker process died in digits gsa-D4" in stage.output()
     heard = [
@@ -75,6 +88,7 @@ def test_faults_of_workers_are_rows_or_retries(stage: Stage) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.deep
 def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     stage: Stage, whole: pd.DataFrame
 ) -> None:
@@ -86,10 +100,7 @@ def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     assert listening({driver.pid, *(child.pid for child in family)}) <= {"127.0.0.1"}
     driver.kill()
     driver.wait()
-    end = time.monotonic() + 10
-    while left := [pid for pid in started_by(raylet) if is_running(pid)]:
-        assert time.monotonic() < end, f"still there: {left}"
-        time.sleep(0.1)
+    wait_for_the_end(lambda: started_by(raylet))
     before = stage.starts().total()
     # No process of Ray is left that a second start could meet: the rest needs none.
     pd.testing.assert_frame_equal(swept_here(stage.folder)[KEYS], whole[KEYS])
@@ -110,9 +121,7 @@ def test_a_command_that_is_gone_before_the_stage_begins_is_missed(stage: Stage) 
         time.sleep(0.01)
     shell.kill()
     shell.wait()
-    while is_running(pid):
-        assert time.monotonic() < end, "the sweep is an orphan"
-        time.sleep(0.1)
+    wait_for_the_end(lambda: [pid])
     assert "the command that started this is gone" in stage.output()
 
 

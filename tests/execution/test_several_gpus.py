@@ -54,6 +54,7 @@ def test_equal_times_are_what_they_add_up_to(simulation: ModuleType) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.deep
 def test_ray_gives_each_gpu_its_share_of_trials(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(HELPERS / "fake_gpus.py"), "2", "0.5", "12"],

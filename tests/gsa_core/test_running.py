@@ -16,24 +16,33 @@ from torch.nn import functional
 from gsa_core import build_model
 from gsa_core.attention.backends.sdpa import attend
 
-EXPORTED = ("framewise on a stem", "published", "staged")
+# Attention in windows, and convolutions.
+SOME = ("published", "staged")
 
 
-def test_networks_compile_into_one_graph_and_export_with_a_dynamic_batch(root, pytestconfig):
-    """Without graph breaks, and without compiling again for the same shape.
-
-    The exported ones have every form of attention, windows and convolutions; `--full` exports all.
-    """
-    names = CONFIGURATIONS if pytestconfig.getoption("--full") else EXPORTED
+def lines(root, script, *names):
+    """Run a script of this folder; return the lines that it prints."""
+    paths = os.pathsep.join([str(root), str(root / "tests/helpers")])
     run = subprocess.run(
-        [sys.executable, "tests/gsa_core/compile_networks.py", *names],
+        [sys.executable, f"tests/gsa_core/{script}.py", *names],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines() == [f"{name}; 1; True; True" for name in CONFIGURATIONS]
+    return run.stdout.splitlines()
+
+
+def test_networks_compile_into_one_graph_and_export_with_a_dynamic_batch(root, pytestconfig):
+    """Without graph breaks, without compiling again for the same shape; `--full` does all."""
+    names = CONFIGURATIONS if pytestconfig.getoption("--full") else SOME
+    assert lines(root, "compile_networks", *names) == [f"{name}; 1; True; True" for name in names]
+
+
+def test_stated_shapes_are_those_of_every_network(root):
+    """With `--full` they are checked in every test of this process, too."""
+    assert lines(root, "check_shapes") == [*CONFIGURATIONS, "a wrong type is noticed"]
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

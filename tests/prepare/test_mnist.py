@@ -66,7 +66,6 @@ def test_rotated_mnist_is_the_same_in_every_study(raw: Path) -> None:
         assert counts == pytest.approx(np.full(8, len(part) / 8), rel=0.2)
 
 
-@pytest.mark.slow
 def test_rotated_mnist_is_prepared(raw: Path, tmp_path: Path) -> None:
     settings = Prepare(
         datasets=("rotated-mnist",), seed=0, validation_fraction=0.1, test_fraction=0.1

@@ -91,7 +91,6 @@ def study(tmp_path: Path, root: Path) -> dict[str, Any]:
     return {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(root)}}
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_it_leaves_nothing_that_looks_whole(
     tmp_path: Path, root: Path, pytestconfig: pytest.Config
 ) -> None:

@@ -1,4 +1,7 @@
-"""The benchmark of a GPU, on a CPU and in small: what it writes, and how it ends."""
+"""The benchmark of a GPU, on a CPU and in small: what it writes, and how it ends.
+
+`.ci/run` runs all of it; here that is left to `--full`.
+"""
 
 from __future__ import annotations
 
@@ -57,12 +60,14 @@ def whole(modules, mnist, tmp_path_factory):
         return run(modules.gpu, tmp_path_factory.mktemp("out"), "--data", str(mnist))
 
 
+@pytest.mark.deep
 def test_nothing_is_wrong(whole):
     status, found = whole
     wrong = [row for result in found.values() for row in result["rows"] if row.get("ok") is False]
     assert (wrong, status) == ([], 0)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", SECTIONS)
 def test_section_is_written_with_where_it_was_measured(name, whole):
     result = whole[1][name]
@@ -75,6 +80,7 @@ def test_section_is_written_with_where_it_was_measured(name, whole):
         assert name == "environment" or "dtype" in row
 
 
+@pytest.mark.deep
 def test_every_form_and_encoding_is_held_to_the_reference(whole, modules):
     rows = {row["check"]: row for row in whole[1]["correctness"]["rows"]}
     grid = [row for row in rows.values() if "equivariance" in row]
@@ -87,6 +93,7 @@ def test_every_form_and_encoding_is_held_to_the_reference(whole, modules):
     assert 0 < rows["joint in narrower numbers"]["bfloat16 values"] < 0.1
 
 
+@pytest.mark.deep
 def test_layers_are_timed_by_every_way(whole):
     rows = whole[1]["layers"]["rows"]
     ways = {row["way"] for row in rows}
@@ -96,6 +103,7 @@ def test_layers_are_timed_by_every_way(whole):
     assert all(row["ms"] > 0 and row["least_mb"] > 0 and row["roofline"] is None for row in rows)
 
 
+@pytest.mark.deep
 def test_digits_are_learned_from_idx_files(whole):
     *epochs, last = whole[1]["digits"]["rows"]
     assert [row["epoch"] for row in epochs] == [1]
@@ -103,6 +111,7 @@ def test_digits_are_learned_from_idx_files(whole):
     assert 0 <= last["test"] <= 1
 
 
+@pytest.mark.deep
 def test_whole_networks_are_timed_alone_and_together(whole, modules):
     rows = whole[1]["models"]["rows"]
     *alone, together = rows

@@ -216,9 +216,9 @@ class Fuse:
     [
         # A file is flushed before it is renamed and its folder after: this is on either side.
         ("fsync", "before", 5),
-        pytest.param("fsync", "before", 1, marks=pytest.mark.chaos),
-        pytest.param("replace", "before", 1, marks=pytest.mark.chaos),
-        pytest.param("replace", "after", 1, marks=pytest.mark.chaos),
+        pytest.param("fsync", "before", 1, marks=pytest.mark.deep),
+        pytest.param("replace", "before", 1, marks=pytest.mark.deep),
+        pytest.param("replace", "after", 1, marks=pytest.mark.deep),
     ],
 )
 def test_a_crash_at_any_write_loses_and_repeats_nothing(

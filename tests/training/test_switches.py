@@ -166,7 +166,7 @@ def test_a_study_that_compiles_has_its_steps_compiled_for_each_shape(
     assert [key for key in whole.model.state_dict() if "orig_mod" in key] == []
 
 
-@pytest.mark.chaos
+@pytest.mark.deep
 def test_compiled_steps_have_the_same_loss() -> None:
     """By torch's compiler, in a process whose shapes are not checked while it traces."""
     helpers = [str(Path(__file__).parent), str(Path(recorded.__code__.co_filename).parent)]

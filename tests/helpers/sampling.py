@@ -1,0 +1,45 @@
+"""The cases of a product of options that `make test` runs; `--full` runs all of them."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Hashable
+from typing import Any
+
+import pytest
+
+
+def sample(items: list[pytest.Function], count: int) -> list[pytest.Function]:
+    """
+    Choose cases of one test, the same ones every time.
+
+    Each next one is the case that brings the most values that no other has yet, and then the most
+    pairs of values.
+    """
+    left = random.Random(0).sample(items, len(items))
+    seen: set[Hashable] = set()
+    chosen = []
+    while left and len(chosen) < count:
+        best = max(left, key=lambda item: _new(item, seen))
+        left.remove(best)
+        chosen.append(best)
+        seen.update(_values(best), _pairs(best))
+    return chosen
+
+
+def _new(item: pytest.Function, seen: set[Hashable]) -> tuple[int, int]:
+    """How many values and pairs of values a case has that are not seen yet."""
+    return len(_values(item) - seen), len(_pairs(item) - seen)
+
+
+def _values(item: pytest.Function) -> set[Hashable]:
+    return {(name, _key(value)) for name, value in item.callspec.params.items()}
+
+
+def _pairs(item: pytest.Function) -> set[Hashable]:
+    return set(itertools.combinations(sorted(_values(item), key=lambda one: one[0]), 2))
+
+
+def _key(value: Any) -> Hashable:
+    return value if isinstance(value, Hashable) else id(value)
