@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+from sampling import FULL, sample
 
 # The tensors of tests are too small to share. Read when torch is imported, in children too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,10 +26,9 @@ sys.dont_write_bytecode = False
 
 # The shapes that gsa_core states are checked in every test, hooked in before any import. It takes
 # thrice the time of small networks; gsa_core/test_running.py does it for networks always.
-if "--full" in sys.argv:
+if FULL:
     install_import_hook("gsa_core", "shapes.checked")
 
-from sampling import sample  # noqa: E402
 from stages import Stage  # noqa: E402
 
 # No test may report to anyone, nor fill the terminal with Ray's own tables.

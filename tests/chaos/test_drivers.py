@@ -63,7 +63,7 @@ def tiny(all_of_them: DriverProcesses, tmp_path_factory: pytest.TempPathFactory)
 def test_drivers_killed_at_random_times(
     drivers: DriverProcesses, whole: pd.DataFrame, tmp_path: Path, size: Size, witness: Witness
 ) -> None:
-    sweeps, seconds = size(4, 50), size(0, 1) * 0.3 + 0.1
+    sweeps, seconds = size(2, 50), size(0, 1) * 0.3 + 0.1
     draw = random.Random(0)
     running = {tmp_path / f"{number}": 0.0 for number in range(sweeps)}
     kills = dict.fromkeys(running, 0)
@@ -104,7 +104,7 @@ def test_a_driver_ended_at_every_call_to_the_disk(
 ) -> None:
     want, names = tiny
     points = [(kind, at) for at in range(1, len(names) + 1) for kind in ("before", "after", "torn")]
-    points = points[:: size(len(points) // 12, 1)]
+    points = points[:: size(len(points) // 8, 1)]
     for batch in batches(points):
         folders = [tmp_path / f"{at}-{kind}" for kind, at in batch]
         crashed = [
@@ -130,7 +130,7 @@ def test_no_space_from_any_call_on(
 ) -> None:
     want, names = tiny
     points = [at for at, name in enumerate(names, 1) if name in ("write", "create", "mkdir")]
-    every = points[:: size(len(points) // 5, 1)]
+    every = points[:: size(len(points) // 4, 1)]
     for batch in batches(every):
         folders = [tmp_path / f"{at}" for at in batch]
         for folder, at in zip(folders, batch, strict=True):
@@ -215,7 +215,7 @@ def test_a_signal_to_the_group(
     number: signal.Signals,
 ) -> None:
     draw, longest = random.Random(int(number)), 0.0
-    rounds = size(2, 12)
+    rounds = size(1, 12)
     for one in range(rounds):
         folder = tmp_path / f"{one}"
         process = drivers.start(drive, folder, {"FAKE_SECONDS": "0.1"})

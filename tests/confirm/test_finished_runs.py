@@ -100,6 +100,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], Any, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("section", "change", "named"), DIFFERENT.values(), ids=DIFFERENT)
 def test_a_run_of_something_else_is_named_and_made_here(
     section: dict[str, Any], change: Any, named: str, capsys: pytest.CaptureFixture[str]
@@ -116,6 +117,7 @@ def test_a_run_of_something_else_is_named_and_made_here(
     assert re.search(pattern, said)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("content", [b"", b"no archive", None], ids=["empty", "other", "cut"])
 def test_a_damaged_file_is_named_and_its_run_made_here(
     content: bytes | None, capsys: pytest.CaptureFixture[str]

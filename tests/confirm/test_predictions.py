@@ -80,6 +80,7 @@ def test_what_is_kept_is_in_the_tables(study: None, keep: str) -> None:
             assert row["logits"].reshape(3, 10).argmax(1).tolist() == [4, 5, third]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("keep", ["logits", "predictions", "none"])
 def test_wrong_images_are_in_a_table_unless_nothing_is_kept(study: None, keep: str) -> None:
     confirm.confirm(with_confirm(keep=keep), InProcess(), fake_confirmation)

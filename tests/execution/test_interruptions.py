@@ -108,6 +108,7 @@ def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     assert stage.starts().total() > before
 
 
+@pytest.mark.deep
 def test_a_command_that_is_gone_before_the_stage_begins_is_missed(stage: Stage) -> None:
     shell = stage.start(seconds=0.3, shell=True)
     end = time.monotonic() + 60

@@ -170,6 +170,7 @@ def test_control_absolute_positions_see_translations(kind, noise):
         assert (error < 1e-12) == symmetric
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize(("name", "tolerance"), [("D4", 1e-12), ("C8", 1e-5)])
 @pytest.mark.parametrize("form", ["joint", "framewise"])

@@ -22,6 +22,7 @@ def name(request):
     return request.param
 
 
+@pytest.mark.sampled(40)
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("terms", [(), ("rows", "cols"), ("pairs",), ("rows", "cols", "frames")])
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def with_groups():
             yield name, model, options
 
 
+@pytest.mark.sampled(13)
 @pytest.mark.parametrize(("name", "model", "options"), list(with_groups()))
 def test_logits_are_invariant(name, model, options, noise):
     group = point_group(name)
@@ -153,6 +154,7 @@ def test_published_networks_have_the_published_size(
     assert count_parameters(network) == published
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("name", "size", "blocks"), [("C4", 24, 7), ("D4", 10, 4), ("D2", 9, 4)])
 def test_published_networks_are_invariant_layer_by_layer(name, size, blocks, noise):
     group = point_group(name)

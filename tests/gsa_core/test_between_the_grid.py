@@ -21,6 +21,7 @@ def error_at_45_degrees(root, monkeypatch):
     return measure
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("positional", ["relative", "radial", "rotary"])
 @pytest.mark.parametrize("group", ["C8", "D8"])
 def test_a_soft_disc_is_within_two_percent(group, positional, error_at_45_degrees):

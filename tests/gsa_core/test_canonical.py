@@ -25,6 +25,7 @@ def network(group="C4", size=12, **options):
     return randomised(build_model("canonical", group=group, **options))
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("size", [9, 12])
 @pytest.mark.parametrize("options", [{}, {"tokens": "patch", "patch_size": 3}], ids=str)
 @pytest.mark.parametrize("name", EXACT_GROUPS)

@@ -54,6 +54,7 @@ def test_counting_leaves_the_network_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("model", ["gsa", "gcnn", "hybrid", "staged", "staged_gcnn"])
 def test_channels_are_solved_for_flops(model):
     arguments = {"model": model, "group": "C4", "image_size": 8}

@@ -93,6 +93,7 @@ def layers():
                 yield kind, encoding, WINDOWS[(i + j + k) % 2], *of
 
 
+@pytest.mark.sampled(36)
 @pytest.mark.parametrize(("kind", "encoding", "window", "name", "method"), list(layers()))
 def test_of_every_layer(kind, encoding, window, name, method):
     assert error(name, method, kind, encoding, window) < 1e-10
@@ -101,6 +102,7 @@ def test_of_every_layer(kind, encoding, window, name, method):
 OF_EVERY_KIND = (("lifting", "table", None), ("joint", "rotary", 3), ("framewise", "function", 3))
 
 
+@pytest.mark.sampled(40)
 @ignores_torchs_advice
 @pytest.mark.parametrize(
     ("which", "name", "method"),
@@ -127,6 +129,7 @@ def test_kernel_that_is_asked_for_names_the_way_out(name):
         derivative(name, layer_of("joint", "rotary", 3), "kernel")
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(
     "name", ["gradients_of_parameters", "forward_over_reverse", "gradient_penalty", "ensemble"]
 )

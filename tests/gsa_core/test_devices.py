@@ -127,6 +127,7 @@ def test_a_wrong_dtype_is_named(dtype):
         g.GroupLinear(C4, 3, 2, dtype=dtype)
 
 
+@pytest.mark.sampled(24)
 @pytest.mark.parametrize(
     ("options", "assign"),
     [(kind, bool(i % 2)) for i, kind in enumerate(KINDS)]
@@ -157,6 +158,7 @@ def test_networks_take_device_and_dtype(options):
     assert "device" not in model.config
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("options", KINDS[:40:7] + KINDS[40:], ids=str)
 def test_a_cast_network_is_as_precise_as_one_made_so(options):
     """Constants are computed again in float64, not cast from their rounding to float32."""

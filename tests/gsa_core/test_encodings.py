@@ -54,6 +54,7 @@ def test_radial_and_rotary_are_equivariant(name, kind, positional, window, noise
     assert_equivariant(layer, input_for(kind, group, noise), group)
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("options", [{}, {"encoding": "published", "head_dim": 7}, {"window": 3}])
 @pytest.mark.parametrize("name", GROUPS)
 def test_the_published_form_is_equivariant(name, options, noise):

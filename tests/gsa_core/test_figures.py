@@ -42,6 +42,7 @@ def test_attention_moves_with_the_image(form, element):
         torch.testing.assert_close(of_moved, act_on_image(model.group, element, seen))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("options", "rows"),
     [

@@ -126,6 +126,7 @@ def grid():
                 yield form, encoding, window, "D1" if large else chosen
 
 
+@pytest.mark.sampled(35)
 @pytest.mark.parametrize(("form", "encoding", "window", "group"), list(grid()))
 def test_equals_every_score_written_out(form, encoding, window, group, noise):
     agree(layer(form, group, {**ENCODINGS[encoding], **WINDOWS[window]}), noise)
@@ -139,6 +140,7 @@ def test_lookups_equal_every_score_written_out(form, window, noise, monkeypatch)
     agree(layer(form, "C4", {**ENCODINGS["relative"], **WINDOWS[window]}), noise)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("form", "encoding", "window", "widest"),
     [

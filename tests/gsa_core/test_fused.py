@@ -49,6 +49,7 @@ def reached(monkeypatch):
     return shapes
 
 
+@pytest.mark.sampled(40)
 @pytest.mark.parametrize("head_dim", [1, 7, 10, 12, 16])
 @pytest.mark.parametrize(("dtype", "unit"), [(torch.bfloat16, 8), (torch.float16, 8),
                                              (torch.float32, 4), (torch.float64, 2)])  # fmt: skip

@@ -49,6 +49,7 @@ def features(layer, noise, size, batch=2):
     return noise(batch, 3, *frames, *size)
 
 
+@pytest.mark.sampled(45)
 @needs_kernel
 @pytest.mark.parametrize(("window", "shape"), WINDOWS)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

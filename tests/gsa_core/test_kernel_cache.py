@@ -228,6 +228,7 @@ print(*layer(torch.zeros(1, 1, 1, 3, 3).double()).shape, sys.getfilesystemencodi
 """
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("home", "utf8", "encoding"),
     [("my söurces 源", None, "utf-8"), ("my sources", "0", "ascii")],  # torch allows no more

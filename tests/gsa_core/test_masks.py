@@ -60,6 +60,7 @@ def mask():
     return mask
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("form", FORMS)
 def test_a_layer_is_equivariant_with_a_mask_that_moves_with_the_image(form, options, noise, mask):
@@ -73,6 +74,7 @@ def test_a_layer_is_equivariant_with_a_mask_that_moves_with_the_image(form, opti
     assert (still - act(group, 1, y)).norm() > 1e-3 * y.norm()
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_masked_changes_nothing_and_an_empty_mask_neither(form, options, noise, mask):
@@ -95,6 +97,7 @@ def test_an_image_in_a_larger_masked_one_gives_what_it_gives_alone(form, options
     assert distance(inside, alone) <= 1e-12
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("method", ["kernel", "torch", "written_out", "flex"])
 @pytest.mark.parametrize("options", [OPTIONS["window"], OPTIONS["rotary"]])
 @pytest.mark.parametrize("form", ["lifting", "joint", "framewise"])
@@ -120,6 +123,7 @@ def test_gradients_do_not_reach_what_is_masked(method, noise, mask):
     assert x.grad.masked_select(mask[:, None, None]).all()
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_are_those_of_the_result_and_turn_with_the_image(form, options, noise, mask):

@@ -103,6 +103,7 @@ def test_wrong_indices_are_named(indices):
         model.forward_intermediates(torch.zeros(1, 1, 8, 8), indices)
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("num_classes", [7, 0])
 def test_a_new_head_has_its_classes_and_can_be_saved(model, images, num_classes, tmp_path):
     features = model.features(images)

@@ -167,6 +167,7 @@ ways = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.sampled(64)
 @ways
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("case", PAIRS)
@@ -187,6 +188,7 @@ def test_weights_of_another_layer_are_refused(case, nested, options):
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
+@pytest.mark.sampled(40)
 @ways
 @pytest.mark.parametrize("case", PAIRS)
 def test_weights_of_the_same_layer_are_loaded(case, options):

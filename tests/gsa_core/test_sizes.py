@@ -70,6 +70,7 @@ def gradients_of_nothing(module, *shape):
     return out
 
 
+@pytest.mark.sampled(45)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 @pytest.mark.parametrize("positional", POSITIONAL)

@@ -54,6 +54,7 @@ def test_images_of_any_size(model, size, noise):
         assert network(model, image_size=size)(noise(2, 1, *size)).isfinite().all()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("size", [8, 11])
 @pytest.mark.parametrize("model", MODELS)
 def test_control_networks_see_what_is_outside_their_group(model, size, noise):

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 from collections.abc import Hashable
 from typing import Any
 
 import pytest
+
+FULL = "--full" in sys.argv
+
+
+def examples(some: int, full: int) -> int:
+    """How many examples Hypothesis draws: some, or with `--full` so many."""
+    return full if FULL else some
 
 
 def sample(items: list[pytest.Function], count: int) -> list[pytest.Function]:

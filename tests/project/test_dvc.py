@@ -193,9 +193,16 @@ CHANGES = {
         ["sweep", "confirm"],
     ),
 }
+DEEP = ("report parameter", "angles", "split", "kernel")
 
 
-@pytest.mark.parametrize(("change", "expected"), CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(*case, id=name, marks=pytest.mark.deep if name in DEEP else ())
+        for name, case in CHANGES.items()
+    ],
+)
 def test_only_what_a_change_touches_runs_again(
     project: Project, change: Callable[[Project], None], expected: list[str]
 ) -> None:
@@ -248,9 +255,11 @@ def test_published_files_in_the_folder_of_own_data_are_not_looked_at(root: Path)
     assert {line for line in ignored if line.startswith("/data/")} == published
 
 
+@pytest.mark.deep
 def test_experiments_and_differences_work_in_a_clone_without_a_remote(
     project: Project, tmp_path: Path
 ) -> None:
+    """`.ci/run` does the same in a clone of the real project."""
     project.run("git", "clone", "-q", str(project.folder), str(tmp_path / "elsewhere" / "clone"))
     clone = Project(tmp_path / "elsewhere" / "clone")
     clone.dvc("exp", "run", "-n", "short", "-S", "sweep.trials_per_cell=2", "-S", "study=tiny")

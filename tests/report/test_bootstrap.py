@@ -166,6 +166,7 @@ def test_ensembles_average_probabilities(sizes: Analysis) -> None:
     assert rows.iloc[0]["accuracy"] == pytest.approx(majority, abs=0.02)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kept", ["predictions", "none", "one seed"])
 def test_without_logits_or_seeds_there_is_no_ensemble(tmp_path: Path, kept: str) -> None:
     seeds = (101,) if kept == "one seed" else (101, 102)

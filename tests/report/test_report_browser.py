@@ -138,6 +138,7 @@ def test_the_keyboard_reaches_everything(browser: Browser) -> None:
     assert browser.value("document.activeElement.dataset.figure") == "cost"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 820, 390])
 def test_nothing_is_cut_off_and_everything_legible(

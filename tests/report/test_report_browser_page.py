@@ -176,6 +176,7 @@ def test_what_does_not_follow_the_filter_says_so(browser: Browser) -> None:
     assert all("those of the whole study" in before(browser, *place) for place in places)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("axis", ["depth", "group"])
 def test_a_filter_that_leaves_nothing_says_so(browser: Browser, axis: str) -> None:
     browser.value(f"document.querySelectorAll('input[name={axis}]').forEach((box) => box.click())")

@@ -127,6 +127,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(
     ("module", "size"),
     [
@@ -147,6 +148,7 @@ def test_no_labels_overlap(module: ModuleType, size: str, request: pytest.Fixtur
         assert box.y0 >= edge.y0 - 1 and box.x1 <= edge.x1 + 1
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "module", [tradeoff, cost, turn, headline, differences, calibration, hierarchy]
 )

@@ -133,6 +133,7 @@ def test_importances_divide_what_moved_within_cells() -> None:
     pd.testing.assert_frame_equal(found, again)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["head_dropout", "drop_path", "ema"])
 def test_a_hyperparameter_without_a_column_is_read_from_the_configuration(name: str) -> None:
     assert name not in schemas.TRIALS.names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ Tables = dict[str, list[Row]]
 QUARTER, UPRIGHT = "test_accuracy_quarter_turned", "test_accuracy"
 
 
+@functools.cache
 def analysis_of(data: Path, **settings: object) -> Analysis:
     return analyse(load_study(replace(SETTINGS, **settings), data))  # type: ignore[arg-type]
 
@@ -202,6 +204,7 @@ def test_a_split_that_a_cell_has_not_finished_is_none_of_its_contrasts(tmp_path:
     assert rows.loc["C4 none", "word"] != NOT_COMPARED
 
 
+@pytest.mark.deep
 def test_too_few_splits_have_no_word_over_data_sets_either(tmp_path: Path) -> None:
     shape = replace(SHAPE, datasets=("digits", "letters"), seeds=range(101, 107))
     study = load_study(SETTINGS, write_study(tmp_path, shape))

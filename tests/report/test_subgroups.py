@@ -112,6 +112,7 @@ def test_images_without_a_group_and_small_groups_are_none() -> None:
     assert len({one.name for one in found if one.by == "group"}) == MOST_GROUPS
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("lost", ["all", "one cell", "turned"])
 def test_what_was_not_kept_is_left_out(data: Path, lost: str) -> None:
     study = load_study(SETTINGS, data)

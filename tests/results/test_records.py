@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sampling import examples
 
 from pipeline.common import files
 from pipeline.common.errors import UserError
@@ -88,7 +89,7 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(6, 30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(table=tables(), order=st.randoms(use_true_random=False))
 def test_rows_come_back_whatever_their_order(
     tmp_path_factory: pytest.TempPathFactory,

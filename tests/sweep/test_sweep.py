@@ -215,7 +215,7 @@ class Fuse:
     ("name", "when", "step"),
     [
         # A file is flushed before it is renamed and its folder after: this is on either side.
-        ("fsync", "before", 5),
+        ("fsync", "before", 9),
         pytest.param("fsync", "before", 1, marks=pytest.mark.deep),
         pytest.param("replace", "before", 1, marks=pytest.mark.deep),
         pytest.param("replace", "after", 1, marks=pytest.mark.deep),
@@ -224,7 +224,7 @@ class Fuse:
 def test_a_crash_at_any_write_loses_and_repeats_nothing(
     name: str, when: str, step: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Crash at every flush (or rename) of a study, or at every fifth one; then go on."""
+    """Crash at every flush (or rename) of a study, or at every ninth one; then go on."""
     monkeypatch.setattr(records, "provenance", lambda params, card: {})
     for module in (sweep, confirm):
         monkeypatch.setattr(module, "code_of", lambda stage: {})

@@ -43,6 +43,7 @@ def drawings(folder: Path, mode: str) -> Path:
     return folder
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("mode", "options", "background"),
     [

@@ -103,6 +103,7 @@ def test_a_second_time_is_a_failure_and_the_next_trial_succeeds(
     assert second["status"] == "completed"
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux what is taken")
 def test_under_a_real_limit_it_is_trained_in_halves_and_the_next_succeeds() -> None:
     helpers = Path(__file__).parents[1] / "helpers"

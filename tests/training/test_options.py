@@ -62,6 +62,7 @@ def losses(config: dict[str, Any], **options: Any) -> list[tuple[float, float]]:
     return [(row["train_loss"], row["validation_loss"]) for row in rows]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_an_option_changes_a_training_and_resumes_to_the_last_bit(name: str) -> None:
     config = config_of(**OPTIONS[name])

@@ -80,6 +80,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("name", "cell", "changes"), CASES)
 def test_a_switch_keeps_the_loss_and_resumes_to_the_last_bit(
     name: str, cell: Cell, changes: dict[str, Any]
@@ -94,6 +95,7 @@ def test_a_switch_keeps_the_loss_and_resumes_to_the_last_bit(
     assert_same_weights(again, whole)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("weights", ["none", "balanced"])
 @pytest.mark.parametrize("ema", [0.0, 0.8])
