@@ -103,6 +103,8 @@ def _chosen(
         return replace(run, reason=missing_reason(trials[searched], tuned.name))
     config = configuration(best["configuration"])
     config.pop("stop_below", None)  # runs are never stopped early
+    if params.sweep.search_epochs is not None:
+        config["epochs"] = params.sweep.epochs
     run = replace(
         run,
         trial=int(best["trial"]),

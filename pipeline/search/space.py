@@ -109,7 +109,7 @@ def configuration(
         "batch_size": sweep.batch_size,
         "schedule": sweep.schedule,
         **switches(sweep),
-        "epochs": sweep.epochs or 1,
+        "epochs": sweep.trial_epochs,
         "seed": sweep.seed,
         "in_channels": dataset.in_channels,
         "num_classes": dataset.num_classes,

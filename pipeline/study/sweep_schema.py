@@ -245,6 +245,8 @@ class Sweep(Section):
     """Configurations that are tried in each cell that is searched."""
     epochs: Many | Annotated[None, Field(description="with match: {of: seconds}")]
     """Of each training, in the search and in `confirm`."""
+    search_epochs: Annotated[Many | None, null_is("as many as `epochs`")] = None
+    """Of each training of the search alone: a short search for long runs."""
     equal_steps: Annotated[bool, Field(strict=True)] = True
     """Whether cells with fewer training images take as many steps: their epochs repeat images."""
     batch_size: (
@@ -293,3 +295,8 @@ class Sweep(Section):
     """A trial above one of these bounds is never the best."""
     budget: Budget = Budget()
     """When the search ends before all trials have run."""
+
+    @property
+    def trial_epochs(self) -> int:
+        """Epochs of a trial of the search; 1 where measured seconds decide them."""
+        return self.search_epochs or self.epochs or 1

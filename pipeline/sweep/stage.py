@@ -127,7 +127,7 @@ def rules(params: Params) -> Rules:
         constraints=sweep.constraints,
         halving=None
         if stopping.reduction is None
-        else SuccessiveHalving(stopping.reduction, stopping.min_epochs, sweep.epochs or 1),
+        else SuccessiveHalving(stopping.reduction, stopping.min_epochs, sweep.trial_epochs),
         patience=sweep.budget.patience,
     )
 

@@ -100,6 +100,6 @@ def _endings(params: Params) -> Iterator[str]:
         yield f"a cell ends after {budget.patience} trials without an improvement"
     if stopping.reduction is not None:
         rungs = SuccessiveHalving(
-            stopping.reduction, stopping.min_epochs, sweep_section.epochs or 1
+            stopping.reduction, stopping.min_epochs, sweep_section.trial_epochs
         ).rungs
         yield f"one in {stopping.reduction} continues after epochs {', '.join(map(str, rungs))}"

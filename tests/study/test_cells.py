@@ -135,6 +135,12 @@ REFUSED = {
          "search_space": {"learning_rate": {"low": 0.001, "high": 0.01}}},
         "tuned_as: set with match: {of: seconds}", "",
     ),
+    "a short search where seconds decide": (
+        {"epochs": None, "search_epochs": 2,
+         "match": {"of": "seconds", "at": 9, "parameters": 5000},
+         "search_space": {"learning_rate": {"low": 0.001, "high": 0.01}}},
+        "search_epochs: got 2 with match: {of: seconds}", "",
+    ),
     "seconds of another data set": (
         {"tuned_on": {"digits": "mnist"}, "epochs": None,
          "match": {"of": "seconds", "at": 9, "parameters": 5000},

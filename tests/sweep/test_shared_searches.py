@@ -101,6 +101,16 @@ def test_cells_are_confirmed_with_the_one_search_and_their_own_widths() -> None:
     assert widths["staged_gcnn", "C1"] > widths["staged_gcnn", "C4"] > widths["staged", "C4"]
 
 
+def test_a_short_search_serves_long_runs() -> None:
+    params = fake_study.study(search_epochs=1, epochs=3)
+    sweep.sweep(params, InProcess(), fake_trial)
+    confirm.confirm(params, InProcess(), fake_confirmation)
+    trials = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
+    runs = records.read("data/confirm/digits/runs.parquet", schemas.RUNS)
+    for table, epochs in ((trials, 1), (runs, 3)):
+        assert {json.loads(text)["epochs"] for text in table["configuration"]} == {epochs}
+
+
 def test_a_width_that_cannot_be_solved_is_a_failed_run() -> None:
     params = two_data_sets(match={"of": "parameters", "at": 5000}, tuned_on={"mnist": "digits"})
     card = {**fake_study.CARD, "name": "mnist", "image_shape": [1, 12, 12], "classes": 9000}

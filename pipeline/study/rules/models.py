@@ -111,6 +111,9 @@ def _match(params: Params) -> Iterator[Problem]:
         if sweep.epochs is None:
             fault = "got null without match: {of: seconds}"
         yield Problem(("sweep", "epochs"), fault, "a number, or null where seconds are matched")
+    if of == "seconds" and sweep.search_epochs is not None:
+        fault = f"got {sweep.search_epochs} with match: {{of: seconds}}, which decides the epochs"
+        yield Problem(("sweep", "search_epochs"), fault, "null where seconds are matched")
     if sweep.match is None:
         return
     at, parameters = sweep.match.at, sweep.match.parameters

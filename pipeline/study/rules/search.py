@@ -95,11 +95,11 @@ def _stopping(params: Params) -> Iterator[Problem]:
             f"{fault}, but the first {GENERATION} trials of a cell are never stopped",
             f"null, or a number with trials_per_cell above {GENERATION}",
         )
-    if sweep.stopping.min_epochs >= sweep.epochs:
+    if sweep.stopping.min_epochs >= sweep.trial_epochs:
         yield Problem(
             ("sweep", "stopping", "min_epochs"),
-            f"got {sweep.stopping.min_epochs}, but a trial has {sweep.epochs} epochs",
-            f"a whole number below {sweep.epochs}",
+            f"got {sweep.stopping.min_epochs}, but a trial has {sweep.trial_epochs} epochs",
+            f"a whole number below {sweep.trial_epochs}",
         )
     if sweep.objectives != ("accuracy",):
         yield Problem(

@@ -106,6 +106,8 @@ def _counted(
     validated = validation_passes(config) * len(data.validation)
     epoch = images * train_seconds + validated * evaluate_seconds
     trial = config["epochs"] * epoch
+    # A search may be shorter than the runs.
+    run = trial if params.sweep.search_epochs is None else (params.sweep.epochs or 1) * epoch
     is_searched = cell in searched(params, data.name)
     evaluated = passes(
         int(data.card["counts"]["test"]["total"]),
@@ -119,7 +121,7 @@ def _counted(
         trials=params.sweep.trials_per_cell if is_searched else 0,
         trial_seconds=trial,
         runs=len(seeds_of(params, data.name, cell)) * params.confirm.splits,
-        run_seconds=trial + evaluated * evaluate_seconds,
+        run_seconds=run + evaluated * evaluate_seconds,
     )
 
 

@@ -73,13 +73,12 @@ def cell_seconds(params: Params, data: Dataset, cell: Cell) -> float | None:
         return None
     config = first_configuration(params, data, cell)
     flops, depth = image_flops(config, data), cell.depth
-    batch, epochs = config["batch_size"], config["epochs"]
+    batch = config["batch_size"]
     steps = math.ceil(epoch_images(config, len(data.train)) / batch)
     graph = bool(config.get("cuda_graph"))
     step = passes(config) * rate.train_seconds(flops, depth, batch, graph)
     validated = validation_passes(config) * len(data.validation)
-    validation = rate.evaluate_seconds(flops, depth, validated)
-    training = epochs * (steps * step + validation)
+    epoch = steps * step + rate.evaluate_seconds(flops, depth, validated)
     tested = test_passes(
         int(data.card["counts"]["test"]["total"]),
         measured_images(params, data.card),
@@ -88,7 +87,8 @@ def cell_seconds(params: Params, data: Dataset, cell: Cell) -> float | None:
     trials = params.sweep.trials_per_cell if cell in searched(params, data.name) else 0
     runs = len(seeds_of(params, data.name, cell))
     measuring = rate.evaluate_seconds(flops, depth, tested)
-    return trials * training + runs * (training + measuring)
+    searching = trials * params.sweep.trial_epochs * epoch
+    return searching + runs * ((params.sweep.epochs or 1) * epoch + measuring)
 
 
 def sentence(params: Params, datasets: Iterable[Dataset]) -> str:
