@@ -43,25 +43,40 @@ def new(name: str, folder: Path) -> None:
     from pipeline.prepare.sources.location import RAW, within_raw
     from pipeline.prepare.stage import OUTPUT, prepare_dataset, work_folder
     from pipeline.study.params import load_params
-    from pipeline.tools.support.study_of_folder import link_files, settings_of, study_text
+    from pipeline.tools.support.study_of_folder import (
+        link_files,
+        names_say,
+        settings_of,
+        study_text,
+        without_groups,
+    )
 
     place = folder if within_raw(folder) else RAW / name
     if place != folder and place.exists():
         raise UserError(f"{place}: is there already; name that folder, or take another name")
-    settings = settings_of(name, folder)
+    settings, beginnings = settings_of(name, folder)
     scratch = SCRATCH / name
     with work_folder(OUTPUT) as work:
-        prepare_dataset(name, settings, scratch, work / name)
+        try:
+            prepare_dataset(name, settings, scratch, work / name)
+        except UserError as error:
+            if settings.sources[name].group_pattern is None:
+                raise
+            print(f"{name}: names are not taken for groups of images, because {error}")
+            settings = without_groups(name, settings)
+            prepare_dataset(name, settings, scratch, work / name)
+    for line in names_say(settings.sources[name], beginnings):
+        print(f"{name}: {line}")
     card = read_json(scratch / "card.json", "run the same command again")
     if place != folder:
         link_files(folder, place)
         print(f"{name}: {place} has links to the files of {folder}, where DVC sees them")
     draft, path = scratch / "study.yaml", FOLDER / f"{name}.yaml"
-    write_bytes(draft, study_text(name, place, settings, card).encode())
+    write_bytes(draft, study_text(name, place, settings, card, beginnings).encode())
     found = list(findings(load_params(draft)))
     for line in found:
         print(f"{name}: {line}", flush=True)
-    write_bytes(path, study_text(name, place, settings, card, found).encode())
+    write_bytes(path, study_text(name, place, settings, card, beginnings, found).encode())
     print(f"{name}: {path} says what was found and chosen")
     make_current(name, studies())
 

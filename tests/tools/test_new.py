@@ -164,3 +164,54 @@ def test_what_is_no_study_is_refused(name: str, folder: str, message: str, proje
     assert len(error.value.problems) == 1 and "\n" not in str(error.value)
     assert message in str(error.value)
     assert not Path("params.yaml").exists() and not Path("data/raw/pets").exists()
+
+
+def named(folder: Path, names: Callable[[int], str]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for at, label in enumerate(("cat", "dog")):
+        for number in range(36):
+            path = folder / label / names(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture(100 * at + number, 12, 10)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "written"),
+    [
+        (lambda i: f"p{i // 3:02}_{i % 3}.png", "^(.+?)_", True),
+        (lambda i: f"tumor_{i // 3:03}_tile_{i}.png", "^(.+?_.+?)_", True),
+        (lambda i: f"slide{i // 3}/{i}.png", "^(.+?)/", True),
+        (lambda i: f"anna-{i}.png" if i < 18 else f"otto-{i}.png", "^(.+?)-", False),
+        (lambda i: f"p{i // 12}_{i}.png", "^(.+?)_", False),  # three patients
+        (lambda i: f"IMG_{i:04}.png", None, False),
+        (lambda i: f"{i:04}_of_36.png", None, False),
+        (lambda i: f"{i:04}.png", None, False),
+    ],
+)  # fmt: skip
+def test_names_that_begin_alike_are_groups(
+    names: Callable[[int], str],
+    pattern: str | None,
+    written: bool,
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    named(project / "raw", names)
+    own = write().prepare.sources["pets"]
+    assert own.group_pattern == (pattern if written else None)
+    assert ("names of images begin with" in capsys.readouterr().out) == (pattern is not None)
+    line = f"group_pattern: '{pattern or '^(.+?)_'}'"
+    text = Path("studies/pets.yaml").read_text()
+    assert line in text and (f"# {line}" in text) != written
+
+
+def test_groups_that_cannot_be_split_are_left_to_the_user(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every group of given splits is on both sides: the folder's own splits are kept."""
+    shutil.rmtree(project / "raw")
+    named(project / "raw/train", lambda i: f"p{i // 3:02}_{i % 3}.png")
+    named(project / "raw/test", lambda i: f"p{i // 3:02}_{i % 3}.png")
+    own = write().prepare.sources["pets"]
+    assert own.group_pattern is None and own.splits == "given"
+    out = capsys.readouterr().out
+    assert "names are not taken for groups" in out and "take the mark # from" in out

@@ -15,14 +15,15 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import replacing_folder
-from pipeline.prepare.labelled_images import read_chunk
+from pipeline.prepare.labelled_images import LabelledImages, read_chunk
 from pipeline.prepare.sources.folder_tree import is_system_file
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.prepare.sources.open_source import OpenedSource, open_source
 from pipeline.study.data_schema import OwnSource, Prepare
 from pipeline.study.symmetry import compared_groups, findings, recommendation
+from pipeline.tools.support.repeated_names import Beginnings, repeated_beginnings
 
-__all__ = ["link_files", "settings_of", "study_text"]
+__all__ = ["link_files", "names_say", "settings_of", "study_text", "without_groups"]
 
 MOST_READ = 256  # images that decide about size and colour
 LARGEST = 32  # pixels: larger images make studies of hours
@@ -34,8 +35,8 @@ _SPLITS = ("train", "validation", "test")
 TEMPLATE = Path(__file__).with_name("study_of_folder.yaml")
 
 
-def settings_of(name: str, folder: Path) -> Prepare:
-    """Return the section `prepare` for a folder of images.
+def settings_of(name: str, folder: Path) -> tuple[Prepare, Beginnings | None]:
+    """Return the section `prepare` for a folder of images, and how groups of names begin.
 
     Raises
     ------
@@ -49,14 +50,30 @@ def settings_of(name: str, folder: Path) -> Prepare:
         )
     opened, splits = _opened(name, folder)
     sizes, grey = _sample(opened)
+    names = [images.group_names[at] for images in opened.given.values() for at in _groups(images)]
+    labels = [label for images in opened.given.values() for label in images.labels.tolist()]
+    beginnings = repeated_beginnings(names, labels)
     side = int(np.median(sizes.min(1)))
     square = bool((sizes[:, 0] == sizes[:, 1]).all())
-    return _settings(
+    settings = _settings(
         name, folder, splits,
         size=min(LARGEST, max(8, side // 4 * 4)),
         fit="resize" if square else "crop",
         channels=1 if grey else 3,
+        group_pattern=beginnings.pattern if beginnings and beginnings.numbered else None,
     )  # fmt: skip
+    return settings, beginnings
+
+
+def without_groups(name: str, settings: Prepare) -> Prepare:
+    """Return the section without a pattern of groups."""
+    own = settings.sources[name].model_copy(update={"group_pattern": None})
+    return settings.model_copy(update={"sources": {name: own}})
+
+
+def _groups(images: LabelledImages) -> list[int]:
+    assert images.groups is not None
+    return images.groups.tolist()
 
 
 def _settings(name: str, folder: Path, splits: str | None, **options: Any) -> Prepare:
@@ -68,11 +85,14 @@ def _settings(name: str, folder: Path, splits: str | None, **options: Any) -> Pr
 
 
 def _opened(name: str, folder: Path) -> tuple[OpenedSource, str | None]:
-    """Open a folder; splits that it names are kept where they can be."""
+    """Open a folder; splits that it names are kept where they can be.
+
+    The group of each image is its whole path below the folder of its class.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         refused: UserError | None = None
         for splits in (None, "given"):
-            options = {"size": LARGEST, "fit": "resize", "channels": 3}
+            options = {"size": LARGEST, "fit": "resize", "channels": 3, "group_pattern": ".*"}
             try:
                 settings = _settings(name, folder, splits, **options)
                 return open_source(name, settings, Path(scratch)), splits
@@ -120,6 +140,7 @@ def study_text(
     place: Path,
     settings: Prepare,
     card: Mapping[str, Any],
+    beginnings: Beginnings | None,
     estimates: Sequence[str] = (),
 ) -> str:
     """Write the study as YAML, with comments that say what was found and chosen."""
@@ -136,6 +157,7 @@ def study_text(
         "channels": own.channels,
         "splits": f"\n      splits: {own.splits} # as the folder has them"
         * (own.splits == "given"),
+        "group_pattern": _group_pattern(own.group_pattern, beginnings),
         "found": _comment(_found(card), ""),
         "estimates": _comment([line for line in estimates if line.startswith("time")], ""),
         "symmetry": _comment(symmetry, "  "),
@@ -148,6 +170,17 @@ def study_text(
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values)
 
 
+def _group_pattern(chosen: str | None, beginnings: Beginnings | None) -> str:
+    """Write the line of the pattern, a comment where none was chosen, and what it does."""
+    if chosen is not None:
+        return (
+            f"group_pattern: {_quoted(chosen)} # images whose names begin alike stay in one split, "
+            "as of one patient or slide"
+        )
+    pattern = _quoted("^(.+?)_" if beginnings is None else beginnings.pattern)
+    return f"# group_pattern: {pattern} # images of one patient, slide or person stay in one split"
+
+
 def _skip(groups: Sequence[str], augment: str) -> str:
     if augment == "none":
         return ""
@@ -155,6 +188,23 @@ def _skip(groups: Sequence[str], augment: str) -> str:
         f"\n  skip:\n    - {{augment: {augment}, group: [{', '.join(groups[1:])}]}} "
         "# the rival of exact symmetry is a network without it"
     )
+
+
+def names_say(settings: OwnSource, beginnings: Beginnings | None) -> Iterator[str]:
+    """Say what names of images say about groups, if they say it."""
+    if beginnings is None:
+        return
+    found = f"names of images begin with one of {beginnings.count:,} words"
+    if settings.group_pattern is None:
+        yield (
+            f"{found}, as {beginnings.example}: if those are patients, slides or persons, take the "
+            "mark # from group_pattern"
+        )
+    else:
+        yield (
+            f"{found}, as {beginnings.example}: images whose names begin alike stay in one split "
+            "(group_pattern)"
+        )
 
 
 def _found(card: Mapping[str, Any]) -> Iterator[str]:
