@@ -62,6 +62,11 @@ def main(given: Namespace) -> None:
     table = pd.concat(list(predictions(model, card, Path(given.folder))), ignore_index=True)
     write_bytes(output, _content(table, output.suffix))
     bad = table["problem"].dropna()
+    if len(bad) == len(table):
+        raise UserError(
+            f"none of the {len(table):,} images was predicted; the column `problem` of {output} "
+            f"says why, of the first: {bad.iloc[0]}"
+        )
     for problem in bad.head(10):
         print(f"not predicted: {problem}")
     rest = f", {len(bad)} not (column `problem` says why)" if len(bad) else ""

@@ -214,4 +214,4 @@ def test_groups_that_cannot_be_split_are_left_to_the_user(
     own = write().prepare.sources["pets"]
     assert own.group_pattern is None and own.splits == "given"
     out = capsys.readouterr().out
-    assert "names are not taken for groups" in out and "take the mark # from" in out
+    assert "names are not taken for groups" in out and "uncomment the line" in out
