@@ -64,10 +64,10 @@ def recommendation(symmetry: Mapping[str, Any]) -> str:
     says = (
         f"change with a {' and a '.join(changed)}" if changed else "change with no turn or mirror"
     )
-    smaller = [name for name in ("C1", "C2", "C4") if name < group]
+    others = [name for name in compared_groups(symmetry)[0] if name != group]
     words = [
         f"The labels {says}: try {group} first"
-        + (f", together with {', '.join(smaller)}" if smaller else "")
+        + f", compared with {' and '.join(others)}"
         + f", and augment: {augment}."
     ]
     if new:

@@ -38,19 +38,23 @@ def main(given: object = None) -> None:
 
 
 def status(params: Params) -> list[str]:
-    """Write how far each data set of the study is, as of this moment.
-
-    Raises
-    ------
-    UserError
-        The data are not prepared, so that nothing can have been done with them.
-    """
+    """Write how far each data set of the study is, as of this moment."""
     lines: list[str] = []
-    cards = read_cards(params.prepare)
+    try:
+        cards = read_cards(params.prepare)
+    except UserError as error:
+        return _not_prepared(params, error)
     for name in cards:
         if searched(params, name):
             lines += _sweep(params, name, cards[name])
     return [*lines, *_confirm(params, cards)]
+
+
+def _not_prepared(params: Params, error: UserError) -> list[str]:
+    """Say that the data are to be prepared before anything can be done with them."""
+    if running := holder("prepare"):
+        return [f"prepare: running ({running})", "sweep and confirm: wait for it"]
+    return [f"prepare: `make study` of {params.study} begins with it", f"  {error}"]
 
 
 def _sweep(params: Params, name: str, card: bytes) -> list[str]:

@@ -75,7 +75,10 @@ def test_a_network_is_tuned_frozen_and_then_whole():
 
 
 def test_kernels_are_built_ahead_or_named(built_kernel, machine, monkeypatch):
-    build_kernel(5, dtype=torch.float64)
+    (file,) = build_kernel(5, dtype=torch.float64).values()
+    assert file.is_file() and file.suffix == ".so"
+    default = build_model().config
+    assert list(build_kernel(dtype=torch.float64)) == [default["channels"] // default["num_heads"]]
     monkeypatch.setenv("GSA_CORE_KERNEL", "off")
     with pytest.raises(OSError, match="GSA_CORE_KERNEL is off"):
         build_kernel(7, dtype=torch.float64)

@@ -90,6 +90,15 @@ def test_status_says_what_is_done_failed_and_open_and_changes_nothing() -> None:
     assert lines[-1] == "  waits for the sweep"
 
 
+def test_status_of_a_study_that_was_not_begun_is_no_refusal() -> None:
+    shutil.rmtree("data")
+    said = status.status(fake_study.study())
+    assert said[0] == f"prepare: `make study` of {fake_study.study().study} begins with it"
+    assert "data/prepare/digits/card.json: not there" in said[1]
+    with stage_lock("prepare"):
+        assert status.status(fake_study.study())[0].startswith("prepare: running (pid ")
+
+
 def test_status_names_who_runs_the_stage() -> None:
     with stage_lock("sweep"):
         assert status.status(fake_study.study())[0] == (

@@ -27,6 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 SOURCE = Path(__file__).with_name("kernel") / "kernel.cpp"
+DEFAULT_WIDTH = 12  # of a head, by the defaults of `gsa_core.build_model`
 TRANSFORMED = (
     "it has no rule for transforms of torch.func (vmap, grad, jvp, ...) and forward-mode "
     "derivatives; use method='auto' or 'written_out' there"
@@ -49,20 +50,29 @@ def library_of(dtype: torch.dtype, head_dim: int) -> ctypes.CDLL | str:
     return load_library(SOURCE, *defines, check=check)
 
 
-def build_kernel(*head_dims: int, dtype: torch.dtype = torch.float32) -> None:
+def build_kernel(*head_dims: int, dtype: torch.dtype = torch.float32) -> dict[int, Path]:
     """Build the kernel for heads of these widths now, instead of at their first use.
 
-    Libraries are kept in the user's cache: a step of installing, or of building an image.
+    Libraries are kept in the user's cache: a step of installing, or of building an image. Without
+    widths it is built for heads of 12 channels, those of `build_model`'s defaults.
+
+    Returns
+    -------
+    libraries
+        The file of each width: in the cache, or in this package where the wheel has brought it.
 
     Raises
     ------
     OSError
-        The kernel cannot be built, with the reason; torch then computes the same.
+        There is no kernel, and why; torch computes the same then.
     """
-    for width in head_dims:
+    files: dict[int, Path] = {}
+    for width in head_dims or (DEFAULT_WIDTH,):
         library = library_of(dtype, check_whole("head_dims", width))
         if isinstance(library, str):
             raise OSError(f"no kernel for heads of {width} channels: {library}")
+        files[width] = Path(library._name)
+    return files
 
 
 def attention_forward(query: Tensor, *others: Any) -> tuple[Tensor, Tensor]:

@@ -194,17 +194,11 @@ def names_say(settings: OwnSource, beginnings: Beginnings | None) -> Iterator[st
     """Say what names of images say about groups, if they say it."""
     if beginnings is None:
         return
-    found = f"names of images begin with one of {beginnings.count:,} words"
+    found = f"names of images begin with one of {beginnings.count:,} words, as {beginnings.example}"
     if settings.group_pattern is None:
-        yield (
-            f"{found}, as {beginnings.example}: if those are patients, slides or persons, take the "
-            "mark # from group_pattern"
-        )
+        yield f"{found}: if those are patients or slides, uncomment the line group_pattern"
     else:
-        yield (
-            f"{found}, as {beginnings.example}: images whose names begin alike stay in one split "
-            "(group_pattern)"
-        )
+        yield f"{found}: images whose names begin alike stay in one split (group_pattern)"
 
 
 def _found(card: Mapping[str, Any]) -> Iterator[str]:
