@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.common.errors import UserError
+from pipeline.dataset.splitting import counted
 from pipeline.prepare.labelled_images import LabelledImages
 from pipeline.prepare.reading import StoredSplit
 from pipeline.study.datasets import Source
@@ -74,7 +75,7 @@ def reading_notes(reading: dict[str, Any], total: int) -> Iterator[str]:
         classes = ", ".join(f"{name} {count:,}" for name, count in skipped["classes"].items())
         more = skipped["count"] - _PRINTED
         yield (
-            f"skipped {skipped['count']:,} bad images of {total:,} ({classes}): "
+            f"skipped {counted(skipped['count'], 'bad image')} of {total:,} ({classes}): "
             + "; ".join(skipped["images"][:_PRINTED])
             + (f"; and {more:,} more, which card.json lists" if more > 0 else "")
         )
