@@ -62,9 +62,9 @@ def new(name: str, folder: Path) -> None:
         except UserError as error:
             if settings.sources[name].group_pattern is None:
                 raise
-            print(f"{name}: names are not taken for groups of images, because {error}")
             settings = without_groups(name, settings)
             prepare_dataset(name, settings, scratch, work / name)
+            print(f"{name}: names are not taken for groups of images, because {error}")
     for line in names_say(settings.sources[name], beginnings):
         print(f"{name}: {line}")
     card = read_json(scratch / "card.json", "run the same command again")

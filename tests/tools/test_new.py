@@ -166,13 +166,13 @@ def test_what_is_no_study_is_refused(name: str, folder: str, message: str, proje
     assert not Path("params.yaml").exists() and not Path("data/raw/pets").exists()
 
 
-def named(folder: Path, names: Callable[[int], str]) -> None:
+def named(folder: Path, names: Callable[[int], str], first: int = 0) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for at, label in enumerate(("cat", "dog")):
         for number in range(36):
             path = folder / label / names(number)
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture(100 * at + number, 12, 10)).save(path)
+            Image.fromarray(picture(first + 100 * at + number, 12, 10)).save(path)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_groups_that_cannot_be_split_are_left_to_the_user(
     """Every group of given splits is on both sides: the folder's own splits are kept."""
     shutil.rmtree(project / "raw")
     named(project / "raw/train", lambda i: f"p{i // 3:02}_{i % 3}.png")
-    named(project / "raw/test", lambda i: f"p{i // 3:02}_{i % 3}.png")
+    named(project / "raw/test", lambda i: f"p{i // 3:02}_{i % 3}.png", first=300)
     own = write().prepare.sources["pets"]
     assert own.group_pattern is None and own.splits == "given"
     out = capsys.readouterr().out
