@@ -82,6 +82,7 @@ def test_every_module_that_runs_alone_tells_how_to_use_it(
     assert "error: " in said.err if code else not said.err
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["pipeline", *MODULES[1:4]])
 def test_a_module_names_a_package_of_another_python(name: str, tmp_path: Path, root: Path) -> None:
     (tmp_path / "pydantic").mkdir()

@@ -4,12 +4,14 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from browser import Browser
 from payloads import HOSTILE, harm
 from synthetic import write_study
 
+from pipeline.report.files import pictures
 from pipeline.report.load import Settings
 from pipeline.report.stage import build
 
@@ -23,7 +25,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / "whole").exists():
-            build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
+            with mock.patch.object(pictures, "PNG_DOTS_PER_INCH", 40):
+                build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
             (root / "whole").touch()
     return root
 

@@ -158,6 +158,7 @@ def command(folder: Path, root: Path, *arguments: str) -> subprocess.CompletedPr
     )  # fmt: skip
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("stage", ["check", "prepare", "sweep", "confirm", "report"])
 def test_command_refuses_fast_small_and_without_traceback(
     tmp_path: Path, root: Path, stage: str
@@ -174,6 +175,7 @@ def test_command_refuses_fast_small_and_without_traceback(
     assert seconds < SECONDS
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 @pytest.mark.parametrize("name", ["bomb", "deep", "huge", "long number"])
 def test_refusing_takes_little_memory(tmp_path: Path, root: Path, name: str) -> None:

@@ -188,6 +188,7 @@ def test_an_unknown_version_lists_the_tags(inside: Scratch) -> None:
         open_version("frist")
 
 
+@pytest.mark.deep
 def test_a_remote_brings_a_version_back(inside: Scratch, tmp_path: Path) -> None:
     inside.dvc("remote", "add", "-q", "--default", "--local", "store", str(tmp_path / "store"))
     inside.dvc("push", "-q", "--all-tags")
