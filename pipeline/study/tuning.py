@@ -45,7 +45,7 @@ def chosen(params: Params) -> Iterator[str]:
     if combined > every:
         yield f"{combined} combinations of the axes are {every} networks, each a cell once"
     for rule, found in left_out(params).items():
-        yield f"{len(found)} cells left out: {rule}"
+        yield f"{len(found)} cell{'' if len(found) == 1 else 's'} left out: {rule}"
     for name in datasets:
         others = len([one for one, _ in pairs(params) if one == name]) - len(searched(params, name))
         if others:
