@@ -19,6 +19,7 @@ from threading import Lock
 
 from pipeline.common.errors import UserError
 from pipeline.common.signals import Interrupted, ending_on_signals
+from pipeline.tools.summary import reported_study
 
 __all__ = ["main", "server"]
 
@@ -183,14 +184,14 @@ class _Handler(BaseHTTPRequestHandler):
             return False
 
     def _page(self) -> str:
-        report = (
-            '<a href="/report">The report</a>, made '
-            + time.strftime("%Y-%m-%d %H:%M", time.localtime(REPORT.stat().st_mtime))
-            if REPORT.is_file()
-            else "There is no report yet."
-        )
+        report = "There is no report yet."
+        if REPORT.is_file():
+            made = time.strftime("%Y-%m-%d %H:%M", time.localtime(REPORT.stat().st_mtime))
+            study = html.escape(reported_study() or "")
+            of = f"of the study {study}, " if study else ""
+            report = f'<a href="/report">The last report</a>, {of}made {made}'
         return PAGE.format(
-            title="Study", report=report, status=html.escape(self.read_status()),
+            title="How far the study is", report=report, status=html.escape(self.read_status()),
             time=time.strftime("%H:%M:%S"), seconds=REFRESH,
         )  # fmt: skip
 

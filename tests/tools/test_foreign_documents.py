@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fake_study
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -133,3 +134,17 @@ def test_a_summary_moves_no_cursor(
     Path("reports/metrics.json").write_text(json.dumps({"summary": "\x1b[2J\u202ebest"}))
     summary.main()
     assert "\\x1b[2J\\u202ebest" in capsys.readouterr().out
+
+
+def test_a_report_of_another_study_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reports").mkdir()
+    Path("reports/metrics.json").write_text(json.dumps({"summary": "C4 is best."}))
+    Path("reports/index.html").write_text("<title>pets: report</title>")
+    for stated, noted in (("pets", False), ("birds", True)):
+        study = fake_study.study().model_copy(update={"study": stated})
+        monkeypatch.setattr(summary, "load_params", lambda study=study: study)
+        summary.main()
+        assert ("of the study pets; `make study` makes" in capsys.readouterr().out) == noted

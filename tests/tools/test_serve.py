@@ -89,6 +89,11 @@ def test_other_names_are_refused(host: str | None, port: int) -> None:
     assert code == 403 and SAID not in text
 
 
+def test_the_study_of_the_report_is_named(port: int) -> None:
+    Path("reports/index.html").write_text("<head><title>a&lt;b&gt;: report</title></head>")
+    assert "The last report</a>, of the study a&lt;b&gt;, made" in ask(port, "/")[1]
+
+
 def test_a_report_that_is_a_link_is_not_followed(port: int, tmp_path: Path) -> None:
     Path("reports/index.html").unlink()
     assert ask(port, "/report")[0] == 404 and "no report yet" in ask(port, "/")[1]
