@@ -15,7 +15,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import write_bytes
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.values import NAME
-from pipeline.tools.use import FOLDER, findings, make_current, studies
+from pipeline.tools.use import FOLDER, findings, make_current, refuse_while_running, studies
 
 __all__ = ["main", "new"]
 
@@ -40,6 +40,7 @@ def new(name: str, folder: Path) -> None:
         The name is taken or none, or the folder is not one of labelled images.
     """
     _check_name(name)
+    refuse_while_running()
     from pipeline.prepare.sources.location import RAW, within_raw
     from pipeline.prepare.stage import OUTPUT, prepare_dataset, work_folder
     from pipeline.study.params import load_params

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.common.commands import STAGES
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_bytes
 from pipeline.common.spelling import did_you_mean
@@ -26,7 +27,16 @@ from pipeline.study.yaml_reader import read_text, read_yaml
 if TYPE_CHECKING:
     from pipeline.tools.support.forecast import Sizes
 
-__all__ = ["FOLDER", "findings", "look_for", "main", "make_current", "studies", "use"]
+__all__ = [
+    "FOLDER",
+    "findings",
+    "look_for",
+    "main",
+    "make_current",
+    "refuse_while_running",
+    "studies",
+    "use",
+]
 
 ARGUMENTS = {"study": {"nargs": "?", "metavar": "STUDY", "help": "the name of a file in studies/"}}
 FOLDER, PARAMS, BEFORE = Path("studies"), Path("params.yaml"), Path("params.before.yaml")
@@ -54,11 +64,29 @@ def use(name: str | None) -> None:
     if name not in known:
         guess = did_you_mean(name, list(known))
         raise UserError(f"got {name!r}; accepts {', '.join(known) or 'nothing'}{guess}")
+    refuse_while_running()
     params = load_params(known[name])
     print(f"{name}: {_title(known[name])}", flush=True)
     for line in findings(params):
         print(f"{name}: {line}", flush=True)
     make_current(name, known)
+
+
+def refuse_while_running() -> None:
+    """Refuse to change params.yaml under a stage: the next stages, and dvc.lock, would mix studies.
+
+    Raises
+    ------
+    UserError
+        Naming the stage and its process.
+    """
+    from pipeline.execution.state_folder import holder
+
+    for stage in STAGES:
+        if (who := holder(stage)) is not None:
+            raise UserError(
+                f"{PARAMS}: {stage} is running here ({who}): wait for the study, or end it"
+            )
 
 
 def make_current(name: str, known: Mapping[str, Path]) -> None:

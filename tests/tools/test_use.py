@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import pytest
 import yaml
 from images import fill
 
+from pipeline.common.commands import STAGES
 from pipeline.common.errors import UserError
 from pipeline.execution.parallel_trials import parallel_here
+from pipeline.execution.state_folder import stage_lock
 from pipeline.study.cells import cells, seeds_of
 from pipeline.study.datasets import SOURCES
 from pipeline.study.params import load_params
 from pipeline.study.tuning import searched
+from pipeline.tools.new import new
 from pipeline.tools.support import forecast as estimate
 from pipeline.tools.support import study_time
 from pipeline.tools.support.forecast import Sizes, estimate_seconds
@@ -219,3 +223,18 @@ def test_small_and_large_are_written_for_people(
     said = capsys.readouterr().out
     assert re.search(r"memory: \d+\.\d kB of images", said) and "e-0" not in said
     assert re.search(r"disk: [\d.]+ (kB|MB) while preparing, [\d.,]+ [GT]B free", said)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("command", [lambda: use("digits"), lambda: new("pets", Path("raw"))])
+def test_params_are_not_changed_under_a_stage(
+    stage: str, command: Callable[[], None], project: Path
+) -> None:
+    fill(project / "raw", 12)
+    before = Path("params.yaml").read_bytes()
+    with (
+        stage_lock(stage),
+        pytest.raises(UserError, match=rf"params.yaml: {stage} is running here \(pid "),
+    ):
+        command()
+    assert Path("params.yaml").read_bytes() == before
