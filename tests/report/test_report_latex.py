@@ -66,7 +66,7 @@ def test_a_row_a_cell_below_its_data_set_with_the_columns_of_the_page(analysis: 
 
 def test_the_finding_is_a_comment_of_one_line(analysis: Analysis) -> None:
     first, second, *_ = latex.results(analysis).splitlines()
-    assert first.startswith("% ") and "right on" in first
+    assert first.startswith("% ") and "correctly" in first
     assert second == r"% Needs \usepackage{booktabs}."
 
 

@@ -20,10 +20,10 @@ from pipeline.report.text.formatting import percent, plain
 from pipeline.report.text.names import condition_order
 
 PART, ORDER = "results", 10
-TITLE = "Symmetry built in, taught and averaged"
+TITLE = "Symmetry built in, learned and averaged"
 ALT = (
-    "Left: a row a data set or test, a column a condition of the network; dots are test accuracies "
-    "with intervals, bars are ceilings. Right: accuracy against training images, or against cost."
+    "Left: one row for each data set or test, one column for each condition; dots: test accuracies "
+    "with intervals, bars: ceilings. Right: accuracy against training images, or against cost."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no run finished"
@@ -54,7 +54,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     style.note(figure, [
         *panels.seed_notes(analysis.cells, analysis.settings.confidence),
         "Left: each strip runs from 0 to 100 %; filled: the best of its row. "
-        "Of several cells of a condition the one of best validation accuracy stands for it.",
+        "Each condition is represented by its cell of best validation accuracy.",
         *([CEILING] if (rows["ceiling"] < 1).any() else []),
         *([AVERAGED] if rows["averaged"].any() else []),
         *([TAUGHT] if _taught_other_labels(rows).any() else []),
@@ -80,9 +80,9 @@ AVERAGED = "Averaged: over four turns of each test image, at four times the FLOP
 
 
 TAUGHT = (
-    "Training images turned or mirrored beyond the symmetry of the labels have labels that say "
-    "nothing. A network may still be right more often than by chance: its answers depend on the "
-    "orientation, and of its epochs the one counts that is best on upright validation images."
+    "If training images are turned or mirrored beyond the symmetry of the labels, their labels "
+    "carry no information. Even so, a network can exceed chance: its answers depend on the "
+    "orientation, and the kept epoch is the best one on upright validation images."
 )
 # What augmentation does to an image, as a group of the tests of `LabelSymmetry`.
 ORBITS = {"quarter": "C4", "turn": "C4", "turn_mirror": "D4"}

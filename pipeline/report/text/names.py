@@ -112,7 +112,7 @@ def described(group: str, augment: str, averaged: bool, name: str) -> str:
     if augment != "none":
         text += f" trained on {TRAINED_ON.get(augment, augment)}"
     if averaged:
-        text += ", its answers averaged over the four quarter turns at test time"
+        text += ", with answers averaged over the four quarter turns at test time"
     return f"{text} ({name})"
 
 

@@ -81,8 +81,8 @@ def _fits(rows: pd.DataFrame) -> str:
     fits = [part for part in parts if not part["word"].isin(WORSE).any()]
     every = f"all {len(parts)}" if len(fits) == len(parts) else f"{len(fits)} of {len(parts)}"
     text = (
-        "a network with the symmetry of the labels built in is the best, or not shown to be worse "
-        f"than any other, on {every} data sets of known symmetry"
+        "the network with the symmetry of the labels is the best, or not shown to be worse than "
+        f"any other, on {every} data sets of known symmetry"
     )
     beyond = rows[rows["ceiling"] < 1]
     if beyond.empty:
@@ -90,21 +90,22 @@ def _fits(rows: pd.DataFrame) -> str:
     stuck = (beyond["accuracy"] <= beyond["ceiling"] + AT_THE_CEILING).all()
     highest = percent(beyond["accuracy"].max(), 0)
     return text + (
-        f"; one with more symmetry than the labels have fails ({highest} at best)" if stuck
-        else f", while one with more symmetry than the labels have reaches {highest}"
+        f"; a network with more symmetry than the labels fails ({highest} at best)" if stuck
+        else f"; a network with more symmetry than the labels reaches {highest}"
     )  # fmt: skip
 
 
 def _against_rivals(rows: pd.DataFrame, margin: float, short: bool) -> str:
-    """Compare what is built in with the same network taught or averaged, on one test."""
+    """Compare built-in symmetry with the same network augmented or averaged, on one test."""
     first = rows.iloc[0]
     where = f"on {measures.SHORT[first['test']]} test images of {plain(first['dataset'], 30)},"
     reference = rows[rows["reference"]]
     if reference.empty or len(rows) == 1:
         best = rows.loc[rows["accuracy"].idxmax()]
-        return f"{where} {_said(best)} is right on {percent(best['accuracy'])}, the most of all"
+        accuracy = percent(best["accuracy"])
+        return f"{where} {_said(best)} classifies {accuracy} correctly, the most of all"
     built = reference.iloc[0]
-    text = f"{where} {_said(built)} is right on {percent(built['accuracy'])}"
+    text = f"{where} {_said(built)} classifies {percent(built['accuracy'])} correctly"
     rivals = _rivals(rows)
     if rivals.empty:
         return text
@@ -112,8 +113,8 @@ def _against_rivals(rows: pd.DataFrame, margin: float, short: bool) -> str:
     text += f", {_verdict(best, margin)}"
     other = rivals[~rivals["averaged"] & (rivals["augment"] == "none")]
     if not short and len(other) and len(rivals) > 1 and other.index[0] != best.name:
-        text += f", the best of those without it; {_said(other.iloc[0])} alone is right on "
-        text += percent(other["accuracy"].iloc[0])
+        text += f", the best of those without it; {_said(other.iloc[0])} alone classifies "
+        text += f"{percent(other['accuracy'].iloc[0])} correctly"
     return text
 
 
@@ -133,7 +134,7 @@ def _said(row: pd.Series) -> str:
 
 
 def _rivals(rows: pd.DataFrame) -> pd.DataFrame:
-    """Conditions of the smallest group: as it is, taught by augmentation, averaged at test."""
+    """Conditions of the smallest group: as it is, augmented in training, averaged at test."""
     smallest = min(rows["group"], key=group_order)
     return rows[(rows["group"] == smallest) & ~rows["reference"]]
 
