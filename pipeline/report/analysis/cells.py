@@ -1,4 +1,4 @@
-"""One row a cell: means with intervals over seeds, statuses, what theory expects."""
+"""One row per cell: means with intervals over seeds, statuses, what theory expects."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def against_baseline(
 ) -> pd.DataFrame:
     """Compare every cell with the baseline of its data set and `settings.matched` axes.
 
-    Returns one row a cell and measure. The comparisons of one data set on one measure are a family.
+    Returns one row per cell and measure. Comparisons of one data set and measure are a family.
     """
     standard = Standard(settings.margin, settings.confidence)
     rows = []

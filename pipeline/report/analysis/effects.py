@@ -30,7 +30,7 @@ def axis_effects(
     """Return the effect of every level of some axes against a reference level.
 
     Cells that differ in that axis alone are matched; the effect is the mean difference of the
-    `contexts` matched pairs. One row an effect, data set and measure, and one over all data sets
+    `contexts` matched pairs. One row per effect, data set and measure, and one over all data sets
     that have it; the effects of one data set on one measure are a family.
     """
     standard = Standard(settings.margin, settings.confidence)

@@ -21,7 +21,7 @@ MEASURED = (measures.UPRIGHT, measures.QUARTER, measures.ANY_ANGLE)
 def ensembles(
     cells: pd.DataFrame, sources: Mapping[str, Source], confidence: float
 ) -> pd.DataFrame:
-    """Return the accuracy of the ensemble of every cell with kept logits, a row a measure.
+    """Return the accuracy of the ensemble of every cell with kept logits, a row per measure.
 
     Intervals are over test images (or their groups): the ensemble is one network. `single` is the
     mean accuracy of its networks. Of several splits, the prepared one is looked at.

@@ -43,7 +43,7 @@ class Estimated:
     contrasts: Sequence[Contrast]
     missing: Sequence[Contrast]
     estimates: Estimates
-    counts: pd.DataFrame  # columns COUNTS, a row an estimated contrast
+    counts: pd.DataFrame  # columns COUNTS, a row per estimated contrast
 
 
 def estimated(source: Source, contrasts: Sequence[Contrast], measure: Measure) -> Estimated | None:
@@ -133,7 +133,7 @@ def mean_over(found: Sequence[Estimated], names: Sequence[str]) -> Estimated | N
 
 
 def judged(found: Estimated | None, standard: Standard, names: Sequence[str]) -> pd.DataFrame:
-    """Judge a family: the columns `names` and `COLUMNS`, a row a contrast."""
+    """Judge a family: the columns `names` and `COLUMNS`, a row per contrast."""
     columns = [*names, *COLUMNS]
     if found is None:
         return pd.DataFrame(columns=columns)

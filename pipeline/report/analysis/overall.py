@@ -31,7 +31,7 @@ def interquartile_means(
 ) -> pd.DataFrame:
     """Return the interquartile mean over seeds and data sets of every cell that has them all.
 
-    One row a cell and measure, with a bootstrap interval stratified by data set; nothing for a
+    One row per cell and measure, with a bootstrap interval stratified by data set; nothing for a
     study of one data set, whose means say the same.
     """
     names = set(runs["dataset"])

@@ -30,7 +30,7 @@ COLUMNS = [
 
 
 def overview(whole: pd.DataFrame, study: Study, sources: Mapping[str, Source]) -> pd.DataFrame:
-    """Return a row a data set, test and condition, data sets by the symmetry of their labels.
+    """Return a row per data set, test and condition, data sets by the symmetry of their labels.
 
     Of several cells of a condition the one of best validation accuracy stands for it. The
     `reference` is the largest group, built in, that the labels have; `difference` and `word`

@@ -39,7 +39,7 @@ def size_curves(
     Returns
     -------
     tuple
-        Columns `CURVE`, a row a kind of cell; and `GAP`: with how many images (`needed`) a group
+        Columns `CURVE`, a row per kind of cell; and `GAP`: with how many images (`needed`) a group
         reaches the error that a kind of the baseline's group (`reference`) has with `images`. What
         lies beyond the sizes of the group is cut to the nearest of them: laws are not extrapolated.
     """

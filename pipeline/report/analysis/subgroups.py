@@ -46,7 +46,7 @@ def subgroups(
 ) -> pd.DataFrame:
     """Return accuracy with its interval and the difference to the baseline, by subgroup.
 
-    One row a data set, kind (``by``: class, group, orientation), subgroup, measure and cell.
+    One row per data set, kind (``by``: class, group, orientation), subgroup, measure and cell.
     `share` is the part of the test images; `worst` the subgroup of lowest accuracy of the cell.
     The differences of one data set, kind and measure are a family. A cell whose predictions were
     not kept has no rows, nor have data sets with several splits, whose test images differ.

@@ -54,7 +54,7 @@ def family(estimates: Estimates, standard: Standard, seeds: Units, units: Units)
     Returns
     -------
     pandas.DataFrame
-        The `COLUMNS`, a row a contrast. p-values are adjusted by Holm's method over the family,
+        The `COLUMNS`, a row per contrast. p-values are adjusted by Holm's method over the family,
         intervals are not. `seeds_needed` and `images_needed` are how many would decide if the
         difference stayed as it is; NaN where it is decided or no such number is known.
     """

@@ -16,8 +16,8 @@ from pipeline.report.text.names import SETTING
 PART, ORDER = "training", 15
 TITLE = "Share of the loss due to asymmetry"
 ALT = (
-    "Share of the loss due to asymmetry against epoch, one panel a data set, one line a cell: 0 "
-    "where the network treats an image and its turns alike."
+    "Share of the loss due to asymmetry against epoch, one panel per data set, one line per cell: "
+    "0 where the network treats an image and its turns alike."
 )
 SOURCES = ("confirm/*/epochs.parquet",)
 ABSENT = "it was not measured over training"
@@ -38,7 +38,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set."""
+    """Draw one panel per data set."""
     figure, axes, tiles = panels.tiled(panels.settings(rows), 1.9, sharex=True, sharey=True)
     for axis, part in tiles:
         for cell, line in part.groupby("id", sort=False):

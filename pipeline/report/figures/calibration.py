@@ -51,7 +51,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw a panel a data set and kind of test images."""
+    """Draw a panel per data set and kind of test images."""
     parts = [
         (": ".join(filter(None, [title, images])), part[part["images"] == images])
         for title, part in panels.settings(rows) for images in IMAGES

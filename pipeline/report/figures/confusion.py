@@ -37,7 +37,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one row a data set and group, upright left, turned right."""
+    """Draw one row per data set and group, upright left, turned right."""
     parts = panels.split(rows, ["dataset", "group"])
     figure, axes = panels.grid(len(parts), len(IMAGES), 3.0)
     for line, (title, part) in zip(axes, parts, strict=True):

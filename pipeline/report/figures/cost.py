@@ -19,7 +19,7 @@ PART, ORDER = "results", 50
 TITLE = "Accuracy against cost"
 ALT = (
     "Scatter plots of test accuracy against floating-point operations and seconds of training, on "
-    "log axes; one mark a cell."
+    "log axes; one mark per cell."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no run finished"
@@ -32,7 +32,7 @@ MATCHED = 1.15  # parameters within such a factor differ by what a whole width l
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return a row a cell, test and cost, with whether it is on the Pareto front of the three."""
+    """Return a row per cell, test and cost, with whether it is on the Pareto front of the three."""
     cells = analysis.drawn[analysis.drawn[measures.UPRIGHT.column].notna()]
     rows = []
     for _, part in cells.groupby(SETTING, sort=False):
@@ -63,7 +63,7 @@ def _costs(cells: pd.DataFrame) -> list[str]:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw a row of panels a data set and test, a column a cost."""
+    """Draw a row of panels a data set and test, a column per cost."""
     costs = list(rows["cost"].drop_duplicates())
     parts = panels.split(rows, [*SETTING, "test"])
     figure, axes = panels.grid(len(parts), len(costs), 1.95, sharey="row")

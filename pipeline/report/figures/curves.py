@@ -17,7 +17,7 @@ from pipeline.report.text.names import SETTING
 PART, ORDER = "training", 10
 TITLE = "Learning curves"
 ALT = (
-    "Validation accuracy against epoch, one panel a data set, one line a cell with a band over "
+    "Validation accuracy against epoch, one panel per data set, one line per cell with a band over "
     "seeds."
 )
 SOURCES = ("confirm/*/epochs.parquet",)
@@ -44,7 +44,7 @@ def _number(curves: pd.DataFrame) -> np.ndarray:
 
 
 def draw(curves: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set and number of training images."""
+    """Draw one panel per data set and number of training images."""
     parts = panels.split(curves, [*SETTING, "training_images"])
     figure, axes, tiles = panels.tiled(parts, 1.9, sharex=True, sharey=True)
     for axis, part in tiles:

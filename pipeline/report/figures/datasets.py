@@ -15,8 +15,8 @@ from pipeline.report.text.formatting import listed, percent, plain
 PART, ORDER = "details", 30
 TITLE = "Interquartile means over data sets"
 ALT = (
-    "One row a cell: the interquartile mean of its test accuracy over the seeds of all data sets, "
-    "with a bootstrap interval, for upright, quarter-turned and freely turned images."
+    "One row per cell: the interquartile mean of its test accuracy over the seeds of all data "
+    "sets, with a bootstrap interval, for upright, quarter-turned and freely turned images."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "the study has one data set"
@@ -28,7 +28,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a measure."""
+    """Draw one panel per measure."""
     figure, axes = forest.by_configuration(rows, analysis)
     for axis in axes:
         axis.locator_params(axis="x", nbins=4)

@@ -20,7 +20,7 @@ from pipeline.report.text.names import KEYS, chance
 PART, ORDER = "details", 20
 TITLE = "Differences to the baseline"
 ALT = (
-    "One row a cell: its accuracy minus that of the baseline, with an interval and the single "
+    "One row per cell: its accuracy minus that of the baseline, with an interval and the single "
     "seeds, for upright, quarter-turned and freely turned test images."
 )
 SOURCES = ("confirm/*/runs.parquet",)
@@ -38,7 +38,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a measure."""
+    """Draw one panel per measure."""
     cells = compared.drop_duplicates("id").sort_values("id")
     places = {cell: y for y, cell in enumerate(cells["id"])}
     figure, axes = forest.sheet(cells["label"].tolist(), len(MEASURED))

@@ -19,7 +19,7 @@ from pipeline.report.text.verdict import word
 PART, ORDER = "results", 30
 TITLE = "Effect of each axis of the study"
 ALT = (
-    "One row a level of an axis: the change of accuracy against a reference level, averaged "
+    "One row per level of an axis: the change of accuracy against a reference level, averaged "
     "over all other choices, with its interval."
 )
 SOURCES = ("confirm/*/runs.parquet",)
@@ -37,7 +37,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a measure, one row a level."""
+    """Draw one panel per measure, one row per level."""
     levels = zip(effects["axis"], effects["level"], strict=True)
     cells = [style.cells_where(analysis.cells, {axis: level}) for axis, level in levels]
     effects = effects.assign(label=_labels(effects), cells=cells)

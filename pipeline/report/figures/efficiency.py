@@ -24,8 +24,8 @@ from pipeline.report.text.names import condition
 PART, ORDER = "details", 25
 TITLE = "Accuracy against training images"
 ALT = (
-    "Accuracy against the number of training images on a log axis, one panel a data set and test, "
-    "one line a group, encoding and augmentation, with intervals."
+    "Accuracy against the number of training images on a log axis, one panel per data set and "
+    "test, one line per group, encoding and augmentation, with intervals."
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no data set is there in two sizes (`sweep.training_images: [100, null]` is)"
@@ -62,7 +62,7 @@ def chosen(cells: pd.DataFrame) -> str:
 
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set and test whose turns keep the labels."""
+    """Draw one panel per data set and test whose turns keep the labels."""
     parts = [
         (": ".join(filter(None, [title, name])), (part, column))
         for title, part in panels.split(cells, ["family", "model", "tokens", "depth"])
@@ -80,7 +80,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
 
 
 def curve(axes: Axes, cells: pd.DataFrame, column: str, analysis: Analysis) -> None:
-    """Draw accuracy against training images, a line a group, encoding and augmentation."""
+    """Draw accuracy against training images, a line per group, encoding and augmentation."""
     for _, line in cells.groupby(LINE, sort=False):
         look = analysis.palette.line(line.iloc[0])
         (drawn,) = axes.plot(line["train_images"], line[column], linewidth=1, **look)

@@ -20,7 +20,7 @@ from pipeline.report.text.formatting import listed, percent, plain
 PART, ORDER = "training", 50
 TITLE = "Training time and failures"
 ALT = (
-    "One row a cell: training time of its search and of its confirming runs, and how many trials "
+    "One row per cell: training time of its search and of its confirming runs, and how many trials "
     "and runs completed, failed, diverged or ran out of time."
 )
 SOURCES = ("confirm/*/runs.parquet", "sweep/*/trials.parquet")

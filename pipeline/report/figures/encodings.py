@@ -14,8 +14,8 @@ from pipeline.report.text.names import encoding_order, group_order, parse_group
 PART, ORDER = "exact", 50
 TITLE = "Learned positional encodings under the group"
 ALT = (
-    "One row a positional encoding of a trained network, one column a frame: the encoding turned "
-    "and mirrored by the element of the frame."
+    "One row per positional encoding of a trained network, one column per frame: the encoding "
+    "turned and mirrored by the element of the frame."
 )
 SOURCES = ("confirm/*/encodings.parquet",)
 ABSENT = "no group with several frames has a learned map of positions"
@@ -68,7 +68,7 @@ def departure(values: np.ndarray, group: str) -> float | None:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one row an encoding, one column a frame."""
+    """Draw one row per encoding, one column per frame."""
     found = maps(rows)
     columns = max(len(values) for values in found.values())
     figure, axes = panels.grid(len(found), columns, min(1.5, 6.9 / columns + 0.05), stack=False)

@@ -14,7 +14,7 @@ PART, ORDER = "exact", 40
 TITLE = "Feature maps of turned images"
 ALT = (
     "One test image at four quarter turns, and below each the feature maps of the lifting layer "
-    "and of the last group layer, one column a frame: turned and moved on cyclically."
+    "and of the last group layer, one column per frame: turned and moved on cyclically."
 )
 SOURCES = ("confirm/*/features.parquet",)
 ABSENT = "no C4 run kept its feature maps"
@@ -54,7 +54,7 @@ def departure(values: np.ndarray) -> float:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one row a turn: the input, then the frames of each layer."""
+    """Draw one row per turn: the input, then the frames of each layer."""
     layers = maps(rows)
     columns = sum(values.shape[1] for values in layers.values())
     figure, axes = panels.grid(4, columns, 0.9, stack=False)

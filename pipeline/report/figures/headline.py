@@ -31,7 +31,7 @@ STRIP = 0.8  # of a row is for 0 to 100 %
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return the overview: a row a data set, test and condition."""
+    """Return the overview: a row per data set, test and condition."""
     return analysis.overview
 
 

@@ -50,7 +50,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one map a group."""
+    """Draw one map per group."""
     parts = panels.split(rows.assign(order=rows["group"].map(group_order)).sort_values(
         "order", kind="stable").drop(columns="order"), ["tokens", "group"])  # fmt: skip
     encodings = sorted(rows["positional"].unique(), key=encoding_order)

@@ -13,8 +13,8 @@ from pipeline.report.text.formatting import counted, listed, percent, plain
 PART, ORDER = "training", 30
 TITLE = "Hyperparameter importance"
 ALT = (
-    "One row a hyperparameter: its share of the variance of validation accuracy within a cell, as "
-    "a random forest on the trials predicts it, with the range over resampled trials."
+    "One row per hyperparameter: its share of the variance of validation accuracy within a cell, "
+    "as a random forest on the trials predicts it, with the range over resampled trials."
 )
 SOURCES = ("sweep/*/trials.parquet",)
 ABSENT = "fewer than 20 completed trials, or fewer than two hyperparameters searched"
@@ -27,7 +27,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set."""
+    """Draw one panel per data set."""
     datasets = list(rows["dataset"].drop_duplicates())
     names = list(rows.groupby("hyperparameter")["share"].mean().sort_values(ascending=False).index)
     figure, axes = forest.sheet([name.replace("_", " ") for name in names], len(datasets))

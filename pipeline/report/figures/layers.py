@@ -17,7 +17,7 @@ PART, ORDER = "exact", 10
 TITLE = "Equivariance error by layer"
 ALT = (
     "Relative equivariance error on a log axis for every layer from input to output, one "
-    "panel a data set, one line a cell."
+    "panel per data set, one line per cell."
 )
 SOURCES = ("confirm/*/layers.parquet",)
 ABSENT = "no run finished"
@@ -39,7 +39,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set."""
+    """Draw one panel per data set."""
     parts = panels.settings(layers)
     figure, axes, tiles = panels.tiled(parts, 2.5, sharey=True)
     scale = ErrorScale(layers["error"])

@@ -20,7 +20,7 @@ from pipeline.report.text.summary import interval_of
 PART, ORDER = "details", 60
 TITLE = "Comparison with published accuracies"
 ALT = (
-    "One row a published or measured accuracy, sorted; marks of this study have intervals, every "
+    "One row per published or measured accuracy, sorted; marks of this study have intervals, every "
     "row its protocol."
 )
 SOURCES = ("confirm/*/runs.parquet",)
@@ -75,7 +75,7 @@ def _measured(cell: pd.Series, measure: measures.Measure) -> dict:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set, one row a number."""
+    """Draw one panel per data set, one row per number."""
     parts = panels.split(rows, ["dataset"])
     most = max(len(part) for _, part in parts)
     figure, axes = panels.grid(len(parts), 1, 0.7 + 0.17 * most)

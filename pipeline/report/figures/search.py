@@ -20,7 +20,7 @@ PART, ORDER = "training", 20
 TITLE = "Best score by number of trials"
 ALT = (
     "Step lines of the best validation accuracy so far against the number of the trial, one panel "
-    "a data set, one line a cell; dots are single trials."
+    "per data set, one line per cell; dots are single trials."
 )
 SOURCES = ("sweep/*/trials.parquet",)
 ABSENT = "no cell has two completed trials"
@@ -44,7 +44,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set and number of training images."""
+    """Draw one panel per data set and number of training images."""
     parts = panels.split(trials, [*SETTING, "training_images"])
     figure, axes, tiles = panels.tiled(parts, 1.9, sharex=True, sharey=True)
     for axis, part in tiles:
@@ -59,7 +59,7 @@ def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
     some = [f"Dots: {MAX_TRIALS} trials a cell, evenly chosen; the lines use all of them."]
     style.note(figure, [
         *panels.failure_notes(analysis.cells),
-        "As observed, one search a cell: no band, because the trials of an adaptive search are "
+        "As observed, one search per cell: no band, because the trials of an adaptive search are "
         "not independent draws.", *(some if most > MAX_TRIALS else []),
     ])  # fmt: skip
     return figure

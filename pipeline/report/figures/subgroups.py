@@ -20,8 +20,8 @@ from pipeline.report.text.names import chance
 PART, ORDER = "details", 42
 TITLE = "For whom: classes, groups and orientations"
 ALT = (
-    "One row a subgroup of the test images, with its share: accuracy with an interval of the best "
-    "cell and of the baseline, the worst subgroup of the best cell first."
+    "One row per subgroup of the test images, with its share: accuracy with an interval of the "
+    "best cell and of the baseline, the worst subgroup of the best cell first."
 )
 SOURCES = ("confirm/*/runs.parquet",)  # and the predictions of these runs
 ABSENT = "no predictions of test images were kept"
@@ -54,7 +54,7 @@ def shown(rows: pd.DataFrame, analysis: Analysis) -> list[tuple[str, pd.DataFram
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set, kind of subgroup and kind of test images."""
+    """Draw one panel per data set, kind of subgroup and kind of test images."""
     parts = shown(rows, analysis)
     most = max(part["place"].max() + 1 for _, part in parts)
     figure, axes, drawn = panels.tiled(parts, 0.7 + forest.ROW_HEIGHT * most, most=2)

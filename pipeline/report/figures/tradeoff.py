@@ -47,7 +47,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set: cells, single runs, and averages over turns."""
+    """Draw one panel per data set: cells, single runs, and averages over turns."""
     figure, axes, parts = panels.tiled(panels.split(cells, PANEL), 2.6)
     single = analysis.runs[analysis.runs["id"].isin(cells["id"])]
     runs = evenly(single, "id", MAX_RUNS)

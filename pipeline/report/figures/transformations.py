@@ -21,8 +21,8 @@ from pipeline.report.text.names import (
 PART, ORDER = "exact", 20
 TITLE = "Invariance error under D4 and shifts"
 ALT = (
-    "Heat map: one row a group and encoding, one column a transformation of the test images. The "
-    "number is the invariance error of the logits of trained networks; dark is invariant."
+    "Heat map: one row per group and encoding, one column per transformation of the test images. "
+    "The number is the invariance error of the logits of trained networks; dark is invariant."
 )
 SOURCES = ("confirm/*/moves.parquet",)
 ABSENT = "it was not measured"
@@ -64,7 +64,7 @@ def _order(row: pd.Series) -> tuple:
 
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one map a setting."""
+    """Draw one map per setting."""
     varying = [axis for axis in LABEL if rows[axis].nunique() > 1] or LABEL[:1]
     rows = rows.assign(name=[label(row, varying) for _, row in rows.iterrows()])
     moves = rows.drop_duplicates(["kind", "transformation"])

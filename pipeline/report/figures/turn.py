@@ -17,8 +17,8 @@ from pipeline.report.text.names import SETTING, augment_order, group_order
 PART, ORDER = "results", 60
 TITLE = "Accuracy by angle"
 ALT = (
-    "Line plots of test accuracy over the angle of the test image, one panel a data set, one line "
-    "a group and augmentation."
+    "Line plots of test accuracy over the angle of the test image, one panel per data set, one "
+    "line per group and augmentation."
 )
 SOURCES = ("confirm/*/angles.parquet",)
 ABSENT = "no run finished"
@@ -55,7 +55,7 @@ def _listed(cells: pd.Series) -> str:
 
 
 def draw(turn: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw one panel a data set."""
+    """Draw one panel per data set."""
     figure, axes, parts = panels.tiled(panels.settings(turn), 1.9, sharex=True, sharey=True)
     for axis, part in parts:
         axis.set_xlim(0, 360)

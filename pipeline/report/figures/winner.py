@@ -15,7 +15,7 @@ from pipeline.report.text.formatting import counted, plain, signed_points
 PART, ORDER = "training", 40
 TITLE = "The winner's curse"
 ALT = (
-    "One row a cell: the validation accuracy of the trial that won the search, the mean "
+    "One row per cell: the validation accuracy of the trial that won the search, the mean "
     "validation accuracy of the confirmed runs with its interval, and their mean test accuracy."
 )
 SOURCES = ("confirm/*/runs.parquet", "sweep/*/trials.parquet")
@@ -32,7 +32,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
-    """Draw a row a cell."""
+    """Draw a row per cell."""
     figure, (axis,) = forest.sheet(cells["label"].tolist(), 1)
     for y, (_, cell) in enumerate(cells.iterrows()):
         colour = analysis.palette.colours[cell["group"]]

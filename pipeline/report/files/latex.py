@@ -1,4 +1,4 @@
-"""The table of cells for LaTeX (booktabs): a row a cell, bold where a verdict says better."""
+"""The table of cells for LaTeX (booktabs): a row per cell, bold where a verdict says better."""
 
 from __future__ import annotations
 

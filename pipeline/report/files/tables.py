@@ -81,7 +81,7 @@ SCORES = {
 
 
 def results(analysis: Analysis) -> pd.DataFrame:
-    """Return the readable table of cells: one column a measure, mean and interval as text."""
+    """Return the readable table of cells: one column per measure, mean and interval as text."""
     return _of_cells(analysis.cells, RESULTS, _without_labels(analysis))
 
 

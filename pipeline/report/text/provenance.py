@@ -27,7 +27,7 @@ NAMES = {
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return one row a property: its value, or the values of the files where they differ."""
+    """Return one row per property: its value, or the values of the files where they differ."""
     sources = analysis.study.sources
     elsewhere = {"data_notes", "data_symmetry"}  # warnings, and a table of data sets
     known = {key for source in sources for key in source.provenance} - elsewhere
