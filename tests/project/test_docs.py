@@ -77,3 +77,37 @@ def test_no_page_message_or_comment_has_a_phrase_of_the_word_list(root: Path) ->
         for match in wanted.finditer(re.sub(r"`[^`]*`", "", path.read_text(encoding="utf-8")))
     }
     assert not found
+
+
+def without_numbers(text: str) -> list[str]:
+    """Lines of an output; measured numbers may differ in the last digit elsewhere."""
+    return re.sub(r"\d+", "#", text).splitlines()
+
+
+def test_the_tutorial_of_images_makes_the_study_that_it_shows(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.common.commands import parse
+    from pipeline.tools import check, new
+    from pipeline.tools.support import forecast
+
+    page = (root / "docs/tutorial-images.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    script = next(text for language, text in blocks if language == "python")
+    edits = next(text for language, text in blocks if language == "yaml")
+    shown = [text for language, text in blocks if not language]
+    for folder in (".dvc", "studies"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(forecast, "estimate_seconds", lambda *_: 60.0)
+    exec(compile(script, "docs/tutorial-images.md", "exec"), {})
+    new.main(parse(shown[0].split()[3:]))
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    for line in edits.splitlines():
+        key = line.split(":")[0].strip()
+        text, found = re.subn(rf"^ *(# )?{key}:.*$", line, text, flags=re.MULTILINE)
+        assert found == 1
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    check.main(parse(shown[2].split()[3:]))
+    said = without_numbers(capsys.readouterr().out)
+    assert not set(without_numbers(shown[1] + shown[3])) - set(said)
