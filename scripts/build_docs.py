@@ -42,7 +42,7 @@ PLACES = {
 REPORTS = ("reports/report.md", "reports/index.html")
 # Pages of the site by section, in their order; every page is in one.
 SECTIONS = {
-    "Tutorials": "tutorial-library",
+    "Tutorials": "tutorial-images tutorial-library tutorial-cluster",
     "Guides": "data sweep report page tracking sql versions clusters gpu library troubleshooting "
     "coming-from upgrading",
     "Explanation": "design attention models hierarchy statistics performance scaling "
