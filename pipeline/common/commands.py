@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments."""
-        raise errors.UserError(f"{message}; `{self.prog} --help` says what it takes")
+        raise errors.UserError(f"{message}; `{self.prog} --help` prints what it accepts")
 
 
 def commands() -> dict[str, Command]:
@@ -98,7 +98,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         got = f"got {' '.join(unknown)!r} after {given.command!r}"
         if not known[given.command].arguments:
-            raise errors.UserError(f"{got}; a study is stated in params.yaml")
+            raise errors.UserError(f"{got}; params.yaml defines the study")
         parsers[given.command].error(got)
     return given
 

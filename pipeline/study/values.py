@@ -37,7 +37,7 @@ __all__ = [
     "null_is",
 ]
 
-REPEATED = "repeated"  # the type of the error of a value that stands twice in a list
+REPEATED = "repeated"  # the type of the error of a value that occurs twice in a list
 
 
 class Section(BaseModel):
@@ -97,7 +97,7 @@ FINITE = _Finite()
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise PydanticCustomError(REPEATED, "a value stands twice", {"index": index})
+            raise PydanticCustomError(REPEATED, "a value occurs twice", {"index": index})
     return values
 
 

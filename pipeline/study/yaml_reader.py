@@ -144,7 +144,7 @@ def _value(node: Node, path: KeyPath, lines: dict[KeyPath, int], constructor: An
             raise _Refused(key, "a key must be a plain word")
         here = (*path, key.value)
         if key.value in values:
-            first = f"the key stands twice, first on line {lines[here]}"
+            first = f"the key occurs twice, first on line {lines[here]}"
             raise _Refused(key, f"{key.value}: {first}")
         lines[here] = key.start_mark.line + 1
         values[key.value] = _value(inner, here, lines, constructor)

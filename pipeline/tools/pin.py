@@ -71,7 +71,7 @@ def _check_identity() -> None:
         git("var", "GIT_COMMITTER_IDENT")
     except UserError:
         raise UserError(
-            "git does not know who pins: run `git config --global user.name NAME` and "
+            "git does not know your name: run `git config --global user.name NAME` and "
             "`git config --global user.email ADDRESS`"
         ) from None
 

@@ -67,8 +67,8 @@ def test_version_is_printed(capsys: Any) -> None:
     ("arguments", "sentence"),
     [
         (["statsu"], "got 'statsu'; accepts prepare, .*; did you mean 'status'"),
-        (["sweep", "--epochs", "3"], "got '--epochs 3' after 'sweep'; a study is stated in params"),
-        (["status", "now"], "got 'now' after 'status'; a study is stated in params"),
+        (["sweep", "--epochs", "3"], "got '--epochs 3' after 'sweep'; params.yaml defines the"),
+        (["status", "now"], "got 'now' after 'status'; params.yaml defines the study"),
         (["prepare", "--lok"], "got '--lok' after 'prepare'; `python -m pipeline prepare --help`"),
         (["log", "--cell", "x"], "one of the arguments --number --seed is required; `python"),
         (["log", "--cell", "x", "--number", "1", "--seed", "2"], "not allowed with argument"),
