@@ -1,1 +1,1 @@
-"""The commands that are no stages: a file each; `pipeline.common.commands` finds them."""
+"""The commands that are not stages, one file each; `pipeline.common.commands` finds them."""

@@ -1,4 +1,4 @@
-"""Read params.yaml and say how large the study is; run nothing."""
+"""Validate params.yaml and print how large the study is; run nothing."""
 
 from __future__ import annotations
 

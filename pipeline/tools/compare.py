@@ -1,4 +1,4 @@
-"""Say what changed between versions of the study, and whether it matters.
+"""Print what changed between versions of the study, and whether it matters.
 
 Versions are tags, commits or `workspace`; none is checked out.
 """

@@ -1,4 +1,4 @@
-"""Print a script with which a shell completes commands and options.
+"""Print a shell script that completes commands and options.
 
 In bash: eval "$(python -m pipeline completion bash)"; in zsh: the same with zsh.
 """

@@ -1,4 +1,4 @@
-"""Write a study of a folder of images, and make it the study; `make study` then runs it.
+"""Write a study of a folder of images to params.yaml; `make study` then runs it.
 
 Number of classes, sizes, colour, splits and symmetry are found in the images, never asked for. The
 images are read as `prepare` reads them, so that `make study` does not read them a second time.

@@ -1,4 +1,4 @@
-"""Say which code, parameters and data a figure, a run or a trial comes from."""
+"""Print which code, parameters and data a figure, a run or a trial comes from."""
 
 from __future__ import annotations
 

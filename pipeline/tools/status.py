@@ -1,4 +1,4 @@
-"""Say how far the study is, from any terminal, running or not; change nothing."""
+"""Print the progress of the study, from any terminal, running or not; change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say where the report is and what it found."""
+"""Print where the report is and what it found."""
 
 from __future__ import annotations
 

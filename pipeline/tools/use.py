@@ -1,4 +1,4 @@
-"""Make a study of studies/ the study, checked against this machine; without one, list them."""
+"""Copy a study of studies/ to params.yaml after checking it here; without a name, list them."""
 
 from __future__ import annotations
 
