@@ -15,6 +15,7 @@ html_show_sphinx = False
 html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
+suppress_warnings = ["misc.highlighting_failure"]  # of SQL, which pygments knows in part
 napoleon_google_docstring = False
 autodoc_typehints = "none"  # docstrings say types and shapes
 autodoc_member_order = "bysource"

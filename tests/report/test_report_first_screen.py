@@ -118,7 +118,7 @@ def test_labels_that_say_nothing_are_explained_where_they_seem_to(
     row = rows.index[0]
     rows.loc[row, ["symmetry", "augment", "accuracy"]] = [symmetry, augment, accuracy]
     notes = "".join(text.get_text() for text in headline.draw(rows, glyphs).texts)
-    assert ("best on upright validation" in " ".join(notes.split())) == said
+    assert ("best one on upright validation" in " ".join(notes.split())) == said
 
 
 @pytest.mark.parametrize("study", ["glyphs", "digits"])

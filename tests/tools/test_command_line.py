@@ -73,7 +73,7 @@ def test_version_is_printed(capsys: Any) -> None:
         (["log", "--cell", "x"], "one of the arguments --number --seed is required; `python"),
         (["log", "--cell", "x", "--number", "1", "--seed", "2"], "not allowed with argument"),
         (["trial", "--cell", "x", "--number", "one"], "--number: invalid 'whole number' value"),
-        (["compare", "a"], "required: B; `python -m pipeline compare --help` says"),
+        (["compare", "a"], "required: B; `python -m pipeline compare --help` prints"),
         (["completion", "fish"], "invalid choice: 'fish'"),
         (["--unknown"], "required: COMMAND"),
     ],
