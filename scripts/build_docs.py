@@ -50,6 +50,8 @@ SECTIONS = {
     "Reference": "parameters commands environment columns api glossary",
     "Project": "contributing changelog security",
 }
+# Members of layers that torch or a saved file calls, not a user.
+HIDDEN = "extra_repr, identity, constants"
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -213,7 +215,8 @@ def api_page() -> str:
     for name in gsa_core.__all__:
         value = getattr(gsa_core, name)
         if inspect.isclass(value):
-            directive = f".. autoclass:: gsa_core.{name}\n   :members:"
+            options = f":members:\n   :exclude-members: {HIDDEN}"
+            directive = f".. autoclass:: gsa_core.{name}\n   {options}"
         elif callable(value):
             directive = f".. autofunction:: gsa_core.{name}"
         else:
