@@ -163,7 +163,8 @@ def commands_of_ray(page: str) -> list[list[str]]:
 def test_ray_knows_the_commands_of_the_page(root: Path, tmp_path: Path) -> None:
     from ray.scripts.scripts import cli
 
-    calls = commands_of_ray((root / "docs/clusters.md").read_text())
+    pages = [root / "docs" / name for name in ("clusters.md", "tutorial-cluster.md")]
+    calls = commands_of_ray("".join(page.read_text() for page in pages))
     assert {name for name, *_ in calls} >= {"up", "down", "attach", "rsync-up", "rsync-down"}
     for name, *arguments in calls:
         assert not [

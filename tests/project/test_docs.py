@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,15 @@ def test_the_tutorial_of_images_makes_the_study_that_it_shows(
     check.main(parse(shown[2].split()[3:]))
     said = without_numbers(capsys.readouterr().out)
     assert not set(without_numbers(shown[1] + shown[3])) - set(said)
+
+
+@pytest.mark.parametrize("name", ["tutorial-images", "tutorial-cluster"])
+def test_commands_of_the_tutorials_are_those_of_the_command_line(root: Path, name: str) -> None:
+    from pipeline.common.commands import STAGES, parse
+
+    page = (root / f"docs/{name}.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^python -m pipeline (.+)$", page, flags=re.MULTILINE)
+    assert lines
+    for line in lines:
+        arguments = shlex.split(line, comments=True)
+        assert arguments[0] in STAGES or parse(arguments)
