@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections import Counter
 from pathlib import Path
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import replacing_folder
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
-from pipeline.tracking.entry import entries
+from pipeline.tracking.entry import TABLES, entries
 from pipeline.tracking.registry import TOOLS, store_class
 
 __all__ = ["export", "main"]
@@ -44,15 +45,16 @@ def export(params: Params, tool: str, folder: Path) -> None:
     """
     if folder.exists() and not (folder / MARK).is_file():
         raise UserError(f"{folder}: is there and no earlier export: name another --output")
-    make, count = store_class(tool), 0
-    found = list(entries(params, DATA))
+    make = store_class(tool)
+    found = [entry for entry in entries(params, DATA) if entry.stage in TOOLS[tool].stages]
     with replacing_folder(folder) as aside:
         (aside / MARK).write_text("Written by `python -m pipeline export`, replaced by the next.\n")
         store = make(params, aside, folder)
         for entry in found:
             store.add(entry)
-            count += 1
         store.close()
-    print(f"{folder}: {count} trials and runs of {params.study}")
+    counts = Counter(TABLES[entry.stage][0] for entry in found)
+    written = " and ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    print(f"{folder}: {written} of {params.study}")
     if TOOLS[tool].look:
         print(f"to look: {TOOLS[tool].look.format(folder=folder)}")

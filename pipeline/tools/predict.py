@@ -64,8 +64,8 @@ def main(given: Namespace) -> None:
     bad = table["problem"].dropna()
     if len(bad) == len(table):
         raise UserError(
-            f"none of the {len(table):,} images was predicted; the column `problem` of {output} "
-            f"says why, of the first: {bad.iloc[0]}"
+            f"0 of {len(table):,} images predicted; the column `problem` of {output} says why, "
+            f"of the first: {bad.iloc[0]}"
         )
     for problem in bad.head(10):
         print(f"not predicted: {problem}")

@@ -17,7 +17,7 @@ from pipeline.results import records, schemas
 from pipeline.study.models import AXES
 from pipeline.study.schema import Params
 
-__all__ = ["NUMBER", "Entry", "Store", "entries", "entry_of", "read_tables"]
+__all__ = ["NUMBER", "TABLES", "Entry", "Store", "entries", "entry_of", "read_tables"]
 
 # The column that numbers the entries of a cell, and the file of the rows of a stage.
 NUMBER = {"sweep": "trial", "confirm": "seed"}

@@ -25,16 +25,20 @@ class Tool:
         Import name of what it needs, an extra of this project too; empty where nothing is needed.
     look
         The command that shows an exported folder; ``{folder}`` is the folder.
+    stages
+        Those whose trials and runs it takes.
     """
 
     store: str
     package: str
     look: str = ""
+    stages: tuple[str, ...] = ("sweep", "confirm")
 
 
 TOOLS = {
     "optuna": Tool(
-        "optuna_store.OptunaStore", "", "optuna-dashboard sqlite:///{folder}/study.db"
+        "optuna_store.OptunaStore", "", "optuna-dashboard sqlite:///{folder}/study.db",
+        ("sweep",),
     ),
     "mlflow": Tool(
         "mlflow_store.MlflowStore", "mlflow",

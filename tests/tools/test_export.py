@@ -117,6 +117,16 @@ def test_optuna_knows_objectives_and_bounds(
         assert all(set(bound) == {"flops"} for bound in bounds)
 
 
+@pytest.mark.parametrize(
+    ("tool", "counts"), [("csv", "9 trials and 6 runs"), ("optuna", "9 trials")]
+)
+def test_what_was_written_is_counted(
+    tool: str, counts: str, params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(params, tool, Path("out"))
+    assert f"out: {counts} of fake\n" in capsys.readouterr().out
+
+
 def test_an_export_is_replaced_and_nothing_else_is(params: Params) -> None:
     export(params, "csv", Path("out"))
     Path("out/trials.csv").unlink()
