@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,24 @@ def test_rivals_are_named_beside_the_model_in_the_tradeoff(with_models: Analysis
     with report_style():
         (axes,) = tradeoff.draw(rows, with_models).axes
     assert {"canonical", "soft", "penalised"} <= {text.get_text() for text in axes.texts}
+
+
+def test_names_of_rivals_that_lie_close_together_do_not_overlap(with_models: Analysis) -> None:
+    from pipeline.report.figures import tradeoff
+    from pipeline.report.plotting.style import report_style
+
+    rows = tradeoff.table(with_models)
+    rivals = rows["model"] != "gsa"
+    for step in (0.0, 0.001, 0.004):  # of accuracy, from one to the next
+        rows.loc[rivals, QUARTER] = 0.22 + step * np.arange(rivals.sum())
+        rows.loc[rivals, "invariance_error"] = 0.8
+        with report_style():
+            figure = tradeoff.draw(rows, with_models)
+            figure.canvas.draw()
+            names = [text for text in figure.axes[0].texts if text.get_text() in set(rows["model"])]
+            boxes = [name.get_window_extent() for name in names]
+        assert len(names) == 3
+        assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
 
 
 def test_loosened_ties_are_not_expected_to_be_exact(with_models: Analysis) -> None:
