@@ -1,12 +1,14 @@
 """Exact ties against each other way to symmetry, by number of training images.
 
-`python benchmarks/rivals.py` in a clone that has run `studies/rivals.yaml` writes
-`results/rivals/cells.csv`, a row a cell, and `differences.csv`: each cell less the exact one of its
-data set and number of training images, with a verdict. One data set and measure is a family.
+`python benchmarks/rivals.py` in a clone that has run `studies/rivals.yaml` writes into
+`results/rivals/`: `cells.csv`, a row a cell; `trials.csv`, a row a trial of the search; and
+`differences.csv`, each cell less the exact one of its data set and number of training images, with
+a verdict. One data set and measure is a family.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +19,13 @@ from pipeline.report.analysis.analysis import analyse
 from pipeline.report.analysis.comparisons import against_baseline
 from pipeline.report.analysis.samples import sources_of
 from pipeline.report.files.tables import as_csv
-from pipeline.report.load import Settings, load_study
+from pipeline.report.load import Settings, Study, load_study
 from pipeline.study.params import load_params
 
 OUT = Path("results/rivals")
 SHOWN = (measures.UPRIGHT, measures.QUARTER, measures.ANY_ANGLE, measures.ERROR)
 COSTS = (measures.PARAMS, measures.FLOPS, measures.TRAINING_FLOPS, measures.TRAINING_SECONDS)
+SCORES = ["validation_accuracy", "validation_accuracy_turned"]
 CELL = ["dataset", "cell", "model", "group", "augment", "training_images"]
 FOUND = ["difference", "low", "high", "p", "p_holm", "word", "seeds", "images", "groups", "verdict"]
 
@@ -43,7 +46,17 @@ def main() -> None:
     table = found.merge(cells[["id", *CELL]].drop(columns="dataset"), on="id")
     known = [name for name in FOUND if name in table]
     rows = table[[*CELL, "baseline_label", "measure", *known]]
+    (OUT / "trials.csv").write_text(as_csv(trials(study)), encoding="utf-8")
     (OUT / "differences.csv").write_text(as_csv(rows), encoding="utf-8")
+
+
+def trials(study: Study) -> pd.DataFrame:
+    """Return every trial of the search: what was tried, and its scores on validation images."""
+    table = study.trials[["dataset", "cell", "trial", *SCORES, "best_epoch", "pareto"]].copy()
+    configurations = study.trials["configuration"].map(json.loads)
+    for name in ("learning_rate", "softness", "penalty"):
+        table[name] = [one.get(name) for one in configurations]
+    return table
 
 
 def _cells(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -64,9 +64,14 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     if cells["runs_finished"].max() > 1:
         some = f", {MAX_RUNS} a cell evenly chosen" if len(runs) < len(single) else ""
         notes.append(f"Small dots: single runs{some}.")
-    if (cells["model"] != cells["reference"]).any():
+    rivals = cells["model"] != cells["reference"]
+    if rivals.any():
         notes.append(RIVALS)
     style.note(figure, [*notes, NOTE])
+    if rivals.any():
+        figure.draw_without_rendering()  # panels have their places
+        for axis, part in parts:
+            _names(axis, part[rivals[part.index]], analysis.palette, scale)
     return figure
 
 
@@ -113,12 +118,11 @@ def _panel(
     averages = cells.loc[_averaged(cells), AVERAGED]
     lowest = np.nanmin([low, single.min(), averages.min() if len(averages) else low])
     fit_percent(axes, float(lowest), float(np.nanmax([high, single.max()])))
-    _names(axes, cells[cells["model"] != cells["reference"]], palette, scale)
     axes.text(scale.start * 1.3, 0.02, "float32 rounding", fontsize=6, color=style.MUTED,
               transform=axes.get_xaxis_transform())  # fmt: skip
 
 
-NAME_SIZE, LINE, LETTER = 5.5, 6.0, 3.1  # points: of a name, from line to line, and of a letter
+NAME_SIZE, LINE, LETTER = 5.5, 7.0, 3.1  # points: of a name, from line to line, and of a letter
 
 
 def _names(axes: Axes, rivals: pd.DataFrame, palette: style.Palette, scale: ErrorScale) -> None:
@@ -135,6 +139,7 @@ def _names(axes: Axes, rivals: pd.DataFrame, palette: style.Palette, scale: Erro
         named = axes.annotate(cell["model"], place, xytext=(4, y - mark), fontsize=NAME_SIZE,
                               textcoords="offset points", zorder=3,
                               color=palette.colours[cell["group"]])  # fmt: skip
+        named.set_in_layout(False)
         style.tag(named, cell["id"])
 
 
