@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -139,7 +140,7 @@ def from_pretrained(
     Raises
     ------
     ValueError
-        There is no such file in the folder, or it is not of a network of `build_model`.
+        There is no such folder or no such file in it, or it is not of a network of `build_model`.
     """
     if os.path.isdir(place):
         file = Path(place) / _WEIGHTS
@@ -147,6 +148,8 @@ def from_pretrained(
             raise ValueError(f"{os.fspath(place)}: has no {_WEIGHTS}; accepts what "
                              "save_pretrained wrote")  # fmt: skip
         return load(file, device)
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", os.fspath(place)):
+        raise ValueError(f"{os.fspath(place)}: is no folder; accepts one, or owner/name of the hub")
     return load(_hub().hf_hub_download(os.fspath(place), _WEIGHTS, **options), device)
 
 

@@ -60,6 +60,11 @@ class Standardise(nn.Module):
     ) -> Float[Tensor, "batch channels height width"]:
         """Standardise every pixel."""
         check_shape("image", image, "batch", self.in_channels, "height", "width")
+        if not image.is_floating_point():
+            raise ValueError(
+                f"image: got {image.dtype}; accepts floating-point values, as a rule from 0 to 1: "
+                "image / 255 of bytes"
+            )
         return (image - self.mean) / self.std
 
 

@@ -64,6 +64,9 @@ def test_facts_that_cannot_be_are_named(changes, message):
 def test_other_folders_and_modules_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"has no model\.safetensors"):
         hub.from_pretrained(tmp_path)
+    for place in (tmp_path / "none", "./none", "a b", "a/b/c", ""):
+        with pytest.raises(ValueError, match="is no folder; accepts one, or owner/name"):
+            hub.from_pretrained(place)
     with pytest.raises(TypeError, match="model: got a Linear"):
         hub.save_pretrained(torch.nn.Linear(1, 1), tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")

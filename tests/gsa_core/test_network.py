@@ -234,3 +234,12 @@ def test_features_of_a_network_without_frames_are_refused():
     network = Symmetrized(torch.nn.Flatten(), cyclic_group(4))
     with pytest.raises(ValueError, match="network: got a Flatten, whose features have no frame"):
         network.forward_features(torch.zeros(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("model", ["gsa", "hybrid", "gcnn", "vit", "staged", "canonical"])
+def test_bytes_are_no_image(model):
+    """They would be 255 times too bright."""
+    network = build_model(model, image_size=8)
+    image = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    with pytest.raises(Exception, match=r"torch\.uint8|u8\["):  # of --full: shapes are checked
+        network(image)
