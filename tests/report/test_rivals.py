@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import Row, Shape, write_study
+from synthetic import PROVENANCE, Row, Shape, write_study
 from synthetic_predictions import write_predictions
 
 from pipeline.report.analysis.analysis import Analysis, analyse
@@ -183,6 +183,23 @@ def test_names_of_rivals_that_lie_close_together_do_not_overlap(with_models: Ana
             boxes = [name.get_window_extent() for name in names]
         assert len(names) == 3
         assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("known", [{}, {"data_symmetry": {"labels": "D", "classes": 4}}])
+def test_the_first_sentence_is_about_exact_ties_not_a_rival(known: Row, tmp_path: Path) -> None:
+    """Named before `gsa`, of the same group, and better on validation images."""
+
+    def canonical(tables: dict[str, list[Row]]) -> None:
+        for row in (row for rows in tables.values() for row in rows if row.get("depth") == 2):
+            row |= {"depth": 1, "model": "canonical", "cell": row["cell"].replace("gsa", "can")}
+            if "validation_accuracy" in row:
+                row["validation_accuracy"] = 0.999
+
+    shape = Shape(groups=("C1", "C4"), encodings=("relative",), trials=1, epochs=1,
+                  provenance={**PROVENANCE, **known})  # fmt: skip
+    found = analyse(load_study(SETTINGS, write_study(tmp_path, shape, canonical))).overview
+    assert "canonical" in set(found["model"])
+    assert set(found.loc[found["reference"], "model"]) == {"gsa"}
 
 
 def test_loosened_ties_are_not_expected_to_be_exact(with_models: Analysis) -> None:

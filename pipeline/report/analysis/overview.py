@@ -15,6 +15,7 @@ from pipeline.report.analysis.samples import Row, Source
 from pipeline.report.analysis.verdicts import Standard
 from pipeline.report.load import Study
 from pipeline.report.text.names import condition, condition_order, parse_group
+from pipeline.study.models import reference_of
 
 # The tests, each with its measure after averaging over four turns of every test image.
 AVERAGED = {
@@ -123,6 +124,8 @@ def _reference(rows: pd.DataFrame) -> int | None:
     if known:
         usable &= rows["group"].map(LabelSymmetry(rows["symmetry"].iloc[0]).contains)
     usable &= ~rows["averaged"] & (rows["augment"] == "none")
+    tied = usable & (rows["model"] == rows["model"].map(reference_of))
+    usable = tied if tied.any() else usable  # rivals stand for it only alone
     if not usable.any():
         return None
     ranked = rows["group"].map(_size) if known else rows["validation"].astype(float)
