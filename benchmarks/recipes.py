@@ -22,6 +22,7 @@ from pipeline.common.failures import brief, describe
 from pipeline.common.files import write_bytes
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.results.provenance import provenance
+from pipeline.search.space import matched_channels
 from pipeline.study.hyperparameters import DEFAULTS
 from pipeline.training.devices import use_threads
 from pipeline.training.loop import Outcome, train
@@ -30,7 +31,7 @@ from pipeline.training.training_state import TrainingState
 LOG = Path("results/rotated-mnist/validation-log.csv")
 COLUMNS = [
     "date", "recipe", "group", "changes", "epochs", "seed", "parameters", "last_accuracy",
-    "best_accuracy", "best_epoch", "last_loss", "cpu_seconds", "commit", "failure",
+    "best_accuracy", "best_epoch", "last_loss", "cpu_seconds", "device", "commit", "failure",
 ]  # fmt: skip
 KEY = ("recipe", "group", "changes", "epochs", "seed")
 BASELINE = {
@@ -55,14 +56,26 @@ RECIPES: dict[str, dict[str, Any]] = {
     "turns, kernels 5, gaussian": {"augment": "turn", "kernel_size": 5, "basis": "gaussian"},
     "turns, kernels 7, gaussian": {"augment": "turn", "kernel_size": 7, "basis": "gaussian"},
     "turns, average 0.995": {"augment": "turn", "ema": 0.995},
-}
+    "average, kernels 5, gaussian": {"ema": 0.995, "basis": "gaussian"},
+    "average, kernels 7, gaussian": {"ema": 0.995, "basis": "gaussian", "kernel_size": 7},
+    "average, drop path 0.1": {"ema": 0.995, "drop_path": 0.1},
+    "average, batch 128": {"ema": 0.99, "batch_size": 128, "learning_rate": 0.012},
+    "turns, average, kernels 5, gaussian": {"augment": "turn", "ema": 0.995, "basis": "gaussian"},
+    "turns, average, kernels 7, gaussian": {
+        "augment": "turn", "ema": 0.995, "basis": "gaussian", "kernel_size": 7,
+    },
+}  # fmt: skip
 
 Row = dict[str, Any]
 
 
-def configured(name: str, group: str, epochs: int, seed: int) -> Row:
-    """The configuration of a recipe."""
-    return {**BASELINE, **RECIPES[name], "group": group, "epochs": epochs, "seed": seed}
+def changed(name: str, group: str, parameters: int | None) -> Row:
+    """What a recipe changes of the baseline; the width, too, where parameters are given."""
+    changes = RECIPES[name]
+    if parameters is None:
+        return changes
+    whole = {**BASELINE, **changes, "group": group}
+    return {**changes, "channels": matched_channels(whole, "parameters", parameters)}
 
 
 def rows_of(log: Path) -> list[Row]:
@@ -84,8 +97,9 @@ def append(log: Path, row: Row) -> None:
         writer.writerow(row)
 
 
-def trained(config: Row, data: Dataset, state: Path) -> tuple[Outcome, float]:
+def trained(config: Row, data: Dataset, state: Path, device: str) -> tuple[Outcome, float]:
     """Train a configuration, from its kept state if there is one; the outcome and CPU seconds."""
+    config = {**config, "cuda_graph": True} if device == "cuda" else config
     resume = TrainingState.from_bytes(state.read_bytes()) if state.exists() else None
     before = resume.values["cpu_seconds"] if resume is not None else 0.0
     start = time.process_time()
@@ -103,13 +117,14 @@ def trained(config: Row, data: Dataset, state: Path) -> tuple[Outcome, float]:
         accuracy, loss = epoch["validation_accuracy"], epoch["validation_loss"]
         print(f"  epoch {epoch['epoch']}: {accuracy:.2%}, loss {loss:.4f}", flush=True)
 
-    return train(config, data, on_epoch=show, on_state=keep, resume=resume), spent()
+    outcome = train(config, data, device=device, on_epoch=show, on_state=keep, resume=resume)
+    return outcome, spent()
 
 
-def measured(config: Row, data: Dataset, state: Path) -> Row:
+def measured(config: Row, data: Dataset, state: Path, device: str) -> Row:
     """What the log says of a training; its failure is a row, too."""
     try:
-        outcome, seconds = trained(config, data, state)
+        outcome, seconds = trained(config, data, state, device)
     except Exception as error:
         return {"failure": brief(describe(error))}
     row, last = outcome.row, outcome.epochs[-1]
@@ -120,6 +135,7 @@ def measured(config: Row, data: Dataset, state: Path) -> Row:
         "best_epoch": row["best_epoch"],
         "last_loss": f"{last['validation_loss']:.5f}",
         "cpu_seconds": round(seconds),
+        "device": row["device"],
         "failure": row["reason"],
     }
 
@@ -140,6 +156,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipes", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}")
     parser.add_argument("--group", default="C4")
+    parser.add_argument("--parameters", type=int, help="the width follows; else 16 channels")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--data", type=Path, default=Path("data/prepare/rotated-mnist"))
@@ -157,16 +175,17 @@ def main() -> None:
 
 def run(name: str, seed: int, asked: argparse.Namespace, data: Dataset) -> None:
     """Train a recipe with a seed and append its row, unless the log has it."""
-    changes = json.dumps(RECIPES[name])
-    key = {"recipe": name, "group": asked.group, "changes": changes, "epochs": asked.epochs}
-    key["seed"] = seed
+    changes = changed(name, asked.group, asked.parameters)
+    config = {**BASELINE, **changes, "group": asked.group, "epochs": asked.epochs, "seed": seed}
+    values = (name, asked.group, json.dumps(changes), asked.epochs, seed)
+    key: Row = dict(zip(KEY, values, strict=True))
     known = [[row[column] for column in KEY] for row in rows_of(asked.log)]
     if [str(key[column]) for column in KEY] in known:
         return
     print(f"{name}, {asked.group}, seed {seed}", flush=True)
-    config = configured(name, asked.group, asked.epochs, seed)
-    state = asked.state / f"{name}-{asked.group}-{asked.epochs}-seed{seed}.state"
-    found = measured(config, data, state)
+    width = config["channels"]
+    state = asked.state / f"{name}-{asked.group}-{width}-{asked.epochs}-seed{seed}.state"
+    found = measured(config, data, state, asked.device)
     commit = str(provenance({}, None)["git_commit"])[:12]
     append(asked.log, {"date": date.today(), **key, **found, "commit": commit})
     state.unlink(missing_ok=True)
