@@ -182,11 +182,11 @@ def run(name: str, seed: int, asked: argparse.Namespace, data: Dataset) -> None:
     known = [[row[column] for column in KEY] for row in rows_of(asked.log)]
     if [str(key[column]) for column in KEY] in known:
         return
+    commit = str(provenance({}, None)["git_commit"])[:12]  # first: it may be refused
     print(f"{name}, {asked.group}, seed {seed}", flush=True)
     width = config["channels"]
     state = asked.state / f"{name}-{asked.group}-{width}-{asked.epochs}-seed{seed}.state"
     found = measured(config, data, state, asked.device)
-    commit = str(provenance({}, None)["git_commit"])[:12]
     append(asked.log, {"date": date.today(), **key, **found, "commit": commit})
     state.unlink(missing_ok=True)
 
