@@ -73,8 +73,12 @@ def provenance(
 
 
 def data_digest(card: Mapping[str, Any]) -> str:
-    """Return a hash of a card without the measured symmetry, which depends on rounding errors."""
-    return digest({key: value for key, value in card.items() if key != "symmetry"})
+    """Return a hash of a card without what depends on versions: measured symmetry and pictures."""
+    values = {key: value for key, value in card.items() if key != "symmetry"}
+    if "files" in values:
+        files = values["files"].items()
+        values["files"] = {name: one for name, one in files if not name.endswith(".png")}
+    return digest(values)
 
 
 def _symmetry(card: Mapping[str, Any]) -> dict[str, Any] | None:
