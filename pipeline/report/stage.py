@@ -12,7 +12,7 @@ from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
 from pipeline.report.text import summary
 from pipeline.study.params import load_params
-from pipeline.study.tuning import chosen
+from pipeline.study.tuning import choosing, chosen
 
 DATA, REPORTS = Path("data"), Path("reports")
 
@@ -25,7 +25,7 @@ def main() -> None:
         confidence=params.report.confidence,
         margin=params.report.margin,
         chosen=tuple(chosen(params)),
-        objective=params.sweep.objectives[0],
+        objective=choosing(params),
         baseline=params.report.baseline.model_dump(exclude_none=True),
     )
     analysis = build(settings, DATA, REPORTS)

@@ -73,8 +73,11 @@ def provenance(
 
 
 def data_digest(card: Mapping[str, Any]) -> str:
-    """Return a hash of a card without what depends on versions: measured symmetry and pictures."""
-    values = {key: value for key, value in card.items() if key != "symmetry"}
+    """Return a hash of what a data set holds.
+
+    Neither versions of packages nor what depends on them: measured symmetry and pictures.
+    """
+    values = {key: value for key, value in card.items() if key not in ("symmetry", "versions")}
     if "files" in values:
         files = values["files"].items()
         values["files"] = {name: one for name, one in files if not name.endswith(".png")}

@@ -246,7 +246,7 @@ class Sweep(Section):
     epochs: Many | Annotated[None, Field(description="with match: {of: seconds}")]
     """Of each training, in the search and in `confirm`."""
     search_epochs: Annotated[Many | None, null_is("as many as `epochs`")] = None
-    """Of each training of the search alone: a short search for long runs."""
+    """Of each trial: a short search for long runs."""
     equal_steps: Annotated[bool, Field(strict=True)] = True
     """Whether cells with fewer training images take as many steps: their epochs repeat images."""
     batch_size: (
@@ -262,19 +262,17 @@ class Sweep(Section):
     compile: Annotated[bool, Field(strict=True)] = False
     """Whether torch compiles training steps; each network takes tens of seconds more to start."""
     cuda_graph: Annotated[bool, Field(strict=True)] = False
-    """Whether a GPU replays the gradients of a step as one graph: faster for small networks."""
+    """Whether a GPU replays the gradients of a step as one graph, faster for small networks."""
     class_weights: Literal["none", "balanced"] = "none"
     """Whether the loss counts images of rare classes more, so that every class counts the same."""
     light_augment: LightAugment = LightAugment()
     """Shifts, crops and colours of training images."""
     penalty_turns: Literal["quarter", "turn", "turn_mirror"] = "quarter"
-    """How images are turned, as by `augment`, for the equivariance penalty (`penalty` of the search
-    space): answers to a turned and to the unturned image are to agree."""
+    """How images are turned, as by `augment`, for the equivariance penalty (`penalty`)."""
     tuned_on: dict[Name, Name] = Field(default_factory=dict)
     """Data sets that are not searched, and whose best configurations they use, cell by cell."""
     tuned_as: dict[Annotated[str, OneOf(AXES)], AxisValue] = Field(default_factory=dict)
-    """Values of axes by which every cell finds the one whose search it uses: with `group: C4`, all
-    groups use the search of C4."""
+    """Values of axes; with `group: C4`, the cells of all groups use the search of C4."""
     tune_images: Literal["each", "largest"] = "each"
     """Whether each number of training images is searched, or the largest of a cell for all."""
     sampler: Literal["tpe", "random", "qmc", "grid", "cmaes"]

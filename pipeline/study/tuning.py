@@ -37,6 +37,11 @@ def searched(params: Params, dataset: str) -> list[Cell]:
     return [cell for cell, found in searches(params, dataset).items() if found == (dataset, cell)]
 
 
+def choosing(params: Params) -> str:
+    """Name the objective by which the best trial of a cell is chosen; the rows are of it."""
+    return params.sweep.objectives[0]
+
+
 def chosen(params: Params) -> Iterator[str]:
     """Say which combinations are no cell of the study, and which cells are not searched."""
     datasets = params.prepare.datasets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from pipeline.common import locks
 from pipeline.common.errors import UserError
+from pipeline.execution import state_folder
 from pipeline.execution.state_folder import holder, stage_lock
 from pipeline.prepare import stage as prepare
 from pipeline.sweep.journal import open_journal
@@ -75,3 +77,13 @@ def test_a_held_lock_is_a_holder(refusing: None, folder: Path) -> None:
         start_prepare(folder)
     (folder / ".state/sweep/lock").write_text("pid 1 on host\n")
     assert holder("sweep") == "pid 1 on host"
+
+
+def test_a_glance_at_the_lock_refuses_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage_lock("sweep"):
+        pass
+    glance = Path(".state/sweep/lock").open()  # noqa: SIM115
+    fcntl.flock(glance, fcntl.LOCK_SH)
+    monkeypatch.setattr(state_folder.time, "sleep", lambda seconds: glance.close())
+    with stage_lock("sweep"):
+        assert glance.closed

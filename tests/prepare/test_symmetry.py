@@ -161,6 +161,12 @@ def test_card_and_provenance_say_it(
     assert known["recommendation"] == recommendation(symmetry)
     assert json.loads(json.dumps(known)) == known
     assert data_digest(dataset.card) == data_digest({**dataset.card, "symmetry": None})
+    files = {name: one for name, one in dataset.card["files"].items() if not name.endswith(".png")}
+    assert len(files) < len(dataset.card["files"]), "there are pictures"
+    assert data_digest(dataset.card) == data_digest({**dataset.card, "files": files})
+    assert data_digest(dataset.card) == data_digest({**dataset.card, "versions": {}})
+    other = {name: {"bytes": 1, "sha256": "0"} for name in files}
+    assert data_digest(dataset.card) != data_digest({**dataset.card, "files": other})
     assert set(dataset.test.groups) == set(dataset.test_turned.groups) == set(glyphs.TEST_FONTS)
 
 

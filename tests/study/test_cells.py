@@ -12,8 +12,14 @@ from pydantic import ValidationError
 from pipeline.study.cells import Cell, cells, left_out, networks, pairs, runs_of, seeds_of
 from pipeline.study.messages import explain
 from pipeline.study.rules import broken_rules
-from pipeline.study.schema import Confirm, Prepare, Sweep
+from pipeline.study.schema import Confirm, Sweep
 from pipeline.study.tuning import searched, searches
+
+SECONDS = {
+    "epochs": None,
+    "match": {"of": "seconds", "at": 9, "parameters": 5000},
+    "search_space": {"learning_rate": {"low": 0.001, "high": 0.01}},
+}
 
 
 def study(datasets: list[str], **section: Any) -> Any:
@@ -130,21 +136,15 @@ REFUSED = {
         "tuned_as: got {model: [staged_gcnn]}, but staged_gcnn has no dropout", "",
     ),
     "seconds of another cell": (
-        {"tuned_as": {"group": "C4"}, "epochs": None,
-         "match": {"of": "seconds", "at": 9, "parameters": 5000},
-         "search_space": {"learning_rate": {"low": 0.001, "high": 0.01}}},
+        {"tuned_as": {"group": "C4"}, **SECONDS},
         "tuned_as: set with match: {of: seconds}", "",
     ),
     "a short search where seconds decide": (
-        {"epochs": None, "search_epochs": 2,
-         "match": {"of": "seconds", "at": 9, "parameters": 5000},
-         "search_space": {"learning_rate": {"low": 0.001, "high": 0.01}}},
+        {"search_epochs": 2, **SECONDS},
         "search_epochs: got 2 with match: {of: seconds}", "",
     ),
     "seconds of another data set": (
-        {"tuned_on": {"digits": "mnist"}, "epochs": None,
-         "match": {"of": "seconds", "at": 9, "parameters": 5000},
-         "search_space": {"learning_rate": {"low": 0.001, "high": 0.01}}},
+        {"tuned_on": {"digits": "mnist"}, **SECONDS},
         "tuned_on: set with match: {of: seconds}", "",
     ),
 }  # fmt: skip
@@ -264,39 +264,3 @@ def test_the_search_of_many_cells_is_found_at_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(tuning, "cells", counted)
     searched(study(BOTH, depth=list(range(1, 65))), "digits")
     assert len(asked) < 5
-
-
-def with_splits(count: int, prepare: dict[str, Any], *names: str) -> Any:
-    params = study(names, training_images=[None])
-    asked = {**params.prepare.model_dump(), **prepare, "datasets": list(names)}
-    confirm = params.confirm.model_copy(update={"splits": count})
-    return params.model_copy(update={"prepare": Prepare.model_validate(asked), "confirm": confirm})
-
-
-OWN = {"path": "data/raw/leaves", "kind": "folder", "size": 16, "channels": 1, "fit": "pad"}
-
-
-@pytest.mark.parametrize(
-    ("names", "prepare", "fault"),
-    [
-        (["digits"], {}, None),
-        (["leaves"], {"sources": {"leaves": OWN}}, None),
-        (["leaves"], {"sources": {"leaves": {**OWN, "splits": "given"}}}, "the source of leaves"),
-        (["mnist"], {}, "the source of mnist says which images are its test"),
-        (["digits", "glyphs-half"], {}, "the source of glyphs-half"),
-        (["rotated-mnist"], {}, "the source of rotated-mnist"),
-        (["digits-20"], {}, "digits-20 has so many training images of each class"),
-        (["digits"], {"images_per_class": 20}, "with prepare.images_per_class: 20"),
-        (["digits"], {"shrink": 2}, "with prepare.shrink: 2"),
-    ],
-)
-def test_splits_are_repeated_where_the_test_is_not_given(
-    names: list[str], prepare: dict[str, Any], fault: str | None
-) -> None:
-    assert not [one for one in broken_rules(with_splits(1, prepare, *names))
-                if one.path == ("confirm", "splits")]  # fmt: skip
-    params = with_splits(5, prepare, *names)
-    found = [one.fault for one in broken_rules(params) if one.path == ("confirm", "splits")]
-    assert [fault in one for one in found] == [True] if fault else not found
-    runs = sum(len(seeds_of(params, names[0], cell)) for cell in cells(params, names[0]))
-    assert runs_of(params, names[0]) == 5 * runs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +14,6 @@ from fake_study import small_data
 from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
 from pipeline.common.units import size
-from pipeline.confirm.measures.movements import passes
 from pipeline.dataset import Dataset
 from pipeline.execution import state_folder
 from pipeline.execution.engine import InProcess
@@ -106,16 +104,6 @@ def test_status_names_who_runs_the_stage() -> None:
             f"sweep of digits: running (pid {os.getpid()} on {os.uname().nodename})"
         )
     assert state_folder.holder("sweep") is None
-
-
-def test_a_glance_at_the_lock_refuses_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    with stage_lock("sweep"):
-        pass
-    glance = Path(".state/sweep/lock").open()  # noqa: SIM115
-    fcntl.flock(glance, fcntl.LOCK_SH)
-    monkeypatch.setattr(state_folder.time, "sleep", lambda seconds: glance.close())
-    with stage_lock("sweep"):
-        assert glance.closed
 
 
 def test_status_counts_runs_after_the_sweep() -> None:
@@ -303,7 +291,3 @@ def test_a_plan_says_what_is_kept(keep: str, starts: str) -> None:
         params.model_copy(update={"confirm": section}), {"d": small_data().card}
     )
     assert told.startswith(starts) and told.endswith(f"(confirm.keep: {keep})")
-
-
-def test_a_forecast_counts_the_passes_of_measuring() -> None:
-    assert passes(5000, 1000, 12) == 5 * 5000 + 1000 * (4 + 6 + 8 + 7)

@@ -62,7 +62,6 @@ def a_study(**section: Any) -> Params:
     [
         (["sweep"], f"{CARD}: not there; {PREPARE}"),
         (["confirm"], f"{CARD}: not there; {PREPARE}"),
-        (["status"], f"{CARD}: not there; {PREPARE}"),
         (["plan"], f"{CARD}: not there; {PREPARE}"),
         (ASKED, f"{CARD}: not there; {PREPARE}"),
         (["log", *ASKED[1:]], f"{CARD}: not there; {PREPARE}"),
@@ -284,7 +283,7 @@ def test_a_data_set_that_was_added_is_named(monkeypatch: pytest.MonkeyPatch, cap
     fake_study.prepare_folder()
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("datasets: [digits]", "datasets: [digits, mnist]"))
-    code, said = run(monkeypatch, capsys, "status")
+    code, said = run(monkeypatch, capsys, "plan")
     assert code == 2 and said == [f"error: data/prepare/mnist/card.json: not there; {PREPARE}"]
 
 
