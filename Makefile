@@ -1,6 +1,6 @@
 # make study      the whole study: environment, data, sweep, confirmation, report
 # make test       the same environment; linter, formatter, types, tests
-# make test-full  every test at its full size, all products of options too; an hour or two
+# make test-full  every test at its full size, all products of options too; its time was not measured
 # make chaos      of these the faults of docs/reliability.md, and their table; half an hour
 # make docs       the same environment; the site of the documents, build/site
 # make clean      remove what these made, but neither results nor the state of a running sweep
