@@ -23,7 +23,9 @@ from gsa_core.resample import rotate_image
 
 __all__ = ["Canonical", "Canonicaliser"]
 
-ROUNDING = 256  # units in the last place of the largest score, within which two scores tie
+# Two scores tie within so many units in the last place of the sum of their terms' absolute values:
+# scores of turned copies differ by 8 of them at most, in networks of many sizes.
+ROUNDING = 32
 LEAST_WIDTH, SHARE = 4, 8  # channels of the scorer: an eighth of the network's, four at least
 
 
@@ -75,10 +77,13 @@ class Canonicaliser(nn.Module):
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch group"]:
         """A score of every group element, which moves with the image."""
+        return self.score(self._tokens(image).mean((1, 2))).squeeze(-1)
+
+    def _tokens(self, image: Tensor) -> Tensor:
         x = functional.gelu(self.lift(image))
         for convolution in self.convolutions:
             x = functional.gelu(convolution(self.pool(x)))
-        return self.score(to_tokens(x).mean((1, 2))).squeeze(-1)
+        return to_tokens(x)
 
     def margin(
         self, image: Float[Tensor, "batch channels height width"]
@@ -91,13 +96,16 @@ class Canonicaliser(nn.Module):
     def ties(self, image: Float[Tensor, "batch channels height width"]) -> Bool[Tensor, " batch"]:
         """Whether the two best scores of an image are within rounding of each other.
 
-        A turned copy of the image may then be turned back by the other element.
+        A turned copy of the image may then be turned back by the other element. Rounding is that of
+        the terms of a score: they may cancel, and leave a score that is much smaller.
         """
-        scores = self.scores(image)
+        tokens = self._tokens(image)
+        scores = self.score(tokens.mean((1, 2))).squeeze(-1)
         if self.group.order == 1:
             return scores.new_zeros(len(scores), dtype=torch.bool)
-        rounding = ROUNDING * torch.finfo(scores.dtype).eps * scores.abs().amax(1)
-        return _margin(scores) <= rounding
+        weight, bias = self.score.weight.abs(), self.score.bias.abs()
+        terms = functional.linear(tokens.abs().mean((1, 2)), weight, bias).squeeze(-1)
+        return _margin(scores) <= ROUNDING * torch.finfo(scores.dtype).eps * terms.amax(1)
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]

@@ -87,6 +87,35 @@ def test_scores_within_rounding_are_ties_in_the_precision_of_the_network(noise):
     assert not network("C1").ties(between).any()
 
 
+def scorer_and_images(seed):
+    """A scorer of C4 as it is built, and images of noise, in float32."""
+    torch.manual_seed(seed)
+    options = {"group": "C4", "channels": 8, "image_size": 8, "depth": 1, "num_classes": 3}
+    model = build_model("canonical", **options).requires_grad_(False)
+    images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    return model.canonicalise, model.standardise(images)
+
+
+@pytest.mark.parametrize("seed", [0, 9, 54, 58])
+def test_margins_far_above_what_rounding_does_to_scores_are_no_ties(seed):
+    scorer, images = scorer_and_images(seed)
+    scores = scorer.scores(images)
+    turned = scorer.scores(torch.rot90(images, 1, (2, 3)))
+    rounding = (turned - scores[:, scorer.group.relative[1]]).abs().max()
+    clear = scorer.margin(images) > 30 * rounding
+    assert clear.sum() >= 5 and not scorer.ties(images)[clear].any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scores_that_cancel_to_rounding_alone_are_ties(seed):
+    """The terms of a score say what rounding does to it, not the score that is left of them."""
+    scorer, images = scorer_and_images(seed)
+    images = sum(torch.rot90(images, turn, (2, 3)) for turn in range(4))  # four elements tie
+    for image in images.split(1):
+        scorer.score.bias -= scorer.scores(image).mean()
+        assert scorer.ties(image).all()
+
+
 def test_control_scores_that_are_all_the_same_promise_nothing(noise):
     """Every image is a tie: the first element is taken, and the plain network sees the turn."""
     model, images = network(), noise(6, 1, 12, 12)
