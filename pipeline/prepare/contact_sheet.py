@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import textwrap
-import warnings
+from functools import cache
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.common.files import write_bytes
 from pipeline.dataset.turning import shrink, turn
@@ -19,8 +19,12 @@ from pipeline.study.datasets import Source
 _ROWS = 3  # samples a class
 SHOWN = 20  # classes shown at most
 _LETTERS = 12  # of a class's name
-_EDGE = "0.6"  # grey
-_PER_INCH = 11  # letters of a title
+_GREY = 153
+# Lengths in pixels.
+_CELL, _IMAGE = 82, 72  # of a class's column, and of the longer side of an image in it
+_LARGE_CELL, _LARGE_IMAGE = 176, 160
+_NARROWEST = 550
+_NAME, _ANGLE, _TITLE, _MARGIN = 12, 10, 17, 8  # heights of letters; space around them
 
 
 def write_pictures(
@@ -99,21 +103,18 @@ def contact_sheet(
     names
         Of each class.
     """
-    columns = len(samples)
-    figure = Figure(
-        figsize=(_width(columns), 0.82 * 2 * _ROWS + 0.6), dpi=110, layout="constrained"
-    )
-    _title(figure, title)
-    axes = figure.subplots(2 * _ROWS, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
+    row = 2 * _CELL + 2 * _ANGLE
+    sheet = _Sheet(title, len(samples) * _CELL, 2 * _NAME + _ROWS * row)
     for column, places in enumerate(samples):
-        for row, index in enumerate(places.tolist()):
-            _draw(axes[2 * row, column], upright[index])
-            _draw(axes[2 * row + 1, column], turned[index])
-            axes[2 * row + 1, column].set_title(f"{degrees[index]:.0f}°", fontsize=7, pad=2)
-        _name(axes[0, column], names[column])
-    return _png(figure)
+        left = sheet.left + column * _CELL
+        sheet.text(left + _CELL // 2, sheet.top, _short(names[column], _LETTERS), _NAME)
+        for place, index in enumerate(places.tolist()):
+            top = sheet.top + 2 * _NAME + place * row
+            sheet.image(left, top, _CELL, _IMAGE, upright[index])
+            angle_at = top + _CELL
+            sheet.text(left + _CELL // 2, angle_at, f"{degrees[index]:.0f}°", _ANGLE)
+            sheet.image(left, angle_at + 2 * _ANGLE - _MARGIN, _CELL, _IMAGE, turned[index])
+    return sheet.png()
 
 
 def class_means_sheet(title: str, means: np.ndarray, names: list[str]) -> bytes:
@@ -129,14 +130,12 @@ def class_means_sheet(title: str, means: np.ndarray, names: list[str]) -> bytes:
         Of each class.
     """
     columns = min(len(means), SHOWN)
-    figure = Figure(figsize=(_width(columns), 1.7), dpi=110, layout="constrained")
-    _title(figure, title)
-    axes = figure.subplots(1, columns, squeeze=False)[0]
-    for axis, mean, name in zip(axes, means, names, strict=False):
-        axis.set_axis_off()
-        _draw(axis, mean)
-        _name(axis, name)
-    return _png(figure)
+    sheet = _Sheet(title, columns * _CELL, 2 * _NAME + _CELL)
+    for column, (mean, name) in enumerate(zip(means[:columns], names, strict=False)):
+        left = sheet.left + column * _CELL
+        sheet.text(left + _CELL // 2, sheet.top, _short(name, _LETTERS), _NAME)
+        sheet.image(left, sheet.top + 2 * _NAME, _CELL, _IMAGE, mean)
+    return sheet.png()
 
 
 def class_examples(title: str, images: list[np.ndarray], names: list[str]) -> bytes:
@@ -152,50 +151,89 @@ def class_examples(title: str, images: list[np.ndarray], names: list[str]) -> by
         The text above each image; the first line is shortened.
     """
     columns = min(len(images), 8)
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(max(1.6 * columns, 4), 2 * rows + 0.5), dpi=110, layout="constrained")
-    _title(figure, title)
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axis in axes:
-        axis.set_axis_off()
-    for axis, image, name in zip(axes, images, names, strict=False):
-        _draw(axis, image)
-        axis.set_axis_on()
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_color(_EDGE)  # shows the edge of an image with a white background
+    lines = max(name.count("\n") for name in names) + 1
+    row = _LARGE_CELL + lines * (_NAME + 4) + _MARGIN
+    sheet = _Sheet(title, columns * _LARGE_CELL, -(-len(images) // columns) * row)
+    for place, (image, name) in enumerate(zip(images, names, strict=False)):
+        left = sheet.left + place % columns * _LARGE_CELL
+        top = sheet.top + place // columns * row
         first, *others = name.split("\n")
-        short = first if len(first) <= 20 else first[:19] + "…"
-        axis.set_title("\n".join([short, *others]), fontsize=8, pad=4, parse_math=False)
-    return _png(figure)
+        for line, text in enumerate([_short(first, 20), *others]):
+            sheet.text(left + _LARGE_CELL // 2, top + line * (_NAME + 4), text, _NAME)
+        sheet.image(left, top + row - _LARGE_CELL, _LARGE_CELL, _LARGE_IMAGE, image, edge=True)
+    return sheet.png()
 
 
-def _title(figure: Figure, title: str) -> None:
-    """Write a title, wrapped to the width of the figure."""
-    letters = int(_PER_INCH * figure.get_figwidth())
-    figure.suptitle(textwrap.fill(title, letters), fontsize=11, parse_math=False)
+class _Sheet:
+    """White paper with a title, which is wrapped to its width.
+
+    Parameters
+    ----------
+    title
+        Written at the top.
+    width, height
+        Of what comes below it.
+    """
+
+    def __init__(self, title: str, width: int, height: int) -> None:
+        full = max(width, _NARROWEST) + 2 * _MARGIN
+        lines = _wrapped(title, full - 2 * _MARGIN)
+        self.left = (full - width) // 2
+        self.top = 2 * _MARGIN + len(lines) * (_TITLE + 4)
+        self.paper = Image.new("RGB", (full, self.top + height + _MARGIN), "white")
+        self.draw = ImageDraw.Draw(self.paper)
+        for number, line in enumerate(lines):
+            self.text(full // 2, _MARGIN + number * (_TITLE + 4), line, _TITLE)
+
+    def text(self, middle: int, top: int, text: str, size: int) -> None:
+        """Write a line; letters that the font does not have become boxes."""
+        self.draw.text((middle, top), text, fill="black", font=_font(size), anchor="ma")
+
+    def image(
+        self, left: int, top: int, cell: int, size: int, pixels: np.ndarray, edge: bool = False
+    ) -> None:
+        """Draw an image in the middle of a square cell, with square pixels.
+
+        Of more than three channels the first three are shown, of two the first. An `edge` shows
+        where an image with a white background ends.
+        """
+        if pixels.dtype != np.uint8:
+            shown = np.nan_to_num(pixels, nan=1.0).clip(0, 1)  # the mean of no image is white
+            pixels = (255 * shown).round().astype(np.uint8)
+        channels = pixels[:1].repeat(3, 0) if len(pixels) < 3 else pixels[:3]
+        drawn = Image.fromarray(np.ascontiguousarray(channels.transpose(1, 2, 0)))
+        scale = size / max(drawn.size)
+        width, height = (max(round(scale * side), 1) for side in drawn.size)
+        x, y = left + (cell - width) // 2, top + (cell - height) // 2
+        self.paper.paste(drawn.resize((width, height), Image.Resampling.NEAREST), (x, y))
+        if edge:
+            corners = (x - 1, y - 1, x + width, y + height)
+            self.draw.rectangle(corners, outline=(_GREY, _GREY, _GREY))
+
+    def png(self) -> bytes:
+        """Return the file; equal pictures are equal files."""
+        buffer = io.BytesIO()
+        self.paper.save(buffer, format="png")
+        return buffer.getvalue()
 
 
-def _width(columns: int) -> float:
-    return max(0.75 * columns, 5)
+def _wrapped(title: str, width: int) -> list[str]:
+    """Break a title into lines of at most so many pixels."""
+    for letters in range(len(title), 1, -1):
+        lines = textwrap.wrap(title, letters)
+        if all(_font(_TITLE).getlength(line) <= width for line in lines):
+            return lines
+    return [title]
 
 
-def _name(axis: Axes, name: str) -> None:
-    short = name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "…"
-    # A dollar sign in a name does not start a formula.
-    axis.set_title(short, fontsize=8, pad=4, parse_math=False)
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Open the font of matplotlib, which has many alphabets, without importing matplotlib."""
+    spec = find_spec("matplotlib")
+    assert spec is not None and spec.origin is not None
+    folder = Path(spec.origin).parent / "mpl-data/fonts/ttf"
+    return ImageFont.truetype(folder / "DejaVuSans.ttf", size)
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # letters that the font does not have are drawn as boxes
-        # Without the program's name equal pictures are equal files.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _draw(axis: Axes, image: np.ndarray) -> None:
-    top = 255 if image.dtype == np.uint8 else 1
-    # Images of more than three channels are drawn by the first three, those of two by the first.
-    pixels = image[0] if len(image) < 3 else image[:3].transpose(1, 2, 0)
-    axis.imshow(pixels, cmap="gray", vmin=0, vmax=top, interpolation="nearest")
+def _short(name: str, letters: int) -> str:
+    return name if len(name) <= letters else name[: letters - 1] + "…"
