@@ -44,6 +44,15 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     stage.end()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def flushed() -> Iterator[None]:
+    """Let no test wait for the disk: none of them has the loss of power that a flush is for."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not FULL:
+            patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The project's folder."""

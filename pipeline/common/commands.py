@@ -13,6 +13,7 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,6 +69,7 @@ def commands() -> dict[str, Command]:
     return {name: _read(name, path) for name, path in files.items()}
 
 
+@cache
 def _read(name: str, path: Path) -> Command:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     arguments: dict[str, Any] = {}

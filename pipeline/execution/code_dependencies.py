@@ -200,5 +200,14 @@ def code_of(stage: str, root: Path = PROJECT) -> dict[str, str]:
 
     Comments, docstrings and layout do not matter; any other edit does, wherever it is.
     """
+    return dict(_own_code(stage)) if root == PROJECT else _code(stage, root)
+
+
+@cache
+def _own_code(stage: str) -> dict[str, str]:
+    return _code(stage, PROJECT)
+
+
+def _code(stage: str, root: Path) -> dict[str, str]:
     files = files_of([f"pipeline.{stage}"], root)
     return {name: read(file).meaning for name, file in files.items()}

@@ -125,11 +125,18 @@ def given_commit(environment: Mapping[str, str] = os.environ) -> tuple[str | Non
 
 def _commit() -> tuple[str | None, bool | None]:
     """Return commit and dirtiness, of git where it knows these files, else as given."""
+    return _commit_of(_ROOT, __file__) or given_commit()
+
+
+@cache
+def _commit_of(root: Path, file: str) -> tuple[str | None, bool | None] | None:
+    """Ask git, once a process: the code that it runs is that of its start."""
     # A repository around this folder may not contain it.
-    if _git("ls-files", "--error-unmatch", "--", __file__) is None:
-        return given_commit()
-    status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_BY_RUNS)
-    return _git("rev-parse", "HEAD"), None if status is None else bool(status)
+    if _git(root, "ls-files", "--error-unmatch", "--", file) is None:
+        return None
+    known = ("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_BY_RUNS)
+    status = _git(root, *known)
+    return _git(root, "rev-parse", "HEAD"), None if status is None else bool(status)
 
 
 def _notes(card: Mapping[str, Any]) -> list[str]:
@@ -143,9 +150,9 @@ def _notes(card: Mapping[str, Any]) -> list[str]:
     return [*card.get("notes", []), *small, *([f"bad images left out: {bad:,}"] if bad else [])]
 
 
-def _git(*arguments: str) -> str | None:
+def _git(root: Path, *arguments: str) -> str | None:
     # With optional locks a commit in another terminal would fail while a study runs.
-    command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     try:
         answer = subprocess.run(
             command,

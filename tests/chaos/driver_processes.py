@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +27,7 @@ KEYS = ["cell", "trial", "learning_rate", "channels", "status", "validation_accu
 # The small study of docs/reliability.md: three cells of eight trials.
 TRIALS_PER_CELL = 8
 TRIALS = 3 * TRIALS_PER_CELL
+AT_ONCE = 6  # drivers
 
 
 def build_faults(folder: Path) -> Path | None:
@@ -159,3 +160,19 @@ def until(condition: Callable[[], Any], limit: float = 120, why: str = "") -> An
         assert time.monotonic() < end, why or "waited in vain"
         time.sleep(0.02)
     return value
+
+
+def fault(folder: Path, kind: str, at: int) -> dict[str, str]:
+    """Arm a fault below a folder."""
+    return {"FAULT_ROOT": str(folder), "FAULT_KIND": kind, "FAULT_AT": str(at)}
+
+
+def batches(points: list[Any]) -> Iterator[list[Any]]:
+    """Cut a list into pieces that run at once."""
+    for start in range(0, len(points), AT_ONCE):
+        yield points[start : start + AT_ONCE]
+
+
+def counts(names: list[str]) -> str:
+    """Say how many calls there were of each name."""
+    return ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())

@@ -9,14 +9,26 @@ import os
 import random
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from driver_processes import KEYS, TRIALS, DriverProcesses, drive, output, starts, trials, until
+from driver_processes import (
+    AT_ONCE,
+    KEYS,
+    TRIALS,
+    DriverProcesses,
+    batches,
+    counts,
+    drive,
+    fault,
+    output,
+    starts,
+    trials,
+    until,
+)
 
 from pipeline.results import records, schemas
 
@@ -35,7 +47,6 @@ TABLES = {
 # A study of two trials, a run and the hierarchy: small enough to be ended at its every call.
 TINY = {"group": ["C1"], "trials_per_cell": 2}
 BOTH = ("sweep", "confirm")
-AT_ONCE = 6
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +115,7 @@ def test_a_driver_ended_at_every_call_to_the_disk(
 ) -> None:
     want, names = tiny
     points = [(kind, at) for at in range(1, len(names) + 1) for kind in ("before", "after", "torn")]
-    points = points[:: size(len(points) // 8, 1)]
+    points = points[:: size(-(-len(points) // AT_ONCE), 1)]
     for batch in batches(points):
         folders = [tmp_path / f"{at}-{kind}" for kind, at in batch]
         crashed = [
@@ -130,7 +141,7 @@ def test_no_space_from_any_call_on(
 ) -> None:
     want, names = tiny
     points = [at for at, name in enumerate(names, 1) if name in ("write", "create", "mkdir")]
-    every = points[:: size(len(points) // 4, 1)]
+    every = points[:: size(-(-len(points) // 3), 1)]
     for batch in batches(every):
         folders = [tmp_path / f"{at}" for at in batch]
         for folder, at in zip(folders, batch, strict=True):
@@ -150,11 +161,6 @@ def test_no_space_from_any_call_on(
         "exit 2 and one sentence with path and bytes; nothing but whole files under final names; "
         "equal tables once there is space",
     )
-
-
-def fault(folder: Path, kind: str, at: int) -> dict[str, str]:
-    """Arm a fault below a folder."""
-    return {"FAULT_ROOT": str(folder), "FAULT_KIND": kind, "FAULT_AT": str(at)}
 
 
 def counted(folder: Path, calls: Path) -> None:
@@ -192,17 +198,6 @@ def whole_or_absent(folder: Path) -> None:
     for name, schema in TABLES.items():
         if (path := folder / f"data/{name}.parquet").exists():
             records.read(path, schema)
-
-
-def batches(points: list[Any]) -> Iterator[list[Any]]:
-    """Cut a list into pieces that run at once."""
-    for start in range(0, len(points), AT_ONCE):
-        yield points[start : start + AT_ONCE]
-
-
-def counts(names: list[str]) -> str:
-    """Say how many calls there were of each name."""
-    return ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -267,3 +262,39 @@ def test_a_clock_that_leaps(
         f"{rounds} times",
         "nothing lost, the same rows in the same order, no negative duration",
     )
+
+
+def test_many_starts_at_once(
+    drivers: DriverProcesses, tmp_path: Path, size: Size, witness: Witness
+) -> None:
+    rounds, count, longest = size(1, 20), size(3, 10), 0.0
+    section, seconds = {"trials_per_cell": 1}, {"FAKE_SECONDS": "1.5"}
+    for one in range(rounds):
+        folder = tmp_path / f"{one}"
+        gate = drivers.context.Barrier(count)
+        all_of_them = [drivers.start(gated, gate, folder, seconds, section) for _ in range(count)]
+        begun = time.monotonic()
+        until(lambda: sum(one.exitcode is not None for one in all_of_them) == count - 1)  # noqa: B023
+        longest = max(longest, time.monotonic() - begun)
+        [runner] = [one for one in all_of_them if one.exitcode is None]
+        ended = [one.exitcode for one in all_of_them if one is not runner]
+        assert ended == [2] * (count - 1), output(folder)
+        assert output(folder).count(f"already running here (pid {runner.pid} on ") == count - 1
+        runner.kill()
+        runner.join()
+        again = drivers.start(drive, folder, {}, ("sweep",), "fake_trial", section)
+        again.join(60)
+        assert again.exitcode == 0, "a lock without a holder held"
+        assert len(trials(folder)) == 3
+    witness(
+        9,
+        f"{count} starts of one study at once, {rounds} rounds; the one that ran was then killed",
+        f"one ran, the others were gone after {longest:.1f} s at most and named its pid and host; "
+        "the next start ran without any step by hand",
+    )
+
+
+def gated(gate: Any, folder: Path, environment: dict[str, str], section: dict[str, Any]) -> None:
+    """Start a sweep in the same instant as the others."""
+    gate.wait()
+    drive(folder, environment, ("sweep",), "fake_trial", section)

@@ -241,9 +241,10 @@ def test_a_copy_within_another_repository_has_no_commit(
     found = provenance.provenance({}, None)
     assert found["git_commit"] is None and found["git_dirty"] is None
     (clone / "pipeline").mkdir()
-    (clone / "pipeline/__init__.py").touch()
+    (clone / "pipeline/stage.py").touch()
     git(clone, "add", ".")
     git(clone, "commit", "-qm", "y")
+    monkeypatch.setattr(provenance, "__file__", str(clone / "pipeline/stage.py"))
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     assert provenance.provenance({}, None)["git_commit"]
 

@@ -67,6 +67,7 @@ def edited(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Edited:
     return code
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("stage", ["sweep", "confirm"])
 def test_an_edit_of_any_file_changes_the_code_of_a_stage(
     stage: str, copy: Path, monkeypatch: pytest.MonkeyPatch
