@@ -12,7 +12,7 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.statistics import pareto_front
 from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import amount_axis, fit_percent
-from pipeline.report.text.formatting import amount, listed, percent, plain
+from pipeline.report.text.formatting import percent, plain
 from pipeline.report.text.names import SETTING
 
 PART, ORDER = "results", 50
@@ -101,18 +101,22 @@ def _panel(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
-    """Say what is found, with numbers, and then how to read it."""
+    """Say what the most accurate cell costs beside the cheapest of its Pareto front."""
+    first = str(rows["cost"].iloc[0])
     sentences = []
-    for title, part in panels.split(rows, [*SETTING, "test"]):
-        front = part[part["pareto"] & (part["cost"] == part["cost"].iloc[0])]
-        names = [f"{plain(row['label'], 30)} ({percent(row['accuracy'])})"
-                 for _, row in front.sort_values("price").iterrows()]  # fmt: skip
-        where = f"{title}: best" if title else "Best"
-        sentences.append(f"{where} for its {NAMES[part['cost'].iloc[0]]}: {listed(names, 5)}.")
-    for cost, known in rows.groupby("cost", sort=False):
-        low, high = known.loc[known["price"].idxmin()], known.loc[known["price"].idxmax()]
-        sentences.append(
-            f"{NAMES[str(cost)]}: {amount(low['price'])} ({plain(low['label'], 30)}) to "
-            f"{amount(high['price'])} ({plain(high['label'], 30)})."
-        )
-    return " ".join(sentences)
+    for title, part in panels.split(rows[rows["cost"] == first], [*SETTING, "test"]):
+        front = part[part["pareto"]].sort_values("price")
+        if front.empty:
+            continue
+        cheap, best = front.iloc[0], front.iloc[-1]
+        text = f"{title + ': ' if title else ''}{_named(best)} {percent(best['accuracy'])}"
+        if len(front) > 1:
+            text += (f", {best['price'] / cheap['price']:.3g} times the {NAMES[first]} of "
+                     f"{_named(cheap)} ({percent(cheap['accuracy'])})")  # fmt: skip
+        sentences.append(f"{text}.")
+    return "The most accurate cells, and what they cost. " + " ".join(sentences)
+
+
+def _named(row: pd.Series) -> str:
+    """The label without the data set, which the panel names."""
+    return plain(str(row["label"]).removesuffix(f" {row['dataset']}"), 40)

@@ -73,7 +73,7 @@ def _label(row: pd.Series, several: bool) -> str:
 
 
 def caption(effects: pd.DataFrame, analysis: Analysis) -> str:
-    """Say what is seen, with numbers."""
+    """Say which effects are the largest."""
     sentences, margin = [], analysis.settings.margin
     several = effects["dataset"].nunique() > 1
     for measure, title in zip(MEASURED, TITLES, strict=True):
@@ -86,5 +86,5 @@ def caption(effects: pd.DataFrame, analysis: Analysis) -> str:
             for _, r in rows.iterrows()
         ]
         if parts:
-            sentences.append(f"{title.capitalize()}, in points: {listed(parts, 6)}.")
+            sentences.append(f"Largest effects, {title}, in points: {listed(parts, 3)}.")
     return " ".join(sentences)

@@ -7,12 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.report.analysis import label_symmetry
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.vectorised import mean_intervals
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import percent_axis
 from pipeline.report.text.formatting import counted, listed, percent, plain
-from pipeline.report.text.names import SETTING, augment_order, group_order
+from pipeline.report.text.names import AUGMENT_NAMES, SETTING, augment_order, group_order
 
 PART, ORDER = "results", 60
 TITLE = "Accuracy by angle"
@@ -87,7 +88,7 @@ def _line(axes: Axes, line: pd.DataFrame, palette: style.Palette) -> None:
 
 def _name(line: pd.DataFrame) -> str:
     group, augment = plain(line["group"].iloc[0], 16), line["augment"].iloc[0]
-    return group if augment == "none" else f"{group} + {plain(augment, 16).replace('_', ', ')}"
+    return group if augment == "none" else f"{group} + {AUGMENT_NAMES.get(augment, augment)}"
 
 
 def _by_angle(line: pd.DataFrame) -> str:
@@ -147,7 +148,20 @@ def caption(turn: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is found, with numbers, and then how to read it."""
     sentences = []
     for title, part in panels.settings(turn):
-        lines = [f"{_name(line)}: {_by_angle(line)}"
-                 for _, line in part.groupby(["group", "augment"], sort=False)]  # fmt: skip
-        sentences.append(f"{title + ' – ' if title else ''}{'; '.join(lines)}.")
-    return " ".join(sentences)
+        if not label_symmetry.turns_keep_labels(analysis.study, part["dataset"].iloc[0]):
+            sentences.append(f"{title + ': ' if title else ''}a turn changes labels; right is the "
+                             "label before it.")  # fmt: skip
+            continue
+        lines = [line for _, line in part.groupby(["group", "augment"], sort=False)]
+        worst = [float(line["accuracy"].min()) for line in lines]
+        best, least = lines[int(np.argmax(worst))], lines[int(np.argmin(worst))]
+        text = f"{title + ': ' if title else ''}{_at_worst(best)} at its worst angle"
+        if len(lines) > 1:
+            text += f", {_at_worst(least)}"
+        sentences.append(f"{text}.")
+    return "The highest accuracy at the worst angle, and the lowest. " + " ".join(sentences)
+
+
+def _at_worst(line: pd.DataFrame) -> str:
+    row = line.loc[line["accuracy"].idxmin()]
+    return f"{_name(line)} {percent(row['accuracy'])} ({row['angle_degrees']:g}°)"

@@ -15,20 +15,25 @@ from pipeline.report.text.formatting import counted, plain, signed_points
 PART, ORDER = "training", 40
 TITLE = "The winner's curse"
 ALT = (
-    "One row per cell: the validation accuracy of the trial that won the search, the mean "
+    "One row per searched cell: the validation accuracy of the trial that won the search, the mean "
     "validation accuracy of the confirmed runs with its interval, and their mean test accuracy."
 )
 SOURCES = ("confirm/*/runs.parquet", "sweep/*/trials.parquet")
-ABSENT = "no run finished"
+ABSENT = "no cell that was searched has a finished run"
 TUNED, VALIDATION, TEST = (
     measures.TUNED.column, measures.VALIDATION.column, measures.UPRIGHT.column,
 )  # fmt: skip
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
-    """Return the finished cells whose search left a winning score."""
+    """Return the finished cells that were searched themselves.
+
+    The winning score of a cell that took its configuration from another search is of other images
+    or another network.
+    """
     cells = analysis.drawn
-    return cells[cells[TUNED].notna() & cells[VALIDATION].notna()]
+    searched = cells["trials_finished"] > 0
+    return cells[searched & cells[TUNED].notna() & cells[VALIDATION].notna()]
 
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
@@ -66,8 +71,8 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
     test = cells[TEST] - cells[TUNED]
     lower = int((confirmed < 0).sum())
     return (
-        "The best score of a search is biased upwards. Trained again with other "
-        f"seeds, {lower} of {counted(len(cells), 'cell')} score lower on the same validation "
+        "The best score of a search is biased upwards. Trained again with other seeds, "
+        f"{lower} of {counted(len(cells), 'searched cell')} score lower on the same validation "
         f"images; the mean change is {signed_points(float(confirmed.mean()))} points (lowest: "
         f"{plain(cells.loc[confirmed.idxmin(), 'label'], 30)}, "
         f"{signed_points(float(confirmed.min()))}). From the winning score to the test images it "

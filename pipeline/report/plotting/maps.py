@@ -43,7 +43,8 @@ def frame(axes: Axes, rows: list[str], columns: list[str]) -> None:
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)
     axes.set_xticks(np.arange(len(columns)) + 0.5, [plain(name, 13) for name in columns])
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [plain(name, 11) for name in rows])
+    limit = 16 if style.is_narrow() else 26
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [plain(name, limit) for name in rows])
     axes.tick_params(length=0)
     if len(columns) > 4 or any(len(name) > 9 for name in columns):
         axes.tick_params(axis="x", labelrotation=30)

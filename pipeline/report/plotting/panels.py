@@ -93,12 +93,13 @@ def tiled(
 
 
 def label_outer(axes: list[list[Axes]], x: str, y: str) -> None:
-    """Name the axes once a row, and below the last panel of a column."""
+    """Name the axes once a row, and below the last panel of a column, with its numbers."""
     for row in axes:
         row[0].set_ylabel(y)
     for column in zip(*axes, strict=True):
         shown = [axis for axis in column if axis.get_visible()]
         shown[-1].set_xlabel(x)
+        shown[-1].tick_params(labelbottom=True)
 
 
 def seed_notes(cells: pd.DataFrame, confidence: float) -> list[str]:

@@ -34,13 +34,15 @@ def signed_points(difference: float) -> str:
 
 
 def small(value: float) -> str:
-    """Return an error with two digits: `0.98`, `2.3e-7`, and `0` only where it is exactly zero."""
+    """Return an error with two digits: `0.98`, `0.023`, `2.3e-7`; `0` only where it is zero."""
     if not math.isfinite(value):
         return "–"
     if value == 0:
         return "0"
     if 0.1 <= abs(value) < 1000:
         return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
+    if 0.01 <= abs(value) < 0.1:
+        return f"{value:.3f}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
@@ -54,7 +56,7 @@ def amount(value: float) -> str:
     """Return a count with a metric suffix: `27.3k`, `1.5M`."""
     if not math.isfinite(value):
         return "–"
-    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, suffix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{suffix}"
     return f"{value:.3g}"
