@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,9 +96,27 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table of faults after a full run."""
-    if not terminalreporter.config.getoption("--full"):
-        return
+    """Print what files took with `--durations`, and the table of faults after a full run."""
+    if terminalreporter.config.getoption("durations"):
+        _print_seconds_of_files(terminalreporter)
+    if terminalreporter.config.getoption("--full"):
+        _print_faults(terminalreporter)
+
+
+def _print_seconds_of_files(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the seconds of the slowest files and of all, over all workers."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.split("::")[0]] += report.duration
+    terminalreporter.section("seconds by file")
+    for name, taken in seconds.most_common(40):
+        terminalreporter.write_line(f"{taken:7.1f} {name}")
+    terminalreporter.write_line(f"{seconds.total():7.1f} all {len(seconds)} files")
+
+
+def _print_faults(terminalreporter: pytest.TerminalReporter) -> None:
     rows = []
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):

@@ -114,6 +114,7 @@ def test_a_reader_that_leaves_ends_a_command_without_a_word(name: str, root: Pat
     assert with_closed_reader(command, root) == (errors.CLOSED, "")
 
 
+@pytest.mark.deep
 def test_a_reader_that_leaves_ends_a_stage_and_no_trial_is_to_blame(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

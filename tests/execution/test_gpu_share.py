@@ -191,6 +191,7 @@ def test_a_process_says_that_it_has_no_memory(monkeypatch: pytest.MonkeyPatch) -
     assert answers_of(case(), "go") == [{"out_of_memory": True}]
 
 
+@pytest.mark.deep
 def test_processes_train_together() -> None:
     found = measure_together(2, case())
     assert found is not None

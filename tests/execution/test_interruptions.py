@@ -58,8 +58,8 @@ def test_the_stage_ends_when_the_command_that_started_it_is_gone(stage: Stage) -
 @pytest.mark.ray
 def test_faults_of_workers_are_rows_or_retries(stage: Stage, pytestconfig: pytest.Config) -> None:
     """Of two trials a cell; `--full` does four, of which a cell that always fails is spared one."""
-    count = 4 if pytestconfig.getoption("--full") else 2
-    more = {"FAKE_TRIALS": str(count)}
+    count, workers = (4, 2) if pytestconfig.getoption("--full") else (2, 1)
+    more = {"FAKE_TRIALS": str(count), "FAKE_WORKERS": str(workers)}
     process = stage.start("sweep", "faulty_trial", "3", ray=True, more=more)
     stage.wait_for(1)
     family = psutil.Process(process.pid).children(recursive=True)

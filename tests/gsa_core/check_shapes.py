@@ -1,16 +1,18 @@
-"""Train a step of every kind of network while the shapes that gsa_core states are checked.
+"""Train a step of networks of `test_running`, by name, while stated shapes are checked.
 
 Run in a process of its own: the check is hooked in before gsa_core is imported.
 """
 
 from __future__ import annotations
 
+import sys
+
 from jaxtyping import TypeCheckError, install_import_hook
 
 install_import_hook("gsa_core", "shapes.checked")
 
 import torch  # noqa: E402
-from running_cases import CONFIGURATIONS, network  # noqa: E402
+from running_cases import network  # noqa: E402
 
 from gsa_core import ChannelNorm, build_model, check_equivariance  # noqa: E402
 
@@ -18,7 +20,7 @@ from gsa_core import ChannelNorm, build_model, check_equivariance  # noqa: E402
 def main() -> None:
     """Print the networks that passed."""
     torch.set_num_threads(1)
-    for name in CONFIGURATIONS:
+    for name in sys.argv[1:]:
         model, images = network(name, shallow=True)
         model.train()(images).square().sum().backward()
         print(name)

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from cases import randomised
+from compile_networks import compiled, exported
 from running_cases import CONFIGURATIONS, network
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
@@ -17,6 +18,7 @@ from gsa_core import build_model
 from gsa_core.attention.backends.sdpa import attend
 
 SOME = ("framewise on a stem",)  # the default network
+KINDS = ("framewise on a stem", "continuous", "published", "staged")
 
 
 def lines(root, script, *names):
@@ -35,13 +37,18 @@ def lines(root, script, *names):
 
 def test_networks_compile_into_one_graph_and_export_with_a_dynamic_batch(root, pytestconfig):
     """Without graph breaks, without compiling again for the same shape; `--full` does all."""
-    names = CONFIGURATIONS if pytestconfig.getoption("--full") else SOME
-    assert lines(root, "compile_networks", *names) == [f"{name}; 1; True; True" for name in names]
+    if not pytestconfig.getoption("--full"):  # this process checks no shapes
+        model, images = network(*SOME, shallow=True)
+        assert compiled(model.eval(), images) == (1, True) and exported(model, images)
+        return
+    found = lines(root, "compile_networks", *CONFIGURATIONS)
+    assert found == [f"{name}; 1; True; True" for name in CONFIGURATIONS]
 
 
-def test_stated_shapes_are_those_of_every_network(root):
-    """With `--full` they are checked in every test of this process, too."""
-    assert lines(root, "check_shapes") == [*CONFIGURATIONS, "a wrong type is noticed"]
+def test_stated_shapes_are_those_of_every_network(root, pytestconfig):
+    """Of some kinds; with `--full` of all, and in every test of this process, too."""
+    names = CONFIGURATIONS if pytestconfig.getoption("--full") else KINDS
+    assert lines(root, "check_shapes", *names) == [*names, "a wrong type is noticed"]
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

@@ -34,7 +34,7 @@ def test_widths_meet_what_is_matched(budget: tuple[str, int], size: int) -> None
     from pipeline.study.models import network_arguments
 
     of, at = budget
-    params = fake_study.study(match={"of": of, "at": at}, search_space=RATE, depth=[1, 2])
+    params = fake_study.study(match={"of": of, "at": at}, search_space=RATE, depth=[2])
     for cell in cells(params):
         config = configuration(cell, {"learning_rate": 0.003}, params, FakeData(image_size=size))
         model = build_model(**network_arguments(config))
