@@ -29,6 +29,8 @@ SIZES = ["test_images", "train_images"]
 UNTIED = {
     column: f"{column}_untied" for column in (measures.ERROR.column, measures.ERROR_MIRROR.column)
 }
+# Choices that go without saying in a label.
+UNSAID = {"augment": "none", "training_images": ALL_IMAGES}
 # Axes in the order in which labels name them.
 LABELLED = (
     "group", "positional", "augment", "training_images", "depth", "tokens", "model", "dataset",
@@ -82,9 +84,8 @@ def short_labels(cells: pd.DataFrame) -> list[str]:
 
 def label(cell: Mapping[str, Any] | pd.Series, axes: Sequence[str]) -> str:
     """Name a cell by some axes; that it has no augmentation or all images goes without saying."""
-    unsaid = {"augment": "none", "training_images": ALL_IMAGES}
     return " ".join(
-        axis_name(axis, cell[axis]) for axis in axes if str(cell[axis]) != unsaid.get(axis)
+        axis_name(axis, cell[axis]) for axis in axes if str(cell[axis]) != UNSAID.get(axis)
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from pipeline.report.analysis import families, measures
+from pipeline.report.analysis.cells import UNSAID
 from pipeline.report.analysis.families import Contrast, estimated, judged
 from pipeline.report.analysis.measures import Measure
 from pipeline.report.analysis.samples import Row, Source
@@ -68,13 +69,17 @@ def baseline_of(cell: pd.Series, cells: pd.DataFrame, settings: Settings) -> pd.
 
 def baseline_name(settings: Settings) -> str:
     """Name the baseline as labels do: ``C1 absolute``."""
-    return " ".join(plain(axis_name(axis, value), 20) for axis, value in settings.baseline.items())
+    said = {
+        axis: value for axis, value in settings.baseline.items()
+        if str(value) != UNSAID.get(axis) or len(settings.baseline) == 1
+    }  # fmt: skip
+    return " ".join(plain(axis_name(axis, value), 20) for axis, value in said.items())
 
 
 def baseline_matched(settings: Settings) -> str:
     """Name what a cell and its baseline have in common."""
     names = {"augment": "augmentation", "training_images": "number of training images"}
-    return listed(["data set", *(names.get(axis, axis) for axis in settings.matched)])
+    return listed(["data set", *(names.get(axis, axis) for axis in settings.matched)], 8)
 
 
 def no_comparison(settings: Settings) -> str:

@@ -63,7 +63,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     label = rows.drop_duplicates("id").set_index("id")["label"]
     moved = ends.iloc[(ends["last"] - ends["first"]).abs().argsort(kind="stable")[::-1]]
     parts = [
-        f"{plain(label[cell], 30)} from {percent(first, 0)} to {percent(last, 0)}"
+        f"{plain(label[cell], 44)} from {percent(first, 0)} to {percent(last, 0)}"
         for cell, first, last in moved.itertuples(name=None)
     ]
     return f"From the first to the last epoch that measured it: {listed(parts, 5)}."

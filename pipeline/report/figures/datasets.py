@@ -52,7 +52,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
             continue
         best = here.loc[here["centre"].idxmax()]
         sentences.append(
-            f"{title.capitalize()}: highest {plain(best['label'], 30)}, {percent(best['centre'])} "
+            f"{title.capitalize()}: highest {plain(best['label'], 44)}, {percent(best['centre'])} "
             f"[{100 * best['low']:.1f}, {100 * best['high']:.1f}]."
         )
     return " ".join(sentences)

@@ -105,6 +105,6 @@ def caption(compared: pd.DataFrame, analysis: Analysis) -> str:
         largest = rows.loc[rows["difference"].abs().idxmax()]
         sentences.append(
             f"{title.capitalize()}: {differ} of {len(rows)} cells are better or worse than the "
-            f"baseline; largest difference {plain(largest['label'], 30)}: {largest['verdict']}."
+            f"baseline; largest difference {plain(largest['label'], 44)}: {largest['verdict']}."
         )
     return " ".join(sentences)

@@ -123,7 +123,7 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
             part["group"], part["augment"], strict=True)])  # fmt: skip
         means = named.groupby(["name", "train_images"], sort=False)[column].mean()
         gains = [
-            f"{plain(one, 30)} {percent(means[one, low])} to {percent(means[one, high])} "
+            f"{plain(one, 44)} {percent(means[one, low])} to {percent(means[one, high])} "
             f"({signed_points(means[one, high] - means[one, low])})"
             for one in named["name"].unique()
             if (one, low) in means and (one, high) in means

@@ -106,7 +106,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     failed = [f"{number} {status}" for status, number in counts.items() if number]
     return (
         f"{duration(total)} of training, {percent(seconds['search'] / total, 0)} of it for the "
-        f"search; the slowest cell is {plain(slowest['label'], 30)} "
+        f"search; the slowest cell is {plain(slowest['label'], 44)} "
         f"({percent(float(whole.max()) / total, 0)}). "
         + (f"{listed(failed)} of {every} trials and runs." if failed
            else f"All {every} trials and runs completed.")

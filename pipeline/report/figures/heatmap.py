@@ -80,8 +80,8 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
             continue
         low, high = known.loc[known[column].idxmin()], known.loc[known[column].idxmax()]
         sentences.append(
-            f"{name.capitalize()}: from {percent(low[column])} ({plain(low['label'], 30)}) to "
-            f"{percent(high[column])} ({plain(high['label'], 30)})."
+            f"{name.capitalize()}: from {percent(low[column])} ({plain(low['label'], 44)}) to "
+            f"{percent(high[column])} ({plain(high['label'], 44)})."
         )
     sentences.append(
         "Means over seeds in per cent. Turning by any angle resamples the image, so the third "

@@ -87,7 +87,7 @@ def caption(layers: pd.DataFrame, analysis: Analysis) -> str:
     for group, rows in layers.groupby("group", sort=False):
         worst = rows.loc[rows["error"].idxmax()]
         where = (
-            f"{plain(worst['layer'], 30)} of {plain(worst['label'], 30)} under "
+            f"{plain(worst['layer'], 30)} of {plain(worst['label'], 44)} under "
             f"{plain(worst['element'], 12)}"
         )
         state = "all at rounding" if worst["error"] <= ROUNDING else "not equivariant"

@@ -128,6 +128,6 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
             f"{plain(dataset, 20)}: {len(others)} published numbers from "
             f"{percent(others['accuracy'].min())} to {percent(others['accuracy'].max())}, "
             f"{on_test} of them the best epoch on the test images; the most accurate cell here, "
-            f"{plain(best['label'], 30)}, reaches {percent_interval(interval_of(best, column))}."
+            f"{plain(best['label'], 44)}, reaches {percent_interval(interval_of(best, column))}."
         )
     return " ".join(sentences)

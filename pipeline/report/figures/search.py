@@ -87,6 +87,6 @@ def caption(trials: pd.DataFrame, analysis: Analysis) -> str:
         f"{counted(len(trials), 'completed trial')} of {counted(len(last), 'cell')}, {spread} a "
         f"cell. From the first trial to the best the score rises by "
         f"{signed_points(float(gain.mean()))} points on average, most for "
-        f"{plain(label[gain.idxmax()], 30)} ({signed_points(float(gain.max()))}); best score "
-        f"{percent(float(last.max()))} ({plain(label[last.idxmax()], 30)})."
+        f"{plain(label[gain.idxmax()], 44)} ({signed_points(float(gain.max()))}); best score "
+        f"{percent(float(last.max()))} ({plain(label[last.idxmax()], 44)})."
     )

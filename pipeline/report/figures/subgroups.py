@@ -114,7 +114,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
         row = best.iloc[0]
         text = (
             f"{title[:1].upper()}{title[1:]}: worst {_name(row)}, {percent(row['accuracy'])} with "
-            f"{plain(row['label'], 30)}"
+            f"{plain(row['label'], 44)}"
         )
         if isinstance(row["verdict"], str):
             text += f", against the baseline {row['verdict']}"

@@ -160,7 +160,7 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
     if len(averaged):
         best = averaged.loc[averaged[AVERAGED].idxmax()]
         sentences.append(
-            f"Averaging over four turns at test time brings {plain(best['label'], 30)} from "
+            f"Averaging over four turns at test time brings {plain(best['label'], 44)} from "
             f"{percent(best[Y])} to {percent(best[AVERAGED])}, the most of all."
         )
     sentences.append(

@@ -74,7 +74,7 @@ def caption(cells: pd.DataFrame, analysis: Analysis) -> str:
         "The best score of a search is biased upwards. Trained again with other seeds, "
         f"{lower} of {counted(len(cells), 'searched cell')} score lower on the same validation "
         f"images; the mean change is {signed_points(float(confirmed.mean()))} points (lowest: "
-        f"{plain(cells.loc[confirmed.idxmin(), 'label'], 30)}, "
+        f"{plain(cells.loc[confirmed.idxmin(), 'label'], 44)}, "
         f"{signed_points(float(confirmed.min()))}). From the winning score to the test images it "
         f"is {signed_points(float(test.mean()))} points."
     )

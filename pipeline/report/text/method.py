@@ -16,12 +16,14 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
     percent = f"{100 * settings.confidence:g} %"
     seeds = listed([str(int(s)) for s in sorted(analysis.runs["seed"].dropna().unique())], 20)
     trials = analysis.cells["trials"]
+    searched = trials[trials > 0]
     budget = (
-        counted(int(trials.min()), "trial") if trials.nunique() == 1
-        else f"{trials.min()} to {trials.max()} trials"
+        "No trials" if searched.empty else counted(int(searched.min()), "trial")
+        if searched.nunique() == 1 else f"{searched.min()} to {searched.max()} trials"
     )  # fmt: skip
+    which = "a cell" if len(searched) == len(trials) else "a searched cell"
     return [
-        ("Protocol", f"{budget} a cell, chosen on validation images{_objective(settings)}; the "
+        ("Protocol", f"{budget} {which}, chosen on validation images{_objective(settings)}; the "
          f"winner of each cell is trained again with seeds {seeds or 'none'}; test images are read "
          f"once a run. Models are trained on {_trained_on(analysis)} and tested on images as the "
          "data set has them, turned by quarter turns, and each turned by a random angle."),
