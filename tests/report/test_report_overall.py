@@ -55,9 +55,9 @@ def test_a_baseline_that_names_a_model_is_that_of_all_models() -> None:
     named = {"group": "C1", "positional": "absolute", "model": "gsa", "tokens": "stem"}
     settings = Settings("hand", baseline=named)
     cells = both.drop_duplicates(["dataset", "model"]).assign(baseline=[True, True, False, False])
-    against = comparisons.baseline_of(cells.iloc[3], cells, settings)
-    assert against is not None and tuple(against[["dataset", "model"]]) == ("b", "gsa")
-    assert comparisons.baseline_of(cells.iloc[3], cells, SETTINGS) is None
+    known = comparisons.baselines(cells.assign(id=range(4)), settings)
+    assert set(known) == {2, 3} and tuple(known[3][["dataset", "model"]]) == ("b", "gsa")
+    assert not comparisons.baselines(cells.assign(id=range(4)), SETTINGS)
     assert comparisons.baseline_name(settings) == "C1 absolute gsa stem"
     assert (
         comparisons.baseline_matched(settings)
@@ -72,11 +72,12 @@ def noise() -> np.ndarray:
 
 def test_shares_of_an_additive_function(noise: np.ndarray) -> None:
     # 2 x + y: variances 4 and 1, so four fifths, one fifth, nothing
-    shares, predicted = importance.variance_shares(
-        noise, 2 * noise[:, 0] + noise[:, 1], np.random.default_rng(0)
-    )
+    scores = 2 * noise[:, 0] + noise[:, 1]
+    shares, predicted = importance.variance_shares(noise, scores, np.random.default_rng(0))
     assert shares == pytest.approx([0.8, 0.2, 0.0], abs=0.06)
     assert predicted > 0.9
+    again, unknown = importance.variance_shares(noise, scores, np.random.default_rng(0), False)
+    assert (again == shares).all() and math.isnan(unknown)
 
 
 def test_what_two_do_together_is_the_share_of_neither(noise: np.ndarray) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from partial import Partial
 from scipy import stats
 from synthetic import Row, Shape, write_study
 from synthetic_predictions import write_predictions
@@ -29,8 +30,8 @@ QUARTER, UPRIGHT = "test_accuracy_quarter_turned", "test_accuracy"
 
 
 @functools.cache
-def analysis_of(data: Path, **settings: object) -> Analysis:
-    return analyse(load_study(replace(SETTINGS, **settings), data))  # type: ignore[arg-type]
+def analysis_of(data: Path) -> Analysis:
+    return analyse(load_study(SETTINGS, data))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-def row_of(analysis: Analysis, measure: str, label: str = "C4 absolute") -> dict:
+def row_of(analysis: Analysis | Partial, measure: str, label: str = "C4 absolute") -> dict:
     rows = analysis.comparisons
     return rows[(rows["measure"] == measure) & (rows["label"] == label)].iloc[0].to_dict()
 
@@ -69,10 +70,10 @@ def test_an_undecided_verdict_says_what_would_decide(kept: Path) -> None:
     row = row_of(analysis_of(kept), UPRIGHT)
     assert row["word"] == UNDECIDED
     assert row["verdict"].endswith("neither more seeds nor more test images alone would decide")
-    row = row_of(analysis_of(kept, margin=0.02), UPRIGHT)
+    row = row_of(Partial.of(kept, margin=0.02), UPRIGHT)
     assert row["seeds_needed"] > 3 or row["images_needed"] > 450
     assert "; if the difference stays, " in row["verdict"]
-    wide = row_of(analysis_of(kept, margin=0.05), UPRIGHT)
+    wide = row_of(Partial.of(kept, margin=0.05), UPRIGHT)
     assert wide["word"] == SAME and wide["verdict"].startswith("the same within 5 points: ")
 
 
@@ -106,7 +107,7 @@ def test_groups_of_test_images(tmp_path: Path, groups: tuple[str, ...], basis: s
 def test_an_image_without_a_group_is_one_of_its_own(tmp_path: Path) -> None:
     data = write_study(tmp_path, SHAPE)
     write_predictions(data, groups=("a", "b", "c", "d", None))
-    assert row_of(analysis_of(data), UPRIGHT)["groups"] == 4 + 90
+    assert row_of(Partial.of(data), UPRIGHT)["groups"] == 4 + 90
 
 
 def fail_some(tables: Tables) -> None:
@@ -116,9 +117,7 @@ def fail_some(tables: Tables) -> None:
 
 
 def test_failed_runs_are_left_out_and_counted(tmp_path: Path) -> None:
-    data = write_study(tmp_path, SHAPE, fail_some)
-    analysis = analysis_of(data)
-    row = row_of(analysis, UPRIGHT)
+    row = row_of(Partial.of(write_study(tmp_path, SHAPE, fail_some)), UPRIGHT)
     assert (row["excluded"], row["seeds"]) == (2, 3)  # three of the baseline
     assert "2 runs failed and left out" in row["verdict"]
     assert row["difference"] > -0.1
@@ -126,10 +125,10 @@ def test_failed_runs_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_a_cell_without_a_finished_run_is_not_compared(tmp_path: Path) -> None:
     shape = replace(SHAPE, failing=("gsa-C4-none-d1-stem",))
-    analysis = analysis_of(write_study(tmp_path, shape))
-    row = row_of(analysis, UPRIGHT, "C4 none")
+    found = Partial.of(write_study(tmp_path, shape))
+    row = row_of(found, UPRIGHT, "C4 none")
     assert row["word"] == NOT_COMPARED and row["verdict"] == "not compared: no finished run"
-    assert row_of(analysis, UPRIGHT)["comparisons"] == 2, "the other two are a family"
+    assert row_of(found, UPRIGHT)["comparisons"] == 2, "the other two are a family"
 
 
 def test_balanced_accuracy_weighs_images_by_class(kept: Path) -> None:
@@ -137,8 +136,8 @@ def test_balanced_accuracy_weighs_images_by_class(kept: Path) -> None:
     # classes of this study are equally frequent, so it is the accuracy
     study = load_study(SETTINGS, kept)
     runs = study.runs.assign(balanced_accuracy=study.runs[UPRIGHT])
-    analysis = analyse(replace(study, runs=runs))
-    one, other = (row_of(analysis, name) for name in ("balanced_accuracy", UPRIGHT))
+    found = Partial(replace(study, runs=runs))
+    one, other = (row_of(found, name) for name in ("balanced_accuracy", UPRIGHT))
     assert one["difference"] == pytest.approx(other["difference"], abs=0.005)
     assert one["high"] - one["low"] == pytest.approx(other["high"] - other["low"], rel=0.1)
 
@@ -160,7 +159,7 @@ def test_effects_over_data_sets(tmp_path: Path) -> None:
     shape = replace(SHAPE, datasets=("digits", "letters"))
     data = write_study(tmp_path, shape)
     write_predictions(data)
-    rows = analysis_of(data).effects
+    rows = Partial.of(data).effects
     rows = rows[(rows["axis"] == "group") & (rows["measure"] == QUARTER)].set_index("dataset")
     assert set(rows.index) == {"digits", "letters", EVERY}
     mean = rows.loc[["digits", "letters"], "difference"].mean()
@@ -197,7 +196,7 @@ def test_a_split_that_a_cell_has_not_finished_is_none_of_its_contrasts(tmp_path:
     runs = study.runs.assign(split=study.runs["seed"] - 101)
     lost = (runs["cell"] == "gsa-C4-absolute-d1-stem") & (runs["split"] > 3)
     runs.loc[lost, "status"] = "failed"
-    rows = analyse(replace(study, runs=runs)).comparisons
+    rows = Partial(replace(study, runs=runs)).comparisons
     rows = rows[rows["measure"] == QUARTER].set_index("label")
     assert rows.loc["C4 absolute", ["basis", "word"]].tolist() == ["4 splits", NOT_COMPARED]
     assert rows.loc["C4 none", "basis"] == "6 splits"
@@ -209,7 +208,7 @@ def test_too_few_splits_have_no_word_over_data_sets_either(tmp_path: Path) -> No
     shape = replace(SHAPE, datasets=("digits", "letters"), seeds=range(101, 107))
     study = load_study(SETTINGS, write_study(tmp_path, shape))
     runs = study.runs.assign(split=study.runs["seed"] % 3)
-    rows = analyse(replace(study, runs=runs)).effects
+    rows = Partial(replace(study, runs=runs)).effects
     assert set(rows["word"]) == {NOT_COMPARED} and EVERY in set(rows["dataset"])
     assert rows["seeds_needed"].isna().all() and rows["seeds"].max() == 2
 
@@ -217,7 +216,7 @@ def test_too_few_splits_have_no_word_over_data_sets_either(tmp_path: Path) -> No
 def test_some_predictions_are_enough_for_the_variance_over_images(tmp_path: Path) -> None:
     data = write_study(tmp_path, SHAPE)
     write_predictions(data, every=2)  # not of every run
-    row = row_of(analysis_of(data), UPRIGHT)
+    row = row_of(Partial.of(data), UPRIGHT)
     assert row["basis"] == "" and row["seeds"] == 3
 
 
@@ -237,7 +236,7 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path: Path, spoil: str) -> 
         provenance = records.read_provenance(path)
         records.write(path, rows, schemas.PREDICTIONS, provenance)
     with pytest.raises(UserError, match="dvc repro"):
-        analysis_of(data)
+        load_study(SETTINGS, data)
 
 
 def test_the_sentence_states_the_verdict(kept: Path) -> None:

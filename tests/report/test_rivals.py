@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from partial import Partial
 from synthetic import PROVENANCE, Row, Shape, write_study
 from synthetic_predictions import write_predictions
 
+from pipeline.report.analysis import checks, measures
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.analysis.contrasts import sample_of
-from pipeline.report.load import Settings, load_study
+from pipeline.report.load import Settings, Study, load_study
 
 SETTINGS = Settings("digits")
 UPRIGHT, QUARTER = "test_accuracy", "test_accuracy_quarter_turned"
@@ -90,16 +92,15 @@ def test_exact_cells_against_averaging_at_test_time(
 def test_without_the_columns_there_is_no_averaging(study: Path) -> None:
     loaded = load_study(SETTINGS, study)
     lost = [name for name in loaded.runs if "tta" in name]
-    rows = analyse(replace(loaded, runs=loaded.runs.drop(columns=lost))).rivals
+    rows = Partial(replace(loaded, runs=loaded.runs.drop(columns=lost))).rivals
     assert set(rows["axis"]) == {"augment"}
 
 
 def test_rows_measured_on_fewer_images_cut_the_others(study: Path) -> None:
     from pipeline.report.analysis.samples import Row as SampleRow
-    from pipeline.report.analysis.samples import sources_of
 
-    analysis = analyse(load_study(SETTINGS, study))
-    source = sources_of(analysis.study, analysis.runs)["digits"]
+    analysis = Partial.of(study)
+    source = analysis.sources["digits"]
     correct = {
         key: (bits[:13] if key[2] == "turned" else bits, 100 if key[2] == "turned" else count)
         for key, (bits, count) in source.predictions.correct.items()
@@ -130,9 +131,8 @@ def other_ways(tables: dict[str, list[Row]]) -> None:
 @pytest.fixture(scope="module")
 def with_models(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     shape = Shape(encodings=("relative",), trials=1, epochs=1)
-    return analyse(
-        load_study(SETTINGS, write_study(tmp_path_factory.mktemp("r"), shape, other_ways))
-    )
+    data = write_study(tmp_path_factory.mktemp("r"), shape, other_ways)
+    return analyse(load_study(SETTINGS, data))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_the_first_sentence_is_about_exact_ties_not_a_rival(known: Row, tmp_path
 
     shape = Shape(groups=("C1", "C4"), encodings=("relative",), trials=1, epochs=1,
                   provenance={**PROVENANCE, **known})  # fmt: skip
-    found = analyse(load_study(SETTINGS, write_study(tmp_path, shape, canonical))).overview
+    found = Partial.of(write_study(tmp_path, shape, canonical)).overview
     assert "canonical" in set(found["model"])
     assert set(found.loc[found["reference"], "model"]) == {"gsa"}
 
@@ -219,31 +219,35 @@ def test_each_exact_group_and_its_rivals_are_one_family(with_models: Analysis) -
 
 def test_several_exact_groups_beside_turned_training_images(tmp_path: Path) -> None:
     shape = Shape(groups=("C1", "C4", "D4"), encodings=("none",), depths=(1, 2), trials=1, epochs=1)
-    found = analyse(load_study(SETTINGS, write_study(tmp_path, shape, turned))).rivals
+    found = Partial.of(write_study(tmp_path, shape, turned)).rivals
     assert set(found.loc[found["axis"] == "augment", "level"]) == {"C4", "D4"}
 
 
-def checks_of(study: Path, **changes: float) -> list[str]:
+def checks_of(loaded: Study, **changes: float) -> list[str]:
     """The outcomes of the checks where the first run of an exact cell has these values."""
-    loaded = load_study(SETTINGS, study)
     runs = loaded.runs.copy()
     exact = runs.index[(runs["group"] == "C4") & (runs["positional"] == "none")][0]
     runs["tied_images"] = runs["tied_images"].astype(float)
     for name, value in changes.items():
         runs.loc[exact, name] = value
-    cells = analyse(replace(loaded, runs=runs)).checks
-    return [f"{check.found}: {check.outcome}" for check in (cells[0], cells[3])]
+    changed = Partial(replace(loaded, runs=runs))
+    found = (
+        checks.exact_cells(changed.cells, "exact", measures.ERROR.column, "quarter turns"),
+        checks.same_answers(changed.cells, changed.runs),
+    )
+    return [f"{check.found}: {check.outcome}" for check in found]
 
 
 def test_images_that_tie_do_not_fail_the_check_of_exactness(study: Path) -> None:
     """Where two elements score within rounding, a network that chooses one promises nothing."""
+    loaded = load_study(SETTINGS, study)
     moved = {"invariance_error": 0.01, "consistency": 0.98}
-    assert all("fails" in found for found in checks_of(study, **moved))
-    size = float(load_study(SETTINGS, study).runs["test_images"].iloc[0])
+    assert all("fails" in found for found in checks_of(loaded, **moved))
+    size = float(loaded.runs["test_images"].iloc[0])
     tied = {**moved, "tied_images": round(0.02 * size), "invariance_error_untied": 2e-7}
     said = f"without {round(0.02 * size)} image"
-    assert all("holds" in found and said in found for found in checks_of(study, **tied))
+    assert all("holds" in found and said in found for found in checks_of(loaded, **tied))
     broken = {**tied, "invariance_error_untied": 0.01, "consistency": 0.9}
-    assert all("fails" in found for found in checks_of(study, **broken))
+    assert all("fails" in found for found in checks_of(loaded, **broken))
     every = {**moved, "tied_images": size}
-    assert all("holds" in found for found in checks_of(study, **every))
+    assert all("holds" in found for found in checks_of(loaded, **every))

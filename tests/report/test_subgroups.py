@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from partial import Partial
 from synthetic import Shape, write_study
 from synthetic_predictions import write_predictions
 
@@ -123,7 +124,7 @@ def test_what_was_not_kept_is_left_out(data: Path, lost: str) -> None:
                 or (lost == "turned" and key[2].startswith("quarter")))
     }  # fmt: skip
     study = replace(study, predictions={"digits": replace(known, correct=kept)})
-    rows = analyse(study).subgroups
+    rows = Partial(study).subgroups
     if lost == "all":
         assert rows.empty
     elif lost == "one cell":

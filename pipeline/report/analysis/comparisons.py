@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.report.analysis import families, measures
@@ -14,7 +16,7 @@ from pipeline.report.analysis.samples import Row, Source
 from pipeline.report.analysis.verdicts import Standard
 from pipeline.report.load import Settings
 from pipeline.report.text.formatting import listed, plain
-from pipeline.report.text.names import axis_name
+from pipeline.report.text.names import AXES, axis_name
 
 # Measures of the figures, and those that are judged.
 MEASURED = (measures.UPRIGHT, measures.QUARTER, measures.ANY_ANGLE)
@@ -42,9 +44,10 @@ def against_baseline(
 
 def pairs(cells: pd.DataFrame, measure: Measure, settings: Settings) -> list[Contrast]:
     """Return the contrast of every cell with its baseline, where it has one."""
-    found = []
-    for _, cell in cells[~cells["baseline"]].iterrows():
-        baseline = baseline_of(cell, cells, settings)
+    found, cells = [], cells[["id", "label", "baseline", *AXES]]
+    known = baselines(cells, settings)
+    for _, cell in cells.iterrows():
+        baseline = known.get(int(cell["id"]))
         if baseline is not None:
             weights = {
                 Row(int(cell["id"]), measure.column): 1.0,
@@ -58,13 +61,14 @@ def pairs(cells: pd.DataFrame, measure: Measure, settings: Settings) -> list[Con
     return found
 
 
-def baseline_of(cell: pd.Series, cells: pd.DataFrame, settings: Settings) -> pd.Series | None:
-    """Return the baseline that a cell is compared with, if the cells have it."""
-    matches = cells["baseline"]
-    for axis in ("dataset", *settings.matched):
-        matches = matches & (cells[axis] == cell[axis])
-    found = cells[matches]
-    return None if found.empty else found.iloc[0]
+def baselines(cells: pd.DataFrame, settings: Settings) -> dict[int, pd.Series]:
+    """Return the baseline that a cell is compared with, by the cell's id, of those that have it."""
+    keys = list(cells[["dataset", *settings.matched]].itertuples(index=False, name=None))
+    first: dict[tuple[Any, ...], pd.Series] = {}
+    for place in np.flatnonzero(cells["baseline"]):
+        first.setdefault(keys[place], cells.iloc[place])
+    others = zip(cells["id"], keys, cells["baseline"], strict=True)
+    return {int(number): first[key] for number, key, own in others if not own and key in first}
 
 
 def baseline_name(settings: Settings) -> str:

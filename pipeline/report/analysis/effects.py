@@ -57,7 +57,7 @@ def _contrasts(
     cells: pd.DataFrame, source: Source, measure: Measure, settings: Settings
 ) -> Iterator[Contrast]:
     measured = [source.has(Row(int(number), measure.column)) for number in cells["id"]]
-    cells = cells[np.array(measured, dtype=np.bool_)]
+    cells = cells.loc[np.array(measured, dtype=np.bool_), ["id", *AXES]]
     for axis in EFFECTS:
         levels = sorted(cells[axis].dropna().unique(), key=_order(axis))
         wanted = settings.baseline.get(axis)
@@ -78,13 +78,16 @@ def _weights(
 ) -> tuple[dict[Row, float], int]:
     """Weights of the cells in which the axis has either level and all others are the same."""
     others = [name for name in AXES if name != axis]
-    keyed = cells.set_index(others)
-    here, there = (keyed.loc[keyed[axis] == value, "id"] for value in (level, reference))
-    shared = here.index.intersection(there.index)
+    here, there = (
+        {tuple(key): int(number) for number, *key in
+         cells.loc[cells[axis] == value, ["id", *others]].itertuples(index=False, name=None)}
+        for value in (level, reference)
+    )  # fmt: skip
+    shared = [key for key in here if key in there]
     weights: dict[Row, float] = defaultdict(float)
     for sign, side in ((1.0, here), (-1.0, there)):
-        for number in side.loc[shared]:
-            weights[Row(int(number), measure.column)] += sign / len(shared)
+        for key in shared:
+            weights[Row(side[key], measure.column)] += sign / len(shared)
     return dict(weights), len(shared)
 
 

@@ -12,6 +12,7 @@ this takes a hundredth, and scales its shares to one, which hides what several d
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,9 @@ def _of_dataset(trials: pd.DataFrame, generator: np.random.Generator) -> list[di
     table = table.fillna(table.median()).to_numpy()
     whole, predicted = variance_shares(table, within, generator)
     draws = generator.integers(len(within), size=(RESAMPLES, len(within)))
-    again = [variance_shares(table[draw], within[draw], generator)[0] for draw in draws]
+    again = [
+        variance_shares(table[draw], within[draw], generator, score=False)[0] for draw in draws
+    ]
     low, high = np.min([whole, *again], axis=0), np.max([whole, *again], axis=0)
     return [
         {
@@ -98,7 +101,7 @@ def _follows(trials: pd.DataFrame, name: str) -> bool:
 
 
 def variance_shares(
-    table: Array, scores: Array, generator: np.random.Generator
+    table: Array, scores: Array, generator: np.random.Generator, score: bool = True
 ) -> tuple[Array, float]:
     """Share of the variance of a forest's predictions that each column brings alone.
 
@@ -110,6 +113,8 @@ def variance_shares(
         Hyperparameters ``(trials, columns)`` and scores ``(trials,)``.
     generator
         Where the forest and the sampled rows come from.
+    score
+        Whether the coefficient of determination is wanted, else it is NaN.
 
     Returns
     -------
@@ -117,12 +122,15 @@ def variance_shares(
         Shares ``(columns,)``, the rest being what columns bring together, and the coefficient of
         determination of the forest on the trials that its trees have not seen.
     """
+    from sklearn import config_context
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(
-        TREES, oob_score=True, min_samples_leaf=2, random_state=int(generator.integers(2**31))
+        TREES, oob_score=score, min_samples_leaf=2, random_state=int(generator.integers(2**31))
     )
-    forest.fit(table, scores)
+    # Every tree would check its parameters again.
+    with config_context(skip_parameter_validation=True):
+        forest.fit(table, scores)
     rows = generator.permuted(_evenly(table, BACKGROUND), axis=0)  # columns independent
     grid = _evenly(table, GRID)
     points = np.broadcast_to(rows, (table.shape[1], GRID, *rows.shape)).copy()
@@ -131,7 +139,7 @@ def variance_shares(
     values = forest.predict(points.reshape(-1, table.shape[1])).reshape(points.shape[:-1])
     alone, total = values.mean(axis=2).var(axis=1), values.var(axis=(1, 2))
     shares = np.divide(alone, total, out=np.zeros_like(alone), where=total > 0)
-    return shares, float(forest.oob_score_)
+    return shares, float(forest.oob_score_) if score else math.nan
 
 
 def _evenly(table: Array, number: int) -> Array:

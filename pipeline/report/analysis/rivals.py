@@ -41,7 +41,8 @@ def rivals(sources: Mapping[str, Source], cells: pd.DataFrame, settings: Setting
     for measure in MEASURED:
         found: dict[str, list[Estimated]] = defaultdict(list)
         for name, source in sources.items():
-            here = cells[(cells["dataset"] == name) & (cells["runs_finished"] > 0)]
+            drawn = (cells["dataset"] == name) & (cells["runs_finished"] > 0)
+            here = cells.loc[drawn, ["id", *AXES]]
             every = _contrasts(here, source, measure, settings)
             for group, contrasts in groupby(every, key=lambda contrast: contrast.names["level"]):
                 one = estimated(source, list(contrasts), measure)

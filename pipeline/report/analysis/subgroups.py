@@ -13,13 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.report.analysis import families, measures
-from pipeline.report.analysis.comparisons import baseline_of
+from pipeline.report.analysis.comparisons import baselines
 from pipeline.report.analysis.contrasts import Sample, estimate, joined, sample_of
 from pipeline.report.analysis.families import Contrast, Estimated, basis, judged
 from pipeline.report.analysis.samples import CONDITIONS, Row, Source
 from pipeline.report.analysis.verdicts import Standard
 from pipeline.report.load import Settings
 from pipeline.report.predictions import TestImages
+from pipeline.report.text.names import AXES
 
 FEWEST_IMAGES, MOST_GROUPS = 5, 50  # of a group, of a data set: the largest
 ORIENTATIONS = {"upright": "0°", "quarter_90": "90°", "quarter_180": "180°", "quarter_270": "270°"}
@@ -28,6 +29,7 @@ NAMES = [
     "accuracy", "accuracy_low", "accuracy_high",
 ]  # fmt: skip
 COLUMNS = [*NAMES, *families.COLUMNS, "worst"]
+Scores = dict[int, NDArray[np.float32]]  # by the id of a cell: (runs, images)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def subgroups(
     """
     standard, tables = Standard(settings.margin, settings.confidence), []
     for name, source in sources.items():
-        known, here = source.predictions.images, cells[cells["dataset"] == name]
+        known = source.predictions.images
+        here = cells.loc[cells["dataset"] == name, ["id", "label", "baseline", *AXES]]
         if known is None or source.splits > 1:
             continue
         everyone = list(subgroups_of(known))
@@ -98,7 +101,12 @@ def _family(
     settings: Settings,
 ) -> pd.DataFrame:  # fmt: skip
     """Judge all cells in some subgroups against their baselines, together."""
-    found = [_estimated(one, source, cells, settings) for one in parts]
+    scores = {
+        conditions: _scores(conditions, source, cells)
+        for conditions in dict.fromkeys(one.conditions for one in parts)
+    }
+    images = source.predictions.images
+    found = [_estimated(one, scores[one.conditions], images, cells, settings) for one in parts]
     kept = [one for one in found if one is not None]
     if not kept:
         return pd.DataFrame(columns=COLUMNS)
@@ -123,17 +131,19 @@ def _some(found: Estimated, places: Sequence[int]) -> Estimated:
 
 
 def _estimated(
-    subgroup: Subgroup, source: Source, cells: pd.DataFrame, settings: Settings
-) -> Estimated | None:
+    subgroup: Subgroup, scores: Scores, images: TestImages | None, cells: pd.DataFrame,
+    settings: Settings,
+) -> Estimated | None:  # fmt: skip
     """Every cell that has a baseline against it, and the baselines alone, on a subgroup."""
-    sample, known = _sample(subgroup, source, cells)
+    sample, known = _sample(subgroup, scores, images, cells)
     if sample is None:
         return None
     low, high = estimate(sample, np.eye(len(known))).interval(settings.confidence)
     places = {int(number): i for i, number in enumerate(known["id"])}
     contrasts, weights = [], np.zeros((len(known), len(known)))
+    others = baselines(known, settings)
     for i, (_, cell) in enumerate(known.iterrows()):
-        baseline = None if cell["baseline"] else baseline_of(cell, known, settings)
+        baseline = others.get(int(cell["id"]))
         rows = {Row(int(cell["id"]), subgroup.measure): 1.0}
         weights[i, i] = 1.0
         if baseline is not None:
@@ -157,28 +167,34 @@ def _estimated(
     return Estimated(contrasts, [], found, counts)
 
 
-def _sample(
-    subgroup: Subgroup, source: Source, cells: pd.DataFrame
-) -> tuple[Sample | None, pd.DataFrame]:
-    """The scores of all cells with kept predictions on the images of a subgroup."""
-    runs, kept = source.finished, {}
-    for number in cells["id"]:
-        mine = runs[runs["id"] == number]
+def _scores(conditions: tuple[str, ...], source: Source, cells: pd.DataFrame) -> Scores:
+    """The scores of the runs of all cells, by id, that were kept of all test images."""
+    images = source.predictions.images
+    number = 0 if images is None else len(images.labels)
+    runs, kept = source.finished[["id", "cell", "seed"]], {}
+    for one, mine in runs[runs["id"].isin(cells["id"])].groupby("id"):
         scores = [
-            source.predictions.of(str(cell), int(seed), subgroup.conditions)
+            source.predictions.of(str(cell), int(seed), conditions)
             for cell, seed in zip(mine["cell"], mine["seed"], strict=True)
         ]
         # A condition may have been measured on the first images alone: then it is no subgroup.
-        whole = [one for one in scores if one is not None and len(one) == len(subgroup.images)]
+        whole = [score for score in scores if score is not None and len(score) == number]
         if whole:
-            kept[int(number)] = np.stack(whole)[:, subgroup.images]
-    known = cells[cells["id"].isin(list(kept))]
+            kept[int(one)] = np.stack(whole)
+    return kept
+
+
+def _sample(
+    subgroup: Subgroup, scores: Scores, images: TestImages | None, cells: pd.DataFrame
+) -> tuple[Sample | None, pd.DataFrame]:
+    """The scores of all cells with kept predictions on the images of a subgroup."""
+    known = cells[cells["id"].isin(list(scores))]
     if known.empty or not subgroup.images.any():
         return None, known
-    most = max(len(one) for one in kept.values())
+    most = max(len(one) for one in scores.values())
     correct = np.full((len(known), most, int(subgroup.images.sum())), np.nan)
     for place, number in zip(correct, known["id"], strict=True):
-        place[: len(kept[int(number)])] = kept[int(number)]
-    images = source.predictions.images
+        one = scores[int(number)]
+        place[: len(one)] = one[:, subgroup.images]
     groups = None if images is None or images.groups is None else images.groups[subgroup.images]
     return sample_of(correct, None if subgroup.by == "group" else groups), known

@@ -63,14 +63,16 @@ def family(estimates: Estimates, standard: Standard, seeds: Units, units: Units)
     better, worse = estimates.beyond(standard.margin)
     words = _words(estimates, adjusted, standard)
     factor = np.where(estimates.p > 0, adjusted / np.maximum(estimates.p, 1e-300), 1.0)
-    open_ = np.array([word == UNDECIDED for word in words], dtype=bool)
-    needed = _needed_seeds(estimates, standard, factor, seeds)
-    more = _needed_images(estimates, standard, factor, units)
+    undecided = [i for i, word in enumerate(words) if word == UNDECIDED]
+    needed, more = np.full(len(words), np.nan), np.full(len(words), np.nan)
+    if undecided:
+        same = estimates.rows(undecided), standard, factor[undecided]
+        needed[undecided] = _needed_seeds(*same, seeds[undecided])
+        more[undecided] = _needed_images(*same, units[undecided])
     return pd.DataFrame({
         "difference": estimates.difference, "low": low, "high": high, "p": estimates.p,
         "p_holm": adjusted, "comparisons": int(np.isfinite(adjusted).sum()), "better": better,
-        "worse": worse, "word": words, "seeds_needed": np.where(open_, needed, np.nan),
-        "images_needed": np.where(open_, more, np.nan),
+        "worse": worse, "word": words, "seeds_needed": needed, "images_needed": more,
     })  # fmt: skip
 
 
@@ -103,22 +105,20 @@ def _decides(estimates: Estimates, standard: Standard, factor: Floats) -> NDArra
 
 
 def _needed_seeds(estimates: Estimates, standard: Standard, factor: Floats, seeds: Units) -> Floats:
-    found = np.full(len(factor), np.nan)
-    for n in range(MOST_SEEDS, 1, -1):
-        times = n / seeds
-        more = _rescaled(estimates, times, np.ones_like(times))
-        found[_decides(more, standard, factor) & (n > seeds) & estimates.seeds_known] = n
-    return found
+    n = np.arange(2, MOST_SEEDS + 1)[:, None]
+    more = _rescaled(estimates, n / seeds, np.ones(len(factor)))
+    enough = _decides(more, standard, factor) & (n > seeds) & estimates.seeds_known
+    return np.where(enough.any(axis=0), n[enough.argmax(axis=0), 0], np.nan)
 
 
 def _needed_images(
     estimates: Estimates, standard: Standard, factor: Floats, units: Units
 ) -> Floats:
-    found = np.full(len(factor), np.nan)
-    for times in np.geomspace(MOST_TIMES, 1.05, 100):
-        more = _rescaled(estimates, np.ones(len(factor)), np.full(len(factor), times))
-        found = np.where(_decides(more, standard, factor), np.ceil(times * units), found)
-    return found
+    times = np.geomspace(MOST_TIMES, 1.05, 100)[::-1, None]
+    more = _rescaled(estimates, np.ones(len(factor)), times)
+    enough = _decides(more, standard, factor)
+    needed = np.ceil(times[enough.argmax(axis=0), 0] * units)
+    return np.where(enough.any(axis=0), needed, np.nan)
 
 
 def _rescaled(estimates: Estimates, seeds: Floats, images: Floats) -> Estimates:
