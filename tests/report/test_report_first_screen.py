@@ -15,6 +15,7 @@ from synthetic import PROVENANCE, Row, Shape, write_study
 from pipeline.report.analysis import label_symmetry, measures
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.analysis.label_symmetry import LabelSymmetry
+from pipeline.report.analysis.overview import main_test
 from pipeline.report.figures import asymmetry, calibration, cost, curves, headline, tradeoff, turn
 from pipeline.report.load import Settings, load_study
 from pipeline.report.plotting import style
@@ -88,7 +89,7 @@ def test_without_known_symmetry_what_is_built_in_meets_its_rivals(digits: Analys
     assert len(numbers) == 3 and all("[" in number.value for number in numbers)
     said = numbers[2].label
     assert said.startswith("the difference: clearly better, for 4 times the FLOPs")
-    count = summary.main_rows(digits.overview)["comparisons"].max()
+    count = main_test(digits.overview)["comparisons"].max()
     assert count > 1 and f"corrected for {count:.0f} comparisons on these images (Holm's" in said
 
 

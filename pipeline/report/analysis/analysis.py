@@ -11,6 +11,7 @@ from pipeline.report.analysis import comparisons, effects, ensembles, overall, o
 from pipeline.report.analysis.bootstrap import with_bootstrap
 from pipeline.report.analysis.cells import finished, summarise, with_ids
 from pipeline.report.analysis.checks import Check, run_checks
+from pipeline.report.analysis.choices import choices
 from pipeline.report.analysis.importance import importances
 from pipeline.report.analysis.samples import sources_of, with_intervals
 from pipeline.report.analysis.size_curve import size_curves
@@ -41,6 +42,7 @@ class Analysis:
     size_curves: pd.DataFrame
     size_gaps: pd.DataFrame
     overview: pd.DataFrame
+    choices: pd.DataFrame
     overall: pd.DataFrame
     importances: pd.DataFrame
     subgroups: pd.DataFrame
@@ -102,6 +104,7 @@ def analyse(study: Study) -> Analysis:
         size_curves=curves,
         size_gaps=gaps,
         overview=overview.overview(whole_of(cells), study, sources),
+        choices=choices(cells, done, study, sources),
         overall=overall.interquartile_means(done, study.settings, generator),
         importances=importances(study.trials, generator),
         subgroups=subgroups(sources, whole_of(cells), study.settings),

@@ -55,6 +55,16 @@ def overview(whole: pd.DataFrame, study: Study, sources: Mapping[str, Source]) -
     return table.loc[order.index, COLUMNS].reset_index(drop=True)
 
 
+def main_test(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the first data set that are of its main test.
+
+    That is quarter-turned images, unless they would change the labels.
+    """
+    mine = rows[rows["dataset"] == rows["dataset"].iloc[0]]
+    turned = measures.QUARTER.column
+    return mine[mine["test"] == (turned if turned in set(mine["test"]) else mine["test"].iloc[0])]
+
+
 def _conditions(
     cells: pd.DataFrame, test: Measure, symmetry: LabelSymmetry | None
 ) -> list[dict[str, Any]]:

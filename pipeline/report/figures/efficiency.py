@@ -6,8 +6,6 @@ set in several sizes, as the cells of a data set with other `training_images` ar
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,6 +14,7 @@ from matplotlib.figure import Figure
 from pipeline.report.analysis import label_symmetry, measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.cells import finished
+from pipeline.report.analysis.choices import family
 from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import amount_axis, fit_percent
 from pipeline.report.text.formatting import amount, counted, percent, plain, signed_points
@@ -30,17 +29,6 @@ ALT = (
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no data set is there in two sizes (`sweep.training_images: [100, null]` is)"
 LINE = ["family", "model", "tokens", "depth", "group", "positional", "augment"]
-_SIZE = re.compile(r"(.+?)[-_]\d+")
-
-
-def family(dataset: str) -> str:
-    """Return the name without the number at its end.
-
-    >>> family("mnist-20"), family("mnist"), family("cifar10")
-    ('mnist', 'mnist', 'cifar10')
-    """
-    match = _SIZE.fullmatch(dataset)
-    return match[1] if match else dataset
 
 
 def table(analysis: Analysis) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.label_symmetry import LabelSymmetry
+from pipeline.report.analysis.overview import main_test
 from pipeline.report.figures import efficiency
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import amount_axis, fit_percent
@@ -117,7 +118,7 @@ def _strips(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _main(rows: pd.DataFrame) -> str:
-    return str(_strip_of(summary.main_rows(rows)).iloc[0])
+    return str(_strip_of(main_test(rows)).iloc[0])
 
 
 def _map(axes: Axes, rows: pd.DataFrame, strips: dict[str, str], analysis: Analysis) -> None:

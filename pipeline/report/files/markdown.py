@@ -12,7 +12,7 @@ from pipeline.report.analysis.comparisons import no_comparison
 from pipeline.report.figures import PARTS
 from pipeline.report.files import tables
 from pipeline.report.files.pictures import Picture
-from pipeline.report.text import method, provenance, published, summary
+from pipeline.report.text import choices, method, provenance, published, summary
 from pipeline.report.text.formatting import plain
 
 # Characters with a meaning in Markdown; a name made of them must stay a name.
@@ -44,10 +44,18 @@ def report(analysis: Analysis, pictures: list[Picture]) -> str:
             f"- **{escape(number.value)}**: {escape(number.label)}"
             for number in summary.key_numbers(analysis)
         ),
+        *_choices(analysis),
         f"Commit {escape(provenance.commit(analysis))}.",
         *(text for part, title in PARTS.items() for text in (f"## {title}", *texts[part])),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _choices(analysis: Analysis) -> list[str]:
+    if analysis.choices.empty:
+        return []
+    rows = table(choices.table(analysis))
+    return [f"**{choices.TITLE}**", rows, escape(choices.caption(analysis))]
 
 
 def _results(analysis: Analysis, pictures: list[Picture]) -> list[str]:

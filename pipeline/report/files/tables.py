@@ -222,6 +222,7 @@ def all_tables(analysis: Analysis) -> dict[str, pd.DataFrame]:
     """Return the tables that are not the data of a figure by file name, as the page has them."""
     return {
         "rivals": analysis.rivals,
+        "choices": analysis.choices,
         "size_curves": analysis.size_curves,
         "size_gaps": analysis.size_gaps,
         "cells": analysis.cells,

@@ -19,7 +19,7 @@ from pipeline.report.page import svg
 from pipeline.report.page.page_data import page_data
 from pipeline.report.page.templates import render
 from pipeline.report.plotting import style
-from pipeline.report.text import method, provenance, published, summary
+from pipeline.report.text import choices, method, provenance, published, summary
 from pipeline.report.text.names import AXES, chance
 
 # Inks and dark colours of the figures, lightened for a dark page.
@@ -75,6 +75,9 @@ def _inline(picture: Picture) -> Markup:
 def _tables(analysis: Analysis) -> dict[str, Any]:
     level = f"{100 * analysis.settings.confidence:g} %"
     return {
+        "choices": choices.table(analysis),
+        "choices_title": choices.TITLE,
+        "choices_caption": "" if analysis.choices.empty else choices.caption(analysis),
         "checks": tables.checks(analysis),
         "outcomes": OUTCOMES,
         "drawn_cells": len(analysis.drawn),
@@ -105,9 +108,10 @@ def _tables(analysis: Analysis) -> dict[str, Any]:
 def _contents(shown: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     """Return the tables of each part for the list of contents: id and title."""
     data = [] if shown["data_sets"].empty else [("data", "Do the labels have the symmetry?")]
+    choice = [] if shown["choices"].empty else [("choose", choices.TITLE)]
     errors = [] if shown["errors"].empty else [("errors", "Errors of every cell")]
     return {
-        "results": [*data, ("table", "All cells")],
+        "results": [*choice, *data, ("table", "All cells")],
         "exact": [("checks", "Checks against theory"), *errors],
         "training": [("extent", "What was run"), ("failures", "Failures")],
         "details": [

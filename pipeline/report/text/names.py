@@ -99,21 +99,47 @@ TRAINED_ON = {
 }  # fmt: skip
 
 
-def described(group: str, augment: str, averaged: bool, name: str) -> str:
+# Other ways to symmetry than exact ties: as a way, and as a network.
+RIVALS = {
+    "canonical": ("learned canonicalisation", "that turns each image to a learned orientation"),
+    "soft": ("loosened ties", "whose built-in symmetry is loosened"),
+    "penalised": ("a penalty in the loss", "with a penalty for asymmetry in its loss"),
+}
+
+
+def described(group: str, augment: str, averaged: bool, name: str, model: str = "gsa") -> str:
     """Say in a sentence what `condition` calls `name`.
 
     >>> described("C4", "none", False, "C4")
     'a network with quarter turns built in (C4)'
     >>> described("C1", "turn", False, "C1 + turns")
     'a network without symmetry trained on images turned by any angle (C1 + turns)'
+    >>> described("C1", "none", False, "penalised C1", "penalised")
+    'a network with a penalty for asymmetry in its loss (penalised C1)'
     """
     built = f"with {BUILT_IN.get(group, f'the symmetry of {group}')} built in"
-    text = f"a network {'without symmetry' if group == 'C1' else built}"
+    built = RIVALS[model][1] if model in RIVALS else "without symmetry" if group == "C1" else built
+    text = f"a network {built}"
     if augment != "none":
         text += f" trained on {TRAINED_ON.get(augment, augment)}"
     if averaged:
         text += ", with answers averaged over the four quarter turns at test time"
     return f"{text} ({name})"
+
+
+def way(group: str, augment: str, averaged: bool, model: str = "gsa") -> str:
+    """Name a way to symmetry in words.
+
+    >>> way("D4", "none", False), way("C1", "quarter", False), way("C1", "none", True)
+    ('symmetry built in', 'training on quarter-turned images', 'averaging over four turns')
+    >>> way("C1", "none", False), way("D4", "none", False, "canonical")
+    ('no symmetry', 'learned canonicalisation')
+    """
+    built = "" if group == "C1" else "symmetry built in"
+    taught = "" if augment == "none" else f"training on {TRAINED_ON.get(augment, augment)}"
+    parts = [RIVALS[model][0] if model in RIVALS else built, taught]
+    parts += ["averaging over four turns"] if averaged else []
+    return " plus ".join(filter(None, parts)) or "no symmetry"
 
 
 def condition_order(model: str, group: str, augment: str, averaged: bool) -> tuple:

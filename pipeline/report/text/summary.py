@@ -10,6 +10,7 @@ from pipeline.common.units import duration
 from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.checks import FAILS
+from pipeline.report.analysis.overview import main_test
 from pipeline.report.analysis.statistics import Interval
 from pipeline.report.analysis.verdicts import WORSE
 from pipeline.report.text.formatting import (
@@ -23,7 +24,6 @@ from pipeline.report.text.formatting import (
 from pipeline.report.text.names import condition, described, group_order
 from pipeline.report.text.verdict import word
 
-UPRIGHT, QUARTER = measures.UPRIGHT.column, measures.QUARTER.column
 AT_THE_CEILING = 0.05  # an accuracy up to so much above it is the ceiling, within chance
 
 
@@ -71,7 +71,7 @@ def finding(analysis: Analysis) -> str:
         return "No test image was classified, so there is no finding"
     known = rows[rows["symmetry"] != ""]
     parts = [_fits(known)] if known["dataset"].nunique() > 1 else []
-    parts.append(_against_rivals(main_rows(rows), analysis.settings.margin, short=bool(parts)))
+    parts.append(_against_rivals(main_test(rows), analysis.settings.margin, short=bool(parts)))
     return ". ".join(text[:1].upper() + text[1:] for text in parts)
 
 
@@ -130,7 +130,8 @@ def _verdict(row: pd.Series, margin: float) -> str:
 def _said(row: pd.Series) -> str:
     """Describe the condition of a row for a reader who knows none of the names."""
     group, augment = plain(row["group"], 20), plain(row["augment"], 20)
-    return described(group, augment, bool(row["averaged"]), plain(row["condition"], 40))
+    name = plain(row["condition"], 40)
+    return described(group, augment, bool(row["averaged"]), name, str(row["model"]))
 
 
 def _rivals(rows: pd.DataFrame) -> pd.DataFrame:
@@ -139,18 +140,11 @@ def _rivals(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["group"] == smallest) & ~rows["reference"]]
 
 
-def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the overview that the key numbers are of: one test of a data set."""
-    mine = rows[rows["dataset"] == rows["dataset"].iloc[0]]
-    tests = set(mine["test"])
-    return mine[mine["test"] == (QUARTER if QUARTER in tests else mine["test"].iloc[0])]
-
-
 def key_numbers(analysis: Analysis) -> list[KeyNumber]:
     """Return the three numbers at the top of the page."""
     if analysis.overview.empty:
         return []
-    rows = main_rows(analysis.overview)
+    rows = main_test(analysis.overview)
     test, dataset = (rows[name].iloc[0] for name in ("test", "dataset"))
     where = f"{measures.SHORT[test]} test images of {plain(dataset, 30)}"
     built, rivals = rows[rows["reference"]], _rivals(rows)
