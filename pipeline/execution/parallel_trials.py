@@ -19,14 +19,15 @@ BYTES_A_TRIAL = 1e9
 
 
 def with_workers(params: Params) -> Params:
-    """Replace `workers: auto` by what this machine has room for; Ray counts a cluster's."""
+    """Replace `workers: auto` by what runs in parallel here; Ray counts what a cluster has."""
     resources = params.resources
-    if resources.workers != "auto":
+    if os.environ.get("GSA_ENGINE") == "in-process":
+        count = 1
+    elif resources.workers != "auto" or named_address() != "local":
         return params
-    if os.environ.get("GSA_ENGINE") != "in-process" and named_address() != "local":
-        return params
-    memory = 1e9 * (resources.gigabytes_per_trial or 0)
-    count = room_here(resources.cpus_per_trial, float(resources.gpus_per_trial), memory)
+    else:
+        memory = 1e9 * (resources.gigabytes_per_trial or 0)
+        count = room_here(resources.cpus_per_trial, float(resources.gpus_per_trial), memory)
     update = {"resources": resources.model_copy(update={"workers": count})}
     return params.model_copy(update=update)
 
@@ -36,6 +37,8 @@ def parallel_here(params: Params) -> int:
     import torch
 
     resources = params.resources
+    if os.environ.get("GSA_ENGINE") == "in-process":
+        return 1
     gpus = 0.0 if resources.gpus_per_trial == "auto" else float(resources.gpus_per_trial)
     gpus = gpus if torch.cuda.is_available() else 0.0
     memory = 1e9 * (resources.gigabytes_per_trial or 0)

@@ -86,7 +86,7 @@ class Progress:
     ) -> None:
         self.stage, self.slots = stage, slots if isinstance(slots, int) else 1
         self.parallel = (
-            f"{slots} in parallel"
+            ("one at a time" if slots == 1 else f"{slots} in parallel")
             if isinstance(slots, int)
             else "as many in parallel as the cluster has room for"
         )

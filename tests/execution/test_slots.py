@@ -69,7 +69,7 @@ def study(workers: int | str) -> Params:
 
 @pytest.mark.parametrize(
     "address, engine, wanted",
-    [(None, None, 7), ("", None, 7), ("10.0.0.7:1", None, "auto"), ("10.0.0.7:1", "in-process", 7)],
+    [(None, None, 7), ("", None, 7), ("10.0.0.7:1", None, "auto"), ("10.0.0.7:1", "in-process", 1)],
 )
 def test_auto_is_a_number_here_and_asked_of_a_cluster(
     address: str | None, engine: str | None, wanted: Any, monkeypatch: pytest.MonkeyPatch
@@ -80,7 +80,9 @@ def test_auto_is_a_number_here_and_asked_of_a_cluster(
             monkeypatch.setenv(name, value)
     monkeypatch.setattr(slots, "room_here", lambda *_: 7)
     assert with_workers(study("auto")).resources.workers == wanted
-    assert with_workers(study(3)).resources.workers == 3
+    in_process = engine == "in-process"
+    assert with_workers(study(3)).resources.workers == (1 if in_process else 3)
+    assert slots.parallel_here(study("auto")) == (1 if in_process else 7)
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "all", "Auto", True, None])
