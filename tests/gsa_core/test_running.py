@@ -14,10 +14,9 @@ from running_cases import CONFIGURATIONS, network
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from gsa_core import build_model
+from gsa_core import GroupSelfAttention, build_model, point_group
 from gsa_core.attention.backends.sdpa import attend
 
-SOME = ("framewise on a stem",)  # the default network
 KINDS = ("framewise on a stem", "continuous", "published", "staged")
 
 
@@ -36,10 +35,15 @@ def lines(root, script, *names):
 
 
 def test_networks_compile_into_one_graph_and_export_with_a_dynamic_batch(root, pytestconfig):
-    """Without graph breaks, without compiling again for the same shape; `--full` does all."""
+    """Without graph breaks, without compiling again for the same shape; `--full` does all.
+
+    Otherwise the default network is compiled, and one of its layers exported.
+    """
     if not pytestconfig.getoption("--full"):  # this process checks no shapes
-        model, images = network(*SOME, shallow=True)
-        assert compiled(model.eval(), images) == (1, True) and exported(model, images)
+        model, images = network("framewise on a stem", shallow=True)
+        assert compiled(model.eval(), images) == (1, True)
+        layer = GroupSelfAttention(point_group("C4"), 8, 8, 2).eval()
+        assert exported(layer, torch.randn(3, 8, 4, 3, 3))
         return
     found = lines(root, "compile_networks", *CONFIGURATIONS)
     assert found == [f"{name}; 1; True; True" for name in CONFIGURATIONS]
