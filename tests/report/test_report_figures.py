@@ -159,6 +159,7 @@ def test_on_a_phone_panels_stand_below_each_other(module: ModuleType, several: A
     assert figure.get_figwidth() == style.NARROW_WIDTH
     shown = [axes.get_position() for axes in figure.axes if axes.get_visible()]
     assert all(a.y0 >= b.y1 for a, b in itertools.pairwise(shown)), "one below the other"
+    assert len(shown) == len(figure.axes), "no empty place"
     top = max(box.y1 for box in shown) * figure.bbox.height
     assert all(legend.get_window_extent().y0 >= top - 1 for legend in figure.legends)
     assert overlaps(figure) == []

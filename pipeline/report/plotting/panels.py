@@ -78,11 +78,11 @@ def grid(
 def tiled(
     parts: list[tuple[str, Part]], height: float, *, most: int = 3, **options: Any
 ) -> tuple[Figure, list[list[Axes]], list[tuple[Axes, Part]]]:
-    """Make a titled panel a part, at most `most` in a row.
+    """Make a titled panel a part, at most `most` in a row and one on a phone.
 
     Returns the figure, its axes, and of each part its axes and rows.
     """
-    columns = min(most, len(parts))
+    columns = 1 if style.is_narrow() else min(most, len(parts))
     figure, axes = grid(-(-len(parts) // columns), columns, height, **options)
     flat = [axis for row in axes for axis in row]
     for axis in flat[len(parts) :]:
