@@ -101,6 +101,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         got = f"got {' '.join(unknown)!r} after {given.command!r}"
         if not known[given.command].arguments:
             raise errors.UserError(f"{got}; params.yaml defines the study")
+        if not any(word.startswith("-") for word in unknown):
+            got += " (a path with spaces needs quotes)"
         parsers[given.command].error(got)
     return given
 

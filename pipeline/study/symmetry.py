@@ -38,7 +38,10 @@ def findings(symmetry: Mapping[str, Any]) -> Iterator[str]:
             f"({low} to {high}, chance 50%): {_images_words(name, test)}; {_label_words(test)}"
         )
     if measured["images"] < FEW_IMAGES:
-        yield f"only {measured['images']:,} images: smaller effects are not found"
+        yield (
+            f"measured on {measured['images']:,} images, none of the test: "
+            "smaller effects are not found"
+        )
 
 
 def recommendation(symmetry: Mapping[str, Any]) -> str:

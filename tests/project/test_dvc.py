@@ -45,7 +45,7 @@ for name in sys.argv[2:]:
     elif path.suffix:
         path.write_text(seen)
     else:
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
         (path / "seen.txt").write_text(seen)
 """
 
@@ -247,6 +247,16 @@ def test_changes_to_own_data_are_noticed(project: Project, monkeypatch: pytest.M
     assert '"new"' in reproduce()
     image.write_text("one")  # the run cache must bring back nothing older
     assert '["one", "one", "one", "one", "one"]' in reproduce()
+
+
+def test_own_images_of_another_size_are_prepared(project: Project) -> None:
+    """DVC's run cache ignores keys called `size`, so it must not serve this stage."""
+    project.change("prepare:\n", "prepare:\n  sources: {pets: {size: 8}}\n")
+    for before, size in (("size: 8", 8), ("size: 8", 9), ("size: 9", "[8, 9]")):
+        project.change(before, f"size: {size}")
+        project.dvc("repro", "prepare")
+        seen = (project.folder / "data/prepare/seen.txt").read_text()
+        assert f'"size": {json.dumps(yaml.safe_load(str(size)))}' in seen
 
 
 def test_published_files_in_the_folder_of_own_data_are_not_looked_at(root: Path) -> None:

@@ -143,7 +143,8 @@ def test_the_groups_are_those_that_the_symmetry_allows(
     [
         ("pets", "../nowhere", "nowhere: is no folder"),
         ("pets", "../raw/cat/000.png", "is no folder"),
-        ("pets", "../raw/cat", "sub-folder"),
+        ("pets", "../raw/cat", "has images (12) but no sub-folder with images: if this is the"),
+        ("pets", "../stacks", "the first: ../stacks/cat/0.tif: is a stack of 2 images: save one"),
         ("pets", "../one", "needs two classes or more, but found cat"),
         ("pets", "../empty", "holds no"),
         ("a b", "../raw", "got 'a b' as a name"),
@@ -157,6 +158,10 @@ def test_what_is_no_study_is_refused(name: str, folder: str, message: str, proje
     fill(project / "one", 4, ["cat"])
     fill(project / "few", 2)
     (project / "empty").mkdir()
+    for label in ("cat", "dog"):
+        (project / "stacks" / label).mkdir(parents=True)
+        page = Image.fromarray(picture(0, 12, 10))
+        page.save(project / "stacks" / label / "0.tif", save_all=True, append_images=[page])
     Path("studies/taken.yaml").touch()
     Path("data/raw/linked").mkdir(parents=True)
     with pytest.raises(UserError) as error:
@@ -198,7 +203,9 @@ def test_names_that_begin_alike_are_groups(
     named(project / "raw", names)
     own = write().prepare.sources["pets"]
     assert own.group_pattern == (pattern if written else None)
-    assert ("names of images begin with" in capsys.readouterr().out) == (pattern is not None)
+    out = capsys.readouterr().out
+    assert ("names of images begin with" in out) == (pattern is not None)
+    assert ("show no patients or slides" in out) == (pattern is None)
     line = f"group_pattern: '{pattern or '^(.+?)_'}'"
     text = Path("studies/pets.yaml").read_text()
     assert line in text and (f"# {line}" in text) != written
@@ -214,4 +221,4 @@ def test_groups_that_cannot_be_split_are_left_to_the_user(
     own = write().prepare.sources["pets"]
     assert own.group_pattern is None and own.splits == "given"
     out = capsys.readouterr().out
-    assert "names are not taken for groups" in out and "uncomment the line" in out
+    assert "are not kept in one split" in out and "then uncomment the line" in out

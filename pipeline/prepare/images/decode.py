@@ -112,7 +112,9 @@ def _identified(handle: BinaryIO) -> tuple[ImageFile.ImageFile | None, Layout | 
     if layout is not None:
         layout.refuse_raw()
         if layout.pages > 1:
-            raise ValueError(f"holds {layout.pages} images in pages instead of one")
+            raise ValueError(
+                f"is a stack of {layout.pages} images: save one of them, or a projection, as a file"
+            )
         handle.seek(0)
     try:
         if is_raw(head):  # as a TIFF, it would be its thumbnail

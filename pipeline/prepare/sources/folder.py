@@ -75,10 +75,7 @@ def read(
             (file, name, label) for name, label in classes for file in _images(label, path, ignored)
         ]
         if not listed[split]:
-            raise UserError(
-                f"{plain_name(path)}: holds no image ({', '.join(SUFFIXES)}) in a sub-folder "
-                "of its class: put each class's images into a folder of their own"
-            )
+            raise UserError(f"{plain_name(path)}: {_no_class(len(_loose(path)))}")
     images = {
         split: _reader([file for file, _, _ in rows], target, skip)
         for split, rows in listed.items()
@@ -95,6 +92,17 @@ def read(
         notes=layout.notes,
     )
     return replace(labelled, ignored={kind: count for kind, count in ignored.items() if count})
+
+
+def _no_class(loose: int) -> str:
+    """Say that a folder has no image in a sub-folder, and what to do."""
+    own = "put each class's images into a folder of their own"
+    if not loose:
+        return f"holds no image ({', '.join(SUFFIXES)}) in a sub-folder of its class: {own}"
+    return (
+        f"has images ({loose:,}) but no sub-folder with images: if this is the folder of one "
+        f"class, name the folder above it; otherwise {own}"
+    )
 
 
 def _loose(folder: Path) -> list[Path]:

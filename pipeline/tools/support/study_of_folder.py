@@ -104,7 +104,7 @@ def _opened(name: str, folder: Path) -> tuple[OpenedSource, str | None]:
 
 def _sample(opened: OpenedSource) -> tuple[np.ndarray, bool]:
     """Return heights and widths of some images, and whether all of them are grey."""
-    sizes, grey = [], True
+    sizes, grey, problems = [], True, []
     for images in opened.given.values():
         spread = np.linspace(0, len(images) - 1, min(MOST_READ, len(images))).astype(int)
         for place in np.unique(spread).tolist():
@@ -112,8 +112,12 @@ def _sample(opened: OpenedSource) -> tuple[np.ndarray, bool]:
             if not chunk.problems and chunk.sizes is not None:
                 sizes.append(chunk.sizes[0])
                 grey = grey and bool((chunk.images == chunk.images[:, :1]).all())
+            problems += chunk.problems.values()
     if not sizes:
-        raise UserError(f"{opened.source.name}: none of the images inspected can be read")
+        raise UserError(
+            f"{opened.source.name}: none of the images inspected can be read; the first: "
+            f"{problems[0]}"
+        )
     return np.array(sizes), grey
 
 
@@ -193,10 +197,15 @@ def _skip(groups: Sequence[str], augment: str) -> str:
 def names_say(settings: OwnSource, beginnings: Beginnings | None) -> Iterator[str]:
     """Say what names of images say about groups, if they say it."""
     if beginnings is None:
+        yield (
+            "names of images show no patients or slides: if several images are of one, write "
+            "group_pattern (docs/data.md), or the test is too easy"
+        )
         return
     found = f"names of images begin with one of {beginnings.count:,} words, as {beginnings.example}"
     if settings.group_pattern is None:
-        yield f"{found}: if those are patients or slides, uncomment the line group_pattern"
+        first = "do what the line above says, then " if beginnings.numbered else ""
+        yield f"{found}: if those are patients or slides, {first}uncomment the line group_pattern"
     else:
         yield f"{found}: images whose names begin alike stay in one split (group_pattern)"
 
