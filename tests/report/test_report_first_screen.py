@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,19 @@ from pipeline.report.analysis import label_symmetry, measures
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.analysis.label_symmetry import LabelSymmetry
 from pipeline.report.analysis.overview import main_test
-from pipeline.report.figures import asymmetry, calibration, cost, curves, headline, tradeoff, turn
+from pipeline.report.figures import (
+    asymmetry,
+    calibration,
+    cost,
+    curves,
+    headline,
+    tradeoff,
+    transformations,
+    turn,
+)
+from pipeline.report.files import tables
 from pipeline.report.load import Settings, load_study
-from pipeline.report.plotting import style
+from pipeline.report.plotting import marks, panels, style
 from pipeline.report.text import formatting, summary
 from pipeline.report.text.summary import gaps
 
@@ -122,6 +133,46 @@ def test_labels_that_say_nothing_are_explained_where_they_seem_to(
     assert ("best one on upright validation" in " ".join(notes.split())) == said
 
 
+@pytest.mark.parametrize(
+    ("models", "turned"), [(["gsa"], False), (["gsa", "canonical", "penalised"], True)]
+)
+def test_names_of_columns_do_not_overlap(digits: Analysis, models: list[str], turned: bool) -> None:
+    one = headline.table(digits)
+    rows = pd.concat(
+        [one.assign(model=name, condition=f"{name} " + one["condition"]) for name in models],
+        ignore_index=True,
+    )
+    with style.report_style():
+        figure = headline.draw(rows, digits)
+        figure.canvas.draw()
+        labels = figure.axes[0].get_xticklabels()
+        boxes = [label.get_window_extent() for label in labels]
+    assert len(labels) == len(models) * one["condition"].nunique()
+    assert {label.get_rotation() for label in labels} == {45.0 if turned else 0.0}
+    assert turned or not any(one.overlaps(two) for one, two in pairwise(boxes))
+
+
+@pytest.mark.parametrize("height", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("apart", [0.0, 0.01, 0.3])
+def test_names_of_marks_lie_in_the_panel_and_not_over_each_other(
+    height: float, apart: float
+) -> None:
+    with style.report_style():
+        figure, ((axes,),) = panels.grid(1, 1, 3.0)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        figure.draw_without_rendering()
+        places = [(0.6 + apart * i, min(max(height + apart * i / 9, 0), 1)) for i in (-2, -1, 0, 1)]
+        marks.name(axes, [(x, y, "C4 + turns, mirrors", "black", 0) for x, y in places])
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in axes.texts]
+        panel = axes.bbox.padded(2)
+    assert len(boxes) == 4
+    assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
+    assert all(panel.x0 <= box.x0 and box.x1 <= panel.x1 for box in boxes)
+    assert all(panel.y0 <= box.y0 and box.y1 <= panel.y1 for box in boxes)
+
+
 @pytest.mark.parametrize("study", ["glyphs", "digits"])
 def test_the_caption_begins_with_the_finding(study: str, request: pytest.FixtureRequest) -> None:
     analysis = request.getfixturevalue(study)
@@ -202,3 +253,20 @@ def test_a_gap_at_the_end_of_the_sizes_is_a_bound(low: float, high: float, words
     analysis: Any = SimpleNamespace(size_gaps=pd.DataFrame([row]))
     ((group, said),) = gaps(analysis, "letters")
     assert group == "D4" and words in said
+
+
+LONG = "plankton-2023-of-the-baltic-sea"
+
+
+def test_names_are_not_cut_where_there_is_room(tmp_path: Path) -> None:
+    shape = replace(GLYPHS, datasets=("digits", LONG), augments=("none", "turn_mirror"))
+    analysis = analyse(load_study(Settings("digits"), write_study(tmp_path, shape)))
+    cells = tables.results(analysis)["cell"]
+    assert cells.is_unique and not cells.str.contains("…").any()
+    with style.report_style():
+        moved = transformations.draw(transformations.table(analysis), analysis)
+        rows = [text.get_text() for axes in moved.axes for text in axes.get_yticklabels()]
+        first = headline.draw(headline.table(analysis), analysis)
+        strips = [text.get_text() for text in first.axes[0].get_yticklabels()]
+    assert "C4 turn_mirror" in rows and not any("…" in row for row in rows)
+    assert any(strip.rpartition("\n")[0].replace("\n", "") == LONG for strip in strips)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.label_symmetry import LabelSymmetry
 from pipeline.report.analysis.overview import main_test
 from pipeline.report.figures import efficiency
-from pipeline.report.plotting import panels, style
+from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import amount_axis, fit_percent
 from pipeline.report.text import summary
 from pipeline.report.text.formatting import percent, plain
@@ -28,6 +30,7 @@ ALT = (
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no run finished"
+ACROSS = 70  # letters of a column's name, side by side, from end to end of the map
 STRIP = 0.8  # of a row is for 0 to 100 %
 
 
@@ -43,6 +46,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     figure, ((left, right),) = panels.grid(1, 2, height, widths=(1.9, 1))
     _map(left, rows, strips, analysis)
     sizes = efficiency.table(analysis)
+    named: list[tuple[float, float, str, str, int]] = []
     if len(sizes):
         dataset = efficiency.chosen(sizes)
         efficiency.curve(
@@ -51,7 +55,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         right.set_title(f"Fewer images, {plain(dataset, 16)}")
         _gaps(right, summary.gaps(analysis, dataset), analysis)
     else:
-        _cost(right, rows[_strip_of(rows) == _main(rows)], analysis)
+        named = _cost(right, rows[_strip_of(rows) == _main(rows)], analysis)
     style.note(figure, [
         *panels.seed_notes(analysis.cells, analysis.settings.confidence),
         "Left: each strip runs from 0 to 100 %; filled: the best of its row. "
@@ -60,6 +64,9 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         *([AVERAGED] if rows["averaged"].any() else []),
         *([TAUGHT] if _taught_other_labels(rows).any() else []),
     ])  # fmt: skip
+    if named:
+        figure.draw_without_rendering()  # panels have their places
+        marks.name(right, named)
     return figure
 
 
@@ -113,7 +120,8 @@ def _strips(rows: pd.DataFrame) -> dict[str, str]:
         below = f"labels: {first['symmetry']}" if first["symmetry"] else (
             measures.SHORT[first["test"]])  # fmt: skip
         known = several or first["symmetry"]
-        names[str(strip)] = f"{plain(first['dataset'], 16)}\n{below}" if known else below
+        title = "\n".join(textwrap.wrap(plain(first["dataset"], 32), 16))
+        names[str(strip)] = f"{title}\n{below}" if known else below
     return names
 
 
@@ -127,9 +135,11 @@ def _map(axes: Axes, rows: pd.DataFrame, strips: dict[str, str], analysis: Analy
     names = sorted(columns.index, key=lambda name: condition_order(*columns.loc[name]))
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylim(len(strips) - 0.5, -0.5)
-    axes.set_xticks(range(len(names)), [_wrapped(name) for name in names], fontsize=6)
-    if style.is_narrow():
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    wrapped = [_wrapped(name) for name in names]
+    axes.set_xticks(range(len(names)), wrapped, fontsize=6)
+    if style.is_narrow() or _touch(wrapped):
+        axes.set_xticks(range(len(names)), [plain(name, 40) for name in names], rotation=45,
+                        ha="right", rotation_mode="anchor")  # fmt: skip
         axes.tick_params(axis="x", labelsize=6)
     axes.set_yticks(range(len(strips)), list(strips.values()), fontsize=6.5)
     axes.tick_params(length=0)
@@ -146,6 +156,13 @@ def _wrapped(name: str) -> str:
     """Break a name of a column: `C1`, `quarter`, `turns`."""
     lines = plain(name, 40).replace(", averaged", " averaged").replace("+ ", "")
     return "\n".join(lines.split(" "))
+
+
+def _touch(wrapped: list[str]) -> bool:
+    """Whether names of columns, in lines, would touch those of the next column."""
+    widths = [max(map(len, name.split("\n"))) for name in wrapped]
+    room = ACROSS / len(wrapped)
+    return any((one + two) / 2 > room for one, two in pairwise(widths))
 
 
 def _dot(axes: Axes, x: int, strip: int, row: pd.Series, analysis: Analysis) -> None:
@@ -180,8 +197,13 @@ def _dot(axes: Axes, x: int, strip: int, row: pd.Series, analysis: Analysis) -> 
         style.tag_mean(artist, str(int(row["id"])), said)
 
 
-def _cost(axes: Axes, rows: pd.DataFrame, analysis: Analysis) -> None:
-    """Draw accuracy against the FLOPs of training; an average costs its passes at test time."""
+def _cost(
+    axes: Axes, rows: pd.DataFrame, analysis: Analysis
+) -> list[tuple[float, float, str, str, int]]:
+    """Draw accuracy against the FLOPs of training, and return the marks with their names.
+
+    An average is not drawn: it costs its passes at test time.
+    """
     flops = measures.TRAINING_FLOPS.column
     rows = rows[~rows["averaged"]].merge(analysis.cells[["id", flops, "positional"]], on="id")
     known = rows[rows[flops] > 0]
@@ -192,8 +214,6 @@ def _cost(axes: Axes, rows: pd.DataFrame, analysis: Analysis) -> None:
             artists += axes.plot([row[flops]] * 2, [row["low"], row["high"]], color=colour)
         artists += axes.plot(row[flops], row["accuracy"], "o", color=colour, markersize=4.5,
                              markerfacecolor=colour if row["best"] else style.PAPER)  # fmt: skip
-        artists.append(axes.annotate(row["condition"], (row[flops], row["accuracy"]), (4, 3),
-                                     textcoords="offset points", fontsize=6))  # fmt: skip
         for artist in artists:
             style.tag(artist, row["id"])
     if known.empty:
@@ -206,6 +226,11 @@ def _cost(axes: Axes, rows: pd.DataFrame, analysis: Analysis) -> None:
     axes.set_xlabel("FLOPs of training")
     name = measures.SHORT[rows["test"].iloc[0]] if len(rows) else ""
     axes.set_title(f"Accuracy, {name}")
+    return [
+        (row[flops], row["accuracy"], plain(row["condition"], 40),
+         analysis.palette.colours[row["group"]], int(row["id"]))
+        for _, row in known.iterrows()
+    ]  # fmt: skip
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
@@ -215,6 +240,6 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     for _, part in rows.groupby(_strip_of(rows), sort=False):
         best = part.loc[part["accuracy"].idxmax()]
         test = measures.SHORT[best["test"]]
-        lines.append(f"{plain(best['dataset'], 20)}, {test}: best {plain(best['condition'], 30)}, "
+        lines.append(f"{plain(best['dataset'], 30)}, {test}: best {plain(best['condition'], 30)}, "
                      f"{percent(best['accuracy'])}")  # fmt: skip
     return f"{found}. {'; '.join(lines)}."

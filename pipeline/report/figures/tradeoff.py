@@ -122,27 +122,13 @@ def _panel(
               transform=axes.get_xaxis_transform())  # fmt: skip
 
 
-NAME_SIZE, LINE, LETTER = 5.5, 7.0, 3.1  # points: of a name, from line to line, and of a letter
-
-
 def _names(axes: Axes, rivals: pd.DataFrame, palette: style.Palette, scale: ErrorScale) -> None:
-    """Write the names of rivals below their marks, one below the other where they would overlap."""
-    placed: list[tuple[float, float, float]] = []
-    edge = axes.bbox.x1 * 72 / axes.figure.dpi
-    for _, cell in rivals.sort_values(Y, ascending=False).iterrows():
-        place = float(scale.place(cell[X])), float(cell[Y])
-        left, mark = axes.transData.transform(place) * 72 / axes.figure.dpi
-        width, y = LETTER * len(cell["model"]), mark - 7
-        begin = left + 4 if left + 4 + width < edge else left - 4 - width
-        for start, other, extent in placed:  # from the highest down
-            apart = begin > start + extent or start > begin + width
-            y = y if apart or y < other - LINE else other - LINE
-        placed = sorted([*placed, (begin, y, width)], key=lambda one: -one[1])
-        named = axes.annotate(cell["model"], place, xytext=(begin - left, y - mark),
-                              textcoords="offset points", fontsize=NAME_SIZE, zorder=3,
-                              color=palette.colours[cell["group"]])  # fmt: skip
-        named.set_in_layout(False)
-        style.tag(named, cell["id"])
+    """Write the names of rivals next to their marks."""
+    marks.name(axes, [
+        (float(scale.place(cell[X])), float(cell[Y]), str(cell["model"]),
+         palette.colours[cell["group"]], int(cell["id"]))
+        for _, cell in rivals.iterrows()
+    ])  # fmt: skip
 
 
 def caption(cells: pd.DataFrame, analysis: Analysis) -> str:

@@ -74,7 +74,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     figure, axes = panels.grid(len(parts), 1, 0.75 + 0.2 * most, stack=False)
     for (axis,), (title, part) in zip(axes, parts, strict=True):
         names = list(part["name"].drop_duplicates())
-        maps.frame(axis, names, [_called(kind, move) for kind, move in columns])
+        maps.frame(axis, names, [_called(kind, move) for kind, move in columns], 32)
         axis.tick_params(axis="x", labelrotation=0, labelsize=6.5)
         for _, row in part.iterrows():
             x, y = columns.index((row["kind"], row["transformation"])), names.index(row["name"])

@@ -162,7 +162,7 @@ def _of_cells(
 ) -> pd.DataFrame:
     """Text of some measures; accuracies on turned images are left out where turns change labels."""
     return pd.DataFrame([
-        {"id": cell["id"], "cell": plain(cell["label"], 40), "seeds": int(cell["runs_finished"])}
+        {"id": cell["id"], "cell": plain(cell["label"], 90), "seeds": int(cell["runs_finished"])}
         | {
             name: LABELS_CHANGE if cell["dataset"] in without_labels and measure in OF_TURNED
             else _as_text(cell, measure)

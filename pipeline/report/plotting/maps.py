@@ -37,8 +37,11 @@ def error_colour(error: float, rounding: float) -> float:
     return float(0.1 + 0.9 * place)
 
 
-def frame(axes: Axes, rows: list[str], columns: list[str]) -> None:
-    """Prepare empty axes with one unit square for every row and column name."""
+def frame(axes: Axes, rows: list[str], columns: list[str], longest: int = 11) -> None:
+    """Prepare empty axes with one unit square for every row and column name.
+
+    Names of rows have at most `longest` letters.
+    """
     axes.grid(False)
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)

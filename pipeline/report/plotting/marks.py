@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,40 @@ def mark(
     artists += axes.plot(*place, linestyle="", zorder=3, **palette.mark(cell, size))
     for artist in artists:
         style.tag(artist, cell["id"])
+
+
+NAME_SIZE, LINE, LETTER = 5.5, 7.0, 3.1  # points: of a name, from line to line, and of a letter
+MOST_LINES = 40  # that a name is moved away from its mark
+
+
+def name(axes: Axes, points: Sequence[tuple[float, float, str, str, int]]) -> None:
+    """Write names next to marks, inside the panel and none over another.
+
+    Below marks of the upper half and above those of the lower one, left of what is near the right
+    edge. The panel must have its place in the figure.
+
+    Parameters
+    ----------
+    points
+        Of each mark x, y, its name, its colour and its cell.
+    """
+    scale = 72 / axes.figure.dpi
+    edge, middle = axes.bbox.x1 * scale, (axes.bbox.y0 + axes.bbox.y1) / 2 * scale
+    placed: list[tuple[float, float, float]] = []
+    for x, y, text, colour, cell in sorted(points, key=lambda point: -point[1]):
+        left, mark = axes.transData.transform((x, y)) * scale
+        width = LETTER * len(text)
+        begin = left + 4 if left + 4 + width < edge else left - 4 - width
+        step = -LINE if mark > middle else LINE
+        beside = [other for start, other, extent in placed
+                  if begin < start + extent and start < begin + width]  # fmt: skip
+        free = (mark + line * step for line in range(1, MOST_LINES))
+        at = next((y for y in free if all(abs(y - other) >= LINE for other in beside)), mark + step)
+        placed.append((begin, at, width))
+        named = axes.annotate(text, (x, y), xytext=(begin - left, at - mark), color=colour,
+                              textcoords="offset points", fontsize=NAME_SIZE, zorder=3)  # fmt: skip
+        named.set_in_layout(False)
+        style.tag(named, cell)
 
 
 def ends(cell: pd.Series, column: str) -> tuple[float, float]:
