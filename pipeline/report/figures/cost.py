@@ -101,7 +101,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
-    """Say what the most accurate cell costs beside the cheapest of its Pareto front."""
+    """Say what the most accurate cell costs compared with the cheapest of its Pareto front."""
     first = str(rows["cost"].iloc[0])
     sentences = []
     for title, part in panels.split(rows[rows["cost"] == first], [*SETTING, "test"]):
