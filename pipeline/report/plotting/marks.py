@@ -54,10 +54,10 @@ def name(axes: Axes, points: Sequence[tuple[float, float, str, str, int]]) -> No
         width = LETTER * len(text)
         begin = left + 4 if left + 4 + width < edge else left - 4 - width
         step = -LINE if mark > middle else LINE
-        beside = [other for start, other, extent in placed
+        near = [other for start, other, extent in placed
                   if begin < start + extent and start < begin + width]  # fmt: skip
         free = (mark + line * step for line in range(1, MOST_LINES))
-        at = next((y for y in free if all(abs(y - other) >= LINE for other in beside)), mark + step)
+        at = next((y for y in free if all(abs(y - other) >= LINE for other in near)), mark + step)
         placed.append((begin, at, width))
         named = axes.annotate(text, (x, y), xytext=(begin - left, at - mark), color=colour,
                               textcoords="offset points", fontsize=NAME_SIZE, zorder=3)  # fmt: skip
