@@ -1,9 +1,10 @@
 """Exact ties against each other way to symmetry, by number of training images.
 
 `python benchmarks/rivals.py` in a clone that has run `studies/rivals.yaml` writes into
-`results/rivals/`: `cells.csv`, a row a cell; `trials.csv`, a row a trial of the search; and
-`differences.csv`, each cell less the exact one of its data set and number of training images, with
-a verdict. One data set and measure is a family.
+`results/rivals/`, and of another study into a folder of its name there: `cells.csv`, a row a cell;
+`trials.csv`, a row a trial of the search; `differences.csv`, each cell less the exact one of its
+data set and number of training images, with a verdict, where one data set and measure is a family;
+and `choices.csv`, which the first screen of the page is made from.
 """
 
 from __future__ import annotations
@@ -41,13 +42,15 @@ def main() -> None:
     baseline = replace(settings, baseline={"model": "gsa", "group": "", "augment": ""})
     found = against_baseline(sources_of(study, runs), cells.assign(baseline=exact), baseline)
     found = found[found["measure"] != measures.BALANCED.column]
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "cells.csv").write_text(as_csv(_cells(cells, runs)), encoding="utf-8")
+    out = OUT if params.study == "rivals" else OUT / params.study
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "cells.csv").write_text(as_csv(_cells(cells, runs)), encoding="utf-8")
     table = found.merge(cells[["id", *CELL]].drop(columns="dataset"), on="id")
     known = [name for name in FOUND if name in table]
     rows = table[[*CELL, "baseline_label", "measure", *known]]
-    (OUT / "trials.csv").write_text(as_csv(trials(study)), encoding="utf-8")
-    (OUT / "differences.csv").write_text(as_csv(rows), encoding="utf-8")
+    (out / "trials.csv").write_text(as_csv(trials(study)), encoding="utf-8")
+    (out / "differences.csv").write_text(as_csv(rows), encoding="utf-8")
+    (out / "choices.csv").write_text(as_csv(analysis.choices), encoding="utf-8")
 
 
 def trials(study: Study) -> pd.DataFrame:

@@ -126,17 +126,17 @@ SAME = "the same within the margin"
         (("clearly worse", "worse"), 1.0, "Training on images turned by any angle (C1)"),
         (("better", "worse"), 1.0, "Learned canonicalisation (D4)"),
         (("undecided", "better"), 1.0, "Symmetry built in (D4); or training on images turned by "
-         "any angle (C1), not shown to be worse, at 0.12 × FLOPs"),
+         "any angle (C1), not shown to be worse, at 0.12 times the FLOPs"),
         (("undecided", "better"), 8.0, "Symmetry built in (D4)"),
         ((SAME, "better"), 1.0, "Symmetry built in (D4); or training on images turned by any angle "
-         "(C1), as good within 1 point, at 0.12 × FLOPs"),
+         "(C1), as good within 1 point, at 0.12 times the FLOPs"),
         (("worse, within the margin", "better"), 1.0, "Symmetry built in (D4); or training on "
-         "images turned by any angle (C1), as good within 1 point, at 0.12 × FLOPs"),
+         "images turned by any angle (C1), as good within 1 point, at 0.12 times the FLOPs"),
         (("undecided", SAME), 1.0, "Symmetry built in (D4); or learned canonicalisation (D4), as "
-         "good within 1 point, at 0.38 × FLOPs; or training on images turned by any angle "
-         "(C1), not shown to be worse, at 0.12 × FLOPs"),
+         "good within 1 point, at 0.38 times the FLOPs; or training on images turned by any angle "
+         "(C1), not shown to be worse, at 0.12 times the FLOPs"),
         ((SAME, "undecided"), 1.0, "Symmetry built in (D4); or training on images turned by any "
-         "angle (C1), as good within 1 point, at 0.12 × FLOPs"),
+         "angle (C1), as good within 1 point, at 0.12 times the FLOPs"),
     ],
 )  # fmt: skip
 def test_the_choice_follows_from_the_verdicts(

@@ -43,9 +43,10 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.set_xlim(0, 1.02)
         percent_axis(axis.xaxis)
         axis.set_xlabel("Share of the variance")
-        title = f"{plain(dataset, 20)}: " if len(datasets) > 1 else ""
+        title = f"{plain(dataset, 30)}: " if len(datasets) > 1 else ""
+        style.panel_title(axis, f"{title}variance explained", len(datasets), lines=4)
         explained = percent(max(here["predicted"].iloc[0], 0.0), 0)
-        style.panel_title(axis, f"{title}variance explained {explained}", len(datasets))
+        axis.set_title(f"{axis.get_title(loc='left')} {explained}")
     trials = int(rows["trials"].min())
     style.note(figure, [
         f"Functional analysis of variance over {counted(trials, 'trial')}"

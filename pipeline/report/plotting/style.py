@@ -260,10 +260,10 @@ def title(figure: Figure, text: str) -> None:
     above.set_gid("figure-title")
 
 
-def panel_title(axes: Axes, text: str, columns: int) -> None:
-    """Title one of several panels in a row, in two lines where the name is too long for one."""
+def panel_title(axes: Axes, text: str, columns: int, lines: int = 2) -> None:
+    """Title one of several panels in a row, in so many lines where the name is too long for one."""
     width = 45 if is_narrow() else 78 // columns
-    axes.set_title("\n".join(textwrap.wrap(plain(text, 2 * width), width)[:2]))
+    axes.set_title("\n".join(textwrap.wrap(plain(text, lines * width), width)[:lines]))
 
 
 def name_row(first: Axes, title: str) -> None:

@@ -61,8 +61,8 @@ def _choice(built: pd.Series, others: pd.DataFrame, margin: float) -> str:
                         ((UNDECIDED,), "not shown to be worse")):  # fmt: skip
         cheap = others[others["word"].isin(words) & (others[FLOPS] < least)]
         if len(cheap):
-            other = cheap.loc[cheap[FLOPS].idxmin()]
-            text += f"; or {_named(other)}, {said}, at {_times(other, built)}"
+            other = cheap.sort_values([FLOPS, "accuracy"], ascending=[True, False]).iloc[0]
+            text += f"; or {_named(other)}, {said}, at {_times(other, built, ' times the ')}"
             least = other[FLOPS]
     return _begun(text)
 
@@ -110,8 +110,8 @@ def _with_numbers(row: pd.Series, built: pd.Series) -> str:
     return f"{_way(row)} ({', '.join(filter(None, numbers))})"
 
 
-def _times(row: pd.Series, built: pd.Series) -> str:
+def _times(row: pd.Series, built: pd.Series, times: str = " × ") -> str:
     if not built[FLOPS] > 0 or pd.isna(row[FLOPS]):
         return ""
     passes = " and four passes a test image" if row["averaged"] else ""
-    return f"{row[FLOPS] / built[FLOPS]:.2g} × FLOPs{passes}"
+    return f"{row[FLOPS] / built[FLOPS]:.2g}{times}FLOPs{passes}"
