@@ -67,6 +67,7 @@ def run_stage(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
     """Run a stage of a study whose file says so."""
     resources = SimpleNamespace(address=address, gpus_per_trial=0, workers=1)
     monkeypatch.setattr(stage, "load_params", lambda: SimpleNamespace(resources=resources))
+    monkeypatch.setattr(stage, "with_workers", lambda params: params)
     stage.run_stage("sweep", lambda *_: None)
 
 

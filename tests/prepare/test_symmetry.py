@@ -106,7 +106,7 @@ def test_noise_is_at_chance(seed: int, groups: int | None) -> None:
         assert test["images_interval"][0] <= 0.5
     assert found["measured"]["groups"] == (8 if groups == 8 else None)
     assert "could not be learned" in recommendation(found)
-    assert any("only 120 images" in line for line in findings(found))
+    assert any("measured on 120 images" in line for line in findings(found))
 
 
 @pytest.mark.parametrize("side", [6, 7, 24, 31, 64])

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from synthetic import Shape, write_study
@@ -35,9 +34,9 @@ from pipeline.report.files.pictures import draw_picture
 from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
 from pipeline.report.page.tooltips import Explainer
-from pipeline.report.plotting import panels, style
+from pipeline.report.plotting import style
 from pipeline.report.plotting.axes import ErrorScale, round_ticks, with_room
-from pipeline.report.text import formatting, names
+from pipeline.report.text import names
 
 FORTY = Shape(
     groups=("C1", "C2", "C4", "C8", "D4"), encodings=("none", "absolute", "relative", "rotary"),
@@ -301,33 +300,3 @@ def test_the_winners_curse_is_of_cells_that_were_searched(two: Analysis) -> None
     cells.loc[cells["group"] == "C4", ["trials", "trials_finished"]] = 0  # tuned on another cell
     found = winner.table(replace(two, cells=cells))
     assert set(winner.table(two)["group"]) == {"C1", "C4"} and set(found["group"]) == {"C1"}
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (2.34e-7, "2.3e-7"),
-        (1e-5, "1e-5"),
-        (0.98, "0.98"),
-        (12, "12"),
-        (0.0996, "0.100"),
-        (0.0234, "0.023"),
-    ],
-)
-def test_small_numbers_in_words(value: float, text: str) -> None:
-    assert formatting.small(value) == text
-
-
-@pytest.mark.parametrize(("value", "text"), [(6.09e12, "6.09T"), (147e9, "147G"), (12, "12")])
-def test_amounts_in_words(value: float, text: str) -> None:
-    assert formatting.amount(value) == text
-
-
-def test_the_last_panel_of_every_column_has_numbers() -> None:
-    tiles = [(str(number), pd.DataFrame()) for number in range(4)]
-    axes = panels.tiled(tiles, 1.9, sharex=True, sharey=True)[1]
-    panels.label_outer(axes, "x", "y")
-    for column in zip(*axes, strict=True):
-        last = [axis for axis in column if axis.get_visible()][-1]
-        assert any(tick.label1.get_visible() for tick in last.xaxis.get_major_ticks())

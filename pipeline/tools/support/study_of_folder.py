@@ -104,7 +104,8 @@ def _opened(name: str, folder: Path) -> tuple[OpenedSource, str | None]:
 
 def _sample(opened: OpenedSource) -> tuple[np.ndarray, bool]:
     """Return heights and widths of some images, and whether all of them are grey."""
-    sizes, grey, problems = [], True, []
+    sizes, grey = [], True
+    problems: list[str] = []
     for images in opened.given.values():
         spread = np.linspace(0, len(images) - 1, min(MOST_READ, len(images))).astype(int)
         for place in np.unique(spread).tolist():
