@@ -36,7 +36,6 @@ from pipeline.report.page import page
 from pipeline.report.page.tooltips import Explainer
 from pipeline.report.plotting import style
 from pipeline.report.plotting.axes import ErrorScale, round_ticks, with_room
-from pipeline.report.text import names
 
 FORTY = Shape(
     groups=("C1", "C2", "C4", "C8", "D4"), encodings=("none", "absolute", "relative", "rotary"),
@@ -277,22 +276,6 @@ def test_hierarchy_marks_a_disagreement(two: Analysis) -> None:
     assert rows["agrees"].all()
     wrong = rows.assign(agrees=False).iloc[:1]
     assert "disagree for C1" in hierarchy.caption(wrong, two)
-
-
-@pytest.mark.parametrize(
-    ("group", "positional", "tokens", "quarter", "mirror"),
-    [
-        ("C4", "relative", "stem", True, False), ("D4", "relative", "stem", True, True),
-        ("C8", "absolute", "stem", True, False), ("D2", "absolute", "stem", False, False),
-        ("C1", "none", "stem", False, False), ("C1", "none", "pixel", True, True),
-        ("E4", "relative", "stem", False, False), ("C6", "relative", "stem", False, False),
-    ],
-)  # fmt: skip
-def test_what_is_exact_by_construction(
-    group: str, positional: str, tokens: str, quarter: bool, mirror: bool
-) -> None:
-    assert names.is_exact(group, positional, tokens, "quarter_turn") is quarter
-    assert names.is_exact(group, positional, tokens, "mirror") is mirror
 
 
 def test_the_winners_curse_is_of_cells_that_were_searched(two: Analysis) -> None:

@@ -1,10 +1,26 @@
-"""Numbers in words, and the axes of panels."""
+"""What figures say: numbers in words, what is exact, and the axes of panels."""
 
 import pandas as pd
 import pytest
 
 from pipeline.report.plotting import panels
-from pipeline.report.text import formatting
+from pipeline.report.text import formatting, names
+
+
+@pytest.mark.parametrize(
+    ("group", "positional", "tokens", "quarter", "mirror"),
+    [
+        ("C4", "relative", "stem", True, False), ("D4", "relative", "stem", True, True),
+        ("C8", "absolute", "stem", True, False), ("D2", "absolute", "stem", False, False),
+        ("C1", "none", "stem", False, False), ("C1", "none", "pixel", True, True),
+        ("E4", "relative", "stem", False, False), ("C6", "relative", "stem", False, False),
+    ],
+)  # fmt: skip
+def test_what_is_exact_by_construction(
+    group: str, positional: str, tokens: str, quarter: bool, mirror: bool
+) -> None:
+    assert names.is_exact(group, positional, tokens, "quarter_turn") is quarter
+    assert names.is_exact(group, positional, tokens, "mirror") is mirror
 
 
 @pytest.mark.parametrize(
