@@ -26,7 +26,7 @@ RATE = {"learning_rate": {"low": 0.001, "high": 0.01}}
 SECONDS = {"of": "seconds", "at": 6, "parameters": 5000}
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("budget", [("parameters", 5000), ("flops", 1_000_000)])
 @pytest.mark.parametrize("size", [8, 12])
 def test_widths_meet_what_is_matched(budget: tuple[str, int], size: int) -> None:

@@ -99,6 +99,7 @@ def test_optuna_opens_a_study_a_cell_and_one_of_all(params: Params, trials: pd.D
     assert set(importance) == {"group", "learning_rate", "dropout"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("sweep", "best"),
     [
