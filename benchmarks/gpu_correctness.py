@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 from gpu_flex import FLEX_CHECKS, check_layer, check_results, flex_tolerance
-from gpu_layers import device_methods
+from gpu_layers import batch_of, device_methods
+from gpu_triton import TRITON_CHECKS, compile_ahead, triton_problem, triton_results
 from torch import Tensor, nn
 
 from gsa_core import (
@@ -50,9 +51,18 @@ Row = dict[str, Any]
 def correctness(asked: argparse.Namespace) -> Iterator[Row]:
     """Rows, each of one kind of check: what was checked, the largest error, and what is wrong."""
     device = asked.device
+    compile_ahead(device, asked.quick, batch_of(asked))
+    for name, dtype in TRITON_CHECKS[: 1 if asked.quick else None]:
+        check = f"triton, {name}"
+        if why := triton_problem(device):
+            yield {"check": check, "dtype": "float32", "skipped": why}
+            break
+        yield {"check": check} | _attempted(_own_errors, device, name, dtype, triton_results)
     types = (torch.float32, torch.bfloat16)
     for dtype, name in product(types[: 1 if asked.quick else 2], FLEX_CHECKS):
-        yield {"check": f"flex, {name}"} | _attempted(_flex_errors, device, name, dtype)
+        yield {"check": f"flex, {name}"} | _attempted(
+            _own_errors, device, name, dtype, check_results
+        )
     for name, check in CHECKS.items():
         yield {"check": name} | _attempted(check, device)
     for form in FORMS:
@@ -205,13 +215,15 @@ def _narrow_errors(device: torch.device, form: str) -> Row:
     return row
 
 
-def _flex_errors(device: torch.device, name: str, dtype: torch.dtype) -> Row:
-    """FlexAttention in 32 or 16 bits against the CPU in float64, of an image of several blocks."""
+def _own_errors(
+    device: torch.device, name: str, dtype: torch.dtype, found_by: Callable[..., list[Tensor]]
+) -> Row:
+    """FlexAttention or Triton against the CPU in float64, of an image of several blocks."""
     reference = randomised(check_layer(name))
     reference.method = "written_out"
     x = features(reference, side=12)
     expected = results(reference, x)
-    found = check_results(name, reference, x, dtype, device, results)
+    found = found_by(name, reference, x, dtype, device, results)
     values, gradients = errors(found, expected)
     row = {"dtype": str(dtype).removeprefix("torch."), "values": values, "gradients": gradients}
     return {"ok": max(values, gradients) <= flex_tolerance(dtype), **row}

@@ -20,7 +20,10 @@ from gsa_core import GroupSelfAttention, LiftingSelfAttention, point_group
 from gsa_core.attention.backends import flex
 from gsa_core.attention.backends.flex_scores import padded_length
 
-__all__ = ["FLEX_CHECKS", "Rows", "check_layer", "check_results", "flex_rows", "flex_tolerance"]
+__all__ = [
+    "FLEX_CHECKS", "NARROW", "WIDE", "Rows", "check_layer", "check_results", "flex_rows",
+    "flex_tolerance", "plain_window", "warm",
+]  # fmt: skip
 
 Rows = Iterator[tuple[dict[str, Any], Callable[[], Step], tuple[str, int, int, int, int]]]
 NARROW, WIDE = (CHANNELS, HEADS, HEAD_DIM), (128, 2, 64)
@@ -34,7 +37,7 @@ FLEX_CHECKS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "lifting, rotary, global": ("lifting", {"positional": "rotary", "image_size": 12}, False),
     "published, relative, disc": ("published", {"window": 3, "window_shape": "disc"}, False),
 }  # fmt: skip
-_TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 1e-1}
+_TOLERANCES = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 1e-1}
 
 
 def flex_tolerance(dtype: torch.dtype) -> float:
@@ -94,12 +97,12 @@ def flex_rows(asked: argparse.Namespace, batch: int) -> Rows:
         where = {"device": asked.device, "dtype": dtype}
         steps = contestants(name, window, side, ("flex", "torch"), **sizes, **where)
         for way in ways:
-            make = _step_of(way, steps, partial(_plain, name, window, side, **sizes, **where))
+            make = _step_of(way, steps, partial(plain_window, name, window, side, **sizes, **where))
             row = {"case": case, "width": width, "way": way, "batch": batch}
             row["dtype"] = str(dtype).removeprefix("torch.")
             yield (
                 row,
-                partial(_warm, make),
+                partial(warm, make),
                 (name, side, channels, heads * head_dim, dtype.itemsize),
             )
 
@@ -136,7 +139,7 @@ def _changed(make: Callable[[], Step], name: str, value: Any) -> Step:
     return run
 
 
-def _warm(make: Callable[[], Step]) -> Step:
+def warm(make: Callable[[], Step]) -> Step:
     """A step that has run twice: what is compiled and made once is no part of it."""
     step = make()
     step()
@@ -144,7 +147,7 @@ def _warm(make: Callable[[], Step]) -> Step:
     return step
 
 
-def _plain(
+def plain_window(
     name: str, window: int | None, side: int,
     *, channels: int, heads: int, head_dim: int, batch: int, **where: Any,
 ) -> Step:  # fmt: skip

@@ -15,17 +15,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
 from attention import CASES, CHANNELS, HEAD_DIM, HEADS, REFERENCE, Step, contestants, peak_bytes
 from gpu_flex import flex_rows
+from gpu_triton import compile_ahead, triton_problem, triton_rows
 from torch.nn import functional
 
 from gsa_core import point_group
 from gsa_core.attention.backends.registry import METHODS
 
-__all__ = ["bandwidth", "device_methods", "layers"]
+__all__ = ["bandwidth", "batch_of", "device_methods", "layers"]
 
 # GB/s by the makers' data sheets; the first name that occurs in the card's.
 BANDWIDTHS = {
@@ -52,20 +54,29 @@ def bandwidth(device: torch.device) -> int | None:
 
 def device_methods(device: torch.device) -> list[str]:
     """Ways of computing attention that a device has in every type of number."""
-    elsewhere = {"auto", "flex"} if device.type == "cpu" else {"auto", "flex", "kernel"}
+    elsewhere = {"auto", "flex", "triton"} | (set() if device.type == "cpu" else {"kernel"})
     return [x for x in METHODS if x not in elsewhere]
 
 
+def batch_of(asked: argparse.Namespace) -> int:
+    """Images of a step."""
+    return 32 if asked.device.type == "cuda" and not asked.quick else 1
+
+
 def layers(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Rows, FlexAttention before the six cases at every width, in 32 bits and then in 16."""
+    """Rows: Triton, FlexAttention, then the six cases at every width, in 32 bits and in 16."""
     cases = QUICK if asked.quick else CASES
     methods = device_methods(asked.device)
     if asked.quick:  # it would be built for every width of a head, seconds each
         methods = [method for method in methods if method != "kernel"]
     dtypes = [torch.float32] if asked.device.type == "cpu" else [torch.float32, torch.bfloat16]
-    batch = 32 if asked.device.type == "cuda" and not asked.quick else 1
+    batch = batch_of(asked)
     fewest = 1 if asked.quick else 3
-    for row, make, (*sizes_of, itemsize) in flex_rows(asked, batch):
+    if why := triton_problem(asked.device):
+        yield {"way": "triton", "dtype": "float32", "skipped": why}
+    compile_ahead(asked.device, asked.quick, batch)
+    rows = chain(triton_rows(asked, batch), flex_rows(asked, batch))
+    for row, make, (*sizes_of, itemsize) in rows:
         least = _least_bytes(*sizes_of, batch, itemsize)
         yield row | cost(make, asked.device, least, fewest)
     for dtype in dtypes:

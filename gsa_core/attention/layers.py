@@ -55,7 +55,8 @@ class LiftingSelfAttention(SelfAttention):
         Channels a head, if not ``ceil(out_channels / num_heads)``.
     method
         ``"kernel"`` (our own operator, for the CPU), ``"flex"`` (torch's FlexAttention, for GPUs),
-        ``"torch"`` (torch's fused attention), ``"written_out"`` (all scores in memory), or
+        ``"triton"`` (our own kernels for GPUs), ``"torch"`` (torch's fused attention),
+        ``"written_out"`` (all scores in memory), or
         ``"auto"``: the fastest (`faster_method`), torch where that cannot be had. All are equal to
         rounding.
     qk_norm

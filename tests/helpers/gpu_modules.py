@@ -15,7 +15,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
     "gpu", "gpu_correctness", "gpu_digits", "gpu_flex", "gpu_layers", "gpu_models",
-    "gpu_networks", "gpu_sharing", "gpu_training",
+    "gpu_networks", "gpu_sharing", "gpu_training", "gpu_triton",
 )  # fmt: skip
 
 __all__ = ["NAMES", "ROOT", "benchmark_modules", "idx"]

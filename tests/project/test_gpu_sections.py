@@ -215,6 +215,6 @@ def test_packages_that_a_bare_machine_has_are_enough(name):
         "gpu_layers",
         "gpu_digits",
     }
-    ours |= {"gpu_flex", "gpu_models", "gpu_networks", "gpu_sharing", "gpu_training"}
+    ours |= {"gpu_flex", "gpu_models", "gpu_networks", "gpu_sharing", "gpu_training", "gpu_triton"}
     allowed = {"torch", "numpy", "g_selfatt"} | ours | set(sys.stdlib_module_names)
     assert {x.split(".")[0] for x in found} <= allowed

@@ -34,7 +34,7 @@ from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common.cached import constant
 from gsa_core.common.derivatives import gradients_are_differentiated, is_transformed
 
-__all__ = ["attended", "attention", "kernel_options", "padded_width", "problem"]
+__all__ = ["attended", "attention", "computing_type", "kernel_options", "padded_width", "problem"]
 
 WIDEST_FACTORS = 128  # channels of a query and its scores with an encoding, padded
 _NARROWEST = 16  # channels that the kernel takes
@@ -79,7 +79,7 @@ def attention(
     if tables.rotation is not None:
         query, key = tables.rotation(query), tables.rotation(key)
     scores = scores_at_residues(tiling, unrotated, tables)
-    dtype, sets = _type_of(query), max(key.shape[3], value.shape[3])
+    dtype, sets = computing_type(query), max(key.shape[3], value.shape[3])
     key, value = (x.expand(-1, -1, -1, sets, -1, -1, -1) for x in (key, value))
     query, key, value = (_laid(x).to(dtype) for x in (query, key, value))
     known = [x for x in (scores.rows, scores.cols, scores.frames) if x is not None]
@@ -105,7 +105,7 @@ def attention(
     return out.permute(0, 4, 5, 2, 3, 1, 6)
 
 
-def _type_of(query: Tensor) -> torch.dtype:
+def computing_type(query: Tensor) -> torch.dtype:
     """The type to compute in; autocast leaves the sum of a product and a bias in 32 bits."""
     device = query.device.type
     if device != "meta" and torch.is_autocast_enabled(device):

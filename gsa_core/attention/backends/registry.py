@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gsa_core.attention.backends import cpu, flex, reference, sdpa
+from gsa_core.attention.backends import cpu, flex, reference, sdpa, triton_attention
 from gsa_core.attention.encodings.tables import OffsetTables
 from gsa_core.attention.neighbourhood import Tiling
 
@@ -44,6 +44,7 @@ class Backend:
 BACKENDS = {
     "kernel": Backend(cpu.attention, cpu.problem),
     "flex": Backend(flex.attention, flex.problem),
+    "triton": Backend(triton_attention.attention, triton_attention.problem),
     "torch": Backend(sdpa.attention, sdpa.problem),
     "written_out": Backend(reference.attention, reference.problem),
 }
