@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 from triton_interpreter import INSTALLED, MISSING
 
 from gsa_core import GroupSelfAttention, point_group
@@ -97,6 +98,18 @@ def test_no_tensor_is_of_queries_and_keys(window, form):
     reach = side - 1 if window is None else window // 2
     per_query = max(3 * width, 2 * reach + 1)  # a row of the encoding's scores
     assert seen.elements <= 2 * 4 * side**2 * heads * per_query
+
+
+@pytest.mark.parametrize("form", ["joint", "framewise"])
+def test_operations_are_counted_as_those_of_the_kernel(form):
+    counts = []
+    for method in ("kernel", "triton"):
+        options = {"window": 5, "form": form, "method": method, "device": "meta"}
+        layer = GroupSelfAttention(point_group("C4"), 8, 8, 2, **options)
+        with FlopCounterMode(display=False) as counter:
+            layer(torch.zeros(2, 8, 4, 9, 7, device="meta"))
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
 
 
 @pytest.mark.deep

@@ -29,6 +29,8 @@ def compiled(kernel: Any, dtype: str, width: int, shape: str) -> int:
         "D": width, "DV": width, "D_PADDED": padded, "DV_PADDED": padded,
         "TILE_ROWS": 8, "TILE_COLS": 8, "BLOCK_ROWS": 4, "BLOCK_COLS": 16,
     }  # fmt: skip
+    if shape == "square":  # a launch makes a constant of every 1
+        constants |= dict.fromkeys(("own", "sets", "members", "heads"), 1)
     if shape != "soft_disc":
         constants |= dict.fromkeys(("FRAMES", "PAIRS", "FADING"))
     signature: dict[str, Any] = {}

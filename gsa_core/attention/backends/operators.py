@@ -25,7 +25,7 @@ from gsa_core.common.derivatives import (
     is_transformed,
 )
 
-__all__ = ["fused_attention", "fused_rotation"]
+__all__ = ["flops", "fused_attention", "fused_rotation"]
 
 _ARGUMENTS = (
     "Tensor query, Tensor key, Tensor value, Tensor? rows, Tensor? cols, Tensor? pairs, "
@@ -140,7 +140,7 @@ for _name, _schema in _SCHEMAS.items():
 
 
 @register_flop_formula(torch.ops.gsa_core.attention)
-def _flops(
+def flops(
     query: Sequence[int],
     key: Sequence[int],
     value: Sequence[int],

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
+from gsa_core.attention.backends.operators import flops
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common.cached import constant
 from gsa_core.common.derivatives import gradients_are_differentiated
@@ -231,6 +233,13 @@ torch.library.register_fake(
 torch.library.register_autograd(
     "gsa_core::triton_attention", _gradients, setup_context=_keep, lib=_LIBRARY
 )
+
+
+@register_flop_formula(torch.ops.gsa_core.triton_attention)
+def _flops(query: Any, key: Any, value: Any, *others: Any, out_shape: Any = None) -> int:
+    """Operations of one pass; the products with tables are operators of torch."""
+    count: int = flops(query, key, value, None, None, None, None, *others[4:])
+    return count
 
 
 def attended(
