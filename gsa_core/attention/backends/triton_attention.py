@@ -62,8 +62,11 @@ def attention(
         query, key = tables.rotation(query), tables.rotation(key)
     dtype, sets = computing_type(query), max(key.shape[3], value.shape[3])
     key, value = (x.expand(-1, -1, -1, sets, -1, -1, -1) for x in (key, value))
-    query, key, value = (x.to(dtype) for x in (query, key, value))
-    return attended(query, key, value, terms, tiling, scale)
+    # Triton's interpreter takes the bits of bfloat16 for integers when it multiplies.
+    interpreted = query.device.type == "cpu" and dtype == torch.bfloat16
+    within = torch.float32 if interpreted else dtype
+    query, key, value = (x.to(within) for x in (query, key, value))
+    return attended(query, key, value, terms, tiling, scale).to(dtype)
 
 
 def _terms(
