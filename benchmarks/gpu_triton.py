@@ -1,8 +1,8 @@
 """Attention by our own kernels in Triton in sections 2 and 3 of `gpu.py`: is it right, and fast?
 
-The rows stand beside FlexAttention, torch's attention and the bare sliding window, on the same
-card. Kernels are compiled once for every type, width and shape, for seconds: on a GPU all are
-compiled first, in processes side by side, and found in Triton's cache afterwards.
+FlexAttention, torch's attention and the bare sliding window are timed next to it on the same card.
+Kernels are compiled once for every type, width and shape, for seconds: on a GPU all are compiled
+first, in processes side by side, and found in Triton's cache afterwards.
 """
 
 from __future__ import annotations
