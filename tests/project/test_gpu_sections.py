@@ -62,6 +62,7 @@ def raises(patch):
     patch.setattr(GroupSelfAttention, "forward", fail)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("change", [wrong_frames, wrong_scale, wrong_gradient, raises])
 def test_wrong_layer_is_found(change, modules, tmp_path, monkeypatch):
     correct, gpu = modules.gpu_correctness, modules.gpu

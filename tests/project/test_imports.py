@@ -273,6 +273,7 @@ def test_text_is_utf8_whatever_the_locale() -> None:
 UNUSUAL = "# \u00e4\u6f22"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "command",
     [["-m", "pipeline", "check"], ["-m", "pipeline", "summary"]],
