@@ -1,4 +1,7 @@
-"""A reported study whose every name is an attack, with one cell that has no run; and a browser."""
+"""A reported study whose every name is an attack, with one cell that has no run; and a browser.
+
+Of its figures `make test` draws those that its tests look at, and some that are quick to draw.
+"""
 
 import fcntl
 import os
@@ -9,11 +12,21 @@ from unittest import mock
 import pytest
 from browser import Browser
 from payloads import HOSTILE, harm
+from report_files import SLOW, only
+from sampling import FULL, examples
 from synthetic import write_study
 
-from pipeline.report.files import pictures
+from pipeline.report import figures
+from pipeline.report.analysis import importance
 from pipeline.report.load import Settings
 from pipeline.report.stage import build
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_forests() -> Iterator[None]:
+    """Resample trials once, and ten times with `--full`: every time grows a forest."""
+    with mock.patch.object(importance, "RESAMPLES", examples(1, importance.RESAMPLES)):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +38,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / "whole").exists():
-            with mock.patch.object(pictures, "PNG_DOTS_PER_INCH", 40):
+            slow = set() if FULL else SLOW
+            with only([name for name in figures.names() if name not in slow]):
                 build(Settings("digits"), write_study(root, HOSTILE, harm), root / "reports")
             (root / "whole").touch()
     return root

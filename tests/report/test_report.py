@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import report_files
-from report_files import only
+from report_files import SLOW, only
+from sampling import FULL
 from synthetic import Row, Shape, write_study
 
 from pipeline.report import figures
@@ -33,18 +34,15 @@ SETTINGS = Settings("digits")
 Tables = dict[str, list[Row]]
 
 
-# What `small` draws in `make test`: the figures that its tests look at.
-SOME = [
-    "tradeoff", "confusion", "hierarchy", "effects", "turn", "calibration", "transformations",
-]  # fmt: skip
+# What the report of two cells draws.
+DRAWN = figures.names() if FULL else ["tradeoff", "confusion"]
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished report of a study of two cells; all of its figures with `--full`."""
     root = tmp_path_factory.mktemp("small")
-    chosen = figures.names() if pytestconfig.getoption("--full") else SOME
-    with only(chosen):
+    with only(DRAWN):
         build(SETTINGS, write_study(root, SMALL), root / "reports")
     return root
 
@@ -78,7 +76,7 @@ def test_everything_promised_is_there(hostile: Path) -> None:
         "tables/rivals.csv",
     } <= names
     # Of one data set of one size, without kept predictions, and of groups that nobody knows.
-    missing = set(figures.names()) - drawn(hostile)
+    missing = set(figures.names()) - drawn(hostile) - (set() if FULL else SLOW)
     assert missing == {"datasets", "efficiency", "features", "published_comparison", "subgroups"}
     for figure in drawn(hostile):
         assert {f"figures/{figure}.svg", f"figures/{figure}.png", f"tables/{figure}.csv"} <= names
@@ -130,26 +128,30 @@ def test_page_fetches_nothing_and_styles_nothing_inline(small: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["confusion", "hierarchy", "effects", "turn", "calibration", "transformations"]
-)
-def test_marks_of_several_cells_say_which(small: Path, name: str) -> None:
-    document = (small / "reports" / "figures" / f"{name}.svg").read_text()
+    "name",
+    [
+        "confusion", "effects", "turn", "calibration",
+        *(pytest.param(name, marks=pytest.mark.deep) for name in ("hierarchy", "transformations")),
+    ],
+)  # fmt: skip
+def test_marks_of_several_cells_say_which(hostile: Path, name: str) -> None:
+    document = (hostile / "reports" / "figures" / f"{name}.svg").read_text()
     found = {tuple(ids.split()) for ids in re.findall(r'data-cells="([\d ]+)"', document)}
-    cells = pd.read_csv(small / "reports" / "tables" / "cells.csv")
+    cells = pd.read_csv(hostile / "reports" / "tables" / "cells.csv")
     known = {str(number) for number in range(len(cells))}
     assert found and all(set(ids) < known for ids in found), f"{found} of {known}"
 
 
-def test_same_rows_give_the_same_bytes_in_another_process(
-    small: Path, pytestconfig: pytest.Config
-) -> None:
+def test_same_rows_give_the_same_bytes_in_another_process(small: Path) -> None:
     """All files, with some of the figures; `--full` draws all of them."""
-    chosen = figures.names() if pytestconfig.getoption("--full") else ["tradeoff", "confusion"]
     # Another hash seed: the order of a set must not reach the report.
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, report_files.__file__, str(small / "data"), *chosen]
+    command = [sys.executable, report_files.__file__, str(small / "data"), *DRAWN]
     done = subprocess.run(command, env=environment, check=True, capture_output=True)
-    assert json.loads(done.stdout) == report_files.checksums(small / "data", chosen)
+    reports = small / "reports"
+    written = [path for path in reports.rglob("*") if path.is_file()]
+    files = {str(path.relative_to(reports)): path.read_bytes() for path in written}
+    assert len(files) > 15 and json.loads(done.stdout) == report_files.checksums(files)
 
 
 def test_all_failed_is_a_page_that_says_so_and_nothing_of_an_older_report(tmp_path: Path) -> None:
@@ -158,13 +160,13 @@ def test_all_failed_is_a_page_that_says_so_and_nothing_of_an_older_report(tmp_pa
     stale.write_text("old")
     shape = Shape(groups=("C1",), encodings=("none",), depths=(1,), reason="OSError: <b>boom</b>",
                   failing=("gsa-C1-none-d1-stem",))  # fmt: skip
-    build(SETTINGS, write_study(tmp_path, shape), tmp_path / "reports")
+    with only(figures.names()):
+        build(SETTINGS, write_study(tmp_path, shape), tmp_path / "reports")
     page = page_of(tmp_path)
     assert "no run finished" in page
     assert "OSError: &lt;b&gt;boom&lt;/b&gt;" in page
     # The hierarchy needs no run; nothing else may be drawn.
-    figures = tmp_path / "reports" / "figures"
-    assert {path.stem for path in figures.iterdir()} == {"hierarchy", "effort"}
+    assert drawn(tmp_path) == {"hierarchy", "effort"}
 
 
 def analysis_of(root: Path, shape: Shape, change: object = None, **settings: object):

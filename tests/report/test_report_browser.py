@@ -10,7 +10,7 @@ from browser import CHROMIUM, Browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
-CELLS = 12
+CELLS = 8
 
 
 @pytest.fixture

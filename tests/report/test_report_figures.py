@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from sampling import FULL
 from synthetic import Shape, write_study
 
 from pipeline.report import figures
@@ -92,8 +93,9 @@ def test_cells_of_all_axes_are_named_compared_and_drawn(augmented: Analysis) -> 
         (f"C4 absolute{end}", f"C1 absolute{end}") for end in rest
     }
     assert "augment" in set(augmented.effects["axis"])
+    every = figures.names() if FULL else ["efficiency", "effects", "headline", "tradeoff", "turn"]
     with style.report_style():
-        for module in map(figures.load, figures.names()):
+        for module in map(figures.load, every):
             if not (rows := module.table(augmented)).empty:
                 assert module.draw(rows, augmented).axes
 
@@ -127,7 +129,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("module", "size"),
     [
@@ -148,7 +150,7 @@ def test_no_labels_overlap(module: ModuleType, size: str, request: pytest.Fixtur
         assert box.y0 >= edge.y0 - 1 and box.x1 <= edge.x1 + 1
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "module", [tradeoff, cost, turn, headline, differences, calibration, hierarchy]
 )

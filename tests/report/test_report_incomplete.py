@@ -42,10 +42,13 @@ def drawn(analysis: Analysis) -> set[str]:
 
 def test_every_figure_of_one_run_can_be_drawn(tmp_path: Path) -> None:
     analysis = analyse(load_study(SETTINGS, write_study(tmp_path, ONE_CELL)))
-    assert len(drawn(analysis)) > 12
-    for module in map(figures.load, drawn(analysis)):
+    found = drawn(analysis)
+    assert len(found) > 12
+    for module in map(figures.load, found):
         with style.report_style():
             figure = module.draw(module.table(analysis), analysis)
+            # Where panels and legends are is nothing here, and takes as long as all the rest.
+            figure.set_layout_engine("none")
             figure.draw_without_rendering()
         assert figure.axes
 
@@ -67,8 +70,8 @@ def test_one_cell_with_one_seed_and_missing_stages(
         shutil.rmtree(data / folder)
     analysis = analyse(load_study(SETTINGS, data))
     assert said in page.page(analysis, [])
-    assert there <= drawn(analysis)
-    assert not drawn(analysis) & not_there
+    found = drawn(analysis)
+    assert there <= found and not found & not_there
 
 
 def test_runs_without_a_number_are_no_figure(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from synthetic_predictions import write_predictions
 from pipeline.common.errors import UserError
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.analysis.effects import EVERY
-from pipeline.report.analysis.samples import balance
+from pipeline.report.analysis.samples import balance, with_intervals
 from pipeline.report.analysis.verdicts import NOT_COMPARED, SAME, UNDECIDED
 from pipeline.report.load import Settings, load_study
 from pipeline.report.text import method, summary
@@ -48,7 +48,7 @@ def row_of(analysis: Analysis | Partial, measure: str, label: str = "C4 absolute
 
 
 def test_kept_predictions_pair_cells_by_image(kept: Path, tmp_path: Path) -> None:
-    lost = analysis_of(write_study(tmp_path, SHAPE))
+    lost = Partial.of(write_study(tmp_path, SHAPE))
     found = analysis_of(kept)
     one, other = row_of(found, UPRIGHT), row_of(lost, UPRIGHT)
     assert (one["basis"], one["images"], one["seeds"], one["groups"]) == ("", 450, 3, 0)
@@ -96,7 +96,7 @@ def test_intervals_of_cells_are_those_of_the_verdicts(kept: Path) -> None:
 def test_groups_of_test_images(tmp_path: Path, groups: tuple[str, ...], basis: str) -> None:
     data = write_study(tmp_path, SHAPE)
     write_predictions(data, groups=groups)
-    analysis = analysis_of(data)
+    analysis = Partial.of(data)
     row = row_of(analysis, UPRIGHT)
     assert (row["groups"], row["basis"]) == (len(groups), basis)
     assert f"450 test images in {len(groups)} groups" in row["verdict"]
@@ -170,19 +170,18 @@ def test_effects_over_data_sets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("splits", "word"), [(2, NOT_COMPARED), (5, "clearly better")])
-def test_the_split_is_the_unit_of_repeated_splits(
-    tmp_path: Path, splits: int, word: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_split_is_the_unit_of_repeated_splits(tmp_path: Path, splits: int, word: str) -> None:
     study = load_study(SETTINGS, write_study(tmp_path, replace(SHAPE, seeds=range(101, 111))))
     runs = study.runs.assign(split=study.runs["seed"] % splits)
-    analysis = analyse(replace(study, runs=runs))
+    analysis = Partial(replace(study, runs=runs))
     row = row_of(analysis, QUARTER)
     assert row["basis"] == f"{splits} splits" and row["word"] == word
     mine = runs[runs["positional"] == "absolute"].groupby(["group", "split"])[QUARTER].mean()
     differences = mine["C4"] - mine["C1"]
     assert row["difference"] == pytest.approx(differences.mean())
     assert row["low"] < row["difference"] < row["high"]
-    cell = analysis.cells[analysis.cells["label"] == "C4 absolute"].iloc[0]
+    cells = with_intervals(analysis.cells, analysis.sources, SETTINGS.confidence)
+    cell = cells[cells["label"] == "C4 absolute"].iloc[0]
     for column in (QUARTER, "macro_f1"):  # t over the splits' means, by hand
         values = runs[runs["cell"] == cell["cell"]].groupby("split")[column].mean()
         half = stats.t.ppf(0.975, splits - 1) * values.std() * math.sqrt(1 / splits + 450 / 1078)
