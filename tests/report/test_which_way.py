@@ -49,17 +49,17 @@ def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
 
 def test_a_choice_for_each_number_of_training_images(analysis: Analysis) -> None:
     table = choices.table(analysis).set_index("training images")
-    assert list(table.index) == ["100", "1,078"]
+    assert list(table.index) == ["100 images", "1,078 images"]
     assert table["choose"].to_dict() == {
-        "100": "Symmetry built in (C4)",
-        "1,078": "Training on images turned by any angle (C1)",
+        "100 images": "Symmetry built in (C4)",
+        "1,078 images": "Training on images turned by any angle (C1)",
     }
-    why = table.loc["100", "because"].split("\n")
+    why = table.loc["100 images", "because"].split("\n")
     assert why[0] == "Symmetry built in (C4) has 90.0 %."
     assert why[1].startswith("Clearly better than symmetry built in plus training on ")
     assert "training on images turned by any angle (C1, 60.0 %, 0.25 × FLOPs)" in why[1]
     assert why[1].endswith("(C1, 12.6 %, 0.25 × FLOPs).")
-    assert table.loc["1,078", "because"].split("\n")[1].startswith("Clearly worse than ")
+    assert table.loc["1,078 images", "because"].split("\n")[1].startswith("Clearly worse than ")
     said = choices.caption(analysis)
     assert "2,000 quarter-turned test images and 3 seeds" in said
     count = analysis.choices["comparisons"].max()
@@ -97,7 +97,7 @@ def test_data_sets_that_are_one_in_several_sizes(tmp_path: Path) -> None:
         SHAPE, datasets=tuple(images), training_images=(None,), train_images=images
     )  # fmt: skip
     table = choices.table(analysed(tmp_path, shape))
-    assert list(table["training images"]) == ["40", "600"]
+    assert list(table["training images"]) == ["40 images", "600 images"]
     assert "data set" not in table
 
 

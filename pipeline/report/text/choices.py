@@ -29,7 +29,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
         others = compared[~compared["reference"]]
         rows.append({
             **({"data set": plain(name, 30)} if several else {}),
-            "training images": f"{images:,}",
+            "training images": f"{images:,} images",
             "choose": _choice(built, others, analysis.settings.margin),
             "because": _because(built, others, analysis.settings.margin),
         })  # fmt: skip
