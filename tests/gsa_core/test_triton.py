@@ -240,7 +240,9 @@ def test_autocast_computes_in_16_bits(noise):
     module.method = "triton"
     with torch.autocast(DEVICE, torch.bfloat16):
         found = module(x.requires_grad_())
-        assert found.dtype == torch.bfloat16
+        inputs, attended = contract(noise, *CONTRACTS[0])
+        inputs = [tokens.float().to(DEVICE) for tokens in inputs]
+        assert attended("triton", inputs).dtype == torch.bfloat16
     found.float().sum().backward()
     assert x.grad.dtype == torch.float32
     assert (found - expected).norm() <= 0.05 * expected.norm()
