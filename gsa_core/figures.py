@@ -157,7 +157,7 @@ def _fill(figure: Figure, rows: list[tuple[str, Tensor, Tensor, tuple[int, int] 
                 side / tokens for side, tokens in zip(image.shape[1:], maps.shape[1:], strict=True)
             ]
             y, x = ((at + 0.5) * scale - 0.5 for at, scale in zip(query, scales, strict=True))
-            line[0].plot(x, y, "s", color="tab:red", markersize=4)
+            line[0].plot(x, y, "s", color="tab:red", markersize=5, markeredgecolor="white")
         for place, values in zip(line[1:], maps, strict=True):
             place.imshow(values.numpy(), vmin=low, vmax=high, cmap="viridis")
     for place in axes.flat:

@@ -22,9 +22,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gsa_core.check", description=__doc__)
     parser.add_argument("network", help="module:factory, a function or class without arguments")
     parser.add_argument("--group", default="D4", help="C4, D4, D1, ... (default: D4)")
-    parser.add_argument("--input", default="2,3,64,64", help="batch,channels,height,width")
-    parser.add_argument("--tolerance", type=float, default=1e-6, help="of relative errors")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and image")
+    parser.add_argument(
+        "--input", default="2,3,64,64", help="batch,channels,height,width (default: 2,3,64,64)"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-6, help="largest relative error (default: 1e-6)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of weights and image (default: 0)")
     asked = parser.parse_args(arguments)
     try:
         torch.manual_seed(asked.seed)

@@ -9,6 +9,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 
+from gsa_core.common.names import accepted_names, check_names
+
 __all__ = ["Device", "made_with", "placed"]
 
 Device = torch.device | str | int | None
@@ -17,10 +19,15 @@ S = TypeVar("S")
 
 
 def placed(initialise: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[S, P], None]:
-    """An ``__init__`` whose parameters and buffers are made on its `device`, in its `dtype`."""
+    """An ``__init__`` whose parameters and buffers are made on its `device`, in its `dtype`.
+
+    It names a keyword that it does not have.
+    """
+    accepted = accepted_names(initialise)
 
     @functools.wraps(initialise)
     def wrapper(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+        check_names(type(self).__name__, kwargs, accepted)
         with made_with(kwargs.get("device"), kwargs.get("dtype")):
             initialise(self, *args, **kwargs)
 

@@ -10,6 +10,7 @@ import torch
 
 from gsa_core.common.arguments import check_choice, check_sides, plain
 from gsa_core.common.factory import Device, made_with
+from gsa_core.common.names import named
 from gsa_core.groups import PointGroup, point_group
 from gsa_core.models.canonical import Canonical
 from gsa_core.models.gcnn import GroupConvNet
@@ -86,6 +87,7 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+@named
 def build_model(
     model: str = "gsa",
     *,
@@ -140,8 +142,10 @@ def build_model(
         Number of attention blocks, and of the group convolutions of a convolutional network; 2
         by default.
     in_channels, num_classes, image_size
-        What the data are; one number means a square image. A convolutional network takes any
-        size, and keeps this one in its `config` alone.
+        What the data are; one number means a square image. With ``absolute`` positions a network
+        accepts images of this size alone, with tables of offsets (``relative``, global) no larger
+        ones; `docs/attention.md` has the other cases. A convolutional network takes any size, and
+        keeps this one in its `config` alone.
     tokens
         ``"stem"`` (a few group convolutions and poolings), ``"patch"``, ``"trunk"`` (`depth` group
         convolutions and two poolings) or ``"pixel"`` (costly).

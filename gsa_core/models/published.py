@@ -114,6 +114,12 @@ class _PublishedBlock(nn.Module):
         self, x: Float[Tensor, "batch channels group height width"]
     ) -> Float[Tensor, "batch out_channels group height_ width_"]:
         """Map a feature map to one that is smaller by the crop on each side."""
+        if min(x.shape[-2:]) <= 2 * self.crop:
+            height, width = x.shape[-2:]
+            raise ValueError(
+                f"image: got a feature map of {height}x{width}, of which this network crops "
+                f"{self.crop} pixels on each side; accepts larger images"
+            )
         x = functional.pad(self.attention(x) + self.shortcut(x), 4 * [-self.crop])
         return self.mlp(x) + x
 

@@ -129,6 +129,7 @@ class StagedNetwork(Model):
             self.position, self.blocks = attention_blocks(
                 group, 2 * channels, (rows, cols), lifted=True, **attention
             )
+        self.standardise.image_size = None if self.position is None else image_size
         self.head = MaxHead(2 * channels, 4 * channels, num_classes, head_dropout)
 
     def layers(self) -> dict[str, nn.Module]:

@@ -36,6 +36,7 @@ class Standardise(nn.Module):
 
     mean: Tensor
     std: Tensor
+    image_size: tuple[int, int] | None = None  # of every image, where positions are absolute
 
     def __init__(
         self, mean: float | Sequence[float], std: float | Sequence[float], in_channels: int
@@ -64,6 +65,12 @@ class Standardise(nn.Module):
             raise ValueError(
                 f"image: got {image.dtype}; accepts floating-point values, as a rule from 0 to 1: "
                 "image / 255 of bytes"
+            )
+        if self.image_size is not None and image.shape[2:] != self.image_size:
+            got, accepts = ("x".join(map(str, x)) for x in (image.shape[2:], self.image_size))
+            raise ValueError(
+                f"image: got {got} pixels; with positional 'absolute' this network accepts "
+                f"{accepts}, its image_size"
             )
         return (image - self.mean) / self.std
 
@@ -255,6 +262,7 @@ class GroupTransformer(Model):
             dropout=dropout, attention_dropout=attention_dropout, drop_path=drop_path,
             qk_norm=qk_norm,
         )  # fmt: skip
+        self.standardise.image_size = None if self.position is None else image_size
         self.head: Head = Head(channels, num_classes, head_dropout)
 
     def _forward_masked(self, image: Tensor, mask: Tensor) -> Tensor:

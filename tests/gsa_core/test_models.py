@@ -197,3 +197,46 @@ def test_flops_count_attention():
     pixels, width = 64, 8
     attention = 2 * 2 * pixels**2 * width  # q k^T and the weighted sum, two a multiply-add
     assert flops(16) - 4 * flops(8) == pytest.approx((16 - 4) * attention, rel=0.01)
+
+
+@pytest.mark.parametrize("size", [(7, 7), (8, 6), (6, 6)])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"positional": "rotary"}, {"encoding": "continuous"}, {"model": "staged", "num_heads": 1}],
+    ids=str,
+)
+def test_smaller_images_than_those_built_for_are_exact(options, size, noise):
+    model = network(group="D4", **options)
+    assert_equivariant(model, noise(2, 1, *size), point_group("D4"))
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),  # the first size has as many tokens as the one that it was built for
+    [
+        ({}, 7),
+        ({"tokens": "patch", "patch_size": 4}, 6),
+        ({"model": "staged", "num_heads": 1}, 6),
+        ({"model": "vit", "patch_size": 4}, 6),
+        ({"model": "symmetrized", "patch_size": 4}, 6),
+        ({"model": "canonical"}, 7),
+        ({"encoding": "continuous"}, 4),
+    ],
+    ids=str,
+)
+def test_networks_of_absolute_positions_accept_one_size(options, size, noise):
+    model = network(positional="absolute", **options)
+    model(noise(1, 1, 8, 8))
+    with pytest.raises(ValueError, match=f"image: got {size}x{size} pixels; .* accepts 8x8"):
+        model(noise(1, 1, size, size))
+
+
+def test_tables_of_offsets_say_which_images_are_too_large(noise):
+    with pytest.raises(ValueError, match=r"image: got a side of 5 tokens; .* accepts up to 4 "):
+        network()(noise(1, 1, 9, 9))
+
+
+@pytest.mark.parametrize("size", [4, 12])
+def test_published_networks_say_which_images_their_crops_leave_nothing_of(size, noise):
+    model = build_model("published_rotmnist", image_size=28, window=3)
+    with pytest.raises(ValueError, match=r"image: got a feature map of .* accepts larger images"):
+        model(noise(1, 1, size, size).float())

@@ -219,6 +219,10 @@ WRONG = {
     "logits of one axis": lambda: g.prediction_consistency(zeros(3), zeros(3)),
     "logits of no images": lambda: g.prediction_consistency(zeros(0, 3), zeros(0, 3)),
     "moved logits of one image": lambda: g.prediction_consistency(zeros(4, 3), zeros(1, 3)),
+    "img_size of a network": lambda: network(img_size=8),
+    "heads of a layer": lambda: attend(heads=2),
+    "kernel of a convolution": lambda: g.LiftingConv2d(C4, 1, 2, kernel=3),
+    "foo of a width that is solved for": lambda: g.solve_channels(5000, foo=1),
     "degrees nan": lambda: g.rotate_image(zeros(1, 1, 3, 3), float("nan")),
     "degrees text": lambda: g.rotate_image(zeros(1, 1, 3, 3), "90"),
     "degrees of other images": lambda: g.rotate_image(zeros(2, 1, 3, 3), torch.ones(3)),
@@ -298,3 +302,25 @@ def test_what_is_wrong_is_named_with_what_is_accepted(case: str, said: dict[str,
     (sentence,) = said[case].splitlines()
     assert sentence.startswith(f"{case.split()[0]}: got "), sentence
     assert "accepts" in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("img_size", "image_size"),
+        ("in_chans", "in_channels"),
+        ("embed_dim", "channels"),
+        ("mlp_ratio", "feedforward_ratio"),
+        ("drop_rate", "head_dropout"),
+        ("proj_drop_rate", "dropout"),
+        ("attn_drop_rate", "attention_dropout"),
+        ("drop_path_rate", "drop_path"),
+        ("heads", "num_heads"),
+        ("window_size", "window"),
+    ],
+)
+def test_names_of_other_libraries_lead_to_those_here(name: str, meant: str) -> None:
+    with pytest.raises(
+        TypeError, match=rf"^{name}: .* build_model does not have; accepts {meant}$"
+    ):
+        network(**{name: 1})

@@ -148,8 +148,8 @@ class RelativeTable(FrameOffsets):
         """Offsets up to the reaches of rows and columns, and the group offsets."""
         if max(reaches) > self.reach:
             raise ValueError(
-                f"image: has offsets of {max(reaches)} pixels; this layer's table reaches "
-                f"{self.reach} (set image_size to the largest image)"
+                f"image: got a side of {max(reaches) + 1} tokens; this layer's table of offsets "
+                f"accepts up to {self.reach + 1} (set image_size to that of the largest image)"
             )
         entries = self.entries()
         index = self.constant("index", entries)
