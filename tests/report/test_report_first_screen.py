@@ -152,6 +152,24 @@ def test_names_of_columns_do_not_overlap(digits: Analysis, models: list[str], tu
     assert turned or not any(one.overlaps(two) for one, two in pairwise(boxes))
 
 
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("models", [["gsa"], ["gsa", "canonical"]])
+def test_numbers_of_the_map_do_not_overlap(
+    digits: Analysis, models: list[str], narrow: bool
+) -> None:
+    one = headline.table(digits)
+    rows = pd.concat(
+        [one.assign(model=name, condition=f"{name} " + one["condition"]) for name in models],
+        ignore_index=True,
+    ).assign(accuracy=0.978)
+    with style.report_style(narrow):
+        figure = headline.draw(rows, digits)
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == len(rows)
+    assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
+
+
 @pytest.mark.parametrize("height", [0.02, 0.5, 0.98])
 @pytest.mark.parametrize("apart", [0.0, 0.01, 0.3])
 def test_names_of_marks_lie_in_the_panel_and_not_over_each_other(

@@ -31,6 +31,7 @@ ALT = (
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no run finished"
 ACROSS = 70  # letters of a column's name, side by side, from end to end of the map
+ROOMY = 12  # columns, up to which a number has room right of its dot
 STRIP = 0.8  # of a row is for 0 to 100 %
 
 
@@ -148,7 +149,8 @@ def _map(axes: Axes, rows: pd.DataFrame, strips: dict[str, str], analysis: Analy
         axes.axhspan(y - STRIP / 2, y + STRIP / 2, color=style.ZONE, linewidth=0, zorder=0)
         axes.axhline(y, color=style.PAPER, linewidth=0.8, zorder=0.5)
     for (_, row), strip in zip(rows.iterrows(), _strip_of(rows), strict=True):
-        _dot(axes, names.index(row["condition"]), list(strips).index(strip), row, analysis)
+        place = names.index(row["condition"]), list(strips).index(strip)
+        _dot(axes, *place, row, analysis, len(names) > (ROOMY // 2 if style.is_narrow() else ROOMY))
     axes.set_title("Test accuracy, in per cent, by condition")
 
 
@@ -165,7 +167,9 @@ def _touch(wrapped: list[str]) -> bool:
     return any((one + two) / 2 > room for one, two in pairwise(widths))
 
 
-def _dot(axes: Axes, x: int, strip: int, row: pd.Series, analysis: Analysis) -> None:
+def _dot(axes: Axes, x: int, strip: int, row: pd.Series, analysis: Analysis, tight: bool) -> None:
+    """Draw a condition; the number is right of its dot, or over or below it where it is `tight`."""
+
     def place(value: float) -> float:
         return strip + STRIP / 2 - STRIP * value
 
@@ -187,11 +191,14 @@ def _dot(axes: Axes, x: int, strip: int, row: pd.Series, analysis: Analysis) -> 
     # Above a bar, and above the dot where the strip ends below it.
     barred = row["ceiling"] < 1 and abs(row["accuracy"] - row["ceiling"]) < 0.08
     above = row["accuracy"] < 0.25 or barred
-    artists.append(axes.text(
-        x + 0.13, y - 0.04 * above, f"{100 * row['accuracy']:.1f}", fontsize=6,
-        va="bottom" if above else "center",
-        ha="left", fontweight="bold" if row["best"] else "normal",
-    ))  # fmt: skip
+    where: dict[str, Any] = {"x": x + 0.13, "y": y - 0.04 * above, "fontsize": 6, "ha": "left",
+                             "va": "bottom" if above else "center"}  # fmt: skip
+    if tight:
+        over = row["accuracy"] < 0.6
+        where = {"x": x, "y": y - 0.09 if over else y + 0.09, "fontsize": 4.8, "ha": "center",
+                 "va": "bottom" if over else "top"}  # fmt: skip
+    weight = "bold" if row["best"] else "normal"
+    artists.append(axes.text(s=f"{100 * row['accuracy']:.1f}", fontweight=weight, **where))
     said = f"{row['condition']} on {plain(row['dataset'], 30)}: {summary.with_interval(row)}"
     for artist in artists:
         style.tag_mean(artist, str(int(row["id"])), said)
