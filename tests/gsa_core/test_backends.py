@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from triton_interpreter import patched_once
 
 from gsa_core import GroupSelfAttention, LiftingSelfAttention, point_group
 from gsa_core.attention.backends.registry import BACKENDS
@@ -24,7 +25,8 @@ def problem(name):
 def name(request):
     if problem(request.param):
         pytest.skip(problem(request.param))
-    return request.param
+    with patched_once():
+        yield request.param
 
 
 @pytest.mark.sampled(40)
