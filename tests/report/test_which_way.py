@@ -13,8 +13,10 @@ from synthetic import Row, Shape, write_study
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.analysis.choices import FLOPS
 from pipeline.report.files import markdown
+from pipeline.report.files.pictures import draw_picture
 from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
+from pipeline.report.page.tooltips import Explainer
 from pipeline.report.text import choices
 from pipeline.report.text.names import RIVALS, described, way
 from pipeline.study.models import MODEL_KINDS
@@ -101,13 +103,14 @@ def test_data_sets_that_are_one_in_several_sizes(tmp_path: Path) -> None:
     assert "data set" not in table
 
 
-def test_the_page_and_the_document_begin_with_the_choice(analysis: Analysis) -> None:
-    whole = page.page(analysis, [])
-    head = whole[: whole.index("</header>")]
-    assert choices.TITLE in head and "Training on images turned by any angle (C1)" in head
+def test_the_choice_is_next_to_the_first_figure(analysis: Analysis) -> None:
+    pictures = [draw_picture("headline", analysis, Explainer(analysis))]
+    whole = page.page(analysis, pictures)
+    results = whole[whole.index('id="headline"') : whole.index('id="table"')]
+    assert choices.TITLE in results and "Training on images turned by any angle (C1)" in results
     assert 'href="#choose"' in whole
-    text = markdown.report(analysis, [])
-    assert text.index(choices.TITLE) < text.index("## Results")
+    text = markdown.report(analysis, pictures)
+    assert text.index("## Results") < text.index(choices.TITLE) < text.index("### All cells")
 
 
 BUILT = {

@@ -44,7 +44,6 @@ def report(analysis: Analysis, pictures: list[Picture]) -> str:
             f"- **{escape(number.value)}**: {escape(number.label)}"
             for number in summary.key_numbers(analysis)
         ),
-        *_choices(analysis),
         f"Commit {escape(provenance.commit(analysis))}.",
         *(text for part, title in PARTS.items() for text in (f"## {title}", *texts[part])),
     ]
@@ -55,14 +54,21 @@ def _choices(analysis: Analysis) -> list[str]:
     if analysis.choices.empty:
         return []
     rows = table(choices.table(analysis))
-    return [f"**{choices.TITLE}**", rows, escape(choices.caption(analysis))]
+    return [f"### {choices.TITLE}", rows, escape(choices.caption(analysis))]
 
 
 def _results(analysis: Analysis, pictures: list[Picture]) -> list[str]:
     first, *others = _figures("results", pictures) or [""]
     data = tables.data_sets(analysis)
     found = [] if data.empty else ["### Do the labels have the symmetry?", table(data)]
-    return [first, *found, *others, "### All cells", table(tables.results(analysis))]
+    return [
+        first,
+        *_choices(analysis),
+        *found,
+        *others,
+        "### All cells",
+        table(tables.results(analysis)),
+    ]
 
 
 def _exact(analysis: Analysis) -> list[str]:
