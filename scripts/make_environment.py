@@ -105,7 +105,7 @@ def check_machine(folder: Path) -> None:
 
 def commands(folder: Path, uv: str | None) -> list[list[str]]:
     """Return the commands that install into a folder, the first of which makes it where uv does."""
-    python, project = str(folder / "bin" / "python"), ["--editable", ".[study,dev,triton]"]
+    python, project = str(folder / "bin" / "python"), ["--editable", ".[study,dev]"]
     if uv:
         return [
             [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import triton_interpreter  # noqa: F401  Triton reads what it sets when it is imported
 from fake_compiler import Machine
 
 from gsa_core import GroupSelfAttention, cyclic_group

@@ -155,7 +155,7 @@ def test_a_secret_would_be_found() -> None:
 
 def commands_of_ray(page: str) -> list[list[str]]:
     """The calls of `ray` in a page's blocks of code, as lists of arguments."""
-    blocks = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```[a-z]*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     lines = [shlex.split(line, comments=True) for text in blocks for line in text.splitlines()]
     return [line[1:] for line in lines if line[:1] == ["ray"]]
 

@@ -90,6 +90,7 @@ def test_failing_check_is_a_row_and_the_next_goes_on(name, modules, monkeypatch)
     monkeypatch.setattr(correct, "CHECKS", checks)
     monkeypatch.setattr(correct, "FORMS", ())
     monkeypatch.setattr(correct, "FLEX_CHECKS", {})
+    monkeypatch.setattr(correct, "TRITON_CHECKS", [])
     monkeypatch.setattr(correct, "MODELS", ())
     asked = argparse.Namespace(device=torch.device("cpu"), quick=True)
     rows = {row["check"]: row for row in correct.correctness(asked)}

@@ -79,7 +79,7 @@ def test_library_never_imports_the_pipeline() -> None:
 def test_importing_the_library_takes_little_beside_torch() -> None:
     """By what is loaded: a few modules, none of them slow, and nothing is compiled."""
     code = (
-        "import sys, torch; before = set(sys.modules)\n"
+        "import sys, torch, torch.utils.flop_counter; before = set(sys.modules)\n"
         "import gsa_core; print(*sorted(set(sys.modules) - before))"
     )
     run = subprocess.run(

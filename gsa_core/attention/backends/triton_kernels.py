@@ -91,6 +91,32 @@ def forward(
 
 @triton.jit
 @no_type_check
+def output_gradients(
+    OUT, OUT_GRAD, out_strides, out_grad_strides, b, g, m, n, row, col, inside,
+    DV: tl.constexpr, DV_PADDED: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """The gradient of the output of a tile, and its product with the output of each query."""
+    out_from = start(OUT, out_strides, b, g, m, n)
+    out = tokens(out_from, out_strides, row, col, inside, DV, DV_PADDED)
+    grad_from = start(OUT_GRAD, out_grad_strides, b, g, m, n)
+    grad = tokens(grad_from, out_grad_strides, row, col, inside, DV, DV_PADDED)
+    return grad, tl.sum(out.to(WIDE) * grad.to(WIDE), 1)
+
+
+@triton.jit
+@no_type_check
+def score_gradients(
+    scores, out_grad, value, lse, delta,
+    BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of the scores ``(queries, rows, columns)`` of a tile and a block of keys."""
+    products = product(out_grad, tl.trans(value), PRECISION, WIDE)
+    products = tl.reshape(products, (out_grad.shape[0], BLOCK_ROWS, BLOCK_COLS))
+    return tl.exp(scores - lse[:, None, None]) * (products - delta[:, None, None])
+
+
+@triton.jit
+@no_type_check
 def query_gradients(
     QUERY, KEY, VALUE, ROWS, COLS, FRAMES, PAIRS, FADING, OUT, LSE, OUT_GRAD, DELTA,
     Q_GRAD, ROWS_GRAD, COLS_GRAD, FRAMES_GRAD, PAIRS_GRAD,
@@ -113,11 +139,9 @@ def query_gradients(
         batch, height, width, tiles_down, tiles_right, group, own, heads, TILE_ROWS, TILE_COLS
     )
     query = tokens(start(QUERY, q_strides, b, g, m, n), q_strides, row, col, inside, D, D_PADDED)
-    out_from = start(OUT, out_strides, b, g, m, n)
-    out = tokens(out_from, out_strides, row, col, inside, DV, DV_PADDED)
-    out_from = start(OUT_GRAD, out_grad_strides, b, g, m, n)
-    out_grad = tokens(out_from, out_grad_strides, row, col, inside, DV, DV_PADDED)
-    delta = tl.sum(out.to(WIDE) * out_grad.to(WIDE), 1)
+    out_grad, delta = output_gradients(
+        OUT, OUT_GRAD, out_strides, out_grad_strides, b, g, m, n, row, col, inside,
+        DV, DV_PADDED, WIDE)  # fmt: skip
     tl.store(DELTA + index, delta, mask=inside)
     lse = tl.load(LSE + index, mask=inside, other=0.0)
     q_grad = tl.zeros((QUERIES, D_PADDED), WIDE)
@@ -134,8 +158,7 @@ def query_gradients(
             for key_top in range(tl.maximum(top - row_reach, 0), last_row, BLOCK_ROWS):
                 key_row = key_top + tl.arange(0, BLOCK_ROWS)
                 row_term, row_seen, of_row = along(
-                    ROWS, index, row, key_row, row_reach, height, inside
-                )
+                    ROWS, index, row, key_row, row_reach, height, inside)  # fmt: skip
                 row_term = frame_terms(row_term, FRAMES, index, members, h, inside)
                 i, j, known = pixels(key_top, key_left, height, width, BLOCK_COLS, KEYS)
                 key = tokens(keys, k_strides, i, j, known, D, D_PADDED)
@@ -143,16 +166,13 @@ def query_gradients(
                 scores, seen = scores_of(
                     query, key, row_term, col_term, row_seen, col_seen, PAIRS, FADING,
                     index, row, col, key_row, key_col, row_reach, col_reach, diameter,
-                    SCALE, SHAPE, PRECISION, WIDE,
-                )  # fmt: skip
-                products = product(out_grad, tl.trans(value), PRECISION, WIDE)
-                products = tl.reshape(products, (QUERIES, BLOCK_ROWS, BLOCK_COLS))
-                grad = tl.exp(scores - lse[:, None, None]) * (products - delta[:, None, None])
+                    SCALE, SHAPE, PRECISION, WIDE)  # fmt: skip
+                grad = score_gradients(scores, out_grad, value, lse, delta,
+                                       BLOCK_ROWS, BLOCK_COLS, PRECISION, WIDE)  # fmt: skip
                 add(ROWS, ROWS_GRAD, of_row, tl.sum(grad, 2), row_seen)
                 add_pairs(
                     PAIRS, PAIRS_GRAD, grad, seen,
-                    index, row, col, key_row, key_col, row_reach, col_reach,
-                )  # fmt: skip
+                    index, row, col, key_row, key_col, row_reach, col_reach)  # fmt: skip
                 if COLS is not None:
                     cols_grad += tl.sum(grad, 1)
                 grad = tl.reshape(grad, (QUERIES, KEYS))
