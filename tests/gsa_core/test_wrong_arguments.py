@@ -237,16 +237,14 @@ RIGHT = {
     "linear": lambda: g.GroupLinear(C4, np.int64(1), np.int64(2), bias=np.bool_(True)),
     "patches": lambda: g.PatchEmbedding(C4, np.int64(1), np.int64(2), np.int64(4)),
     "stem": lambda: g.Stem(C4, np.int64(1), np.int64(2), np.int64(4)),
-    "norm": lambda: g.ChannelNorm(np.int64(4)),
-    "feed-forward": lambda: g.FeedForward(np.int64(4), np.float32(1.5)),
+    "norm": lambda: [g.ChannelNorm(np.int64(4)), g.FeedForward(np.int64(4), np.float32(1.5))],
     "group": lambda: g.act_on_image(g.cyclic_group(np.int64(4)), np.int64(1), zeros(2, 2)),
     "shift": lambda: g.shift_image(zeros(3, 3), np.int64(1), np.int64(0)),
-    "size of a tensor": lambda: network(image_size=zeros(9, 9).shape),
-    "size in an array": lambda: network(image_size=np.array(8)),
+    "sizes": lambda: [network(image_size=one) for one in (zeros(9, 9).shape, np.array(8))],
     "mean": lambda: network(mean=np.float64(0.5), std=np.float32(0.5)),
     "means": lambda: network(in_channels=2, mean=np.array([0.1, 0.2]), std=np.ones((2, 1, 1))),
     "std of a wide type": lambda: network(std=1e-60, dtype=torch.float64),
-    "angle": lambda: g.rotate_image(zeros(2, 1, 3, 3), np.float32(30)),
+    "angles": lambda: [g.rotate_image(zeros(2, 1, 3, 3), one) for one in (np.float32(30), 30)],
     "angle in a tensor": lambda: g.rotate_image(zeros(2, 1, 3, 3), torch.tensor(30)),
     "heads of two without frames": lambda: lift(encoding="published", head_dim=2, window=3),
     "mean of a tensor": lambda: network(mean=torch.tensor(0.5), std=torch.tensor([0.5])),
@@ -263,8 +261,7 @@ def sentences() -> dict[str, str]:
     found = {}
     for case, call in RIGHT.items():
         try:
-            built = call()
-            config = getattr(built, "_built", None)
+            config = getattr(call(), "_built", None)
             found[case] = json.dumps(config[0]) if config else "built"
         except Exception as error:
             found[case] = repr(error)
@@ -300,5 +297,4 @@ def test_numbers_of_numpy_are_numbers(case: str, said: dict[str, str]) -> None:
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_named_with_what_is_accepted(case: str, said: dict[str, str]) -> None:
     (sentence,) = said[case].splitlines()
-    assert sentence.startswith(f"{case.split()[0]}: got "), sentence
-    assert "accepts" in sentence
+    assert sentence.startswith(f"{case.split()[0]}: got ") and "accepts" in sentence, sentence
