@@ -14,6 +14,8 @@ from pipeline.execution.state_folder import versions
 __all__ = ["code_for", "difference"]
 
 EDITED = "edited while it was imported"
+# Libraries that a machine may lack: the modules that need them are then imported by nothing.
+OPTIONAL = {"triton"}
 
 
 def code_for(function: Any) -> dict[str, str]:
@@ -49,7 +51,11 @@ def loaded_digests(names: tuple[str, ...]) -> dict[str, str | None]:
     before = _digests(files.items())
     for name, file in files.items():
         if file.suffix == ".py" and before[name] is not None:
-            importlib.import_module(module_name(file))
+            try:
+                importlib.import_module(module_name(file))
+            except ModuleNotFoundError as error:
+                if error.name not in OPTIONAL:
+                    raise
     after = _digests(files.items())
     digests = {name: after[name] if after[name] == before[name] else EDITED for name in files}
     return {**digests, **versions()}
