@@ -68,8 +68,9 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
 
 def _draw(axes: Axes, row: pd.Series) -> None:
     axes.imshow(image(row), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    names = (plain(row[name], 8) for name in ("label_name", "predicted_name"))
-    axes.set_title(" as ".join(names), fontsize=6.5)
+    names = [plain(row[name], 12) for name in ("label_name", "predicted_name")]
+    between = " as " if sum(map(len, names)) < 9 else "\nas "  # names longer than the image is wide
+    axes.set_title(between.join(names), fontsize=6.5)
     said = f"{percent(row['probability'], 0)}, {row['wrong_runs']}/{row['runs']}"
     group = "" if pd.isna(row["group"]) else f"\n{plain(row['group'], 16)}"
     axes.set_xlabel(said + group, fontsize=5.5, labelpad=2)
