@@ -101,7 +101,7 @@ def _panel(axes: Axes, part: pd.DataFrame, analysis: Analysis) -> None:
 
 def _name(row: pd.Series) -> str:
     kind = "class " if row["by"] == "class" else ""
-    return f"{kind}{plain(row['subgroup'], 13)} ({row['images']:,.0f}, {percent(row['share'], 0)})"
+    return f"{kind}{plain(row['subgroup'], 16)} ({row['images']:,.0f}, {percent(row['share'], 0)})"
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
