@@ -1,5 +1,7 @@
 """How Sphinx makes the site of these pages; scripts/build_docs.py collects them and runs it."""
 
+import re
+
 from docutils import nodes
 from latex2mathml.converter import convert
 
@@ -34,6 +36,12 @@ def _as_mathml(display):
     return visit, None
 
 
+def _keep_percentages_whole(app, page, source):
+    """Join a number and its percent sign, so that no line ends between them."""
+    source[0] = re.sub(r"(\d) %(?= |[.,;:)\]|]|$)", "\\1\u00a0%", source[0], flags=re.MULTILINE)
+
+
 def setup(app):
-    """Register the renderer of formulas."""
+    """Register the renderer of formulas, and what is done to every page."""
     app.add_html_math_renderer("mathml", _as_mathml("inline"), _as_mathml("block"))
+    app.connect("source-read", _keep_percentages_whole)
