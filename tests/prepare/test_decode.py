@@ -133,6 +133,10 @@ BAD = {
     "enormous": (bomb(), "has more than the 67,108,864 pixels"),
     "animated": (animated(), "holds 3 images, animated or in pages"),
     "constant": (encoded(Image.new("RGB", (9, 9), (7, 7, 7))), "is constant: every pixel is 7"),
+    "of one colour": (
+        encoded(Image.new("RGB", (9, 9), (200, 30, 30))),
+        "is constant: every pixel is (200, 30, 30)",
+    ),
     "not a number": (not_a_number(), "has values from nan to nan"),
 }
 

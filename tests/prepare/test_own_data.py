@@ -170,6 +170,9 @@ def arrays(count: int, **options: Any) -> dict[str, np.ndarray]:
     return {"images": images, "labels": np.arange(count) % 2}
 
 
+BLUE = np.broadcast_to(np.array([9, 9, 99], np.uint8), (40, 8, 8, 3))
+
+
 def test_arrays_in_one_file_or_several(tmp_path: Path) -> None:
     given = arrays(40)
     np.savez(tmp_path / "all.npz", **given)
@@ -216,6 +219,8 @@ def test_arrays_with_given_splits_channels_and_words(tmp_path: Path) -> None:
         ({"images": np.full((40, 8, 8), np.nan)}, "images[0] has values from nan to nan"),
         ({"images": np.full((40, 8, 8), 255.0)}, "images[0] has values from 255 to 255"),
         ({"images": np.full((40, 8, 8), 9, np.uint8)}, "images[0] is constant"),
+        ({"images": BLUE}, "images[0] is constant: every pixel is (9, 9, 99)"),
+        ({"images": BLUE.transpose(0, 3, 1, 2)}, "images[0] is constant: every pixel is (9, 9, 99"),
         ({"images": np.array([object()] * 40)}, "images is not a plain array"),
     ],
 )

@@ -49,11 +49,16 @@ def test_what_is_around_may_be_chosen() -> None:
     assert np.unique(found[0, :2]).tolist() == [200] and np.unique(found[0, 2:8]).tolist() == [9]
 
 
-def test_a_constant_image_is_bad_in_a_frame_too() -> None:
+@pytest.mark.parametrize(
+    ("fit", "rectangle"), [("resize", (6, 10)), ("pad", (6, 10)), ("pad", None)]
+)
+def test_a_constant_image_is_bad_in_a_frame_too(
+    fit: str, rectangle: tuple[int, int] | None
+) -> None:
     buffer = io.BytesIO()
     Image.new("L", (20, 12), 9).save(buffer, "PNG")
     with pytest.raises(ValueError, match="is constant: every pixel is 9"):
-        decode(buffer.getvalue(), Target(10, "resize", 1, rectangle=(6, 10)))
+        decode(buffer.getvalue(), Target(10, fit, 1, rectangle=rectangle))
 
 
 def test_rectangles_are_prepared_and_said(tmp_path: Path) -> None:

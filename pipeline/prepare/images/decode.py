@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, features
 
 from pipeline.common.errors import first_line
-from pipeline.prepare.images.fit_to_square import Target, fit_array
+from pipeline.prepare.images.fit_to_square import Target, fit_array, refuse_constant
 from pipeline.prepare.images.high_depth import TRANSPARENT, read_high_depth, stored_image
 from pipeline.prepare.images.signatures import HEAD, is_raw, is_tiff, refusal_of
 from pipeline.prepare.images.tiff import Layout, read_layout
@@ -55,9 +55,8 @@ def decode(file: Path | bytes, target: Target) -> tuple[np.ndarray, tuple[int, i
     with _opened(file) as handle:
         values, before = _read(handle, target)
         fitted = fit_array(values, target)
-        inner = values if target.rectangle and target.fit != "pad" else fitted  # without the frame
-        if inner.min() == inner.max():
-            raise ValueError(f"is constant: every pixel is {inner.flat[0]:g}")
+        refuse_constant(values)  # `pad` and a rectangle put a frame around it
+        refuse_constant(fitted.transpose(1, 2, 0))  # `crop` may leave a blank part
         return fitted, before
 
 

@@ -98,6 +98,30 @@ def fit_array(values: np.ndarray, target: Target) -> np.ndarray:
     return np.ascontiguousarray(planes)
 
 
+def refuse_constant(values: np.ndarray, stored: np.ndarray | None = None) -> None:
+    """Refuse a blank image, whose pixels all have the same value, or the same colour.
+
+    Parameters
+    ----------
+    values
+        ``(height, width, channels)``.
+    stored
+        The same image as the user has it, for the message; without channels if it has one.
+
+    Raises
+    ------
+    ValueError
+        Naming the value, or that of each channel.
+    """
+    first = values[0, 0]
+    if (values[::8, ::8] != first).any() or (values != first).any():  # mostly decided by a few
+        return
+    pixel = np.atleast_1d((values if stored is None else stored)[0, 0])
+    colour = [f"{float(value):g}" for value in pixel]
+    said = colour[0] if len(set(colour)) == 1 else f"({', '.join(colour)})"
+    raise ValueError(f"is constant: every pixel is {said}")
+
+
 def _fitted(planes: np.ndarray, sides: tuple[int, int], target: Target) -> np.ndarray:
     """Resize an image to both sides, as `Target.fit` says."""
     (rows, columns), (height, width) = sides, planes.shape[1:]

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.common.errors import UserError, first_line
 from pipeline.prepare.fetch.archives import check_directory
-from pipeline.prepare.images.fit_to_square import Target, fit_array
+from pipeline.prepare.images.fit_to_square import Target, fit_array, refuse_constant
 from pipeline.prepare.images.value_range import ImageSummary, StoredImage, summarise, to_channels
 from pipeline.prepare.labelled_images import ImageChunk
 from pipeline.prepare.labels.classes import LabelledSource, number_classes
@@ -253,6 +253,5 @@ class ArrayImages:
             values = values.astype(np.float32)
         elif values.dtype != np.uint8 or declared:
             values = self.target.unit(values)
-        if values.min() == values.max():
-            raise ValueError(f"is constant: every pixel is {float(image.flat[0]):g}")
+        refuse_constant(values, image if self.last else image.transpose(1, 2, 0))
         return to_channels(values, self.target.channels)
