@@ -16,11 +16,13 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_bytes
+from pipeline.dataset.splitting import ImageKeys
 from pipeline.dataset.store import SPLITS
 from pipeline.prepare.contact_sheet import class_examples
 from pipeline.prepare.labelled_images import LabelledImages, read_chunk
 from pipeline.prepare.sources.location import check_locations
 from pipeline.prepare.sources.open_source import OpenedSource, open_source
+from pipeline.prepare.splits.splitting import make_splits
 from pipeline.prepare.usable_images import reading_notes
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.params import load_params
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 FOLDER = Path(".state/look")
 MOST_READ = 256  # images read of each given split, evenly spread
 MOST_CLASSES, MOST_LISTED = 40, 5  # classes drawn; problems listed
+DRAWS = 5  # of splits
 
 
 def main() -> None:
@@ -88,7 +91,8 @@ def look(name: str, settings: Prepare, folder: Path) -> Iterator[str]:
         yield f"class {label}: {names[label]}: {_counts(counts, label)}"
     if len(names) > MOST_CLASSES:
         yield f"and {len(names) - MOST_CLASSES:,} more classes"
-    yield from _too_small(counts, names)
+    small = list(_too_small(counts, names))
+    yield from small or _refused_draw(opened, settings)
     yield from _left_out(opened)
     sample = _Sample()
     for images in opened.given.values():
@@ -146,6 +150,36 @@ def _too_small(counts: dict[str, np.ndarray], names: Sequence[str]) -> Iterator[
         )
     if len(small) > MOST_LISTED:
         yield f"and {len(small) - MOST_LISTED:,} more classes that are too small"
+
+
+def _refused_draw(opened: OpenedSource, settings: Prepare) -> Iterator[str]:
+    """Draw the splits of images with groups, without reading any, and say why that is refused.
+
+    `prepare` draws in an order that depends on the pixels, so that this tries several orders.
+    """
+    if any(images.groups is None for images in opened.given.values()):
+        return
+    labels = np.concatenate([images.labels for images in opened.given.values()])
+    numbers = iter(range(len(labels)))  # instead of hashes: no two images count as equal
+    keys = {
+        split: ImageKeys(images.labels, np.fromiter(numbers, int, len(images)), images.groups)
+        for split, images in opened.given.items()
+    }
+    totals = np.bincount(labels, minlength=opened.source.classes).tolist()
+    classes = list(zip(opened.source.class_names, totals, strict=True))
+    for seed in range(DRAWS):
+        try:
+            make_splits(
+                keys,
+                np.random.default_rng(seed),
+                validation_fraction=settings.validation_fraction,
+                test_fraction=settings.test_fraction,
+                allow_leaks=settings.allow_leaks,
+                classes=classes,
+            )
+        except UserError as error:
+            yield f"prepare may refuse the splits: {error}"
+            return
 
 
 def _left_out(opened: OpenedSource) -> Iterator[str]:

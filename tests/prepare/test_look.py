@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from images import fill, own, picture
+from images import fill, own, picture, refusal
 from PIL import Image
 
 from pipeline.__main__ import main
 from pipeline.common.errors import UserError
 from pipeline.prepare.contact_sheet import class_examples, class_means_sheet, contact_sheet
 from pipeline.prepare.look import look
+from pipeline.prepare.stage import prepare_all
 
 
 def test_everything_is_said_and_drawn(tmp_path: Path) -> None:
@@ -141,6 +142,34 @@ def test_a_class_too_small_for_the_splits_is_said(
     lines = [line for line in look("mine", own(tmp_path / "in", **options), tmp_path / "look")
              if "too few" in line]  # fmt: skip
     assert bool(said) == bool(lines) and all(str(said) in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("patients", "given", "said"),
+    [
+        ({"cat": 9, "dog": 9}, False, None),
+        ({"cat": 9, "dog": 2}, False, "class 'dog' has 12 images in 2 groups, too few for test"),
+        ({"cat": 9, "dog": 9}, True, "groups that are also in train"),
+    ],
+)
+def test_groups_that_cannot_be_split_are_said_before_the_preparation_refuses_them(
+    patients: dict[str, int], given: bool, said: str | None, tmp_path: Path
+) -> None:
+    for place in ("train", "test") if given else (".",):
+        for label, count in patients.items():
+            folder = tmp_path / "in" / place / label
+            folder.mkdir(parents=True)
+            for number in range(12):
+                seed = 100 * len(place + label) + number + 50 * (label == "dog")
+                Image.fromarray(picture(seed)).save(folder / f"p{number % count}_{number}.png")
+    options = {"splits": "given"} if given else {}
+    settings = own(tmp_path / "in", group_pattern="^(.+?)_", **options)
+    lines = [line for line in look("mine", settings, tmp_path / "look") if "prepare may" in line]
+    if said is None:
+        prepare_all(settings, tmp_path / "prepare")
+        assert not lines
+    else:
+        assert said in lines[0] and said in refusal(settings, tmp_path)
 
 
 def test_a_white_image_has_an_edge_in_the_picture() -> None:
