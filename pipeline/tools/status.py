@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -90,8 +91,14 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
         f"  {len(journal.records)} whole records in {path}",
         # The dashboard may write, in records without a checksum: so it is given a copy.
         f"  to look closer: cp {path} look.log && optuna-dashboard look.log",
-        f"  or start with {DASHBOARD}=1 for Ray's dashboard, which says where it is",
+        *_dashboard(),
     ]
+
+
+def _dashboard() -> Iterator[str]:
+    """Say how to see Ray's dashboard, unless the study is run without Ray."""
+    if os.environ.get("GSA_ENGINE") != "in-process":
+        yield f"  or run the study with {DASHBOARD}=1 for Ray's dashboard, which prints its address"
 
 
 def _line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -43,6 +44,28 @@ def test_messages_of_troubleshooting_are_those_of_the_code(root: Path) -> None:
     messages = quoted(root)
     assert len(messages) >= 20
     assert not [message for message in messages if message not in code]
+
+
+def refusals(root: Path) -> dict[str, str]:
+    """The texts of what `pipeline/execution` raises for a user, by their places."""
+    found: dict[str, str] = {}
+    for path in sorted((root / "pipeline/execution").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for call in [one for one in ast.walk(tree) if isinstance(one, ast.Call)]:
+            if getattr(call.func, "id", "") in ("UserError", "CannotWork"):
+                parts = [one for given in call.args for one in ast.walk(given)]
+                texts = [one.value for one in parts if isinstance(one, ast.Constant)]
+                text = "".join(one for one in texts if isinstance(one, str))
+                found |= {f"{path.name}:{call.lineno}": text} if text else {}
+    return found
+
+
+def test_every_refusal_of_an_engine_is_in_troubleshooting(root: Path) -> None:
+    texts, messages = refusals(root), quoted(root)
+    assert len(texts) >= 20
+    assert not {
+        place: text for place, text in texts.items() if not any(one in text for one in messages)
+    }
 
 
 def test_the_tutorial_of_the_library_runs(

@@ -1,9 +1,7 @@
-"""Commands beside the stages: how far a study is, what it will take, and a trial done again."""
+"""Commands about trials: what a study will take, and a trial done again."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,13 @@ from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
 from pipeline.common.units import size
 from pipeline.dataset import Dataset
-from pipeline.execution import state_folder
 from pipeline.execution.engine import InProcess
-from pipeline.execution.state_folder import stage_lock
 from pipeline.results.provenance import ENVIRONMENT, provenance
 from pipeline.study.cells import cells
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial
-from pipeline.tools import plan, status
+from pipeline.tools import plan
 from pipeline.tools import trial as reproduce
 from pipeline.tools.support import forecast as estimates
 from pipeline.tools.support.forecast import forecast
@@ -44,71 +40,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(module, "load_params", fake_study.study)
     fake_study.prepare_folder()
     return tmp_path
-
-
-class Crash(BaseException):
-    """The end of the process."""
-
-
-def crash_at(key: str) -> Any:
-    def function(task: Any, data: Any, context: Any) -> dict[str, Any]:
-        if task.key == key:
-            raise Crash
-        if task.payload["configuration"]["group"] == "C1":
-            raise ValueError("this cell always fails")
-        return fake_study.fake_trial(task, data, context)
-
-    return function
-
-
-def files() -> dict[str, bytes]:
-    return {str(p): p.read_bytes() for p in Path().rglob("*") if p.is_file()}
-
-
-def test_status_says_what_is_done_failed_and_open_and_changes_nothing() -> None:
-    params = fake_study.study()
-    assert "no trial of this study yet" in "\n".join(status.status(params))
-    with pytest.raises(Crash):
-        sweep.sweep(params, InProcess(), crash_at("digits gsa-C4-relative-d1-stem 1"))
-    journal = next(Path(".state").rglob("journal.log"))
-    journal.write_bytes(journal.read_bytes() + b'{"torn')
-    before = files()
-    lines = status.status(params)
-    assert files() == before
-    assert lines[0] == "sweep of digits: not running"
-    cells = {line.split()[0]: line.split()[1:] for line in lines[1:5]}
-    assert cells["cell"] == ["done", "interrupted", "failed", "best", "since"]
-    assert cells["gsa-C1-relative-d1-stem"] == ["2/4", "2", "failed"]
-    whole = "python -m pipeline log --dataset digits --cell gsa-C1-relative-d1-stem --number 0"
-    assert lines[5] == (
-        f"  2 failed: ValueError: this cell always fails; the first, whole: {whole}"
-    )
-    assert cells["gsa-C4-relative-d1-stem"][:2] == ["1/4", "1"]
-    assert cells["gsa-D4-relative-d1-stem"][0] == "1/4"
-    assert f"cp {journal} look.log && optuna-dashboard look.log" in lines[7]
-    assert lines[-1] == "  waits for the sweep"
-
-
-def test_status_of_a_study_that_was_not_begun_is_no_refusal() -> None:
-    shutil.rmtree("data")
-    said = status.status(fake_study.study())
-    assert said[0] == f"prepare: `make study` of {fake_study.study().study} begins with it"
-    assert "data/prepare/digits/card.json: not there" in said[1]
-    with stage_lock("prepare"):
-        assert status.status(fake_study.study())[0].startswith("prepare: running (pid ")
-
-
-def test_status_names_who_runs_the_stage() -> None:
-    with stage_lock("sweep"):
-        assert status.status(fake_study.study())[0] == (
-            f"sweep of digits: running (pid {os.getpid()} on {os.uname().nodename})"
-        )
-    assert state_folder.holder("sweep") is None
-
-
-def test_status_counts_runs_after_the_sweep() -> None:
-    sweep.sweep(fake_study.study(), InProcess(), fake_study.fake_trial)
-    assert status.status(fake_study.study())[-1] == "  0 of 6 runs done"
 
 
 def test_a_trial_comes_again_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
