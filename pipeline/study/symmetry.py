@@ -33,9 +33,11 @@ def findings(symmetry: Mapping[str, Any]) -> Iterator[str]:
         return
     for name, test in measured["tests"].items():
         low, high = (f"{bound:.0%}" for bound in test["images_interval"])
+        copy = "turned" if name in _TURNS else "mirrored"
         yield (
-            f"{name}: the original is found in {test['images_accuracy']:.0%} of the pairs "
-            f"({low} to {high}, chance 50%): {_images_words(name, test)}; {_label_words(test)}"
+            f"{name}: of an image and its {copy} copy, a classifier picks the original in "
+            f"{test['images_accuracy']:.0%} of cases ({low} to {high}; guessing gives 50%): "
+            f"{_images_words(name, test)}; {_label_words(test)}"
         )
     if measured["images"] < FEW_IMAGES:
         yield (

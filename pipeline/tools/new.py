@@ -65,7 +65,7 @@ def new(name: str, folder: Path) -> None:
                 raise
             settings = without_groups(name, settings)
             prepare_dataset(name, settings, scratch, work / name)
-            print(f"{name}: images whose names begin alike are not kept in one split: {error}")
+            print(f"{name}: images with the same beginning are not kept in one split: {error}")
     for line in names_say(settings.sources[name], beginnings):
         print(f"{name}: {line}")
     card = read_json(scratch / "card.json", "run the same command again")

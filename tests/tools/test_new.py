@@ -47,6 +47,7 @@ def test_the_study_is_of_these_images_and_runs(project: Path) -> None:
     check_locations(params.prepare)
     text = Path("studies/pets.yaml").read_text()
     assert "24 images in 2 classes: cat 12, dog 12" in text and "about 1 h 30 min" in text
+    assert "rounded down to a\n      # multiple of 4, which poolings" in text
     assert yaml.safe_load(text) == yaml.safe_load(Path("params.yaml").read_text())
     linked = sorted(path.relative_to("data/raw/pets") for path in Path("data/raw/pets").rglob("*"))
     assert linked == sorted(path.relative_to("../raw") for path in Path("../raw").rglob("*"))
@@ -204,7 +205,7 @@ def test_names_that_begin_alike_are_groups(
     own = write().prepare.sources["pets"]
     assert own.group_pattern == (pattern if written else None)
     out = capsys.readouterr().out
-    assert ("names of images begin with" in out) == (pattern is not None)
+    assert ("the names of images have" in out) == (pattern is not None)
     assert ("show no patients or slides" in out) == (pattern is None)
     line = f"group_pattern: '{pattern or '^(.+?)_'}'"
     text = Path("studies/pets.yaml").read_text()

@@ -27,6 +27,7 @@ __all__ = ["link_files", "names_say", "settings_of", "study_text", "without_grou
 
 MOST_READ = 256  # images that decide about size and colour
 LARGEST = 32  # pixels: larger images make studies of hours
+GRID = 4  # pixels: poolings and patches divide its multiples; the template says so
 STEPS = 600  # of a training, as far as that is at most MOST_EPOCHS
 BATCH, LEAST_EPOCHS, MOST_EPOCHS = 32, 8, 60
 UNEVEN = 3  # a class that has so many times the images of another makes the loss balanced
@@ -57,7 +58,7 @@ def settings_of(name: str, folder: Path) -> tuple[Prepare, Beginnings | None]:
     square = bool((sizes[:, 0] == sizes[:, 1]).all())
     settings = _settings(
         name, folder, splits,
-        size=min(LARGEST, max(8, side // 4 * 4)),
+        size=min(LARGEST, max(2 * GRID, side // GRID * GRID)),
         fit="resize" if square else "crop",
         channels=1 if grey else 3,
         group_pattern=beginnings.pattern if beginnings and beginnings.numbered else None,
@@ -179,8 +180,8 @@ def _group_pattern(chosen: str | None, beginnings: Beginnings | None) -> str:
     """Write the line of the pattern, a comment where none was chosen, and what it does."""
     if chosen is not None:
         return (
-            f"group_pattern: {_quoted(chosen)} # images whose names begin alike stay in one split, "
-            "as of one patient or slide"
+            f"group_pattern: {_quoted(chosen)} # images whose names have the same beginning "
+            "stay in one split, as of one patient or slide"
         )
     pattern = _quoted("^(.+?)_" if beginnings is None else beginnings.pattern)
     return f"# group_pattern: {pattern} # images of one patient, slide or person stay in one split"
@@ -203,12 +204,21 @@ def names_say(settings: OwnSource, beginnings: Beginnings | None) -> Iterator[st
             "group_pattern (docs/data.md), or the test is too easy"
         )
         return
-    found = f"names of images begin with one of {beginnings.count:,} words, as {beginnings.example}"
+    found = (
+        f"the names of images have {beginnings.count:,} beginnings, the first "
+        f"{beginnings.example!r}, and several images share each"
+    )
     if settings.group_pattern is None:
         first = "do what the line above says, then " if beginnings.numbered else ""
-        yield f"{found}: if those are patients or slides, {first}uncomment the line group_pattern"
+        yield (
+            f"{found}: if images with the same beginning are of one patient or slide, {first}"
+            "uncomment the line group_pattern in params.yaml, or the test is too easy"
+        )
     else:
-        yield f"{found}: images whose names begin alike stay in one split (group_pattern)"
+        yield (
+            f"{found}, as images of one patient or slide do: those with the same beginning stay "
+            "in one split (group_pattern in params.yaml)"
+        )
 
 
 def _found(card: Mapping[str, Any]) -> Iterator[str]:
