@@ -94,7 +94,8 @@ class Confirm(Section):
     """Of the test images, for mirrors, shifts, angles between quarter turns and averages over D4
     or of turned images."""
     keep: Literal["auto", "logits", "predictions", "none"] = "auto"
-    """Of every test image; `auto` is logits unless they are many, else predictions."""
+    """Of every test image: logits (one number a class, before the softmax), or predictions (the
+    class); `auto` is logits unless they are many."""
     hierarchy_seeds: Annotated[int, Field(strict=True, ge=1, le=1000)]
     """Random networks of each group and encoding, for the table of untrained symmetries."""
 
