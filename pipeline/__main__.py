@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import suppress
 
 from pipeline.common.commands import STAGES, commands, parse
 from pipeline.common.errors import main as run
@@ -23,5 +24,15 @@ def main() -> None:
     importlib.import_module(commands()[given.command].module).main(given)
 
 
+def after_failure() -> str | None:
+    """Say of a stage that has failed that the report, if there is one, is an earlier one."""
+    if sys.argv[1:] and sys.argv[1] in STAGES and len(sys.argv) == 2:
+        with suppress(ImportError):  # which the stage may have failed by
+            from pipeline.tools.summary import note_after_failure
+
+            return note_after_failure()
+    return None
+
+
 if __name__ == "__main__":
-    run(main)
+    run(main, after_failure)

@@ -155,5 +155,6 @@ def _version() -> str:
 def run_as(*command: str) -> NoReturn:
     """Run `python -m pipeline COMMAND` in a process that was started with the command's module."""
     sys.argv[1:1] = command
-    errors.main(importlib.import_module("pipeline.__main__").main)
+    command_line = importlib.import_module("pipeline.__main__")
+    errors.main(command_line.main, command_line.after_failure)
     sys.exit()

@@ -60,8 +60,12 @@ def first_line(error: BaseException, most: int = 160) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:most]
 
 
-def main(function: Callable[[], None]) -> None:
+def main(
+    function: Callable[[], None], after_failure: Callable[[], str | None] = lambda: None
+) -> None:
     """Run an entry point: exit 2 without a traceback on a `UserError`, 130 when interrupted.
+
+    What `after_failure` returns, if anything, is printed after the reason of a failure.
 
     When nobody reads the output any more it ends silently, with the exit code of a process
     that SIGPIPE has ended. Any other exception is a defect of the project: its traceback stays,
@@ -70,6 +74,8 @@ def main(function: Callable[[], None]) -> None:
     _prepare_streams()
     try:
         code = _code_of(function)
+        if code not in (0, CLOSED) and (note := after_failure()) is not None:
+            print(note, file=sys.stderr)
         sys.stdout.flush()  # not at the end of the interpreter, which would print a traceback
         sys.stderr.flush()
     except BrokenPipeError:

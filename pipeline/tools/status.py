@@ -27,6 +27,7 @@ from pipeline.study.tuning import searched
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.cell_search import result_of
 from pipeline.sweep.journal import ReadOnlyJournal
+from pipeline.tools.summary import other_study
 
 __all__ = ["main", "status"]
 
@@ -36,6 +37,8 @@ HEAD = ("cell", "done", "running", "failed", "best", "since")
 def main(given: object = None) -> None:
     """Print how far sweep and confirm are."""
     print("\n".join(status(load_params())))
+    if (other := other_study()) is not None:
+        print(f"report: {other}")
 
 
 def status(params: Params) -> list[str]:

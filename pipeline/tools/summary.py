@@ -11,7 +11,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.failures import harmless
 from pipeline.study.params import load_params
 
-__all__ = ["main", "reported_study"]
+__all__ = ["main", "note_after_failure", "other_study", "reported_study"]
 
 REPORT, METRICS = Path("reports/index.html"), Path("reports/metrics.json")
 
@@ -29,7 +29,10 @@ def main(given: object = None) -> None:
 
 
 def other_study() -> str | None:
-    """Say that the report is not of the study that params.yaml states now, if so."""
+    """Say that the report is not of the study that params.yaml states now, if so.
+
+    A clone has the report of the default study, which is not to be taken for one's own.
+    """
     reported = reported_study()
     try:
         stated = load_params().study
@@ -37,7 +40,18 @@ def other_study() -> str | None:
         return None
     if reported in (None, stated):
         return None
-    return f"this is of the study {reported}; `make study` makes the report of {stated}"
+    return (
+        f"{REPORT} is still the report of the study {reported}; `make study` replaces it by that "
+        f"of {stated}"
+    )
+
+
+def note_after_failure() -> str | None:
+    """Say that a report that is there was not made by the stage that has just failed."""
+    reported = reported_study()
+    if reported is None:
+        return None
+    return f"note: {REPORT} was made before this failure; it is the report of the study {reported}"
 
 
 def reported_study() -> str | None:

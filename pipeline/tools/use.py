@@ -23,6 +23,7 @@ from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.study.tuning import searched
 from pipeline.study.yaml_reader import read_text, read_yaml
+from pipeline.tools.summary import other_study
 
 if TYPE_CHECKING:
     from pipeline.tools.support.forecast import Sizes
@@ -97,6 +98,8 @@ def make_current(name: str, known: Mapping[str, Path]) -> None:
         print(f"{name}: what {PARAMS} said before is kept in {BEFORE}")
     write_bytes(PARAMS, content)
     print(f"{name}: {PARAMS} is written; `make study` runs it")
+    if (other := other_study()) is not None:
+        print(f"{name}: {other}")
 
 
 def studies() -> dict[str, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,9 @@ def test_the_tutorial_of_images_makes_the_study_that_it_shows(
     script = next(text for language, text in blocks if language == "python")
     edits = next(text for language, text in blocks if language == "yaml")
     shown = [text for language, text in blocks if not language]
-    for folder in (".dvc", "studies"):
+    for folder in (".dvc", "studies", "reports"):
         (tmp_path / folder).mkdir()
+    shutil.copy(root / "reports/index.html", tmp_path / "reports")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(forecast, "estimate_seconds", lambda *_: 60.0)
     exec(compile(script, "docs/tutorial-images.md", "exec"), {})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import __main__ as command_line
+from pipeline.common import errors
 from pipeline.common.documents import MOST_DEPTH, configuration, parse_json, read_json
 from pipeline.common.errors import UserError
 from pipeline.dataset import load_dataset
@@ -147,4 +151,21 @@ def test_a_report_of_another_study_is_said(
         study = fake_study.study().model_copy(update={"study": stated})
         monkeypatch.setattr(summary, "load_params", lambda study=study: study)
         summary.main()
-        assert ("of the study pets; `make study` makes" in capsys.readouterr().out) == noted
+        assert ("of the study pets; `make study` replaces" in capsys.readouterr().out) == noted
+
+
+@pytest.mark.parametrize(("command", "said"), [("sweep", True), ("plan", False)])
+def test_after_a_failed_stage_an_earlier_report_is_named(
+    command: str, said: bool, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(root / "studies/digits.yaml", tmp_path / "params.yaml")
+    Path("reports").mkdir()
+    Path("reports/index.html").write_text("<title>symmetry: report</title>")
+    monkeypatch.setattr(sys, "argv", ["pipeline", command])
+    with pytest.raises(SystemExit):
+        errors.main(command_line.main, command_line.after_failure)
+    lines = capsys.readouterr().err.splitlines()
+    assert "card.json: not there" in lines[0] and len(lines) == 1 + said
+    assert "before this failure; it is the report of the study symmetry" in lines[-1] or not said

@@ -99,6 +99,20 @@ def test_using_a_study_writes_it_and_keeps_what_was_there(
     assert "data/raw/mnist" in capsys.readouterr().out
 
 
+def test_a_report_of_another_study_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "reports").mkdir()
+    (project / "reports/index.html").write_text("<title>symmetry: report</title>")
+    use("digits")
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "digits: reports/index.html is still the report of the study symmetry; `make study` "
+        "replaces it by that of digits"
+    )
+    use("symmetry")
+    assert "reports/index.html" not in capsys.readouterr().out
+
+
 def test_own_images_are_looked_at(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     use("own-folder")
     assert "my-images cannot be used yet: data/raw/my-images: there is no such folder" in (
