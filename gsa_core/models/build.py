@@ -137,7 +137,8 @@ def build_model(
     group
         A `PointGroup` or its name; ``"C4"`` by default, ``"C1"`` for a plain transformer.
     positional
-        ``"none"``, ``"absolute"``, ``"relative"``, ``"radial"`` or ``"rotary"``.
+        ``"none"``, ``"absolute"``, ``"relative"`` (by default; ``"absolute"`` for ``vit`` and
+        ``symmetrized``), ``"radial"`` or ``"rotary"``.
     depth
         Number of attention blocks, and of the group convolutions of a convolutional network; 2
         by default.
@@ -147,20 +148,23 @@ def build_model(
         ones; `docs/attention.md` has the other cases. A convolutional network takes any size, and
         keeps this one in its `config` alone.
     tokens
-        ``"stem"`` (a few group convolutions and poolings), ``"patch"``, ``"trunk"`` (`depth` group
-        convolutions and two poolings) or ``"pixel"`` (costly).
+        ``"stem"`` (a few group convolutions and poolings; by default), ``"patch"`` (by default for
+        ``vit`` and ``symmetrized``), ``"trunk"`` (`depth` group convolutions and two poolings; by
+        default for ``hybrid``) or ``"pixel"`` (costly).
     patch_size
         Pixels to a token along each side, of a patch (4 by default) or a stem (2 by default).
     form
-        ``"framewise"``, ``"joint"`` or ``"published"`` attention.
+        ``"framewise"`` (by default), ``"joint"`` or ``"published"`` attention (by default for the
+        published networks).
     channels, num_heads, feedforward_ratio
         Channels a frame (24 by default), heads (2), hidden width of the feed-forward layers over
         that of their blocks (2). Of staged networks `channels` is the width of the first stage
         (16); attention has twice as many, and 4 heads.
     window, window_shape
-        Odd side of the local neighbourhood in tokens, ``None`` for global attention; its shape.
+        Odd side of the local neighbourhood in tokens, ``None`` (by default) for global attention;
+        its shape, ``"auto"`` (by default), ``"square"``, ``"disc"`` or ``"soft_disc"``.
     encoding
-        ``"auto"``, ``"table"`` or ``"continuous"`` positions, absolute or relative.
+        ``"auto"`` (by default), ``"table"`` or ``"continuous"`` positions, absolute or relative.
     dropout, attention_dropout
         Probability of dropping a channel of a residual branch (0 by default, 0.1 in ``staged``),
         a key of attention (0), in training.
@@ -171,10 +175,11 @@ def build_model(
         Probability of dropping a residual branch of the last attention block for a whole image, in
         training (0 by default); earlier blocks have their share by their number.
     qk_norm
-        Whether queries and keys are normed over the channels of a head.
+        Whether queries and keys are normed over the channels of a head (``False`` by default).
     kernel_size, basis
-        Of a staged network: pixels a side of its lifting kernel (5; its other kernels have two
-        fewer), and how kernels turn, ``"bilinear"`` or ``"gaussian"`` as in `LiftingConv2d`.
+        Of a staged network: pixels a side of its lifting kernel (5 by default; its other kernels
+        have two fewer), and how kernels turn, ``"bilinear"`` (by default) or ``"gaussian"`` as in
+        `LiftingConv2d`.
     softness
         From 0 (exact, by default) to 1 (plain): how much weights without ties between frames count
         in group convolutions and group linear maps, as in `soften`.
