@@ -221,13 +221,17 @@ def test_a_study_says_how_long_it_will_take(
 ) -> None:
     monkeypatch.setattr(study_time, "estimate_seconds", lambda *_: 600.0)
     monkeypatch.setattr(study_time, "parallel_here", lambda *_: 2)
+    monkeypatch.delenv("GSA_ENGINE", raising=False)
     params = load_params(root / f"studies/{section}.yaml")
     said = study_time.sentence(params)
-    minutes = {"digits": "11 min", "symmetry": "11 min"}.get(section)
+    minutes = {"digits": "11 min", "symmetry": "12 min"}.get(section)
     if minutes is None:
         assert said.startswith("time: no estimate before all data are there (my-images cannot")
     else:
-        assert said.startswith(f"time: about {minutes} with 2 trials in parallel, by a few steps")
+        assert said.startswith(f"time: {minutes} or more with 2 trials in parallel, by a few steps")
+        with_ray = study_time._starts()
+        monkeypatch.setenv("GSA_ENGINE", "in-process")
+        assert study_time._starts() == with_ray - 2 * study_time.RAY
 
 
 def test_small_and_large_are_written_for_people(
