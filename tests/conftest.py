@@ -24,6 +24,9 @@ for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "VENV"):
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# All that collecting makes stays: looking through it for garbage takes a tenth of the time.
+gc.disable()
+
 # The shapes that gsa_core states are checked in every test, hooked in before any import. It takes
 # thrice the time of small networks; gsa_core/test_running.py does it for networks always.
 if FULL:
@@ -93,6 +96,7 @@ def pytest_collection_finish() -> None:
     """Leave what is imported by now out of later garbage collections: each is much shorter."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

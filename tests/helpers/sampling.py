@@ -26,19 +26,15 @@ def sample(items: list[pytest.Function], count: int) -> list[pytest.Function]:
     pairs of values.
     """
     left = random.Random(0).sample(items, len(items))
+    traits = {item: (_values(item), _pairs(item)) for item in left}
     seen: set[Hashable] = set()
     chosen = []
     while left and len(chosen) < count:
-        best = max(left, key=lambda item: _new(item, seen))
+        best = max(left, key=lambda item: [len(some - seen) for some in traits[item]])
         left.remove(best)
         chosen.append(best)
-        seen.update(_values(best), _pairs(best))
+        seen.update(*traits[best])
     return chosen
-
-
-def _new(item: pytest.Function, seen: set[Hashable]) -> tuple[int, int]:
-    """How many values and pairs of values a case has that are not seen yet."""
-    return len(_values(item) - seen), len(_pairs(item) - seen)
 
 
 def _values(item: pytest.Function) -> set[Hashable]:
