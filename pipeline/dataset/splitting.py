@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pipeline.common.errors import UserError
 
@@ -40,6 +38,9 @@ def linked(keys: ImageKeys) -> np.ndarray:
     """Return keys ``(count,)``, equal for images linked by equal pixels or a common group."""
     if keys.groups is None:
         return keys.hashes
+    from scipy.sparse import coo_array  # slow to import, of every process
+    from scipy.sparse.csgraph import connected_components
+
     count = len(keys)
     images = np.unique(keys.hashes, return_inverse=True)[1]
     groups = np.unique(keys.groups, return_inverse=True)[1] + images.max() + 1
