@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.common.errors import UserError
 from pipeline.dataset import Dataset, Split
 from pipeline.dataset.pixel_statistics import PixelStatistics
-from pipeline.dataset.splitting import ImageKeys, image_hashes, linked, stratified
+from pipeline.dataset.splitting import ImageKeys, draw_fractions, image_hashes
 from pipeline.dataset.views import Gathered, Turned
 
 __all__ = ["DrawnSplit", "draw_splits", "drawn_name", "with_split"]
@@ -58,12 +58,12 @@ def draw_splits(data: Dataset, splits: int) -> dict[str, DrawnSplit]:
         return {}
     pool = _pool(data)
     hashes = np.concatenate([image_hashes(_part(data, name).images) for name in PARTS])
-    together = linked(ImageKeys(pool.labels, hashes, pool.groups))
+    keys = ImageKeys(pool.labels, hashes, pool.groups)
     shares = {name: len(_part(data, name)) / len(pool) for name in ("test", "validation")}
     found = {}
     for split in range(1, splits):
         generator = _generator(data, _SPLITS, split)
-        indices = _drawn(data.name, pool.labels, together, shares, generator)
+        indices = _drawn(data.name, keys, shares, generator)
         degrees = _generator(data, _ANGLES, split).uniform(0, 360, len(indices["test"]))
         card = _described(data.num_classes, pool, indices)
         found[drawn_name(data.name, split)] = DrawnSplit(indices, degrees, card)
@@ -104,15 +104,11 @@ def _taken(pool: Split, chosen: np.ndarray) -> Split:
 
 
 def _drawn(
-    name: str,
-    labels: np.ndarray,
-    together: np.ndarray,
-    shares: dict[str, float],
-    generator: np.random.Generator,
+    name: str, keys: ImageKeys, shares: dict[str, float], generator: np.random.Generator
 ) -> dict[str, np.ndarray]:
     for _ in range(_ATTEMPTS):
         try:
-            return stratified(labels, together, shares, generator)
+            return draw_fractions(keys, shares, generator)
         except UserError as error:
             reason = error
     raise UserError(

@@ -10,6 +10,9 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 
+# Random orders of groups that are tried, fewer if this many groups have to be placed.
+_ORDERS, _STEPS = 10, 20_000
+
 
 @dataclass(frozen=True)
 class ImageKeys:
@@ -35,7 +38,10 @@ def image_hashes(images: np.ndarray) -> np.ndarray:
 
 
 def linked(keys: ImageKeys) -> np.ndarray:
-    """Return keys ``(count,)``, equal for images linked by equal pixels or a common group."""
+    """Return keys ``(count,)``, equal for images linked by equal pixels or a common group.
+
+    With groups, they are numbers in the order of the groups, whatever the pixels are.
+    """
     if keys.groups is None:
         return keys.hashes
     from scipy.sparse import coo_array  # slow to import, of every process
@@ -43,9 +49,63 @@ def linked(keys: ImageKeys) -> np.ndarray:
 
     count = len(keys)
     images = np.unique(keys.hashes, return_inverse=True)[1]
-    groups = np.unique(keys.groups, return_inverse=True)[1] + images.max() + 1
-    edges = coo_array((np.ones(count), (images, groups)), shape=(groups.max() + 1,) * 2)
-    return connected_components(edges, directed=False)[1][images]
+    groups = np.unique(keys.groups, return_inverse=True)[1]
+    edges = coo_array((np.ones(count), (groups, images + groups.max() + 1)), shape=(2 * count,) * 2)
+    return connected_components(edges, directed=False)[1][groups]
+
+
+def draw_fractions(
+    keys: ImageKeys,
+    fractions: dict[str, float],
+    generator: np.random.Generator,
+    classes: Sequence[tuple[str, int]] = (),
+) -> dict[str, np.ndarray]:
+    """Return sorted indices of each named fraction, and of ``train``, the rest.
+
+    Each split has about its share of every class. Equal images, and those of one group, stay in
+    one split; then the shares are as good as whole groups allow.
+
+    Raises
+    ------
+    UserError
+        For a class too small to be in every split.
+    """
+    together = linked(keys)
+    if keys.groups is None:
+        return stratified(keys.labels, together, fractions, generator, classes)
+    names = [*fractions, "train"]
+    split_of_group, group = _whole_groups(keys.labels, together, fractions, generator)
+    return _checked(split_of_group[group], keys.labels, group, names, classes)
+
+
+def _whole_groups(
+    labels: np.ndarray,
+    together: np.ndarray,
+    fractions: dict[str, float],
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the split of each group, and the number of the group of each image.
+
+    One group after another, in random order, goes where the share of each class in each split comes
+    closest to the wanted one (least squares, as in a chi-squared statistic); of several orders,
+    the one with the fewest classes missing from a split, then the closest, is taken.
+    """
+    group = np.unique(together, return_inverse=True)[1]
+    kinds = np.unique(labels, return_inverse=True)[1]
+    part = np.zeros((group.max() + 1, kinds.max() + 1))
+    np.add.at(part, (group, kinds), 1)
+    part /= part.sum(0)  # the share of each class that each group holds
+    wanted = np.array([*fractions.values(), 1 - sum(fractions.values())])[:, None]
+    found: list[tuple[int, float, int, np.ndarray]] = []
+    for _ in range(min(_ORDERS, 1 + _STEPS // len(part))):
+        held, placed = np.zeros((len(wanted), part.shape[1])), np.empty(len(part), dtype=np.int64)
+        for one in generator.permutation(len(part)):
+            growth = (part[one] * (2 * (held - wanted) + part[one]) / wanted).sum(1)
+            placed[one] = growth.argmin()
+            held[placed[one]] += part[one]
+        missing, error = int((held == 0).sum()), float(((held - wanted) ** 2 / wanted).sum())
+        found.append((missing, error, len(found), placed))
+    return min(found)[3], group
 
 
 def stratified(
@@ -86,7 +146,17 @@ def stratified(
         ends = np.cumsum(sizes[groups])
         bounds = np.cumsum([max(1, round(share * ends[-1])) for share in fractions.values()])
         split_of_group[groups] = np.searchsorted(bounds, ends)
-    split = split_of_group[group]
+    return _checked(split_of_group[group], labels, group, names, classes)
+
+
+def _checked(
+    split: np.ndarray,
+    labels: np.ndarray,
+    group: np.ndarray,
+    names: Sequence[str],
+    classes: Sequence[tuple[str, int]],
+) -> dict[str, np.ndarray]:
+    """Return the indices of each split, and refuse a class that is not in all of them."""
     for label in np.unique(labels):
         here = split[labels == label]
         empty = sorted(set(range(len(names))) - set(here.tolist()))

@@ -29,8 +29,9 @@ from pipeline.common.files import (
 from pipeline.common.locks import try_lock
 from pipeline.common.progress import StepProgress
 from pipeline.common.units import duration
+from pipeline.dataset import Dataset, load_dataset
 from pipeline.dataset.pixel_statistics import PixelStatistics
-from pipeline.dataset.store import GROUP_NAMES, SPLITS, group_file, load_dataset, split_files
+from pipeline.dataset.store import GROUP_NAMES, SPLITS, group_file, split_files
 from pipeline.dataset.turning import shrink, turn
 from pipeline.prepare.card import describe, describe_reading
 from pipeline.prepare.contact_sheet import SHOWN, write_pictures
@@ -81,13 +82,20 @@ def prepare_all(settings: Prepare, output: Path) -> None:
                 prepare_dataset(name, settings, aside / name, work / name)
         shutil.rmtree(work, ignore_errors=True)
     for name in settings.datasets:
-        counts = load_dataset(output / name, SPLITS, verify=True).card["counts"]
-        found = ", ".join(
-            f"{counts[split]['total']:,} {split}" for split in ("train", "validation", "test")
-        )
-        _say(name, f"{found} images, checked, in {output / name}")
+        data = load_dataset(output / name, SPLITS, verify=True)
+        _say(name, f"{_found(data)}, checked, in {output / name}")
     # Not in a card: the same input gives the same bytes, however long it takes.
     print(f"prepare: done after {duration(time.monotonic() - begun)}", flush=True)
+
+
+def _found(data: Dataset) -> str:
+    """Say how many images, and groups of them, each split has."""
+    splits = {name: getattr(data, name) for name in ("train", "validation", "test")}
+    said = ", ".join(f"{len(split):,} {name}" for name, split in splits.items()) + " images"
+    if any(split.groups is None for split in splits.values()):
+        return said
+    groups = {name: len(np.unique(split.groups)) for name, split in splits.items()}
+    return f"{said}, of {', '.join(f'{count:,}' for count in groups.values())} groups"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
-from pipeline.dataset.splitting import ImageKeys, image_hashes, stratified
+from pipeline.dataset.splitting import ImageKeys, draw_fractions, image_hashes, stratified
 from pipeline.prepare.labelled_images import LabelledImages, check_given, check_values
 from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
 from pipeline.study.datasets import SOURCES, Source
@@ -66,6 +66,42 @@ def test_the_seed_decides() -> None:
 def test_a_class_too_small_is_named() -> None:
     with pytest.raises(UserError, match="class 1 has 2 images, too few for test, validation"):
         stratified(np.array([0] * 9 + [1] * 2), np.arange(11), FRACTIONS, draw())
+
+
+def slides(seed: int, pixels: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Draw splits of 600 images of four classes on 12 slides; `pixels` decides how they look."""
+    generator = draw(3)
+    groups = generator.integers(0, 12, 600)
+    labels = generator.choice(4, 600, p=[0.4, 0.3, 0.2, 0.1])
+    keys = ImageKeys(labels, draw(pixels).permutation(600), groups)
+    return labels, groups, draw_fractions(keys, FRACTIONS, draw(seed))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_splits_of_few_groups_have_the_shares_of_every_class_that_whole_groups_allow(
+    seed: int,
+) -> None:
+    labels, groups, split = slides(seed)
+    assert {name: len(np.unique(groups[one])) for name, one in split.items()} == {
+        "test": 3, "validation": 2, "train": 7,
+    }  # fmt: skip
+    for name, share in {**FRACTIONS, "train": 0.6}.items():
+        found = np.bincount(labels[split[name]]) / np.bincount(labels)
+        assert np.abs(found - share).max() < 0.08, (name, found)  # a slide has about 0.08
+    assert sum(len(np.unique(groups[one])) for one in split.values()) == 12
+
+
+def test_splits_of_groups_depend_on_the_seed_and_not_on_the_pixels() -> None:
+    one, resized, other = (slides(*given)[2]["test"] for given in ((1, 0), (1, 9), (2, 0)))
+    assert (one == resized).all() and not np.array_equal(one, other)
+
+
+def test_groups_of_one_class_each_are_divided_by_class() -> None:
+    groups = np.repeat(np.arange(200), 3)  # patients, with three images each
+    labels = groups % 2
+    split = draw_fractions(ImageKeys(labels, np.arange(600), groups), FRACTIONS, draw())
+    for name, share in FRACTIONS.items():
+        assert np.abs(np.bincount(labels[split[name]]) - 300 * share).max() <= 3
 
 
 def listed(labels: list[int], first: int = 0, groups: list[int] | None = None) -> ImageKeys:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.common.errors import UserError
-from pipeline.dataset.splitting import ImageKeys, class_name, counted, linked, stratified
+from pipeline.dataset.splitting import ImageKeys, class_name, counted, draw_fractions
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,7 @@ def _draw(
     generator: np.random.Generator,
     classes: Sequence[tuple[str, int]],
 ) -> dict[str, Selection]:
-    keys = given[name]
-    indices = stratified(keys.labels, linked(keys), fractions, generator, classes)
+    indices = draw_fractions(given[name], fractions, generator, classes)
     return {split: Selection(name, chosen) for split, chosen in indices.items()}
 
 
