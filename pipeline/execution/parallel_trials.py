@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.execution.cluster_address import named_address
-from pipeline.study.schema import Params
+from pipeline.study.schema import Params, Resources
 
 __all__ = ["AHEAD", "idle", "parallel_here", "room", "room_here", "with_workers"]
 
@@ -18,18 +18,16 @@ AHEAD = 16
 BYTES_A_TRIAL = 1e9
 
 
-def with_workers(params: Params) -> Params:
+def with_workers(resources: Resources) -> Resources:
     """Replace `workers: auto` by what runs in parallel here; Ray counts what a cluster has."""
-    resources = params.resources
     if os.environ.get("GSA_ENGINE") == "in-process":
         count = 1
     elif resources.workers != "auto" or named_address() != "local":
-        return params
+        return resources
     else:
         memory = 1e9 * (resources.gigabytes_per_trial or 0)
         count = room_here(resources.cpus_per_trial, float(resources.gpus_per_trial), memory)
-    update = {"resources": resources.model_copy(update={"workers": count})}
-    return params.model_copy(update=update)
+    return resources.model_copy(update={"workers": count})
 
 
 def parallel_here(params: Params) -> int:

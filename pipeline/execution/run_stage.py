@@ -61,8 +61,9 @@ def run_stage(
                 from pipeline.execution.gpu_share import shared
 
                 params = shared(params)
-            params = with_workers(params)
-            function(params, make_engine(params.resources, ROOT / stage / "ray"))
+            resources = with_workers(params.resources)
+            params = params.model_copy(update={"resources": resources})
+            function(params, make_engine(resources, ROOT / stage / "ray"))
     except Interrupted as stopped:
         if stopped.number != signal.SIGPIPE:  # which ends a command silently
             print(

@@ -15,6 +15,7 @@ from pipeline.execution import run_stage as stage
 from pipeline.execution.cluster_address import answers, check_address
 from pipeline.execution.engine import make_engine
 from pipeline.study.params import load_params
+from pipeline.study.schema import Params, Resources
 
 AWAY = {"RAY_ADDRESS": "10.0.0.7:6379"}
 
@@ -65,9 +66,9 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 def run_stage(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
     """Run a stage of a study whose file says so."""
-    resources = SimpleNamespace(address=address, gpus_per_trial=0, workers=1)
-    monkeypatch.setattr(stage, "load_params", lambda: SimpleNamespace(resources=resources))
-    monkeypatch.setattr(stage, "with_workers", lambda params: params)
+    resources = {"address": address, "gpus_per_trial": 0, "workers": 1}
+    study = Params.model_construct(resources=Resources.model_construct(**resources))
+    monkeypatch.setattr(stage, "load_params", lambda: study)
     stage.run_stage("sweep", lambda *_: None)
 
 

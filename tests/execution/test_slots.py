@@ -79,9 +79,9 @@ def test_auto_is_a_number_here_and_asked_of_a_cluster(
         if value is not None:
             monkeypatch.setenv(name, value)
     monkeypatch.setattr(slots, "room_here", lambda *_: 7)
-    assert with_workers(study("auto")).resources.workers == wanted
+    assert with_workers(study("auto").resources).workers == wanted
     in_process = engine == "in-process"
-    assert with_workers(study(3)).resources.workers == (1 if in_process else 3)
+    assert with_workers(study(3).resources).workers == (1 if in_process else 3)
     assert slots.parallel_here(study("auto")) == (1 if in_process else 7)
 
 
