@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipeline.common.errors import UserError
 from pipeline.study.messages import Problem, explain
-from pipeline.study.rules import broken_rules
+from pipeline.study.rules.cells import CELL_RULES
+from pipeline.study.rules.data import DATA_RULES
+from pipeline.study.rules.models import MODEL_RULES
+from pipeline.study.rules.search import SEARCH_RULES
+from pipeline.study.rules.whole import STUDY_RULES
 from pipeline.study.schema import Params
 from pipeline.study.yaml_reader import read_yaml
 
-__all__ = ["Params", "load_params"]
+__all__ = ["Params", "broken_rules", "load_params"]
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
@@ -40,3 +45,9 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     if problems:
         raise UserError(*(problem.sentence(document) for problem in problems))
     return params
+
+
+def broken_rules(params: Params) -> Iterator[Problem]:
+    """Yield a problem for every rule that a well-formed study breaks."""
+    for rule in (*DATA_RULES, *MODEL_RULES, *CELL_RULES, *SEARCH_RULES, *STUDY_RULES):
+        yield from rule(params)

@@ -30,7 +30,7 @@ from pipeline.report.predictions import read_predictions
 from pipeline.results import records, schemas
 from pipeline.search.space import configuration
 from pipeline.study.cells import cells
-from pipeline.study.rules import broken_rules
+from pipeline.study.params import broken_rules
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
 from pipeline.tools.status import status

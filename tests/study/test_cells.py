@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pipeline.study.cells import Cell, cells, left_out, networks, pairs, runs_of, seeds_of
 from pipeline.study.messages import explain
-from pipeline.study.rules import broken_rules
+from pipeline.study.params import broken_rules
 from pipeline.study.schema import Confirm, Sweep
 from pipeline.study.tuning import searched, searches
 

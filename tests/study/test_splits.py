@@ -8,7 +8,7 @@ import fake_study
 import pytest
 
 from pipeline.study.cells import cells, runs_of, seeds_of
-from pipeline.study.rules import broken_rules
+from pipeline.study.params import broken_rules
 from pipeline.study.schema import Prepare
 
 

@@ -17,7 +17,7 @@ from pipeline.execution.engine import InProcess
 from pipeline.results import records, schemas
 from pipeline.search.space import configuration
 from pipeline.study.cells import cells
-from pipeline.study.rules import broken_rules
+from pipeline.study.params import broken_rules
 from pipeline.sweep import stage as sweep
 
 pytestmark = pytest.mark.usefixtures("fake_folder")
