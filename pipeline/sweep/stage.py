@@ -21,15 +21,15 @@ from pipeline.execution.run_stage import StageFailed, run_stage
 from pipeline.execution.stage_inputs import PREPARED, SWEPT, read_cards, search_digest
 from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import WorkFunction
-from pipeline.results import records
-from pipeline.search.objectives import directions, score
+from pipeline.results import records, schemas
+from pipeline.results.records import Row, configured_row, log_rows
+from pipeline.search.objectives import directions, front, score
 from pipeline.search.space import batch_sizes, configuration, distributions
 from pipeline.study.budgets import steps_of_epoch
 from pipeline.study.cells import Cell, pairs
 from pipeline.study.models import AXES
 from pipeline.study.schema import Params
 from pipeline.study.tuning import searched
-from pipeline.sweep import tables
 from pipeline.sweep.budget import Budget
 from pipeline.sweep.cell_search import CellSearch, Rules
 from pipeline.sweep.early_stopping import SuccessiveHalving
@@ -197,10 +197,36 @@ def sweep(
         provenance["sweep_sha256"] = search_digest(params)
         if ended := source.end_reasons(name):
             provenance["ended"] = ended
-        tables.write_sweep(
-            SWEPT / name, params.study, params.sweep.seed, searches[name], provenance
-        )
+        write_sweep(SWEPT / name, params.study, params.sweep.seed, searches[name], provenance)
     check_any_completed(every)
+
+
+def write_sweep(
+    folder: Path,
+    study: str,
+    seed: int,
+    searches: Iterable[CellSearch],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write `trials.parquet`, `epochs.parquet` and `logs.parquet` of one data set."""
+    trials: list[Row] = []
+    epochs: list[Row] = []
+    logs: list[Row] = []
+    for search in searches:
+        cell = {"study": study, "dataset": search.dataset, **search.cell.columns()}
+        results = search.results()
+        best = front([result["row"] for _, result in results], search.rules.objectives)
+        for (trial, result), pareto in zip(results, best, strict=True):
+            keys = {**cell, "trial": trial.number, "seed": seed}
+            # A proposal that makes no model has parameters but no whole configuration.
+            config = result["row"].get("configuration") or trial.params
+            row = {**result["row"], "pareto": pareto}
+            trials.append(configured_row(schemas.TRIALS, keys, config, row))
+            epochs += [{**epoch, **keys, "stage": "sweep"} for epoch in result["epochs"]]
+            logs += log_rows(result, {**keys, "stage": "sweep"})
+    records.write(folder / "trials.parquet", trials, schemas.TRIALS, provenance)
+    records.write(folder / "epochs.parquet", epochs, schemas.EPOCHS, provenance)
+    records.write(folder / "logs.parquet", logs, schemas.LOGS, provenance)
 
 
 def check_training_images(params: Params, data: Mapping[str, Any]) -> None:
