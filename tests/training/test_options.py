@@ -20,10 +20,9 @@ from pipeline.study.cells import Cell
 from pipeline.study.hyperparameters import DEFAULTS
 from pipeline.study.models import MODEL_KINDS
 from pipeline.training.cost import trial_bytes
-from pipeline.training.epoch import Steps
+from pipeline.training.epoch import Steps, make_schedule
 from pipeline.training.inference import logits_of, to_pixels
 from pipeline.training.loop import TrainingState, model_arguments, train
-from pipeline.training.schedules import make_schedule
 from pipeline.training.weight_average import WeightAverage
 
 EPOCHS = 4
