@@ -155,7 +155,9 @@ class Steps:
         images = to_pixels(images, next(self.model.parameters()).device)
         images = light_augmented(images, self.config, self.order, self.background)
         images = turned_at_random(images, self.config["augment"], self.order, self.background)
-        return with_turned(images, self.config, self.order, self.background)
+        if self.config.get("penalty"):
+            images = with_turned(images, self.config, self.order, self.background)
+        return images
 
 
 def class_weights(config: Row, data: Dataset, device: torch.device) -> Tensor | None:

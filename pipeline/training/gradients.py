@@ -76,7 +76,9 @@ class Gradients:
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         with autocast(self.precision, images.device):
             logits = self.called(images)
-        logits, penalty = with_penalty(logits.float(), self.config)
+        logits, penalty = logits.float(), None
+        if self.config.get("penalty"):
+            logits, penalty = with_penalty(logits, self.config)
         if self.class_weights is None:
             loss = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
         else:  # not by the argument `weight`, which divides by the weights of a batch

@@ -1,7 +1,7 @@
 """Equivariance penalty: a network without ties is asked to answer alike to a turned image.
 
 A second term of the loss, as in REMUL (Elhag et al. 2024, https://arxiv.org/abs/2410.17878). It
-draws nothing where it is off, so that a training without it is as it was.
+is called only where a configuration has one, so that a training without it draws nothing more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def with_turned(
     generator: torch.Generator,
     outside: float | str = 0,
 ) -> Tensor:
-    """Return images and, where a configuration has a penalty, each of them turned below.
+    """Return images and, below them, each of them turned.
 
     Each image is turned by its own random element of what ``penalty_turns`` names, and both go
     through the network in one batch: norms see the images and the turned ones.
@@ -40,26 +40,21 @@ def with_turned(
     images
         ``(batch, channels, height, width)``.
     config
-        A configuration: ``penalty``, its weight, and ``penalty_turns``.
+        A configuration with ``penalty``, its weight, and ``penalty_turns``.
     generator
         Of the CPU, so that the turns are the same on every device.
     outside
         What enters from outside at any angle.
     """
-    if not config.get("penalty"):
-        return images
     return torch.cat(
         [images, turned_at_random(images, config["penalty_turns"], generator, outside)]
     )
 
 
-def with_penalty(logits: Tensor, config: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
-    """Return the logits of the images of `with_turned`, and the weighted penalty; None without."""
-    weight = config.get("penalty") or 0.0
-    if not weight:
-        return logits, None
+def with_penalty(logits: Tensor, config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return the logits of the images before `with_turned`, and the weighted penalty."""
     upright, moved = logits.chunk(2)
-    return upright, weight * invariance_penalty(upright, moved)
+    return upright, config["penalty"] * invariance_penalty(upright, moved)
 
 
 def invariance_penalty(logits: Tensor, moved: Tensor) -> Tensor:
