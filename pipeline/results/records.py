@@ -116,7 +116,10 @@ def read(path: Path | str, schema: pa.Schema) -> pd.DataFrame:
         For a file that is missing, damaged, of another schema version, of another table, or that
         was not written by this project. Nothing in a file is ever executed or unpickled.
     """
-    return completed(_read_table(Path(path), schema), schema, schema.names).to_pandas()
+    table = _read_table(Path(path), schema)
+    if table.schema.names != schema.names:  # those of an older version
+        table = completed(table, schema, schema.names)
+    return table.to_pandas()
 
 
 def batches(
@@ -138,7 +141,8 @@ def batches(
     try:
         known = [name for name in columns if name in file.schema_arrow.names]
         for batch in file.iter_batches(rows, columns=known, use_threads=False):
-            yield completed(batch, schema, columns)
+            is_whole = batch.schema.names == list(columns)
+            yield batch if is_whole else completed(batch, schema, columns)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _damaged(path, "its pages cannot be read") from error
 
