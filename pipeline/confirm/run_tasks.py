@@ -11,9 +11,8 @@ from pipeline.confirm.finished_runs import FinishedRuns
 from pipeline.confirm.result_store import RunStore
 from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.live_tracking import LiveTracking
-from pipeline.execution.outcomes import EngineNotes, outcome
-from pipeline.execution.progress import Progress
-from pipeline.execution.tasks import Result, Task
+from pipeline.execution.progress import EngineNotes, Progress
+from pipeline.execution.tasks import Result, Task, outcome
 
 
 class ConfirmSource(EngineNotes):

@@ -247,6 +247,20 @@ class Progress:
             end_unread()
 
 
+class EngineNotes:
+    """What the sources of sweep and confirm do with a note of the engine."""
+
+    progress: Progress
+
+    def note(self, text: str) -> None:
+        """Show a note of the engine."""
+        self.progress.say(text)
+
+    def machines(self, text: str) -> None:
+        """Show what the engine says of its nodes."""
+        self.progress.machines = text
+
+
 def rate(seconds: float) -> str:
     """Write how often something happens that takes so long.
 

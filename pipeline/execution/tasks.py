@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from pipeline.execution.task_log import Log
 
 # How the reason of a failed task begins where its worker processes died.
 DIED = "WorkerDied"
+# What of a result must be a number: of a trial in its row, of a run in its measures.
+NUMBERS = ("validation_accuracy", "validation_accuracy_turned", "validation_invariance_error")
+MEASURED = ("test_accuracy", "test_accuracy_turned", "invariance_error", "consistency")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,21 @@ class Result:
     seconds: float = 0.0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     log: str = ""
+
+
+def outcome(result: Result) -> dict[str, Any]:
+    """Turn a result into a row and its epochs: a failure is a row too, NaN never a score."""
+    if result.status != "finished":
+        row = {"status": result.status, "reason": result.reason, "seconds": result.seconds}
+        return {"row": row, "epochs": result.epochs, "log": result.log}
+    value = {**result.value, "row": dict(result.value["row"]), "log": result.log}
+    row, measures = value["row"], value.get("measures", {}).get("run", {})
+    found = {**{name: row.get(name) for name in NUMBERS},
+             **{name: measures.get(name) for name in MEASURED}}  # fmt: skip
+    wrong = [name for name, x in found.items() if x is not None and not math.isfinite(x)]
+    if row["status"] == "completed" and wrong:
+        row.update(status="diverged", reason=f"the {wrong[0].replace('_', ' ')} is not a number")
+    return value
 
 
 class OverTime(Exception):

@@ -8,9 +8,8 @@ from typing import Any
 from pipeline.common.failures import GOOD, Failure, command, describe, failure_of
 from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.live_tracking import LiveTracking
-from pipeline.execution.outcomes import EngineNotes, outcome
-from pipeline.execution.progress import Progress
-from pipeline.execution.tasks import Result, Task
+from pipeline.execution.progress import EngineNotes, Progress
+from pipeline.execution.tasks import Result, Task, outcome
 from pipeline.search.objectives import score
 from pipeline.sweep.budget import Budget
 from pipeline.sweep.cell_search import CellSearch

@@ -16,9 +16,8 @@ from pipeline.common.documents import configuration
 from pipeline.common.errors import UserError
 from pipeline.common.failures import brief, harmless
 from pipeline.dataset import load_dataset
-from pipeline.execution.outcomes import outcome
 from pipeline.execution.stage_inputs import read_card, read_trials
-from pipeline.execution.tasks import Context, Task, WorkFunction, perform
+from pipeline.execution.tasks import Context, Task, WorkFunction, outcome, perform
 from pipeline.results import records, schemas
 from pipeline.results.provenance import ENVIRONMENT
 from pipeline.study.hyperparameters import DEFAULTS

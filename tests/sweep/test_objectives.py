@@ -10,8 +10,7 @@ import pytest
 from fake_study import small_data
 from sweeps import TABLE, learning, run, runs_of
 
-from pipeline.execution.outcomes import outcome
-from pipeline.execution.tasks import Context
+from pipeline.execution.tasks import Context, outcome
 from pipeline.results import records, schemas
 from pipeline.search import objectives
 from pipeline.search.objectives import front
