@@ -18,12 +18,11 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from pipeline.dataset import Dataset
 from pipeline.study.budgets import epoch_images, steps_of_epoch
-from pipeline.training.augment import turned_at_random
+from pipeline.training.augment import light_augmented, turned_at_random
 from pipeline.training.cuda_graph import CapturedGradients
 from pipeline.training.gradients import Gradients, gradients_of
 from pipeline.training.image_feed import ImageFeed
 from pipeline.training.inference import INFERENCE_BATCH, to_pixels
-from pipeline.training.light_augment import light_augmented
 from pipeline.training.penalty import with_turned
 from pipeline.training.precision import whole_float32
 from pipeline.training.weight_average import WeightAverage

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gsa_core import shift_image
-from pipeline.training.light_augment import light_augmented
+from pipeline.training.augment import light_augmented
 
 COUNT = 40
 IMAGES = torch.rand(COUNT, 3, 9, 7, generator=torch.Generator().manual_seed(0))
