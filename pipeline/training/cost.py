@@ -17,11 +17,11 @@ from gsa_core import build_model, count_activations, count_flops
 from pipeline.dataset import Dataset
 from pipeline.training.epoch import Steps
 from pipeline.training.gradients import gradients_of
+from pipeline.training.image_feed import fewer_images
 from pipeline.training.inference import to_pixels
 from pipeline.training.loop import model_arguments
 from pipeline.training.penalty import passes
 from pipeline.training.precision import whole_float32
-from pipeline.training.subset import fewer_images
 
 STEPS = 3  # measured; the fastest counts
 # Of which the median decides the epochs where seconds are matched, after some that are not counted.

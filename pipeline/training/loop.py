@@ -26,12 +26,11 @@ from pipeline.training.devices import (
     to_host,
 )
 from pipeline.training.epoch import Steps, micro_batches
-from pipeline.training.image_feed import on_device
+from pipeline.training.image_feed import fewer_images, on_device
 from pipeline.training.inference import INFERENCE_BATCH, logits_on_device
 from pipeline.training.penalty import passes
 from pipeline.training.precision import precision_of
 from pipeline.training.scores import classification_scores, share_right
-from pipeline.training.subset import fewer_images
 from pipeline.training.training_state import TrainingState, capture, restore, tensors_of
 
 Row = dict[str, Any]

@@ -17,9 +17,9 @@ from pipeline.dataset import Dataset, Split
 from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
 from pipeline.training.epoch import Steps, class_weights
+from pipeline.training.image_feed import fewer_images
 from pipeline.training.loop import model_arguments, train
 from pipeline.training.scores import SCORES
-from pipeline.training.subset import fewer_images
 
 
 def config_of(cell: Cell | None = None, data: Any = None, **section: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 from fake_study import small_data
 
 from pipeline.dataset import Dataset, Split
+from pipeline.training.image_feed import fewer_images, stratified_order
 from pipeline.training.loop import train
-from pipeline.training.subset import fewer_images, stratified_order
 
 RARE = np.array([0] * 90 + [1] * 9 + [2])
 LABELS = {
