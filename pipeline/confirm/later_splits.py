@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.common.errors import UserError
 from pipeline.dataset import Dataset, Split
 from pipeline.dataset.pixel_statistics import PixelStatistics
-from pipeline.dataset.splitting import ImageKeys, draw_fractions, image_hashes
+from pipeline.dataset.stratified import ImageKeys, draw_fractions, image_hashes
 from pipeline.dataset.views import Gathered, Turned
 
 __all__ = ["DrawnSplit", "draw_splits", "drawn_name", "with_split"]

@@ -16,8 +16,8 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_bytes
-from pipeline.dataset.splitting import ImageKeys
 from pipeline.dataset.store import SPLITS
+from pipeline.dataset.stratified import ImageKeys
 from pipeline.prepare.contact_sheet import class_examples
 from pipeline.prepare.labelled_images import LabelledImages, read_chunk
 from pipeline.prepare.sources.location import check_locations

@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.common.files import explaining, json_text, replacing
 from pipeline.common.progress import StepProgress
-from pipeline.dataset.splitting import ImageKeys, image_hashes
+from pipeline.dataset.stratified import ImageKeys, image_hashes
 from pipeline.prepare.labelled_images import LabelledImages, check_values, read_chunk
 from pipeline.prepare.splits.near_duplicates import perceptual_hashes
 from pipeline.study.datasets import Source

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
-from pipeline.dataset.splitting import ImageKeys, draw_fractions, image_hashes, stratified
+from pipeline.dataset.stratified import ImageKeys, draw_fractions, image_hashes, stratified
 from pipeline.prepare.labelled_images import LabelledImages, check_given, check_values
 from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
 from pipeline.study.datasets import SOURCES, Source

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.common.errors import UserError
-from pipeline.dataset.splitting import ImageKeys, class_name, counted, draw_fractions
+from pipeline.dataset.stratified import ImageKeys, class_name, counted, draw_fractions
 
 
 @dataclass(frozen=True)
