@@ -42,9 +42,7 @@ def logits_on_device(model: nn.Module, images: Images, batch_size: int = INFEREN
     return torch.cat(logits)
 
 
-def logits_of(
-    model: nn.Module, images: np.ndarray | Tensor, batch_size: int = INFERENCE_BATCH
-) -> Tensor:
+def logits_of(model: nn.Module, images: Images, batch_size: int = INFERENCE_BATCH) -> Tensor:
     """Return the logits ``(count, classes)`` of images on the CPU; a GPU is waited for once."""
     [logits] = to_host(logits_on_device(model, images, batch_size))
     return logits

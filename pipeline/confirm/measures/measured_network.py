@@ -16,10 +16,11 @@ from gsa_core.equivariance import logit_distance
 from gsa_core.models.canonical import Canonical
 from pipeline.confirm.measures.scores import spread
 from pipeline.dataset import Split
-from pipeline.training.inference import logits_of, to_pixels
+from pipeline.training.inference import INFERENCE_BATCH, logits_of, to_pixels
+from pipeline.training.scores import share_right
 
 Row = dict[str, Any]
-BATCH = 256
+Move = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,9 @@ class Probe:
         """Return the images of these numbers, of a probe of all."""
         return Probe(self.model, self.split, chosen, self.logits[chosen])
 
-    def logits_moved(self, move: Callable[[Tensor], Tensor]) -> Tensor:
+    def logits_moved(self, move: Move) -> Tensor:
         """Return the logits of the moved images, moved a batch at a time."""
-        batches = [
-            logits_of(self.model, move(self.pixels(start, start + BATCH)))
-            for start in range(0, len(self.labels), BATCH)
-        ]
-        return torch.cat(batches)
+        return logits_of(self.model, MovedImages(self, move))
 
     @cached_property
     def ties(self) -> Tensor | None:
@@ -72,9 +69,10 @@ class Probe:
         if not isinstance(self.model, Canonical):
             return None
         device = next(self.model.parameters()).device
-        starts = range(0, len(self.labels), BATCH)
+        size = INFERENCE_BATCH
+        starts = range(0, len(self.labels), size)
         with torch.no_grad():
-            found = [self.model.ties(self.pixels(i, i + BATCH).to(device)) for i in starts]
+            found = [self.model.ties(self.pixels(i, i + size).to(device)) for i in starts]
         return torch.cat(found).cpu()
 
     def error_without_ties(self, moved: Sequence[Tensor]) -> float | None:
@@ -85,19 +83,30 @@ class Probe:
         distances = [logit_distance(self.logits[kept], logits[kept]) for logits in moved]
         return sum(distances) / len(distances) / max(self.spread, 1e-300)
 
-    def moved(self, move: Callable[[Tensor], Tensor]) -> Row:
+    def moved(self, move: Move) -> Row:
         """Compare with the logits of the moved images."""
         return self.compared(self.logits_moved(move))
 
     def compared(self, moved: Tensor) -> Row:
         """Compare with the logits of moved images."""
         return {
-            "accuracy": self.accuracy(moved),
+            "accuracy": share_right(moved, self.labels),
             "consistency": prediction_consistency(self.logits, moved),
             "invariance_error": logit_distance(self.logits, moved) / max(self.spread, 1e-300),
             "images": len(moved),
         }
 
-    def accuracy(self, logits: Tensor) -> float:
-        """Share of right predictions."""
-        return (logits.argmax(1) == self.labels).double().mean().item()
+
+@dataclass(frozen=True)
+class MovedImages:
+    """The images of a probe, moved when a batch of them is asked for."""
+
+    probe: Probe
+    move: Move
+
+    def __len__(self) -> int:
+        return len(self.probe.labels)
+
+    def __getitem__(self, some: slice) -> Tensor:
+        """Return some of the moved images."""
+        return self.move(self.probe.pixels(some.start, some.stop))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gsa_core import dihedral_group
 from pipeline.training.orbit_average import asymmetry_share, mean_probabilities
+from pipeline.training.scores import share_right
 
 __all__ = ["MIRRORS", "QUARTER_TURNS", "SQUARE", "Orbit"]
 
@@ -46,7 +47,7 @@ class Orbit:
 
     def accuracy(self, order: int) -> float:
         """Return the accuracy of the mean probabilities."""
-        return (self.probabilities(order).argmax(1) == self.labels).double().mean().item()
+        return share_right(self.probabilities(order), self.labels)
 
     def asymmetry_share(self) -> float:
         """Return the share of the loss that is due to asymmetry under C4."""
