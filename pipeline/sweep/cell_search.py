@@ -73,7 +73,8 @@ class CellSearch:
     proposer : Proposer
         Proposes hyperparameters by number.
     configure : callable
-        Turns hyperparameters into the configuration that a worker trains.
+        Turns hyperparameters into the configuration that a worker trains:
+        `pipeline.search.space.configuration` of the cell.
     """
 
     def __init__(
