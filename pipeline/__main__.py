@@ -16,10 +16,10 @@ def main() -> None:
     if given.command in STAGES:
         from pipeline.study.params import load_params
 
-        load_params()  # before a stage is imported, since torch takes seconds
+        params = load_params()  # before a stage is imported, since torch takes seconds
         look = getattr(given, "look", False)
         name = f"pipeline.{given.command}.{'look' if look else 'stage'}"
-        importlib.import_module(name).main()
+        importlib.import_module(name).main(params)
         return
     importlib.import_module(commands()[given.command].module).main(given)
 

@@ -250,6 +250,7 @@ def write_hierarchy(params: Params, found: dict[str, Any], folder: Path) -> None
     )
 
 
-def main() -> None:
+def main(params: Params) -> None:
     """Run the stage as `params.yaml` states it."""
-    run_stage("confirm", confirm, lambda p: plan(p, read_cards(p.prepare)))
+    plan(params, read_cards(params.prepare))  # refuses what is missing, before Ray is imported
+    run_stage("confirm", params, confirm)

@@ -1,4 +1,4 @@
-"""How sweep and confirm run as commands: parameters, lock, engine, and every way to end."""
+"""How sweep and confirm run as commands: checks, lock, engine, and every way to end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from pipeline.execution.parallel_trials import with_workers
 from pipeline.execution.state_folder import ROOT, stage_lock
 from pipeline.execution.tasks import CannotWork
 from pipeline.results.provenance import given_commit
-from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 
 NEEDED = 20_000_000  # bytes on the disk; the smallest study writes about as much
@@ -39,17 +38,8 @@ def check_room(folder: Path) -> None:
         )
 
 
-def run_stage(
-    stage: str,
-    function: Callable[[Params, Engine], None],
-    check: Callable[[Params], object] = lambda params: None,
-) -> None:
-    """Run a stage; exit 1 when all of it failed, 128 + the signal that ended it.
-
-    What the stage needs is looked at by `check`, before Ray is imported or anything is written.
-    """
-    params = load_params()
-    check(params)
+def run_stage(stage: str, params: Params, function: Callable[[Params, Engine], None]) -> None:
+    """Run a stage; exit 1 when all of it failed, 128 + the signal that ended it."""
     given_commit()
     check_room(Path())
     if os.environ.get("GSA_ENGINE") != "in-process":

@@ -25,10 +25,9 @@ from pipeline.prepare.sources.open_source import OpenedSource, open_source
 from pipeline.prepare.splits.splitting import make_splits
 from pipeline.prepare.usable_images import reading_notes
 from pipeline.study.datasets import SOURCES, sized
-from pipeline.study.params import load_params
 
 if TYPE_CHECKING:
-    from pipeline.study.schema import OwnSource, Prepare
+    from pipeline.study.schema import OwnSource, Params, Prepare
 
 FOLDER = Path(".state/look")
 MOST_READ = 256  # images read of each given split, evenly spread
@@ -36,9 +35,9 @@ MOST_CLASSES, MOST_LISTED = 40, 5  # classes drawn; problems listed
 DRAWS = 5  # of splits
 
 
-def main() -> None:
+def main(params: Params) -> None:
     """Inspect every data set of the study."""
-    settings = load_params().prepare
+    settings = params.prepare
     check_locations(settings)
     for name in settings.datasets:
         for line in look(name, settings, FOLDER):

@@ -46,8 +46,7 @@ from pipeline.prepare.symmetry.of_dataset import symmetry_of
 from pipeline.prepare.usable_images import reading_notes, usable_images, writing_notes
 from pipeline.prepare.writing import write_images
 from pipeline.study.datasets import SOURCES, Source, sized
-from pipeline.study.params import load_params
-from pipeline.study.schema import Prepare
+from pipeline.study.schema import Params, Prepare
 from pipeline.study.symmetry import findings, recommendation
 
 OUTPUT = Path("data/prepare")
@@ -66,11 +65,10 @@ _TURNING = (
 )
 
 
-def main() -> None:
+def main(params: Params) -> None:
     """Prepare every data set of the study."""
-    settings = load_params().prepare
-    check_locations(settings)
-    prepare_all(settings, OUTPUT)
+    check_locations(params.prepare)
+    prepare_all(params.prepare, OUTPUT)
 
 
 def prepare_all(settings: Prepare, output: Path) -> None:

@@ -11,15 +11,14 @@ from pipeline.report.files.pictures import make_pictures
 from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
 from pipeline.report.text import summary
-from pipeline.study.params import load_params
+from pipeline.study.schema import Params
 from pipeline.study.tuning import choosing, chosen
 
 DATA, REPORTS = Path("data"), Path("reports")
 
 
-def main() -> None:
+def main(params: Params) -> None:
     """Write the report of the study in `params.yaml` into `reports/`."""
-    params = load_params()
     settings = Settings(
         study=params.study,
         confidence=params.report.confidence,

@@ -258,7 +258,7 @@ def check_any_completed(searches: Sequence[CellSearch]) -> None:
     )
 
 
-def main() -> None:
+def main(params: Params) -> None:
     """Run the stage as `params.yaml` states it."""
 
     def searched(params: Params, engine: Engine) -> None:
@@ -268,4 +268,5 @@ def main() -> None:
 
         sweep(params, engine, smoke_test=broken_cells, measure=step_seconds)
 
-    run_stage("sweep", searched, lambda params: read_cards(params.prepare))
+    read_cards(params.prepare)  # refuses what is missing, before Ray is imported
+    run_stage("sweep", params, searched)

@@ -64,25 +64,24 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     return asked
 
 
-def run_stage(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
+def run_stage(address: str | None) -> None:
     """Run a stage of a study whose file says so."""
     resources = {"address": address, "gpus_per_trial": 0, "workers": 1}
     study = Params.model_construct(resources=Resources.model_construct(**resources))
-    monkeypatch.setattr(stage, "load_params", lambda: study)
-    stage.run_stage("sweep", lambda *_: None)
+    stage.run_stage("sweep", study, lambda *_: None)
 
 
 def test_a_study_that_asks_for_a_cluster_runs_only_on_that_of_the_environment(
     joined: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="wants a cluster; set RAY_ADDRESS"):
-        run_stage(monkeypatch, "cluster")
+        run_stage("cluster")
     assert not joined
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
-    run_stage(monkeypatch, "cluster")
+    run_stage("cluster")
     monkeypatch.delenv("RAY_ADDRESS")
     monkeypatch.setenv("GSA_ENGINE", "in-process")
-    run_stage(monkeypatch, "cluster")
+    run_stage("cluster")
     assert joined == ["10.0.0.7:6379", None]
 
 

@@ -173,7 +173,8 @@ def test_a_new_module_and_a_new_table_become_part_of_it(copy: Path, edited: Any)
     try:
         text = (copy / "pipeline/sweep/stage.py").read_text()
         inside = text.replace(
-            "def main() -> None:", "def main() -> None:\n    import pipeline.search.fresh"
+            "def main(params: Params) -> None:",
+            "def main(params: Params) -> None:\n    import pipeline.search.fresh",
         )
         code = edited("sweep", "pipeline/sweep/stage.py", inside)
         assert {"pipeline/search/fresh.py", "pipeline/search/table.json"} <= code.keys()

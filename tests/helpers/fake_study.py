@@ -252,9 +252,8 @@ def run_stage(name: str, function: WorkFunction, params: Params) -> None:
     module = {"sweep": sweep, "confirm": confirm}[name]
     prepare_folder()
     module.load_dataset = fake_load
-    stage.load_params = lambda: params
     run = getattr(module, name)
-    stage.run_stage(name, lambda params, engine: run(params, engine, function))
+    stage.run_stage(name, params, lambda params, engine: run(params, engine, function))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pipeline.prepare import reading as pool
 from pipeline.prepare import stage as prepare
 from pipeline.prepare.sources import image_files as files_of_images
 from pipeline.prepare.stage import prepare_all
+from pipeline.study.params import load_params
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -113,7 +114,7 @@ def test_killed_at_any_moment_it_leaves_nothing_that_looks_whole(
         process.wait()
         assert not output.exists()
     monkeypatch.chdir(tmp_path)
-    prepare.main()
+    prepare.main(load_params())
     load_dataset(output / "mine", SPLITS, verify=True)
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["prepare"]
 

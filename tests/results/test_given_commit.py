@@ -82,9 +82,8 @@ def test_what_is_no_hash_is_refused_before_the_stage_begins(
 ) -> None:
     monkeypatch.setenv(COMMIT, given)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage, "load_params", fake_study.study)
     with pytest.raises(UserError, match=r"GSA_COMMIT: got '.*; accepts the 40 hexadecimal digits"):
-        stage.run_stage("sweep", lambda *_: pytest.fail("the stage began"))
+        stage.run_stage("sweep", fake_study.study(), lambda *_: pytest.fail("the stage began"))
     assert capsys.readouterr().out == ""
 
 
