@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.sweep.proposals import GENERATION
+from pipeline.study.schema import GENERATION
 
 RECORDED = Path(__file__).with_name("trial_seconds.csv")
 

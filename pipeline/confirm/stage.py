@@ -29,8 +29,7 @@ from pipeline.execution.run_stage import StageFailed, run_stage
 from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials
 from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import Task, WorkFunction
-from pipeline.results import records
-from pipeline.results.provenance import data_digest
+from pipeline.results.provenance import data_digest, provenance
 from pipeline.study.schema import Params
 
 CONFIRMED = Path("data/confirm")
@@ -106,7 +105,7 @@ def finished_runs(params: Params, progress: Progress) -> FinishedRuns | None:
     if not params.confirm.keep_runs:
         return None
     folder = finished_folder(params.study)
-    return FinishedRuns(folder, records.provenance(params, None), progress.say)
+    return FinishedRuns(folder, provenance(params, None), progress.say)
 
 
 def progress_of(params: Params, tasks: list[tuple[str, Task]]) -> Progress:
@@ -188,8 +187,8 @@ def write(
             task = planned.get(run.dataset + run.name)
             unplanned = {"row": {"status": "failed", "reason": run.reason}, "epochs": []}
             mine.append((run, results[task.key] if task is not None else unplanned))
-        provenance = records.provenance(params, json.loads(card))
-        rows = tables.write_confirm(CONFIRMED / name, params.study, mine, provenance, keep)
+        described = provenance(params, json.loads(card))
+        rows = tables.write_confirm(CONFIRMED / name, params.study, mine, described, keep)
         completed += sum(row["status"] == "completed" for row in rows)
     if not completed:
         raise StageFailed(
@@ -226,7 +225,7 @@ def write_images(
     for name, card in cards.items():
         opened = partial(data.__getitem__, name) if name in data else partial(load, name)
         images = list_images(store, name, card, opened, params.confirm.splits)
-        described = records.provenance(params, json.loads(card))
+        described = provenance(params, json.loads(card))
         tables.write_images(CONFIRMED / name, params.study, name, images, described)
         mine = {key: path for (owner, key), path in predictions.items() if owner == name}
         if params.confirm.keep == "none":  # no pixels of test images either
@@ -246,7 +245,7 @@ def write_hierarchy(params: Params, found: dict[str, Any], folder: Path) -> None
         CONFIRMED / "hierarchy.parquet",
         params.study,
         found["hierarchy"],
-        records.provenance(params, None),
+        provenance(params, None),
     )
 
 

@@ -15,7 +15,8 @@ from pipeline.dataset import Dataset
 from pipeline.execution.checkpoints import Checkpoint
 from pipeline.execution.tasks import Context
 from pipeline.training.devices import device_name, peak_memory
-from pipeline.training.loop import Outcome, TrainingState, train
+from pipeline.training.loop import Outcome, train
+from pipeline.training.training_state import TrainingState
 
 __all__ = ["train_resumably"]
 

@@ -16,7 +16,7 @@ from pipeline.prepare.sources.open_source import OpenedSource
 from pipeline.prepare.splits.near_duplicates import NEAR, Candidates, count_near
 from pipeline.prepare.splits.splitting import Selection
 from pipeline.prepare.usable_images import describe_skipped
-from pipeline.study.datasets import Source
+from pipeline.study.source import Source
 
 _PACKAGES = ("numpy", "torch", "scikit-learn", "matplotlib", "pillow")
 _MOST_PAIRS = 20  # of classes that share images

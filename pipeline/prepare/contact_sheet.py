@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.common.files import write_bytes
 from pipeline.dataset.turning import shrink, turn
-from pipeline.study.datasets import Source
+from pipeline.study.source import Source
 
 _ROWS = 3  # samples a class
 SHOWN = 20  # classes shown at most

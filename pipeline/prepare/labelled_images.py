@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.prepare.images.value_range import ImageSummary
-from pipeline.study.datasets import Source
+from pipeline.study.source import Source
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pipeline.common.progress import StepProgress
 from pipeline.dataset.stratified import ImageKeys, image_hashes
 from pipeline.prepare.labelled_images import LabelledImages, check_values, read_chunk
 from pipeline.prepare.splits.near_duplicates import perceptual_hashes
-from pipeline.study.datasets import Source
+from pipeline.study.source import Source
 
 _CHUNK_BYTES = 8 << 20
 CHUNK_IMAGES = 1024

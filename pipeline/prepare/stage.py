@@ -45,8 +45,9 @@ from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
 from pipeline.prepare.symmetry.of_dataset import symmetry_of
 from pipeline.prepare.usable_images import reading_notes, usable_images, writing_notes
 from pipeline.prepare.writing import write_images
-from pipeline.study.datasets import SOURCES, Source, sized
+from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.schema import Params, Prepare
+from pipeline.study.source import Source
 from pipeline.study.symmetry import findings, recommendation
 
 OUTPUT = Path("data/prepare")

@@ -12,7 +12,7 @@ from pipeline.common.errors import UserError
 from pipeline.dataset.stratified import counted
 from pipeline.prepare.labelled_images import LabelledImages
 from pipeline.prepare.reading import StoredSplit
-from pipeline.study.datasets import Source
+from pipeline.study.source import Source
 
 _LISTED, _PRINTED = 1000, 3  # bad images named in the card and in the output
 

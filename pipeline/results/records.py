@@ -20,10 +20,9 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import json_text, write_bytes
 from pipeline.results.checksum import content_sha256
 from pipeline.results.older_versions import READ_TOO, Same, added_after, completed
-from pipeline.results.provenance import provenance
 from pipeline.results.schemas import SCHEMA_VERSION, STATUSES, key_columns, table_name
 
-__all__ = ["Row", "configured_row", "log_rows", "provenance", "read", "read_provenance", "write"]
+__all__ = ["Row", "configured_row", "log_rows", "read", "read_provenance", "write"]
 
 Row = dict[str, Any]
 

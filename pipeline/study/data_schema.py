@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.study.datasets import SOURCES, Source, sized
+from pipeline.study.datasets import SOURCES, sized
+from pipeline.study.source import Source
 from pipeline.study.values import FINITE, Name, Section, Several, Text, accepts
 
 __all__ = ["Glyphs", "OwnSource", "Prepare"]

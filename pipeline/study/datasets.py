@@ -9,7 +9,7 @@ from dataclasses import replace
 from pipeline.study.glyph_sets import GLYPH_SETS
 from pipeline.study.source import Source
 
-__all__ = ["SOURCES", "Source", "sized"]
+__all__ = ["SOURCES", "sized"]
 
 
 _DIGITS = Source(

@@ -17,7 +17,7 @@ from pipeline.study.rules.whole import STUDY_RULES
 from pipeline.study.schema import Params
 from pipeline.study.yaml_reader import read_yaml
 
-__all__ = ["Params", "broken_rules", "load_params"]
+__all__ = ["broken_rules", "load_params"]
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:

@@ -16,8 +16,9 @@ from pipeline.execution.tasks import DIED
 from pipeline.search.objectives import directions, values_of, violations
 from pipeline.study.cells import Cell
 from pipeline.study.objectives import OBJECTIVES
+from pipeline.study.schema import GENERATION
 from pipeline.sweep.early_stopping import SuccessiveHalving
-from pipeline.sweep.proposals import GENERATION, Proposer
+from pipeline.sweep.proposals import Proposer
 
 RESULT = "result"
 # After so many trials with the same error and none completed, the rest of a cell is not run.

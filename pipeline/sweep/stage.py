@@ -22,6 +22,7 @@ from pipeline.execution.stage_inputs import PREPARED, SWEPT, read_cards, search_
 from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import WorkFunction
 from pipeline.results import records, schemas
+from pipeline.results.provenance import provenance
 from pipeline.results.records import Row, configured_row, log_rows
 from pipeline.search.objectives import directions, front, score
 from pipeline.search.space import batch_sizes, configuration, distributions
@@ -193,11 +194,11 @@ def sweep(
         engine.run(function, source, data, progress.tick)
     progress.summarise(source.failures(), "trials")
     for name in names:
-        provenance = records.provenance(params, json.loads(cards[name]))
-        provenance["sweep_sha256"] = search_digest(params)
+        described = provenance(params, json.loads(cards[name]))
+        described["sweep_sha256"] = search_digest(params)
         if ended := source.end_reasons(name):
-            provenance["ended"] = ended
-        write_sweep(SWEPT / name, params.study, params.sweep.seed, searches[name], provenance)
+            described["ended"] = ended
+        write_sweep(SWEPT / name, params.study, params.sweep.seed, searches[name], described)
     check_any_completed(every)
 
 
@@ -206,7 +207,7 @@ def write_sweep(
     study: str,
     seed: int,
     searches: Iterable[CellSearch],
-    provenance: Mapping[str, Any],
+    described: Mapping[str, Any],
 ) -> None:
     """Write `trials.parquet`, `epochs.parquet` and `logs.parquet` of one data set."""
     trials: list[Row] = []
@@ -224,9 +225,9 @@ def write_sweep(
             trials.append(configured_row(schemas.TRIALS, keys, config, row))
             epochs += [{**epoch, **keys, "stage": "sweep"} for epoch in result["epochs"]]
             logs += log_rows(result, {**keys, "stage": "sweep"})
-    records.write(folder / "trials.parquet", trials, schemas.TRIALS, provenance)
-    records.write(folder / "epochs.parquet", epochs, schemas.EPOCHS, provenance)
-    records.write(folder / "logs.parquet", logs, schemas.LOGS, provenance)
+    records.write(folder / "trials.parquet", trials, schemas.TRIALS, described)
+    records.write(folder / "epochs.parquet", epochs, schemas.EPOCHS, described)
+    records.write(folder / "logs.parquet", logs, schemas.LOGS, described)
 
 
 def check_training_images(params: Params, data: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from pipeline.dataset import load_dataset
 from pipeline.execution.stage_inputs import read_card, read_trials
 from pipeline.execution.tasks import Context, Task, WorkFunction, outcome, perform
 from pipeline.results import records, schemas
-from pipeline.results.provenance import ENVIRONMENT
+from pipeline.results.provenance import ENVIRONMENT, provenance
 from pipeline.study.hyperparameters import DEFAULTS
 from pipeline.study.params import load_params
 from pipeline.sweep import stage as sweep
@@ -116,7 +116,7 @@ def main(given: Namespace, function: WorkFunction = run_trial) -> None:
     differ = report(compare(row, epochs, value))
     if differ:
         path = sweep.SWEPT / dataset / "trials.parquet"
-        now = records.provenance(params, json.loads(card))
+        now = provenance(params, json.loads(card))
         print(explain(records.read_provenance(path), now))
     sys.exit(1 if differ else 0)
 

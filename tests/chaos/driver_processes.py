@@ -98,7 +98,8 @@ def drive(
     import fake_study
 
     from pipeline.common import errors
-    from pipeline.results import records
+    from pipeline.confirm import stage as confirm
+    from pipeline.sweep import stage as sweep
 
     os.setsid()
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +113,7 @@ def drive(
     fake_study.prepare_folder = lambda: None
     fake_study.fake_load = lambda *arguments, **options: fake_study.FakeData()
     # What is asked of git is the same in all of a test's starts, and slow.
-    records.provenance = lambda params, card: {}
+    sweep.provenance = confirm.provenance = lambda params, card: {}
     functions = {**fake_study.FUNCTIONS, "confirm": fake_study.fake_confirmation}
     params = fake_study.study(**{"trials_per_cell": TRIALS_PER_CELL, **section})
     one = params.confirm.model_copy(update={"seeds": (101,)})

@@ -23,7 +23,8 @@ from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
 from pipeline.sweep import stage as sweep
 from pipeline.sweep.trial import run_trial
-from pipeline.training.loop import Outcome, TrainingState, train
+from pipeline.training.loop import Outcome, train
+from pipeline.training.training_state import TrainingState
 
 EPOCHS = 3
 

@@ -14,7 +14,8 @@ from pipeline.execution import parallel_trials as slots
 from pipeline.execution.dispatcher import Dispatcher
 from pipeline.execution.parallel_trials import AHEAD, idle, room, room_here, with_workers
 from pipeline.execution.progress import Progress
-from pipeline.study.params import Params, load_params
+from pipeline.study.params import load_params
+from pipeline.study.schema import Params
 
 
 def node(cpus: float = 0, gpus: float = 0, memory: float = 0) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import fake_study  # noqa: E402
 
 from pipeline.confirm import stage as confirm  # noqa: E402
 from pipeline.execution.engine import InProcess  # noqa: E402
-from pipeline.results import records  # noqa: E402
 from pipeline.results.schemas import SCHEMA_VERSION  # noqa: E402
 from pipeline.sweep import stage as sweep  # noqa: E402
 
@@ -30,7 +29,7 @@ def main() -> None:
     target = HERE / "captured" / f"v{SCHEMA_VERSION}"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    records.provenance = lambda params, card: {"captured": True}
+    sweep.provenance = confirm.provenance = lambda params, card: {"captured": True}
     socket.gethostname = lambda: "host"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from pipeline.common.errors import UserError
-from pipeline.study.params import Params, load_params
+from pipeline.study.params import load_params
+from pipeline.study.schema import Params
 
 SECONDS = 2  # of processor time, to refuse any file
 DEFAULT = (Path(__file__).resolve().parents[1] / "study.yaml").read_text()

@@ -11,7 +11,8 @@ from pipeline.common.errors import UserError
 from pipeline.dataset.stratified import ImageKeys, draw_fractions, image_hashes, stratified
 from pipeline.prepare.labelled_images import LabelledImages, check_given, check_values
 from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
-from pipeline.study.datasets import SOURCES, Source
+from pipeline.study.datasets import SOURCES
+from pipeline.study.source import Source
 
 FRACTIONS = {"test": 0.25, "validation": 0.15}
 

@@ -21,8 +21,8 @@ from pipeline.search.space import configuration, distributions, shape_of
 from pipeline.study.cells import Cell, cells
 from pipeline.study.hyperparameters import HYPERPARAMETERS
 from pipeline.study.models import MODEL_KINDS, POSITIONAL, unused
-from pipeline.study.schema import Params
-from pipeline.sweep.proposals import GENERATION, Proposer
+from pipeline.study.schema import GENERATION, Params
+from pipeline.sweep.proposals import Proposer
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SPACE = {

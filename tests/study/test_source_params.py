@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from pipeline.common.errors import UserError
-from pipeline.study.params import Params, load_params
+from pipeline.study.params import load_params
+from pipeline.study.schema import Params
 
 MINE = {"kind": "folder", "path": "data/raw/mine", "size": 8, "fit": "pad", "channels": 1}
 

@@ -225,8 +225,8 @@ def test_a_crash_at_any_write_loses_and_repeats_nothing(
     name: str, when: str, step: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Crash at every flush (or rename) of a study, or at every ninth one; then go on."""
-    monkeypatch.setattr(records, "provenance", lambda params, card: {})
     for module in (sweep, confirm):
+        monkeypatch.setattr(module, "provenance", lambda params, card: {})
         monkeypatch.setattr(module, "code_of", lambda stage: {})
     function, at, whole = getattr(os, name), 0, None
     while True:

@@ -18,8 +18,8 @@ from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.prepare.fetch.download import download
 from pipeline.prepare.sources import open_source as own
 from pipeline.prepare.splits import group_pattern as patterns
-from pipeline.study.params import Params, load_params
-from pipeline.study.schema import OwnSource, Prepare
+from pipeline.study.params import load_params
+from pipeline.study.schema import OwnSource, Params, Prepare
 from pipeline.tools import use
 from pipeline.tools.compare import code_differences, parameter_differences
 from pipeline.tools.support import history

@@ -17,7 +17,8 @@ from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
 from pipeline.prepare.sources.location import check_locations
 from pipeline.prepare.stage import OUTPUT, prepare_all
-from pipeline.study.params import Params, load_params
+from pipeline.study.params import load_params
+from pipeline.study.schema import Params
 from pipeline.study.symmetry import compared_groups
 from pipeline.tools import new
 from pipeline.tools.support import forecast

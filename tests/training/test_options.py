@@ -22,7 +22,8 @@ from pipeline.study.models import MODEL_KINDS
 from pipeline.training.cost import trial_bytes
 from pipeline.training.epoch import Steps, make_schedule
 from pipeline.training.inference import logits_of, to_pixels
-from pipeline.training.loop import TrainingState, model_arguments, train
+from pipeline.training.loop import model_arguments, train
+from pipeline.training.training_state import TrainingState
 from pipeline.training.weight_average import WeightAverage
 
 EPOCHS = 4

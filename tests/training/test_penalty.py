@@ -16,8 +16,9 @@ from pipeline.dataset import Dataset, Split
 from pipeline.study.cells import Cell
 from pipeline.training.cost import trial_bytes
 from pipeline.training.inference import to_pixels
-from pipeline.training.loop import TrainingState, train
+from pipeline.training.loop import train
 from pipeline.training.penalty import invariance_penalty, with_penalty, with_turned
+from pipeline.training.training_state import TrainingState
 
 PENALISED = Cell("penalised", "C1", "relative", 1, "stem")
 PLAIN = Cell("gsa", "C1", "relative", 1, "stem")

@@ -23,7 +23,8 @@ from pipeline.training.cost import image_seconds
 from pipeline.training.cuda_graph import CapturedGradients
 from pipeline.training.gradients import Gradients
 from pipeline.training.inference import logits_of
-from pipeline.training.loop import TrainingState, model_arguments, train
+from pipeline.training.loop import model_arguments, train
+from pipeline.training.training_state import TrainingState
 
 ATTENTION = Cell("gsa", "C4", "relative", 1, "stem")
 STAGED = Cell("staged", "C4", "relative", 1, "trunk")  # has batch norm

@@ -15,7 +15,8 @@ from pipeline.study.cells import Cell
 from pipeline.training import loop
 from pipeline.training.augment import TurnedImages, turned_at_random
 from pipeline.training.inference import logits_of, to_pixels
-from pipeline.training.loop import TrainingState, train
+from pipeline.training.loop import train
+from pipeline.training.training_state import TrainingState
 
 TURNS = ["quarter", "turn", "turn_mirror"]
 TURNED = "validation_accuracy_turned"

@@ -14,7 +14,8 @@ from pipeline.prepare.labels.classes import LabelledSource
 from pipeline.prepare.sources import arrays, folder, parquet
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.prepare.survey import Survey
-from pipeline.study.datasets import SOURCES, Source, sized
+from pipeline.study.datasets import SOURCES, sized
+from pipeline.study.source import Source
 
 if TYPE_CHECKING:
     from pipeline.study.schema import OwnSource, Prepare
