@@ -129,6 +129,8 @@ def _measures(study: Study, runs: pd.DataFrame) -> dict[str, float]:
             means = done[measure.column].astype(np.float64).groupby(done["split"]).mean()
             units = means.to_numpy()
         if measure.kind == "fraction":
+            # Over seeds alone: `samples.with_intervals` replaces that of an accuracy by one over
+            # seeds and test images, but for balanced accuracy where their labels are not known.
             interval = mean_interval(units, confidence, (0.0, 1.0), shared or 0)
         elif measure.kind == "loss":
             interval = mean_interval(units, confidence, (0.0, np.inf), shared or 0)
