@@ -33,6 +33,7 @@ from pipeline.dataset import Dataset, load_dataset
 from pipeline.dataset.pixel_statistics import PixelStatistics
 from pipeline.dataset.store import GROUP_NAMES, SPLITS, group_file, split_files
 from pipeline.dataset.turning import shrink, turn
+from pipeline.prepare.borders import entering_pixels, entering_words
 from pipeline.prepare.card import describe, describe_reading
 from pipeline.prepare.contact_sheet import SHOWN, write_pictures
 from pipeline.prepare.images.signatures import hint_of
@@ -141,6 +142,10 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
         for split, images in opened.given.items()
     }
     usable = usable_images(opened.source, opened.given, stored)
+    if opened.survey is not None:
+        arrays = {split: one.images for split, one in stored.items()}
+        opened = replace(opened, borders=entering_pixels(arrays, usable))
+        _say(name, f"what enters turned images: {entering_words(opened.background)}")
     for line in reading_notes(describe_reading(opened, stored), total):
         _say(name, line)
     splits = _draw_splits(settings, stored, usable, _classes(opened))
@@ -253,7 +258,7 @@ def _write(
         **describe(opened, splits, stored, statistics),
         **{key: getattr(settings, key) for key in _RECORDED},
         "shrink": factor,
-        "turning": _TURNING + _entering(opened.background),
+        "turning": _TURNING + entering_words(opened.background),
         "symmetry": _symmetry(source, settings, folder),
         "files": files,
     }
@@ -281,12 +286,6 @@ def _transform(
     if degrees is None:
         return None if factor == 1 else lambda images, batch: shrink(images, factor)
     return lambda images, batch: shrink(turn(images, degrees[batch], background), factor)
-
-
-def _entering(background: float | str) -> str:
-    if isinstance(background, str):
-        return "the nearest pixel"
-    return f"{background:g} from black (0) to white (1)" if background else "zero"
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:

@@ -66,9 +66,11 @@ def recommendation(symmetry: Mapping[str, Any]) -> str:
     group, augment = _first_group(tests)
     changed = [name for name, test in tests.items() if _labels_change(test)]
     new = [name for name in tests if _oriented(tests[name]) and name not in changed]
-    says = (
-        f"change with a {' and a '.join(changed)}" if changed else "change with no turn or mirror"
-    )
+    says = "change with no turn or mirror"
+    if any(map(_few_labels_change, tests.values())):
+        says += f" for {LEAST_CHANGE:.0%} of the images or more"
+    if changed:
+        says = f"change with a {' and a '.join(changed)}"
     others = [name for name in compared_groups(symmetry)[0] if name != group]
     words = [
         f"The labels {says}: try {group} first"
@@ -77,9 +79,9 @@ def recommendation(symmetry: Mapping[str, Any]) -> str:
     ]
     if new:
         words.append(
-            f"Images after a {' or a '.join(new)} are new to the data: augmentation with these "
-            "changes the distribution, and invariance gives up what the orientation says, so "
-            "that C1 without augmentation may be better on upright images."
+            f"Images after a {' or a '.join(new)} do not look like these images: augmentation "
+            "trains on images that do not occur, and an invariant network cannot use the "
+            "orientation, so that C1 without augmentation may be better on upright images."
         )
     elif not changed:
         words.append("Turned and mirrored images are as likely as the images themselves.")
@@ -128,6 +130,10 @@ def _labels_change(test: Mapping[str, Any]) -> bool:
     return bool(test["label_change"] >= LEAST_CHANGE and test["label_change_interval"][0] > 0)
 
 
+def _few_labels_change(test: Mapping[str, Any]) -> bool:
+    return bool(test["label_change"] >= 0.005 and test["label_change_interval"][0] > 0)
+
+
 def _images_words(name: str, test: Mapping[str, Any]) -> str:
     if not _oriented(test):
         return "no preferred orientation was found" if name in _TURNS else "no preferred side"
@@ -139,6 +145,6 @@ def _label_words(test: Mapping[str, Any]) -> str:
         return "the labels could not be learned, so nothing is known of them"
     if _labels_change(test):
         return f"the label changes for about {test['label_change']:.0%} of the images or more"
-    if test["label_change"] >= 0.005 and test["label_change_interval"][0] > 0:
+    if _few_labels_change(test):
         return f"the label changes for about {test['label_change']:.1%} of the images"
     return "no change of the labels was found"

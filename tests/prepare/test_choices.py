@@ -151,6 +151,38 @@ def test_drawings_get_a_ground_on_which_they_are_seen(
     assert (said in capsys.readouterr().out) == (chosen is not None)
 
 
+@pytest.mark.parametrize(
+    ("level", "declared", "entering"),
+    [
+        (0, "auto", 0),
+        (250, "auto", 1),
+        (200, "auto", "edge"),
+        (200, "white", 1),
+        (200, "black", 0),
+    ],
+)
+def test_turned_images_are_filled_with_what_borders_show(
+    level: int, declared: str, entering: float | str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """As on stained slides: cells on a bright ground must not get black corners."""
+    folder = tmp_path / "set"
+    for number in range(24):
+        pixels = np.full((SIDE, SIDE, 3), level, dtype=np.uint8)
+        pixels[2:-2, 2:-2] = picture(number, SIDE - 4, SIDE - 4, 3)
+        path = folder / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    data = prepared(own(folder, channels=3, size=SIDE, background=declared), tmp_path)
+    assert data.background == entering
+    said = {0: "zero", 1: "1 from black (0) to white (1)", "edge": "the nearest pixel"}
+    assert f"what enters turned images: {said[entering]}\n" in capsys.readouterr().out
+    corners = data.test_turned.images[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    wanted = level if entering == "edge" else round(255 * entering)
+    assert np.abs(corners.astype(int) - wanted).max() <= abs(level - wanted)
+    assert entering != "edge" or (corners == level).all()
+
+
 def test_most_drawings_decide_for_all(tmp_path: Path) -> None:
     drawings(tmp_path / "set")
     alpha = (picture(900, SIDE, SIDE, 1) > 128).astype(np.uint8) * 255

@@ -79,7 +79,11 @@ def test_digits_have_an_orientation_that_hardly_changes_labels() -> None:
     tests = symmetry["measured"]["tests"].values()
     assert all(test["images_accuracy"] > 0.9 for test in tests)
     assert all(test["label_change"] < 0.05 for test in tests)
-    assert "are new to the data" in recommendation(symmetry)
+    assert "do not look like these images: augmentation trains" in recommendation(symmetry)
+    # A few labels change, which the line of the half turn says; the advice must not deny it.
+    assert ("turn or mirror for 10% of the images or more: try" in recommendation(symmetry)) == any(
+        "the label changes for about" in line for line in findings(symmetry)
+    )
 
 
 def test_digits_turned_by_quarters_have_none() -> None:

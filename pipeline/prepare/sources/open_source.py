@@ -39,6 +39,8 @@ class OpenedSource:
         Where it lies, if that is not within the project.
     frame
         What is around images that are framed, from 0 to 1, or ``edge``.
+    borders
+        The same of what was found at the borders of the images, once they were read.
     """
 
     source: Source
@@ -47,6 +49,7 @@ class OpenedSource:
     survey: Survey | None = None
     outside: Path | None = None
     frame: float | str | None = None
+    borders: float | str = 0
 
     @property
     def background(self) -> float | str:
@@ -55,7 +58,8 @@ class OpenedSource:
             return self.frame
         declared = self.facts.get("stored_values", {}).get("background")
         chosen = self.survey.facts().get("background", {}) if self.survey else {}
-        return int("white" in (declared, chosen.get("chosen")))
+        named = chosen.get("chosen", declared)
+        return int(named == "white") if named in ("black", "white") else self.borders
 
 
 def open_source(name: str, settings: Prepare, scratch: Path) -> OpenedSource:
