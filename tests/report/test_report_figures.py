@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from drawn_figures import drawn, overlaps
 from matplotlib.figure import Figure
 from sampling import FULL
 from synthetic import Shape, write_study
@@ -98,35 +99,6 @@ def test_cells_of_all_axes_are_named_compared_and_drawn(augmented: Analysis) -> 
         for module in map(figures.load, every):
             if not (rows := module.table(augmented)).empty:
                 assert module.draw(rows, augmented).axes
-
-
-def drawn(module: ModuleType, analysis: Analysis, narrow: bool = False) -> Figure:
-    with style.report_style(narrow):
-        figure = module.draw(module.table(analysis), analysis)
-        figure.draw_without_rendering()
-    return figure
-
-
-def overlaps(figure: Figure) -> list[tuple[str, str]]:
-    """Return the pairs of titles, axis labels, tick labels and legend texts that overlap."""
-    texts = [text for legend in figure.legends for text in legend.get_texts()]
-    for axes in figure.axes:
-        if not axes.get_visible():
-            continue
-        texts += [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label]
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            texts += [
-                tick.label1 for tick in axis.get_major_ticks()
-                if tick.label1.get_visible() and low <= tick.get_loc() <= high
-            ]  # fmt: skip
-    boxes = [(t.get_text(), t.get_window_extent()) for t in texts
-             if t.get_text().strip() and t.get_visible() and not t.get_rotation()]  # fmt: skip
-    return [
-        (a, b)
-        for (a, first), (b, second) in itertools.combinations(boxes, 2)
-        if first.shrunk(0.98, 0.8).overlaps(second.shrunk(0.98, 0.8))
-    ]
 
 
 @pytest.mark.sampled(6)

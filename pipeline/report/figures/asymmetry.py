@@ -66,4 +66,4 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
         f"{plain(label[cell], 44)} from {percent(first, 0)} to {percent(last, 0)}"
         for cell, first, last in moved.itertuples(name=None)
     ]
-    return f"From the first to the last epoch that measured it: {listed(parts, 5)}."
+    return f"From the first to the last epoch that measured it: {listed(parts, 3)}."

@@ -56,7 +56,10 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         (": ".join(filter(None, [title, images])), part[part["images"] == images])
         for title, part in panels.settings(rows) for images in IMAGES
     ]  # fmt: skip
-    figure, axes, tiles = panels.tiled(parts, 2.0, most=2 if len(parts) == 2 else 4)
+    figure, axes, tiles = panels.tiled(
+        parts, 2.0 if len(parts) == 2 or style.is_narrow() else 1.75,
+        most=2 if len(parts) == 2 else 4,
+    )  # fmt: skip
     for axis, part in tiles:
         _lines(axis, part, analysis.palette)
     panels.label_outer(axes, "Confidence", "Accuracy")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.plotting import maps, panels, style
-from pipeline.report.text.formatting import listed, percent, plain
+from pipeline.report.text.formatting import listed, percent, plain, said_of_panels
 
 PART, ORDER = "details", 40
 TITLE = "Confusion matrices"
@@ -22,6 +22,11 @@ ABSENT = "no predictions were counted, or there are too many classes"
 IMAGES = ("upright", "turned")
 MAX_CLASSES = 16  # more make no legible matrix
 KEYS = ["dataset", "group", "images"]
+MOST_PARTS = 6  # pairs of matrices; of more, two of each data set are drawn
+FEW = (
+    "Of each data set the group of the baseline and, of the others, that of highest accuracy on "
+    "upright images; all are in the CSV."
+)
 
 
 def table(analysis: Analysis) -> pd.DataFrame:
@@ -38,8 +43,9 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one row per data set and group, upright left, turned right."""
-    parts = panels.split(rows, ["dataset", "group"])
-    figure, axes = panels.grid(len(parts), len(IMAGES), 3.0)
+    shown = _few(rows, str(analysis.settings.baseline.get("group", "C1")))
+    parts = panels.split(shown, ["dataset", "group"])
+    figure, axes = panels.grid(len(parts), len(IMAGES), 3.0 if len(parts) <= 2 else 2.4)
     for line, (title, part) in zip(axes, parts, strict=True):
         of = {axis: part[axis].iloc[0] for axis in ("dataset", "group")}
         cells = style.cells_where(analysis.cells, of)
@@ -48,12 +54,28 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             style.panel_title(axis, ": ".join(filter(None, [title, images])), len(IMAGES))
     panels.label_outer(axes, "Predicted class", "True class")
     style.note(figure, [
+        *([FEW] if len(shown) < len(rows) else []),
         *panels.failure_notes(analysis.cells),
         "All cells and seeds of a group together. Turned: every image by a random angle, "
         "resampled. Numbers: per cent of the true class, from 1 on; accuracy by class is the "
         "diagonal.",
     ])  # fmt: skip
     return figure
+
+
+def _few(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Leave of many groups the baseline's and the most accurate other one of each data set."""
+    pairs = rows[["dataset", "group"]].drop_duplicates()
+    if len(pairs) <= MOST_PARTS:
+        return rows
+    upright = rows[rows["images"] == "upright"]
+    right = upright["count"].where(upright["label"] == upright["predicted"], 0)
+    keys = [upright["dataset"], upright["group"]]
+    accuracy = right.groupby(keys).sum() / upright["count"].groupby(keys).sum()
+    others = accuracy[accuracy.index.get_level_values("group") != baseline]
+    best = others.groupby(level="dataset").idxmax()
+    kept = {*best, *((name, baseline) for name in pairs["dataset"])}
+    return rows[[pair in kept for pair in zip(rows["dataset"], rows["group"], strict=True)]]
 
 
 def _matrix(axes: Axes, rows: pd.DataFrame, cells: str) -> None:
@@ -76,6 +98,7 @@ def _matrix(axes: Axes, rows: pd.DataFrame, cells: str) -> None:
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
+    rows = _few(rows, str(analysis.settings.baseline.get("group", "C1")))
     sentences = [_hardest(rows)]
     turned = rows[(rows["images"] == "turned") & (rows["label"] != rows["predicted"])]
     for (dataset, group), part in turned.groupby(["dataset", "group"], sort=False):
@@ -85,7 +108,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
             for _, row in worst.iterrows()
         ]
         sentences.append(f"{plain(dataset, 20)}, {plain(group, 12)}, turned: {listed(pairs)}.")
-    return " ".join(sentences)
+    return said_of_panels(sentences, 9)
 
 
 def _hardest(rows: pd.DataFrame) -> str:

@@ -12,8 +12,9 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.statistics import pareto_front
 from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import amount_axis, fit_percent
-from pipeline.report.text.formatting import percent, plain
+from pipeline.report.text.formatting import percent, plain, said_of_panels
 from pipeline.report.text.names import SETTING
+from pipeline.study.models import reference_of
 
 PART, ORDER = "results", 50
 TITLE = "Accuracy against cost"
@@ -28,6 +29,7 @@ NAMES = {
     measures.TRAINING_SECONDS.column: "Training seconds",
     measures.PARAMS.column: "Parameters",
 }
+PANEL = ["dataset", "reference", "tokens"]  # rivals are drawn with their reference
 MATCHED = 1.15  # parameters within such a factor differ by what a whole width leaves over
 
 
@@ -35,7 +37,8 @@ def table(analysis: Analysis) -> pd.DataFrame:
     """Return a row per cell, test and cost, with whether it is on the Pareto front of the three."""
     cells = analysis.drawn[analysis.drawn[measures.UPRIGHT.column].notna()]
     rows = []
-    for _, part in cells.groupby(SETTING, sort=False):
+    cells = cells.assign(reference=cells["model"].map(reference_of))
+    for _, part in cells.groupby(PANEL, sort=False):
         for test in _tests(analysis, part["dataset"].iloc[0]):
             for cost in _costs(cells):
                 here = part[part[cost] > 0]
@@ -44,8 +47,9 @@ def table(analysis: Analysis) -> pd.DataFrame:
                     test=test, cost=cost, accuracy=here[test], price=here[cost], pareto=front,
                     low=here[f"{test}_low"], high=here[f"{test}_high"],
                 ))  # fmt: skip
-    columns = ["id", "label", *SETTING, "group", "positional", "augment", "training_images", "test",
-               "cost", "price", "accuracy", "low", "high", "pareto"]  # fmt: skip
+    columns = ["id", "label", *SETTING, "reference", "group", "positional", "augment",
+               "training_images", "test", "cost", "price", "accuracy", "low", "high",
+               "pareto"]  # fmt: skip
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame()
 
 
@@ -65,7 +69,7 @@ def _costs(cells: pd.DataFrame) -> list[str]:
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw a row of panels a data set and test, a column per cost."""
     costs = list(rows["cost"].drop_duplicates())
-    parts = panels.split(rows, [*SETTING, "test"])
+    parts = panels.split(rows, [*PANEL, "test"])
     figure, axes = panels.grid(len(parts), len(costs), 1.95, sharey="row")
     for line, (title, part) in zip(axes, parts, strict=True):
         for axis, cost in zip(line, costs, strict=True):
@@ -77,13 +81,21 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         line[0].set_ylabel("Accuracy")
         style.name_row(line[0], title)
     style.legend(figure, *analysis.palette.sections())
+    rivals = rows[rows["model"] != rows["reference"]]
     devices = sorted({plain(name, 24) for name in analysis.runs["device"].dropna()})
     style.note(figure, [
         *panels.seed_notes(analysis.cells, analysis.settings.confidence),
         "Ringed and joined: Pareto front. FLOPs of a run: three times those of a forward pass of "
         "all its training images and epochs. Seconds are medians and depend on the machine "
         f"({', '.join(devices) or 'device unknown'}) and its load.",
+        *([marks.RIVALS] if len(rivals) else []),
     ])  # fmt: skip
+    if len(rivals):
+        figure.draw_without_rendering()  # panels have their places
+        for line, (_, part) in zip(axes, parts, strict=True):
+            for axis, cost in zip(line, costs, strict=True):
+                here = part[(part["cost"] == cost) & part.index.isin(rivals.index)]
+                marks.name_models(axis, here, "price", "accuracy", analysis.palette)
     return figure
 
 
@@ -104,7 +116,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     """Say what the most accurate cell costs compared with the cheapest of its Pareto front."""
     first = str(rows["cost"].iloc[0])
     sentences = []
-    for title, part in panels.split(rows[rows["cost"] == first], [*SETTING, "test"]):
+    for title, part in panels.split(rows[rows["cost"] == first], [*PANEL, "test"]):
         front = part[part["pareto"]].sort_values("price")
         if front.empty:
             continue
@@ -114,7 +126,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
             text += (f", {best['price'] / cheap['price']:.3g} times the {NAMES[first]} of "
                      f"{_named(cheap)} ({percent(cheap['accuracy'])})")  # fmt: skip
         sentences.append(f"{text}.")
-    return "The most accurate cells, and what they cost. " + " ".join(sentences)
+    return "The most accurate cells, and what they cost. " + said_of_panels(sentences)
 
 
 def _named(row: pd.Series) -> str:

@@ -22,6 +22,7 @@ ALT = (
 )
 SOURCES = ("confirm/*/epochs.parquet",)
 ABSENT = "no run finished"
+MOST_NAMES = 5  # of cells, in the caption
 KEYS = ["id", "label", *SETTING, "training_images", "group", "augment"]
 
 
@@ -90,8 +91,9 @@ def caption(curves: pd.DataFrame, analysis: Analysis) -> str:
     if climbing:
         sentences.append(
             f"Still rising by more than a point over the last quarter of training: {len(climbing)} "
-            f"of {curves['id'].nunique()} cells ({listed(climbing, 5)}); their differences may be "
-            "differences in speed."
+            f"of {curves['id'].nunique()} cells"
+            + (f" ({listed(climbing)})" if len(climbing) <= MOST_NAMES else "")
+            + "; their differences may be differences in speed."
         )
     return " ".join(sentences)
 

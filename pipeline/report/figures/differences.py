@@ -40,6 +40,10 @@ def table(analysis: Analysis) -> pd.DataFrame:
 def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one panel per measure."""
     cells = compared.drop_duplicates("id").sort_values("id")
+    whole = len(cells)
+    largest = compared["difference"].abs().groupby(compared["id"]).max()
+    cells = forest.foremost(cells, cells["id"].map(largest))
+    compared = compared[compared["id"].isin(cells["id"])]
     places = {cell: y for y, cell in enumerate(cells["id"])}
     figure, axes = forest.sheet(cells["label"].tolist(), len(MEASURED))
     for axis, measure, title in zip(axes, MEASURED, TITLES, strict=True):
@@ -64,7 +68,10 @@ def draw(compared: pd.DataFrame, analysis: Analysis) -> Figure:
     marks = [_handle(style.INK, "better or worse"), _handle(style.ZONE, "the same"),
              _handle(style.PAPER, "undecided")]  # fmt: skip
     style.legend(figure, *analysis.palette.sections(fills=False), ("Verdict", marks))
-    style.note(figure, _notes(compared, analysis))
+    style.note(figure, [
+        *forest.left_out(len(cells), whole, "that differ most from their baseline"),
+        *_notes(compared, analysis),
+    ])  # fmt: skip
     return figure
 
 

@@ -52,7 +52,8 @@ def draw(effects: pd.DataFrame, analysis: Analysis) -> Figure:
         style.panel_title(axis, title, len(MEASURED))
     level = f"{100 * analysis.settings.confidence:g} %"
     style.note(figure, [
-        "Matched cells differ in this choice alone; their differences are averaged.",
+        "D4 for C1: D4 in place of C1. Matched cells differ in this choice alone; their "
+        "differences are averaged.",
         f"Bars: {level} intervals over {chance(analysis.cells)}, not adjusted for the number of "
         "effects.",
         *panels.failure_notes(analysis.cells),

@@ -44,6 +44,8 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw time left, counts right."""
+    whole = len(rows)
+    rows = forest.foremost(rows, _importance(rows))
     figure, (time, count) = forest.sheet(rows["label"].tolist(), 2)
     most = float((rows["search_seconds"] + rows["confirm_seconds"]).max())
     size, unit = next((size, unit) for least, size, unit in UNITS if most >= least)
@@ -73,10 +75,18 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     sections = [("Stage", handles), ("Not completed", kinds)]
     style.legend(figure, *[(title, entries) for title, entries in sections if entries])
     style.note(figure, [
+        *forest.left_out(len(rows), whole, "that failed most often or trained longest"),
         "Sums over all trials and runs of a cell, those that failed included; seconds depend on "
         "the machine and its load. Preparation, measurements and report are not counted.",
     ])  # fmt: skip
     return figure
+
+
+def _importance(rows: pd.DataFrame) -> pd.Series:
+    """Order cells by failures, then by time."""
+    failures = rows[[f"{stage}_{status}" for stage, _ in STAGES for status in FAILED]].sum(axis=1)
+    seconds = rows["search_seconds"] + rows["confirm_seconds"]
+    return failures + seconds.rank(pct=True) / 2
 
 
 def _stack(axes: Axes, rows: pd.DataFrame, layers: Sequence[tuple[pd.Series, dict]]) -> None:

@@ -22,6 +22,7 @@ ALT = (
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no group was studied with several encodings, or no run finished"
 SHOWN = tuple(measures.SHORT.items())
+MANY_PARTS = 4  # from more on each is drawn flat
 PANEL = [*SETTING, "training_images", "augment", "depth"]
 
 
@@ -38,10 +39,12 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     parts = panels.split(cells, PANEL)
     groups = sorted(cells["group"].unique(), key=group_order)
     encodings = sorted(cells["positional"].unique(), key=encoding_order)
-    figure, axes = panels.grid(len(parts), len(SHOWN), 0.5 + 0.36 * len(groups))
+    flat = len(parts) > MANY_PARTS and len(encodings) <= 3
+    height = 0.5 + (0.2 if flat else 0.36) * len(groups)
+    figure, axes = panels.grid(len(parts), len(SHOWN), height)
     for row, (title, part) in zip(axes, parts, strict=True):
         for axis, (column, name) in zip(row, SHOWN, strict=True):
-            _map(axis, part, column, groups, encodings)
+            _map(axis, part, column, groups, encodings, flat)
             if row is axes[0] or style.is_narrow():
                 style.panel_title(axis, name, len(SHOWN))
         style.name_row(row[0], title)
@@ -54,8 +57,10 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
 
 
 def _map(
-    axes: Axes, cells: pd.DataFrame, column: str, groups: list[str], encodings: list[str]
-) -> None:
+    axes: Axes, cells: pd.DataFrame, column: str, groups: list[str], encodings: list[str],
+    flat: bool,
+) -> None:  # fmt: skip
+    """Draw a map; its numbers take two lines each, and one where they are `flat`."""
     maps.frame(axes, groups, encodings)
     for _, cell in cells.iterrows():
         x, y = encodings.index(cell["positional"]), groups.index(cell["group"])
@@ -66,7 +71,7 @@ def _map(
         half = (cell[column + "_high"] - cell[column + "_low"]) / 2
         text = f"{100 * value:.1f}"
         if np.isfinite(half):
-            text += f"\n{PLUS_MINUS}{100 * half:.1f}"
+            text += (" " if flat else "\n") + f"{PLUS_MINUS}{100 * half:.1f}"
         for artist in maps.square(axes, x, y, value, text, linespacing=1.1, fontsize=6.5):
             style.tag(artist, cell["id"])
 

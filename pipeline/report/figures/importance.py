@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.plotting import forest, style
 from pipeline.report.plotting.axes import percent_axis
-from pipeline.report.text.formatting import counted, listed, percent, plain
+from pipeline.report.text.formatting import counted, listed, percent, plain, said_of_panels
 
 PART, ORDER = "training", 30
 TITLE = "Hyperparameter importance"
@@ -60,8 +60,13 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
-    sentences = []
+    sentences, weak = [], []
     for dataset, here in rows.groupby("dataset", sort=False):
+        predicted = float(here["predicted"].iloc[0])
+        explained = percent(max(predicted, 0.0), 0)
+        if predicted < WEAK:
+            weak.append(f"{plain(dataset, 20)} ({explained})")
+            continue
         ranked = here.sort_values("share", ascending=False)
         shares = [
             f"{row['hyperparameter'].replace('_', ' ')} {percent(row['share'], 0)} "
@@ -69,10 +74,13 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
             for _, row in ranked.iterrows()
         ]
         together = percent(max(1 - float(here["share"].sum()), 0.0), 0)
-        predicted = float(here["predicted"].iloc[0])
         sentences.append(
             f"{plain(dataset, 20)}: {listed(shares, 8)}; {together} are interactions. "
-            f"The forest explains {percent(max(predicted, 0.0), 0)} of the variance within cells"
-            + (", too little to rank them." if predicted < WEAK else ".")
+            f"The forest explains {explained} of the variance within cells."
         )
-    return " ".join(sentences)
+    if weak:
+        sentences.append(
+            "The forest explains too little of the variance within cells to rank "
+            f"hyperparameters: {listed(weak, 8)}."
+        )
+    return said_of_panels(sentences)

@@ -14,7 +14,7 @@ from pipeline.report.analysis.comparisons import baseline_name
 from pipeline.report.analysis.measures import SHORT
 from pipeline.report.plotting import forest, panels, style
 from pipeline.report.plotting.axes import percent_axis
-from pipeline.report.text.formatting import percent, plain
+from pipeline.report.text.formatting import percent, plain, said_of_panels, signed_points
 from pipeline.report.text.names import chance
 
 PART, ORDER = "details", 42
@@ -117,6 +117,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
             f"{plain(row['label'], 44)}"
         )
         if isinstance(row["verdict"], str):
-            text += f", against the baseline {row['verdict']}"
+            points = signed_points(row["difference"])
+            text += f", against the baseline {row['word']} ({points} points)"
         sentences.append(text + ".")
-    return " ".join(sentences)
+    return said_of_panels(sentences)

@@ -66,7 +66,7 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         notes.append(f"Small dots: single runs{some}.")
     rivals = cells["model"] != cells["reference"]
     if rivals.any():
-        notes.append(RIVALS)
+        notes.append(marks.RIVALS)
     style.note(figure, [*notes, NOTE])
     if rivals.any():
         figure.draw_without_rendering()  # panels have their places
@@ -75,7 +75,6 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-RIVALS = "Named marks are other ways to symmetry than exact ties or turned training images."
 NOTE = (
     "Ringed and joined: Pareto front (errors within the shaded zone of float32 rounding count as "
     "equal). A star is the same network averaged over four turns of each test image, at four times "
@@ -124,11 +123,8 @@ def _panel(
 
 def _names(axes: Axes, rivals: pd.DataFrame, palette: style.Palette, scale: ErrorScale) -> None:
     """Write the names of rivals next to their marks."""
-    marks.name(axes, [
-        (float(scale.place(cell[X])), float(cell[Y]), str(cell["model"]),
-         palette.colours[cell["group"]], int(cell["id"]))
-        for _, cell in rivals.iterrows()
-    ])  # fmt: skip
+    placed = rivals.assign(place=scale.place(rivals[X]))
+    marks.name_models(axes, placed, "place", Y, palette)
 
 
 def caption(cells: pd.DataFrame, analysis: Analysis) -> str:

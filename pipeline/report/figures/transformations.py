@@ -12,10 +12,10 @@ from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import percent, plain, small
 from pipeline.report.text.names import (
     ROUNDING,
-    SETTING,
     augment_order,
     encoding_order,
     group_order,
+    model_order,
 )
 
 PART, ORDER = "exact", 20
@@ -26,8 +26,9 @@ ALT = (
 )
 SOURCES = ("confirm/*/moves.parquet",)
 ABSENT = "it was not measured"
-LABEL = ["group", "positional", "augment"]
-KEYS = [*SETTING, *LABEL, "kind", "transformation"]
+PANEL, LABEL = ["dataset", "tokens"], ["model", "group", "positional", "augment"]
+KEYS = [*PANEL, *LABEL, "kind", "transformation"]
+ROW_HEIGHT, MANY_ROWS = 0.17, 12  # inches; from so many rows on columns are named above, too
 # Rotations, then mirrors, as `PointGroup.element_name` calls them.
 ELEMENTS = ("r90", "r180", "r270", "m", "r90m", "r180m", "r270m")
 
@@ -58,8 +59,8 @@ def _geometric_mean(errors: pd.Series) -> float:
 def _order(row: pd.Series) -> tuple:
     known = row["transformation"] in ELEMENTS
     place = ELEMENTS.index(row["transformation"]) if known else len(ELEMENTS)
-    setting = tuple(row[axis] for axis in SETTING)
-    own = group_order(row["group"]), encoding_order(row["positional"])
+    setting = tuple(row[axis] for axis in PANEL)
+    own = model_order(row["model"]), group_order(row["group"]), encoding_order(row["positional"])
     return setting, *own, augment_order(row["augment"]), row["kind"], place
 
 
@@ -69,13 +70,15 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     rows = rows.assign(name=[label(row, varying) for _, row in rows.iterrows()])
     moves = rows.drop_duplicates(["kind", "transformation"])
     columns = list(zip(moves["kind"], moves["transformation"], strict=True))
-    parts = panels.settings(rows)
-    most = max(part["name"].nunique() for _, part in parts)
-    figure, axes = panels.grid(len(parts), 1, 0.75 + 0.2 * most, stack=False)
+    parts = panels.split(rows, PANEL)
+    heights = tuple(part["name"].nunique() for _, part in parts)
+    height = 0.65 + ROW_HEIGHT * sum(heights) / len(heights)
+    figure, axes = panels.grid(len(parts), 1, height, stack=False, heights=heights)
     for (axis,), (title, part) in zip(axes, parts, strict=True):
         names = list(part["name"].drop_duplicates())
         maps.frame(axis, names, [_called(kind, move) for kind, move in columns], 32)
-        axis.tick_params(axis="x", labelrotation=0, labelsize=6.5)
+        axis.tick_params(axis="x", labelrotation=0, labelsize=6.5,
+                         labeltop=len(names) > MANY_ROWS)  # fmt: skip
         for _, row in part.iterrows():
             x, y = columns.index((row["kind"], row["transformation"])), names.index(row["name"])
             colour = maps.error_colour(row["error"], 1e-7)

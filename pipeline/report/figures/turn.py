@@ -12,7 +12,7 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.vectorised import mean_intervals
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import percent_axis
-from pipeline.report.text.formatting import counted, listed, percent, plain
+from pipeline.report.text.formatting import counted, listed, percent, plain, said_of_panels
 from pipeline.report.text.names import AUGMENT_NAMES, SETTING, augment_order, group_order
 
 PART, ORDER = "results", 60
@@ -159,7 +159,7 @@ def caption(turn: pd.DataFrame, analysis: Analysis) -> str:
         if len(lines) > 1:
             text += f", {_at_worst(least)}"
         sentences.append(f"{text}.")
-    return "The highest accuracy at the worst angle, and the lowest. " + " ".join(sentences)
+    return "The highest accuracy at the worst angle, and the lowest. " + said_of_panels(sentences)
 
 
 def _at_worst(line: pd.DataFrame) -> str:

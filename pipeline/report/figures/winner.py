@@ -38,6 +38,8 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw a row per cell."""
+    whole = len(cells)
+    cells = forest.foremost(cells, (cells[VALIDATION] - cells[TUNED]).abs())
     figure, (axis,) = forest.sheet(cells["label"].tolist(), 1)
     for y, (_, cell) in enumerate(cells.iterrows()):
         colour = analysis.palette.colours[cell["group"]]
@@ -56,7 +58,10 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
         _handle("x", "seeds, test", 4.5),
     ]
     style.legend(figure, ("Score", marks), *analysis.palette.sections(fills=False))
-    style.note(figure, panels.seed_notes(analysis.cells, analysis.settings.confidence))
+    style.note(figure, [
+        *forest.left_out(len(cells), whole, "whose score changes most"),
+        *panels.seed_notes(analysis.cells, analysis.settings.confidence),
+    ])  # fmt: skip
     return figure
 
 

@@ -20,7 +20,7 @@ from pipeline.report.page.page_data import page_data
 from pipeline.report.page.templates import render
 from pipeline.report.plotting import style
 from pipeline.report.text import choices, method, provenance, published, summary
-from pipeline.report.text.names import AXES, chance
+from pipeline.report.text.names import AUGMENT_NAMES, AXES, chance
 
 # Inks and dark colours of the figures, lightened for a dark page.
 DARK = {
@@ -148,10 +148,15 @@ def _filters(analysis: Analysis) -> list[tuple[str, str, list[Any]]]:
     """Return every axis that varies with its title and values."""
     values = {axis: list(analysis.cells[axis].drop_duplicates()) for axis in AXES}
     return [
-        (axis, FILTER_TITLES.get(axis, axis), found)
+        (axis, FILTER_TITLES.get(axis, axis), [_called(axis, value) for value in found])
         for axis, found in values.items()
         if len(found) > 1
     ]
+
+
+def _called(axis: str, value: Any) -> Any:
+    """Return what the legends of figures call a value of an axis."""
+    return AUGMENT_NAMES.get(value, value) if axis == "augment" else value
 
 
 def _links(picture: Picture, analysis: Analysis) -> list[tuple[str, str]]:

@@ -65,6 +65,18 @@ def name(axes: Axes, points: Sequence[tuple[float, float, str, str, int]]) -> No
         style.tag(named, cell)
 
 
+RIVALS = "Named marks are other ways to symmetry than exact ties or turned training images."
+
+
+def name_models(axes: Axes, cells: pd.DataFrame, x: str, y: str, palette: style.Palette) -> None:
+    """Write the models of cells next to their marks, which lie at the columns `x` and `y`."""
+    name(axes, [
+        (float(cell[x]), float(cell[y]), str(cell["model"]), palette.colours[cell["group"]],
+         int(cell["id"]))
+        for _, cell in cells.iterrows()
+    ])  # fmt: skip
+
+
 def ends(cell: pd.Series, column: str) -> tuple[float, float]:
     """Return the interval of a measure of a cell."""
     return cell[f"{column}_low"], cell[f"{column}_high"]

@@ -39,6 +39,8 @@ def _value(column: str, value: object) -> str:
         return measures.SHORT[str(value)]
     if column == "training_images":
         return f"{plain(value, 24)} training images"
+    if column == "augment" and value == "none":
+        return "no augmentation"
     name = {"tokens": " tokens", "augment": " augmentation"}.get(column, "")
     return f"{plain(value, 24)}{name}"
 
@@ -46,10 +48,11 @@ def _value(column: str, value: object) -> str:
 def grid(
     rows: int, columns: int, height: float, *, stack: bool = True, sharex: bool = False,
     sharey: bool | str = False, widths: tuple[float, ...] | None = None,
+    heights: tuple[float, ...] | None = None,
 ) -> tuple[Figure, list[list[Axes]]]:  # fmt: skip
     """Make a figure of the report's width with `rows` x `columns` panels; `height` is one row's.
 
-    `widths` are those of the columns, relative to each other.
+    `widths` are those of the columns, and `heights` those of the rows, relative to each other.
 
     On a phone the panels stand below each other, with their own tick labels; without `stack` the
     figure keeps its width, and the page scrolls it. Returns the figure and its axes as a list of
@@ -59,7 +62,7 @@ def grid(
         figure = Figure(figsize=(style.WIDTH, height * rows + 0.45))
         axes = figure.subplots(
             rows, columns, squeeze=False, sharex=sharex, sharey=sharey,  # type: ignore[arg-type]
-            width_ratios=widths,
+            width_ratios=widths, height_ratios=heights,
         )  # fmt: skip
         return figure, [list(row) for row in axes]
     figure = Figure(figsize=(style.NARROW_WIDTH, height * rows * columns + 0.45))

@@ -79,6 +79,17 @@ def listed(items: list[str], limit: int = 4) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
 
 
+def said_of_panels(sentences: list[str], limit: int = 6) -> str:
+    """Join a sentence a panel; beyond `limit` the rest is counted.
+
+    >>> said_of_panels(["One.", "Two.", "Three."], 1)
+    'One. Of 2 more panels: see the numbers (CSV).'
+    """
+    rest = len(sentences) - limit
+    more = [f"Of {counted(rest, 'more panel')}: see the numbers (CSV)."] if rest > 0 else []
+    return " ".join([*sentences[:limit], *more])
+
+
 def percent_interval(interval: Interval) -> str:
     """Return `97.1 % [96.0, 98.2]`, or the mean alone where there is no interval."""
     if not math.isfinite(interval.low):

@@ -56,6 +56,11 @@ def encoding_order(positional: str) -> tuple[int, str]:
     return known.index(positional) if positional in known else len(known), positional
 
 
+def model_order(model: str) -> tuple[bool, str]:
+    """Sort key: models before other ways to the symmetry of one of them."""
+    return model in RIVALS, model
+
+
 def augment_order(augment: str) -> tuple[int, str]:
     """Sort key: from no augmentation to the largest group of it, then any other name."""
     known = AUGMENTS.index(augment) if augment in AUGMENTS else len(AUGMENTS)
@@ -145,7 +150,7 @@ def way(group: str, augment: str, averaged: bool, model: str = "gsa") -> str:
 def condition_order(model: str, group: str, augment: str, averaged: bool) -> tuple:
     """Sort key: by group, then from no augmentation to the largest, averages before it."""
     return (
-        model,
+        model_order(model),
         group_order(group),
         not averaged and augment != "none",
         averaged,
