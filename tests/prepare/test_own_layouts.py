@@ -209,3 +209,25 @@ def test_a_class_too_small_is_called_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"class 'fish' has 1 image, too few .* min_count: 2 to"):
         prepare_dataset("mine", own(tmp_path / "pets"), tmp_path / "out", tmp_path / "work")
     assert read(tmp_path / "pets", min_count=2).left_out == {"fish": 1}
+
+
+@pytest.mark.parametrize(
+    ("places", "deeper"),
+    [
+        (("cells/monocyte", "cells/neutrophil", "new_slides"), "cells"),
+        (("cells/class1", "cells/class2", "new_slides"), "cells"),
+        (("set/cat", "set/cow", "set/dog", "set/emu", "other/cat", "other/dog"), "set"),
+        (("cat/p01", "cat/p02", "dog/p01", "dog/p03"), None),  # patients
+        (("cat/images", "dog/images"), None),
+        (("cat", "dog"), None),
+    ],
+)
+def test_the_folder_below_is_named_if_classes_hold_folders(
+    places: tuple[str, ...], deeper: str | None, tmp_path: Path
+) -> None:
+    notes = " ".join(read(lay(tmp_path, *places)).notes)
+    assert ("if these folders are the classes" in notes) == (deeper is not None)
+    if deeper is not None:
+        assert f"in one class, {deeper}: " in notes
+        assert f"name the folder {tmp_path / deeper} instead" in notes
+        assert ("and 1 more" in notes) == (len(places) == 6)

@@ -69,6 +69,7 @@ def find_layout(path: Path, splits: str | None) -> Layout:
         layout = _merged(base, [top for top in tops if split_of(top.name)])
     else:
         layout = _layout({"all": [base]})
+        layout.notes += _perhaps_deeper(tops)
     layout.notes[:0] = notes
     return layout
 
@@ -201,6 +202,30 @@ def _layout(bases: dict[str, list[Path]]) -> Layout:
         kept = {name for name, _ in layout.classes[split]}
         layout.empty[split] = {name: content_of(f) for name, f in labels if name not in kept}
     return layout
+
+
+def _perhaps_deeper(tops: list[Path]) -> list[str]:
+    """Name the folder whose sub-folders are probably the classes, if it is not the one given.
+
+    Folders of patients or slides within classes are usual: they are in every class, and numbered.
+    """
+    inner = {top: [] if holds_own_images(top) else folders_with_images(top) for top in tops}
+    deep = [top for top, folders in inner.items() if len(folders) > 1]
+    if len(deep) == len(tops):
+        deep = [top for top in deep if not any(map(_has_digit, inner[top]))]
+    if not deep:
+        return []
+    most = max(deep, key=lambda top: len(inner[top]))
+    name, shown = class_name(most), _listed(inner[most][:3])
+    more = f" and {len(inner[most]) - 3:,} more" if len(inner[most]) > 3 else ""
+    return [
+        f"all images of the folders {shown}{more} are in one class, {name}: if these folders are "
+        f"the classes, name the folder {plain_name(most)} instead"
+    ]
+
+
+def _has_digit(folder: Path) -> bool:
+    return any(letter.isdigit() for letter in folder.name)
 
 
 def class_name(folder: Path) -> str:
