@@ -214,8 +214,10 @@ def _own_data(params: Params, name: str) -> tuple[Sizes | None, str]:
     read = source.channels * source.image_size**2
     sizes = Sizes(source.channels, source.classes, source.image_size, read)
     counts = {part: len(images) for part, images in opened.given.items()}
+    own = params.prepare.sources[sized(name, params.prepare.sources)[0]]
+    what = "image files, readable or not," if own.kind == "folder" else "images"
     return _counted(params, sizes, counts), (
-        f"{name} is here: {sum(counts.values()):,} images in {source.classes} classes"
+        f"{name} is here: {sum(counts.values()):,} {what} in {source.classes} classes"
     )
 
 

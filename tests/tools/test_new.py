@@ -62,6 +62,17 @@ def test_images_are_read_once(project: Path, capsys: pytest.CaptureFixture[str])
     assert len(list(Path("data/prepare/pets").glob("*_images.npy"))) == 4
 
 
+def test_comments_say_when_they_were_made_and_name_a_bad_image(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken(project / "raw")
+    write()
+    text = " ".join(Path("params.yaml").read_text().replace("#", " ").split())
+    assert text.count("Found by `new` at size 8; ") == 2
+    assert "Images that cannot be read and are left out: 1, for example " in text
+    assert "pets is here: 24 image files, readable or not, in 2 classes" in capsys.readouterr().out
+
+
 def grey(folder: Path) -> None:
     for number, file in enumerate(sorted(folder.rglob("*.png"))):
         Image.fromarray(picture(number, 30, 30, 1)).save(file)

@@ -120,7 +120,10 @@ def test_own_images_are_looked_at(project: Path, capsys: pytest.CaptureFixture[s
     )
     fill(project / "data/raw/my-images", 20)
     use("own-folder")
-    assert "data: my-images is here: 40 images in 2 classes" in capsys.readouterr().out
+    assert (
+        "data: my-images is here: 40 image files, readable or not, in 2 classes"
+        in capsys.readouterr().out
+    )
 
 
 def test_studies_are_listed_and_unknown_ones_refused(

@@ -154,7 +154,8 @@ def study_text(
     groups, augment = compared_groups(card["symmetry"])
     epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-STEPS * BATCH // int(counts.sum()))))
     uneven = counts.max() >= UNEVEN * max(1, counts.min())
-    symmetry = (*findings(card["symmetry"]), recommendation(card["symmetry"]))
+    made = f"Found by `new` at size {own.size}; `prepare` prints what holds after a change:"
+    symmetry = (made, *findings(card["symmetry"]), recommendation(card["symmetry"]))
     values = {
         "name": name,
         "path": _quoted(place.as_posix()),
@@ -164,7 +165,7 @@ def study_text(
         "splits": f"\n      splits: {own.splits} # as the folder has them"
         * (own.splits == "given"),
         "group_pattern": _group_pattern(own.group_pattern, beginnings),
-        "found": _comment(_found(card), ""),
+        "found": _comment(_found(card, own), ""),
         "estimates": _comment([line for line in estimates if line.startswith("time")], ""),
         "symmetry": _comment(symmetry, "  "),
         "groups": ", ".join(groups),
@@ -221,8 +222,9 @@ def names_say(settings: OwnSource, beginnings: Beginnings | None) -> Iterator[st
         )
 
 
-def _found(card: Mapping[str, Any]) -> Iterator[str]:
+def _found(card: Mapping[str, Any], own: OwnSource) -> Iterator[str]:
     """Say in sentences what the images are like."""
+    yield f"Found by `new` at size {own.size}; comments do not follow later changes of this file:"
     totals = {split: card["counts"][split]["total"] for split in _SPLITS}
     classes = np.sum([found["classes"] for found in card["counts"].values()], axis=0)
     names = [
@@ -237,7 +239,8 @@ def _found(card: Mapping[str, Any]) -> Iterator[str]:
         yield f"Heights {heights}, widths {widths} pixels."
     if card["skipped"]["count"]:
         bad = plain_name(card["skipped"]["images"][0])
-        yield f"Images left out: {card['skipped']['count']:,}, as {bad}."
+        count = f"{card['skipped']['count']:,}"
+        yield f"Images that cannot be read and are left out: {count}, for example {bad}."
 
 
 def _comment(lines: Sequence[str] | Iterator[str], indent: str) -> str:
