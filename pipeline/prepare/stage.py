@@ -29,7 +29,7 @@ from pipeline.common.files import (
 from pipeline.common.locks import try_lock
 from pipeline.common.progress import StepProgress
 from pipeline.common.units import duration
-from pipeline.dataset import Dataset, load_dataset
+from pipeline.dataset import load_dataset
 from pipeline.dataset.pixel_statistics import PixelStatistics
 from pipeline.dataset.store import GROUP_NAMES, SPLITS, group_file, split_files
 from pipeline.dataset.turning import shrink, turn
@@ -42,7 +42,7 @@ from pipeline.prepare.reading import StoredSplit, store_split
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.prepare.sources.location import check_locations
 from pipeline.prepare.sources.open_source import OpenedSource, open_source
-from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
+from pipeline.prepare.splits.splitting import Selection, group_notes, make_splits, subsample
 from pipeline.prepare.symmetry.of_dataset import symmetry_of
 from pipeline.prepare.usable_images import reading_notes, usable_images, writing_notes
 from pipeline.prepare.writing import write_images
@@ -82,20 +82,11 @@ def prepare_all(settings: Prepare, output: Path) -> None:
                 prepare_dataset(name, settings, aside / name, work / name)
         shutil.rmtree(work, ignore_errors=True)
     for name in settings.datasets:
-        data = load_dataset(output / name, SPLITS, verify=True)
-        _say(name, f"{_found(data)}, checked, in {output / name}")
+        counts = load_dataset(output / name, SPLITS, verify=True).card["counts"]
+        found = ", ".join(f"{counts[split]['total']:,} {split}" for split in SPLITS[:3])
+        _say(name, f"{found} images, checked, in {output / name}")
     # Not in a card: the same input gives the same bytes, however long it takes.
     print(f"prepare: done after {duration(time.monotonic() - begun)}", flush=True)
-
-
-def _found(data: Dataset) -> str:
-    """Say how many images, and groups of them, each split has."""
-    splits = {name: getattr(data, name) for name in ("train", "validation", "test")}
-    said = ", ".join(f"{len(split):,} {name}" for name, split in splits.items()) + " images"
-    if any(split.groups is None for split in splits.values()):
-        return said
-    groups = {name: len(np.unique(split.groups)) for name, split in splits.items()}
-    return f"{said}, of {', '.join(f'{count:,}' for count in groups.values())} groups"
 
 
 @contextmanager
@@ -149,6 +140,8 @@ def prepare_dataset(name: str, settings: Prepare, folder: Path, work: Path) -> N
     for line in reading_notes(describe_reading(opened, stored), total):
         _say(name, line)
     splits = _draw_splits(settings, stored, usable, _classes(opened))
+    for line in group_notes(opened.given, splits):
+        _say(name, line)
     _say(name, f"writing {sum(map(len, splits.values())):,} images and the turned test")
     _write(opened, settings, splits, stored, folder)
 

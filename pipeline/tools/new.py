@@ -45,6 +45,7 @@ def new(name: str, folder: Path) -> None:
     from pipeline.prepare.stage import OUTPUT, prepare_dataset, work_folder
     from pipeline.study.params import load_params
     from pipeline.tools.support.study_of_folder import (
+        holds_links_to,
         link_files,
         names_say,
         settings_of,
@@ -53,7 +54,7 @@ def new(name: str, folder: Path) -> None:
     )
 
     place = folder if within_raw(folder) else RAW / name
-    if place != folder and place.exists():
+    if place != folder and place.exists() and not holds_links_to(folder, place):
         raise UserError(f"{place}: is there already; name that folder, or take another name")
     settings, beginnings = settings_of(name, folder)
     scratch = SCRATCH / name

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.common.errors import UserError
 from pipeline.dataset.stratified import ImageKeys, draw_fractions, image_hashes, stratified
 from pipeline.prepare.labelled_images import LabelledImages, check_given, check_values
-from pipeline.prepare.splits.splitting import Selection, make_splits, subsample
+from pipeline.prepare.splits.splitting import Selection, group_notes, make_splits, subsample
 from pipeline.study.datasets import SOURCES
 from pipeline.study.source import Source
 
@@ -235,3 +235,24 @@ def test_values_outside_0_to_1_are_refused(value: float) -> None:
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 def test_every_source_says_whose_it_is(source: Source) -> None:
     assert source.licence and source.citation and source.address.startswith(("https://", "http://"))
+
+
+def test_the_number_of_groups_in_each_split_is_said() -> None:
+    pixels = np.zeros((9, 1, 8, 8), dtype=np.float32)
+    groups = np.array([0, 0, 1, 2, 3, 4, 4, 5, 6])
+    given = {"all": LabelledImages(pixels, np.zeros(9, dtype=np.int64), groups=groups)}
+
+    def notes(test: list[int]) -> list[str]:
+        parts = {"train": [0, 1], "validation": [2], "test": test}
+        return list(
+            group_notes(
+                given, {name: Selection("all", np.array(one)) for name, one in parts.items()}
+            )
+        )
+
+    few, many = notes([3, 4, 5, 6]), notes([3, 4, 5, 6, 7, 8])
+    found = "groups of images, such as slides or patients: 1 in train, 1 in validation, {} in test"
+    assert few[0] == found.format(3) and many == [found.format(5)]
+    assert few[1].startswith("the test has fewer than 4 groups, so that the report says nothing of")
+    no_groups = {"all": LabelledImages(pixels, np.zeros(9, dtype=np.int64))}
+    assert not list(group_notes(no_groups, {"test": Selection("all", np.arange(3))}))

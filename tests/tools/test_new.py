@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -52,6 +53,21 @@ def test_the_study_is_of_these_images_and_runs(project: Path) -> None:
     assert yaml.safe_load(text) == yaml.safe_load(Path("params.yaml").read_text())
     linked = sorted(path.relative_to("data/raw/pets") for path in Path("data/raw/pets").rglob("*"))
     assert linked == sorted(path.relative_to("../raw") for path in Path("../raw").rglob("*"))
+
+
+def test_an_interrupted_new_is_repeated_by_the_same_command(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(new, "findings", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    assert Path("data/raw/pets").is_dir() and not Path("studies/pets.yaml").exists()
+    assert write().study == "pets"
+    Path("studies/pets.yaml").unlink()
+    Path("data/raw/pets/cat/own.png").write_bytes(b"not a link to the folder")
+    with pytest.raises(UserError, match="data/raw/pets: is there already"):
+        write()
 
 
 def test_images_are_read_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

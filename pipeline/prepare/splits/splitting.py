@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.dataset.stratified import ImageKeys, class_name, counted, draw_fractions
+from pipeline.prepare.labelled_images import LabelledImages
+from pipeline.study.source import FEWEST_GROUPS
 
 
 @dataclass(frozen=True)
@@ -154,3 +156,22 @@ def subsample(
         )
         chosen.append(generator.permutation(places)[:wanted])
     return replace(split, indices=split.indices[np.sort(np.concatenate(chosen))])
+
+
+def group_notes(
+    given: Mapping[str, LabelledImages], splits: Mapping[str, Selection]
+) -> Iterator[str]:
+    """Yield how many groups of images each split has, and what too few in the test mean."""
+    counts = {}
+    for name, split in splits.items():
+        groups = given[split.given].groups
+        if groups is None:
+            return
+        counts[name] = len(np.unique(groups[split.indices]))
+    found = ", ".join(f"{count:,} in {name}" for name, count in counts.items())
+    yield f"groups of images, such as slides or patients: {found}"
+    if counts["test"] < FEWEST_GROUPS:
+        yield (
+            f"the test has fewer than {FEWEST_GROUPS} groups, so that the report says nothing of "
+            "other groups: add groups, or set a larger prepare.test_fraction or confirm.splits"
+        )

@@ -14,10 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from pipeline.report.analysis.seed_variance import SeedVariance, moderated
+from pipeline.study.source import FEWEST_GROUPS
 
 Floats = NDArray[np.float64]
-
-FEWEST_GROUPS = 4  # fewer groups of test images say nothing of other groups
 
 
 @dataclass(frozen=True)

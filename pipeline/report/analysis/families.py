@@ -11,7 +11,6 @@ import pandas as pd
 
 from pipeline.report.analysis import measures, verdicts
 from pipeline.report.analysis.contrasts import (
-    FEWEST_GROUPS,
     Estimates,
     Sample,
     joined,
@@ -22,6 +21,7 @@ from pipeline.report.analysis.samples import Row, Source
 from pipeline.report.analysis.verdicts import NOT_COMPARED, Standard
 from pipeline.report.text.formatting import counted
 from pipeline.report.text.verdict import sentence
+from pipeline.study.source import FEWEST_GROUPS
 
 FEWEST_SPLITS = 5  # with fewer there is an interval and no word
 COUNTS = ["seeds", "images", "groups", "excluded", "datasets", "basis"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import baseline_matched, baseline_name
-from pipeline.report.analysis.contrasts import FEWEST_GROUPS
 from pipeline.report.load import Settings
 from pipeline.report.text.formatting import counted, listed, plain, small
 from pipeline.report.text.names import ROUNDING
+from pipeline.study.source import FEWEST_GROUPS
 
 
 def entries(analysis: Analysis) -> list[tuple[str, str]]:

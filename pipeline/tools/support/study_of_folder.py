@@ -137,6 +137,15 @@ def link_files(folder: Path, place: Path) -> None:
                     (shutil.copyfile if copies else _link)(source, target / name)
 
 
+def holds_links_to(folder: Path, place: Path) -> bool:
+    """Whether a folder is what `link_files` made of another, before it was interrupted."""
+    files = [path for path in place.rglob("*") if path.is_symlink() or not path.is_dir()]
+    inside = folder.resolve()
+    return bool(files) and all(
+        path.is_symlink() and inside in path.resolve().parents for path in files
+    )
+
+
 def _link(source: Path, place: Path) -> None:
     place.symlink_to(source)
 
