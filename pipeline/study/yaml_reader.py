@@ -29,6 +29,9 @@ MAX_DIGITS = 30  # beyond these a number is a mistake, and slow to convert
 # Other plain words that YAML has types for, such as dates, are text.
 CONVERTED = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
 
+# What ruamel.yaml reads when it meets the end of a file, or a line that belongs to something else.
+_OPENED = ("while parsing a flow", "while scanning a quoted")
+
 
 @dataclass(frozen=True)
 class Document:
@@ -76,9 +79,7 @@ def parse_yaml(
         deep = f"nested more than {most_depth} deep; no study needs as much"
         raise UserError(f"{name}:{error.problem_mark.line + 1}: {deep}") from None
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        problem = str(error.problem).removeprefix("but ")
+        line, problem = _fault(error)
         raise UserError(f"{name}:{line}: not valid YAML: {problem}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -86,6 +87,19 @@ def parse_yaml(
             f"{name}:{line}: holds a character that cannot be shown; remove it"
         ) from None
     return Document(name, values, lines)
+
+
+def _fault(error: MarkedYAMLError) -> tuple[int, str]:
+    """Return the line to look at and what is wrong there; ruamel.yaml often names a later line."""
+    began, mark = error.context_mark, error.problem_mark or error.context_mark
+    line, problem = mark.line + 1 if mark else 1, str(error.problem).removeprefix("but ")
+    if error.context == "while scanning a simple key" and began is not None:
+        return began.line + 1, f"{problem} after a key"
+    if str(error.context).startswith(_OPENED) and began is not None and began.line + 1 < line:
+        problem += f"; it may not be closed on line {began.line + 1}, where it begins"
+    elif problem.startswith("mapping values are not allowed"):
+        problem += "; correct the indent of this line, or the line before it"
+    return line, problem
 
 
 def read_text(path: Path) -> str:

@@ -19,7 +19,7 @@ from study_texts import DEFAULT, SECONDS, read, refused, study
 
 from pipeline.common.errors import UserError
 from pipeline.study.params import load_params
-from pipeline.study.yaml_reader import KeyPath
+from pipeline.study.yaml_reader import KeyPath, parse_yaml
 
 MEBIBYTES = 200
 
@@ -210,3 +210,23 @@ def test_unknown_command_is_refused_with_the_nearest(root: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("error: got 'swep'; accepts prepare, sweep, confirm, report")
     assert result.stderr.endswith("did you mean 'sweep'?\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("a:\n  b: 1\n  background white\n  c: 2\n", 3, "could not find expected ':' after a key"),
+        ("a:\n  b: 1\n  background white\n", 3, "could not find expected ':' after a key"),
+        ("a:\n  background white\n  c: 2\n", 3, "or the line before it"),
+        ("a:\n  b: 1\n   c: 2\n", 3, "correct the indent of this line"),
+        ("a: [1, 2\nb: 3\n", 2, "it may not be closed on line 1"),
+        ("a: {x: 1\nb: 3\n", 2, "it may not be closed on line 1"),
+        ("a: 'x\nb: 3\n", 3, "it may not be closed on line 1"),
+        ("a: [1, ]]\n", 1, "not valid YAML"),
+    ],
+)
+def test_a_slip_of_yaml_is_named_where_it_was_made(text: str, line: int, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse_yaml(text, "params.yaml")
+    assert str(error.value).startswith(f"params.yaml:{line}: not valid YAML: ")
+    assert said in str(error.value) and "\n" not in str(error.value)
