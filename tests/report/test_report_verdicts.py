@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from partial import Partial
 from scipy import stats
@@ -15,11 +16,14 @@ from synthetic import Row, Shape, write_study
 from synthetic_predictions import write_predictions
 
 from pipeline.common.errors import UserError
+from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.analysis.effects import EVERY
 from pipeline.report.analysis.samples import balance, with_intervals
 from pipeline.report.analysis.verdicts import NOT_COMPARED, SAME, UNDECIDED
+from pipeline.report.files import markdown, tables
 from pipeline.report.load import Settings, load_study
+from pipeline.report.page import templates
 from pipeline.report.text import method, summary
 from pipeline.results import records, schemas
 
@@ -57,6 +61,20 @@ def test_kept_predictions_pair_cells_by_image(kept: Path, tmp_path: Path) -> Non
     assert other["basis"].startswith("images not kept")
     assert "as if each cell had been tested on its own" in dict(method.entries(lost))["Comparisons"]
     assert "not kept" not in dict(method.entries(found))["Comparisons"]
+
+
+def test_every_comparison_names_its_test_images(kept: Path) -> None:
+    rows = tables.comparisons(analysis_of(kept))
+    assert set(rows["test images"]) == set(measures.JUDGED.values())
+
+
+@pytest.mark.parametrize("nothing", [math.nan, None, pd.NA])
+def test_what_is_not_known_is_a_dash_in_tables(nothing: object) -> None:
+    frame = pd.DataFrame(
+        {"seen": ["yes", "no"], "value": pd.Series(["nan", nothing], dtype=object)}
+    )
+    assert markdown.table(frame).endswith("| yes | nan |\n| no | – |")
+    assert "<td>nan</td>" in (page := templates.table(frame, "")) and "<td>–</td>" in page
 
 
 def test_three_seeds_find_a_large_difference(kept: Path) -> None:

@@ -56,6 +56,8 @@ MEMORY = Measure("peak_memory_bytes", "Peak memory, bytes", "cost")
 # Short names of the three test accuracies.
 TEST = {UPRIGHT: "upright", QUARTER: "quarter-turned", ANY_ANGLE: "any angle"}
 SHORT = {measure.column: name for measure, name in TEST.items()}
+# What verdicts are given on: balanced accuracy, too.
+JUDGED = {**SHORT, BALANCED.column: "upright, balanced accuracy"}
 
 FRACTIONS = (
     UPRIGHT, QUARTER, ANY_ANGLE, VALIDATION, TUNED, CONSISTENCY, CONSISTENCY_MIRROR,

@@ -13,7 +13,7 @@ from pipeline.report.figures import PARTS
 from pipeline.report.files import tables
 from pipeline.report.files.pictures import Picture
 from pipeline.report.text import choices, method, provenance, published, summary
-from pipeline.report.text.formatting import plain
+from pipeline.report.text.formatting import entry, plain
 
 # Characters with a meaning in Markdown; a name made of them must stay a name.
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#!|~$])")
@@ -120,7 +120,7 @@ def table(frame: pd.DataFrame) -> str:
     head = "| " + " | ".join(escape(column) for column in frame.columns) + " |"
     rule = "|" + " --- |" * len(frame.columns)
     rows = [
-        "| " + " | ".join(escape(value, 300) for value in row) + " |"
+        "| " + " | ".join(escape(entry(value), 300) for value in row) + " |"
         for row in frame.itertuples(index=False)
     ]
     return "\n".join([head, rule, *rows])

@@ -182,7 +182,8 @@ def comparisons(analysis: Analysis) -> pd.DataFrame:
     """Return every comparison with the baseline and its verdict."""
     rows = analysis.comparisons
     return pd.DataFrame({
-        "id": rows["id"], "cell": rows["label"], "test images": rows["measure"].map(measures.SHORT),
+        "id": rows["id"], "cell": rows["label"],
+        "test images": rows["measure"].map(measures.JUDGED),
         "against": rows["baseline_label"], "verdict": rows["verdict"],
     })  # fmt: skip
 

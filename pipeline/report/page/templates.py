@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.report.text.formatting import plain
+from pipeline.report.text.formatting import entry, plain
 
 LONGEST = 4000  # characters of one value
 
@@ -48,7 +48,7 @@ def table(
     keys = sort_by or {}
     columns = [
         {
-            "name": name, "values": list(frame[name]),
+            "name": name, "values": [entry(value) for value in frame[name]],
             "style": "number" if name in keys or _is_numeric(frame[name]) else None,
             "sort_keys": [_sort_key(key) for key in keys[name]] if name in keys
             else [None] * len(frame),

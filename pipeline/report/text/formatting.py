@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+import pandas as pd
+
 from pipeline.report.analysis.statistics import Interval
 
 MINUS = "\N{MINUS SIGN}"
@@ -18,6 +20,16 @@ def plain(text: object, limit: int = 60) -> str:
     """Return one printable line of at most `limit` characters."""
     line = _INVISIBLE.sub(" ", str(text)).encode("utf-8", "replace").decode("utf-8").strip()
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def entry(value: object) -> object:
+    """Return what a table shows for a value: itself, or a dash where it is not known.
+
+    >>> entry(float("nan")), entry(None), entry("nan"), entry(0)
+    ('–', '–', 'nan', 0)
+    """
+    unknown = value is None or (isinstance(value, float) and math.isnan(value))
+    return "–" if unknown or value is pd.NA else value
 
 
 def percent(fraction: float, digits: int = 1) -> str:
