@@ -25,14 +25,6 @@ ALT = (
 )
 SOURCES = ("confirm/*/runs.parquet",)
 ABSENT = "no published number of these data sets is known"
-# Data sets of a study: their name in the literature, and the column measured in the same way.
-LITERATURE = {
-    "mnist-rot": ("rotMNIST", measures.UPRIGHT),
-    "rotated-mnist": ("rotMNIST", measures.UPRIGHT),
-    "mnist": ("upright MNIST -> rotMNIST", measures.ANY_ANGLE),
-    "cifar10": ("CIFAR-10", measures.UPRIGHT),
-    "patch-camelyon": ("PatchCamelyon", measures.UPRIGHT),
-}
 MAX_CELLS = 8  # of a data set: the cells that validated best
 COLUMNS = ["dataset", "label", "id", "group", "positional", "accuracy", "low", "high", "protocol",
            "on_test"]  # fmt: skip
@@ -43,9 +35,9 @@ def table(analysis: Analysis) -> pd.DataFrame:
     known = published.table()
     rows = []
     for dataset, cells in analysis.drawn.groupby("dataset", sort=False):
-        if dataset not in LITERATURE:
+        if dataset not in published.LITERATURE:
             continue
-        name, measure = LITERATURE[str(dataset)]
+        name, measure = published.LITERATURE[str(dataset)]
         rows += [
             _published(str(dataset), row) for _, row in known[known["data"] == name].iterrows()
         ]
@@ -122,7 +114,7 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     for dataset, part in rows.groupby("dataset", sort=False):
         measured, others = part[part["id"].notna()], part[part["id"].isna()]
         best = analysis.cells.loc[analysis.cells["id"] == measured.iloc[0]["id"]].iloc[0]
-        column = LITERATURE[str(dataset)][1].column
+        column = published.LITERATURE[str(dataset)][1].column
         on_test = int(others["on_test"].sum())
         sentences.append(
             f"{plain(dataset, 20)}: {len(others)} published numbers from "

@@ -87,7 +87,7 @@ def _training(analysis: Analysis) -> list[str]:
 
 
 def _details(analysis: Analysis, pictures: list[Picture]) -> list[str]:
-    verdicts = tables.comparisons(analysis)
+    verdicts, known = tables.comparisons(analysis), tables.published_numbers(analysis)
     absent = [f"- {escape(one.title)}: {escape(one.reason)}." for one in pictures if one.reason]
     more = [
         text
@@ -97,7 +97,7 @@ def _details(analysis: Analysis, pictures: list[Picture]) -> list[str]:
     return [
         *more, "### Comparisons with the baseline",
         escape(no_comparison(analysis.settings)) if verdicts.empty else table(verdicts),
-        "### Published numbers", escape(published.CAPTION), table(published.table()),
+        *(["### Published numbers", escape(published.CAPTION), table(known)] if len(known) else []),
         "### Methods",
         *(f"**{escape(name)}.** {escape(text)}" for name, text in method.entries(analysis)),
         "### Provenance", table(provenance.table(analysis)),

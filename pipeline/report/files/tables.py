@@ -188,6 +188,11 @@ def comparisons(analysis: Analysis) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def published_numbers(analysis: Analysis) -> pd.DataFrame:
+    """Return what others published on the data sets of the study."""
+    return published.of_study(analysis.cells["dataset"].unique())
+
+
 def checks(analysis: Analysis) -> pd.DataFrame:
     """Return what was expected, what was found, and whether it holds."""
     return pd.DataFrame(analysis.checks)
@@ -232,5 +237,5 @@ def all_tables(analysis: Analysis) -> dict[str, pd.DataFrame]:
         "failures": failures(analysis),
         "ensembles": analysis.ensembles,
         "comparisons": analysis.comparisons,
-        "published": published.table(),
+        **({"published": known} if len(known := published_numbers(analysis)) else {}),
     }

@@ -98,7 +98,7 @@ def _tables(analysis: Analysis) -> dict[str, Any]:
         "no_failure": summary.no_failure(analysis),
         "comparisons": tables.comparisons(analysis),
         "no_comparison": comparisons.no_comparison(analysis.settings),
-        "published": published.table(),
+        "published": tables.published_numbers(analysis),
         "published_caption": published.CAPTION,
         "method": method.entries(analysis),
         "provenance": provenance.table(analysis),
@@ -109,6 +109,7 @@ def _contents(shown: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     """Return the tables of each part for the list of contents: id and title."""
     data = [] if shown["data_sets"].empty else [("data", "Do the labels have the symmetry?")]
     choice = [] if shown["choices"].empty else [("choose", choices.TITLE)]
+    known = [] if shown["published"].empty else [("published", "Published numbers")]
     errors = [] if shown["errors"].empty else [("errors", "Errors of every cell")]
     return {
         "results": [*choice, *data, ("table", "All cells")],
@@ -116,7 +117,7 @@ def _contents(shown: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
         "training": [("extent", "What was run"), ("failures", "Failures")],
         "details": [
             *((name, title) for title, name, _, _ in shown["more_tables"]),
-            ("comparisons", "Comparisons"), ("published", "Published numbers"),
+            ("comparisons", "Comparisons"), *known,
             ("method", "Methods"), ("provenance", "Provenance"),
         ],
     }  # fmt: skip
