@@ -34,7 +34,7 @@ from pipeline.study.schema import Params
 
 CONFIRMED = Path("data/confirm")
 SPLITS = ("train", "validation", "test", "test_turned")
-HIERARCHY = "hierarchy of encodings"
+HIERARCHY = "symmetry of untrained networks"
 
 
 def definition() -> dict[str, Any]:
@@ -72,7 +72,7 @@ def hierarchy_task(params: Params) -> Task:
         "encodings": list(params.sweep.positional),
         "seeds": seeds,
     }
-    shown = {"label": "random weights", "log_command": "at the end of this stage"}
+    shown = {"label": "(a check of the architecture)", "log_command": "at the end of this stage"}
     return Task(f"hierarchy-{fingerprint(payload)}", {**payload, **shown})
 
 
@@ -239,7 +239,7 @@ def write_hierarchy(params: Params, found: dict[str, Any], folder: Path) -> None
     if found["row"]["status"] != "completed":
         reason = harmless(found["row"]["reason"] or found["row"]["status"])
         raise StageFailed(
-            f"the hierarchy of encodings failed; to try it again, remove {folder}: {reason}"
+            f"the {HIERARCHY} could not be measured; to try it again, remove {folder}: {reason}"
         )
     tables.write_hierarchy(
         CONFIRMED / "hierarchy.parquet",

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from synthetic import Shape, write_study
 
+from pipeline.confirm.stage import HIERARCHY
 from pipeline.report.analysis.analysis import Analysis, analyse
+from pipeline.report.figures import hierarchy
 from pipeline.report.files import markdown, tables
 from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
@@ -20,6 +22,18 @@ SHAPE = Shape(datasets=("cells",), groups=("C1", "C4"), encodings=("relative",),
 def analysed(data: Path) -> Analysis:
     baseline = {"group": "C1", "positional": "relative", "augment": "none"}
     return analyse(load_study(Settings("digits", baseline=baseline), data))
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    """A study of images of unknown symmetry."""
+    return analysed(write_study(tmp_path_factory.mktemp("cells"), SHAPE))
+
+
+def test_the_figure_of_untrained_networks_says_what_they_are_for(cells: Analysis) -> None:
+    said = hierarchy.caption(hierarchy.table(cells), cells)
+    assert said.startswith("A check of the architecture, before any training: networks with random")
+    assert HIERARCHY == "symmetry of untrained networks", "as the log calls it"
 
 
 @pytest.mark.parametrize(("dataset", "numbers"), [("cells", False), ("patch-camelyon", True)])

@@ -108,7 +108,11 @@ def _short(value: float) -> str:
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
     symmetric, others = rows[rows["expected_symmetric"]], rows[~rows["expected_symmetric"]]
-    sentences = [f"{counted(len(rows), 'entry').replace('entrys', 'entries')}."]
+    sentences = [
+        "A check of the architecture, before any training: networks with random weights must have "
+        "the symmetry of their group and encoding, and no other.",
+        f"{counted(len(rows), 'entry').replace('entrys', 'entries')}.",
+    ]
     if len(symmetric):
         sentences.append(
             f"The {len(symmetric)} that theory calls symmetric measure at most "
