@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.common.errors import UserError
 from pipeline.common.failures import GOOD, Failure, command, failure_of, tally
 from pipeline.confirm import stage as confirm
+from pipeline.confirm.plan import Run
 from pipeline.confirm.result_store import read_record
 from pipeline.execution.dispatcher import DASHBOARD
 from pipeline.execution.live_table import aligned
 from pipeline.execution.progress import CellProgress
-from pipeline.execution.stage_inputs import read_cards
-from pipeline.execution.state_folder import ROOT, holder, state_path
+from pipeline.execution.stage_inputs import read_cards, read_trials
+from pipeline.execution.state_folder import ROOT, state_path
+from pipeline.results import records, schemas
+from pipeline.results.provenance import data_digest
 from pipeline.search.objectives import score
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
@@ -28,6 +32,7 @@ from pipeline.sweep import stage as sweep
 from pipeline.sweep.cell_search import result_of
 from pipeline.sweep.journal import ReadOnlyJournal
 from pipeline.tools.summary import other_study
+from pipeline.tools.support.stage_running import stage_running
 
 __all__ = ["main", "status"]
 
@@ -56,20 +61,20 @@ def status(params: Params) -> list[str]:
 
 def _not_prepared(params: Params, error: UserError) -> list[str]:
     """Say that the data are to be prepared before anything can be done with them."""
-    if running := holder("prepare"):
-        return [f"prepare: running ({running})", "sweep and confirm: wait for it"]
+    if running := stage_running("prepare"):
+        return [f"prepare: {running}", "sweep and confirm: wait for it"]
     return [f"prepare: `make study` of {params.study} begins with it", f"  {error}"]
 
 
 def _sweep(params: Params, name: str, card: bytes) -> list[str]:
     """Write the table of one data set, and how to look closer."""
-    running = holder("sweep")
-    head = f"sweep of {name}: {f'running ({running})' if running else 'not running'}"
+    running = stage_running("sweep")
+    head = f"sweep of {name}: {running or 'not running'}"
     path = state_path("sweep", sweep.definition(params, card)) / "journal.log"
     if not path.exists():
         others = len(list((ROOT / "sweep").glob("*/journal.log")))
         rest = f" ({others} of other studies, data or code in {ROOT / 'sweep'})" if others else ""
-        return [head, f"  no trial of this study yet{rest}"]
+        return [head, _kept_trials(params, name, card) or f"  no trial of this study yet{rest}"]
     journal = ReadOnlyJournal(path)
     storage, budget = JournalStorage(journal), params.sweep.trials_per_cell
     studies = {
@@ -90,12 +95,23 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
     return [
         head,
         *aligned(rows),
+        f"  {HEAD[-1]}: trials that ended after the best one (new: the best is the latest)",
         *(f"  {line}" for line in tally(lost)),
         f"  {len(journal.records)} whole records in {path}",
         # The dashboard may write, in records without a checksum: so it is given a copy.
         f"  to look closer: cp {path} look.log && optuna-dashboard look.log",
         *_dashboard(),
     ]
+
+
+def _kept_trials(params: Params, name: str, card: bytes) -> str | None:
+    """Say that the sweep's results are here though its state is not, as after `dvc pull`."""
+    try:
+        count = len(read_trials(params, name, card))
+    except UserError:
+        return None
+    table = sweep.SWEPT / name / "trials.parquet"
+    return f"  finished in another clone or before: {count} trials of this study are in {table}"
 
 
 def _dashboard() -> Iterator[str]:
@@ -132,8 +148,7 @@ def _failures(dataset: str, cell: str, ended: Mapping[int, Any]) -> Iterator[Fai
 
 def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
     """Write how many runs are kept."""
-    running = holder("confirm")
-    head = f"confirm: {f'running ({running})' if running else 'not running'}"
+    head = f"confirm: {stage_running('confirm') or 'not running'}"
     tables = [sweep.SWEPT / name / "trials.parquet" for name in params.prepare.datasets]
     if not all(table.exists() for table in tables):
         return [head, "  waits for the sweep"]
@@ -150,4 +165,28 @@ def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
     lost = [failure for failure in failures if failure is not None]
     done = f"  {len(found)} of {len(runs)} runs done" + (f", {len(lost)} failed" if lost else "")
     done += f", {len(missing)} cannot be made" if missing else ""
-    return [head, done, *(f"  {line}" for line in tally([*lost, *missing]))]
+    lines = [f"  {line}" for line in tally([*lost, *missing])]
+    if (kept_rows := _kept_runs(params, runs, cards)) > len(found):
+        lines.append(
+            f"  finished in another clone or before: {kept_rows} of {len(runs)} runs are in "
+            f"{confirm.CONFIRMED}; `dvc status` says whether `make study` repeats them"
+        )
+    return [head, done, *lines]
+
+
+def _kept_runs(params: Params, runs: Iterable[Run], cards: Mapping[str, bytes]) -> int:
+    """Count the planned runs that are rows of the results of these data, whatever made them."""
+    rows: set[tuple[str, str, int, int]] = set()
+    for name, card in cards.items():
+        path = confirm.CONFIRMED / name / "runs.parquet"
+        try:
+            if records.read_provenance(path).get("data_sha256") != data_digest(json.loads(card)):
+                continue
+            table = records.read(path, schemas.RUNS)
+        except (UserError, OSError):
+            continue
+        mine = table[(table["study"] == params.study) & (table["status"] == "completed")]
+        rows |= {
+            (name, *key) for key in zip(mine["cell"], mine["seed"], mine["trial"], strict=True)
+        }
+    return sum((run.dataset, run.cell.name, run.seed, run.trial) in rows for run in runs)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import fake_study
 import pytest
 
+from pipeline.confirm import stage as confirm
 from pipeline.execution import state_folder
 from pipeline.execution.engine import InProcess
 from pipeline.execution.state_folder import stage_lock
@@ -24,6 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FAKE_STARTS", str(tmp_path / "starts.txt"))
     monkeypatch.setenv("GSA_QUIET", "1")
     monkeypatch.setattr(sweep, "load_dataset", fake_study.fake_load)
+    monkeypatch.setattr(confirm, "load_dataset", fake_study.fake_load)
     fake_study.prepare_folder()
     return tmp_path
 
@@ -62,12 +66,13 @@ def test_status_says_what_is_done_failed_and_open_and_changes_nothing() -> None:
     assert cells["cell"] == ["done", "interrupted", "failed", "best", "since"]
     assert cells["gsa-C1-relative-d1-stem"] == ["2/4", "2", "failed"]
     whole = "python -m pipeline log --dataset digits --cell gsa-C1-relative-d1-stem --number 0"
-    assert lines[5] == (
+    assert lines[5] == "  since: trials that ended after the best one (new: the best is the latest)"
+    assert lines[6] == (
         f"  2 failed: ValueError: this cell always fails; the first, whole: {whole}"
     )
     assert cells["gsa-C4-relative-d1-stem"][:2] == ["1/4", "1"]
     assert cells["gsa-D4-relative-d1-stem"][0] == "1/4"
-    assert f"cp {journal} look.log && optuna-dashboard look.log" in lines[7]
+    assert f"cp {journal} look.log && optuna-dashboard look.log" in lines[8]
     assert lines[-1] == "  waits for the sweep"
 
 
@@ -97,6 +102,42 @@ def test_status_names_who_runs_the_stage() -> None:
             f"sweep of digits: running (pid {os.getpid()} on {os.uname().nodename})"
         )
     assert state_folder.holder("sweep") is None
+
+
+@pytest.mark.parametrize(
+    ("writer", "said"), [(os.getpid(), "starting or ending (DVC, pid "), (0, "")]
+)
+def test_status_knows_a_stage_that_dvc_starts(writer: int, said: str, folder: Path) -> None:
+    """A stage holds its lock only after its imports."""
+    if not writer:  # a process that has ended
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        writer = ended.pid
+    Path(".dvc/tmp").mkdir(parents=True)
+    entry = {"pid": writer, "cmd": "dvc repro"}
+    where = {str(folder / "data/sweep"): entry}
+    Path(".dvc/tmp/rwlock").write_text(json.dumps({"write": where, "read": {}}))
+    head = status.status(fake_study.study())[0]
+    assert head.startswith(f"sweep of digits: {said or 'not running'}")
+    Path(".dvc/tmp/rwlock").write_text("[]")
+    assert status.status(fake_study.study())[0] == "sweep of digits: not running"
+
+
+def test_status_says_that_results_are_here_without_the_state_that_made_them() -> None:
+    params = fake_study.study()
+    sweep.sweep(params, InProcess(), fake_study.fake_trial)
+    confirm.confirm(params, InProcess(), fake_study.fake_confirmation)
+    before = status.status(params)
+    assert before[-1] == "  6 of 6 runs done"
+    shutil.rmtree(".state")
+    lines = status.status(params)
+    assert lines[1] == (
+        "  finished in another clone or before: 12 trials of this study are in "
+        "data/sweep/digits/trials.parquet"
+    )
+    assert "6 of 6 runs are in data/confirm; `dvc status` says" in lines[-1]
+    other = fake_study.study(seed=5)
+    assert "no trial of this study yet" in status.status(other)[1]
 
 
 def test_status_counts_runs_after_the_sweep() -> None:
