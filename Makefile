@@ -31,7 +31,7 @@ study: venv
 	@command -v git >/dev/null || { echo "error: needs git, which is not on the PATH; install it" >&2; exit 2; }
 	@said=$$(git ls-files --error-unmatch Makefile 2>&1) || { echo "error: DVC needs a git clone of" \
 	"this project, and git says: $$said" >&2; echo "(a copy of the files alone is none: clone it)" >&2; exit 2; }
-	@$(INSIDE) python -m pipeline check --time
+	@$(INSIDE) python -m pipeline check --idle --time
 	@$(INSIDE) python -m dvc repro
 	@$(INSIDE) python -m pipeline summary
 

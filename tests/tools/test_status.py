@@ -12,12 +12,14 @@ from typing import Any
 import fake_study
 import pytest
 
+from pipeline.common.commands import parse
+from pipeline.common.errors import UserError
 from pipeline.confirm import stage as confirm
 from pipeline.execution import state_folder
 from pipeline.execution.engine import InProcess
 from pipeline.execution.state_folder import stage_lock
 from pipeline.sweep import stage as sweep
-from pipeline.tools import status
+from pipeline.tools import check, status
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +140,17 @@ def test_status_says_that_results_are_here_without_the_state_that_made_them() ->
     assert "6 of 6 runs are in data/confirm; `dvc status` says" in lines[-1]
     other = fake_study.study(seed=5)
     assert "no trial of this study yet" in status.status(other)[1]
+
+
+def test_a_second_study_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "load_params", fake_study.study)
+    check.main(parse(["check", "--idle"]))
+    with stage_lock("confirm"):
+        check.main(parse(["check"]))
+        with pytest.raises(
+            UserError, match=rf"confirm is running \(pid {os.getpid()} on .*one study"
+        ):
+            check.main(parse(["check", "--idle"]))
 
 
 def test_status_counts_runs_after_the_sweep() -> None:

@@ -231,7 +231,8 @@ def test_a_study_says_how_long_it_will_take(
     if minutes is None:
         assert said.startswith("time: no estimate before all data are there (my-images cannot")
     else:
-        assert said.startswith(f"time: {minutes} or more with 2 trials in parallel, by a few steps")
+        head = f"time: {minutes} or more for the whole study with 2 trials in parallel, by a few"
+        assert said.startswith(head) and said.endswith("so that the rest takes less")
         with_ray = study_time._starts()
         monkeypatch.setenv("GSA_ENGINE", "in-process")
         assert study_time._starts() == with_ray - 2 * study_time.RAY

@@ -42,8 +42,9 @@ def sentence(params: Params) -> str:
     total = searching + symmetry + REPORT / min(slots, 4) + _untrained(params) / slots + _starts()
     parallel = f"{slots} trials in parallel" if slots > 1 else "one trial at a time"
     return (
-        f"time: {duration(total)} or more with {parallel}, by a few steps of its networks on this "
-        "machine; other work on it makes the study longer; what was done before is not repeated"
+        f"time: {duration(total)} or more for the whole study with {parallel}, by a few steps of "
+        "its networks on this machine; other work on it makes the study longer; what was done "
+        "before is not repeated, so that the rest takes less"
     )
 
 
