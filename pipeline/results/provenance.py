@@ -25,6 +25,7 @@ LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
 _PACKAGES = (*LIBRARIES, "ray", "pyarrow")
 # Keys of a provenance other than code, parameters and data.
 ENVIRONMENT = ("python", "system", "machine", *_PACKAGES)
+MOST_NAMES = 100  # of classes: every table's file carries them
 # Names the commit where there is no git, as on a machine that was sent the files alone.
 COMMIT = "GSA_COMMIT"
 _ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,8 @@ def provenance(
         and the versions of the packages that shape a result. Unknown values (no git,
         no repository, no GSA_COMMIT) are None. ``data_notes`` where the card has notes, and
         ``data_symmetry`` where it says something of the symmetry: the known one of the labels,
-        the number of classes, and what was found and is recommended, in words.
+        the number of classes, and what was found and is recommended, in words. ``class_names``
+        where the card has names of at most `MOST_NAMES` classes.
     """
     values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
     values.pop("resources", None)
@@ -69,6 +71,7 @@ def provenance(
         **{name: _version(name) for name in _PACKAGES},
         **({"data_notes": notes} if (notes := _notes(data_card or {})) else {}),
         **({"data_symmetry": found} if (found := _symmetry(data_card or {})) else {}),
+        **({"class_names": names} if (names := _class_names(data_card or {})) else {}),
     }
 
 
@@ -94,6 +97,11 @@ def _symmetry(card: Mapping[str, Any]) -> dict[str, Any] | None:
         "findings": list(findings(symmetry)),
         "recommendation": recommendation(symmetry),
     }
+
+
+def _class_names(card: Mapping[str, Any]) -> list[str]:
+    names = [str(name) for name in card.get("class_names") or ()]
+    return names if len(names) <= MOST_NAMES else []
 
 
 def given_commit(environment: Mapping[str, str] = os.environ) -> tuple[str | None, bool | None]:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.class_names import class_name, class_names
 from pipeline.report.plotting import maps, panels, style
 from pipeline.report.text.formatting import listed, percent, plain, said_of_panels
 
@@ -21,6 +22,7 @@ SOURCES = ("confirm/*/confusion.parquet",)
 ABSENT = "no predictions were counted, or there are too many classes"
 IMAGES = ("upright", "turned")
 MAX_CLASSES = 16  # more make no legible matrix
+LONGEST, ACROSS = 14, 45  # letters of a class, and of all next to each other
 KEYS = ["dataset", "group", "images"]
 MOST_PARTS = 6  # pairs of matrices; of more, two of each data set are drawn
 FEW = (
@@ -49,8 +51,9 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     for line, (title, part) in zip(axes, parts, strict=True):
         of = {axis: part[axis].iloc[0] for axis in ("dataset", "group")}
         cells = style.cells_where(analysis.cells, of)
+        names = class_names(analysis.study, str(of["dataset"]))
         for axis, images in zip(line, IMAGES, strict=True):
-            _matrix(axis, part[part["images"] == images], cells)
+            _matrix(axis, part[part["images"] == images], cells, names)
             style.panel_title(axis, ": ".join(filter(None, [title, images])), len(IMAGES))
     panels.label_outer(axes, "Predicted class", "True class")
     style.note(figure, [
@@ -78,14 +81,18 @@ def _few(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return rows[[pair in kept for pair in zip(rows["dataset"], rows["group"], strict=True)]]
 
 
-def _matrix(axes: Axes, rows: pd.DataFrame, cells: str) -> None:
+def _matrix(axes: Axes, rows: pd.DataFrame, cells: str, names: dict[int, str]) -> None:
     classes = sorted({*rows["label"], *rows["predicted"]})
     axes.grid(False)
     axes.set_xlim(0, max(len(classes), 1))
     axes.set_ylim(max(len(classes), 1), 0)
-    axes.set_xticks(np.arange(len(classes)) + 0.5, [str(name) for name in classes])
-    axes.set_yticks(np.arange(len(classes)) + 0.5, [str(name) for name in classes])
+    said = [plain(names.get(label, label), LONGEST) for label in classes]
+    axes.set_xticks(np.arange(len(classes)) + 0.5, said)
+    axes.set_yticks(np.arange(len(classes)) + 0.5, said)
     axes.tick_params(length=0)
+    if len(classes) * max(map(len, said), default=0) > ACROSS:
+        axes.set_xticks(np.arange(len(classes)) + 0.5, said, rotation=40, ha="right",
+                        rotation_mode="anchor")  # fmt: skip
     place = {name: i for i, name in enumerate(classes)}
     for _, row in rows.iterrows():
         if row["share"] < 0.005:
@@ -99,19 +106,21 @@ def _matrix(axes: Axes, rows: pd.DataFrame, cells: str) -> None:
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
     """Say what is seen, with numbers."""
     rows = _few(rows, str(analysis.settings.baseline.get("group", "C1")))
-    sentences = [_hardest(rows)]
+    sentences = [_hardest(rows, analysis)]
     turned = rows[(rows["images"] == "turned") & (rows["label"] != rows["predicted"])]
     for (dataset, group), part in turned.groupby(["dataset", "group"], sort=False):
         worst = part.nlargest(3, "share")
         pairs = [
-            f"{row['label']} as {row['predicted']} ({percent(row['share'], 0)})"
+            f"{class_name(analysis.study, str(dataset), row['label'])} as "
+            f"{class_name(analysis.study, str(dataset), row['predicted'])} "
+            f"({percent(row['share'], 0)})"
             for _, row in worst.iterrows()
         ]
         sentences.append(f"{plain(dataset, 20)}, {plain(group, 12)}, turned: {listed(pairs)}.")
     return said_of_panels(sentences, 9)
 
 
-def _hardest(rows: pd.DataFrame) -> str:
+def _hardest(rows: pd.DataFrame, analysis: Analysis) -> str:
     """Name the class of lowest accuracy of each group, upright."""
     upright = rows[rows["images"] == "upright"]
     # A class that is never right has no row on the diagonal.
@@ -120,8 +129,11 @@ def _hardest(rows: pd.DataFrame) -> str:
     accuracy = by_class.max()
     parts = []
     for (dataset, group), mine in accuracy.groupby(level=[0, 1], sort=False):
-        label = mine.idxmin()[2]
+        label = class_name(analysis.study, str(dataset), mine.idxmin()[2])
         parts.append(
             f"{label} with {plain(group, 12)} on {plain(dataset, 20)} ({percent(mine.min(), 0)})"
         )
-    return f"The class of lowest accuracy, upright: {listed(parts, 9)}."
+    return (
+        "The class of lowest accuracy, upright, over all cells and seeds of a group: "
+        f"{listed(parts, 9)}."
+    )

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from pipeline.report.analysis import label_symmetry
 from pipeline.report.analysis.analysis import Analysis
+from pipeline.report.analysis.class_names import class_name
 from pipeline.report.analysis.comparisons import baseline_name
 from pipeline.report.analysis.measures import SHORT
 from pipeline.report.plotting import forest, panels, style
@@ -80,7 +81,9 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
 def _panel(axes: Axes, part: pd.DataFrame, analysis: Analysis) -> None:
     named = part.drop_duplicates("place").sort_values("place")
     axes.set_ylim(len(named) - 0.4, -0.6)
-    axes.set_yticks(named["place"], [_name(row) for _, row in named.iterrows()], fontsize=6)
+    axes.set_yticks(
+        named["place"], [_name(row, analysis) for _, row in named.iterrows()], fontsize=6
+    )
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     for _, row in part.iterrows():
@@ -99,9 +102,12 @@ def _panel(axes: Axes, part: pd.DataFrame, analysis: Analysis) -> None:
     percent_axis(axes.xaxis)
 
 
-def _name(row: pd.Series) -> str:
-    kind = "class " if row["by"] == "class" else ""
-    return f"{kind}{plain(row['subgroup'], 16)} ({row['images']:,.0f}, {percent(row['share'], 0)})"
+def _name(row: pd.Series, analysis: Analysis) -> str:
+    name = plain(row["subgroup"], 16)
+    if row["by"] == "class":
+        called = class_name(analysis.study, str(row["dataset"]), row["subgroup"])
+        name = f"class {name}" if called == row["subgroup"] else plain(called, 22)
+    return f"{name} ({row['images']:,.0f}, {percent(row['share'], 0)})"
 
 
 def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
@@ -113,8 +119,8 @@ def caption(rows: pd.DataFrame, analysis: Analysis) -> str:
             best = part[part["place"] == 0]
         row = best.iloc[0]
         text = (
-            f"{title[:1].upper()}{title[1:]}: worst {_name(row)}, {percent(row['accuracy'])} with "
-            f"{plain(row['label'], 44)}"
+            f"{title[:1].upper()}{title[1:]}: worst {_name(row, analysis)}, "
+            f"{percent(row['accuracy'])} with {plain(row['label'], 44)}"
         )
         if isinstance(row["verdict"], str):
             points = signed_points(row["difference"])

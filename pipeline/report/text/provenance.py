@@ -29,7 +29,7 @@ NAMES = {
 def table(analysis: Analysis) -> pd.DataFrame:
     """Return one row per property: its value, or the values of the files where they differ."""
     sources = analysis.study.sources
-    elsewhere = {"data_notes", "data_symmetry"}  # warnings, and a table of data sets
+    elsewhere = {"data_notes", "data_symmetry", "class_names"}  # warnings, tables, figures
     known = {key for source in sources for key in source.provenance} - elsewhere
     keys = [key for key in FIRST if key in known] + sorted(known - set(FIRST))
     rows = []
