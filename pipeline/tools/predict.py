@@ -1,15 +1,18 @@
-"""Predict the classes of new images with a kept network, at every turn of them.
+"""Predict the classes of new images with one kept network or several, at every turn of them.
 
 Every image is prepared as those that the network was trained on. A row has the predicted class and
-its probability, the share of the image's orbit (its quarter turns; mirrored too for networks of
-D_n) with the same prediction, and the lowest and highest probability of the class on the orbit.
+its probability, the mean over the networks. The orbit of an image is its quarter turns, mirrored
+too for networks of D_n: a row also has the share of all networks and turns with the same
+prediction, and the lowest and highest probability of the class among them. With several networks,
+such as the seeds of a cell, it has the number of networks that predict the class by themselves.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +36,9 @@ __all__ = ["main", "predictions"]
 ARGUMENTS = {
     "model": {
         "metavar": "MODEL",
-        "help": "a .safetensors file, such as those in data/confirm/DATASET/weights",
+        "nargs": "+",
+        "help": "a .safetensors file, such as those in data/confirm/DATASET/weights; or several, "
+        "such as all seeds of a cell",
     },
     "folder": {"metavar": "FOLDER", "help": "a folder of images, or one image"},
     "--output": {
@@ -41,6 +46,7 @@ ARGUMENTS = {
         "default": "predictions.csv",
         "help": "a .csv or .parquet file; predictions.csv unless said",
     },
+    "--replace": {"action": "store_true", "help": "replace the file that is there already"},
     "--card": {
         "metavar": "FILE",
         "help": "the card of the data set that the network was trained on, where it is not "
@@ -49,17 +55,18 @@ ARGUMENTS = {
 }
 BATCH = 256  # images
 FORMATS = (".csv", ".parquet")
+INVARIANT = 1e-4  # differences of probability up to here are rounding
+AGREE = "networks_agree"
 _COLUMNS = ["label", "class", "probability", "agreement", "lowest", "highest"]
 
 
 def main(given: Namespace) -> None:
     """Write the predictions and say how many there are."""
-    output = Path(given.output)
-    if output.suffix not in FORMATS:
-        raise UserError(f"--output: got {given.output!r}; accepts a file {' or '.join(FORMATS)}")
-    model = _model(Path(given.model))
-    card = _card(Path(given.model), None if given.card is None else Path(given.card), model)
-    table = pd.concat(list(predictions(model, card, Path(given.folder))), ignore_index=True)
+    output = _output(Path(given.output), given.replace)
+    paths = [Path(path) for path in given.model]
+    models = [_model(path) for path in paths]
+    card = _card_of_all(paths, None if given.card is None else Path(given.card), models)
+    table = pd.concat(list(predictions(models, card, Path(given.folder))), ignore_index=True)
     write_bytes(output, _content(table, output.suffix))
     bad = table["problem"].dropna()
     if len(bad) == len(table):
@@ -71,15 +78,50 @@ def main(given: Namespace) -> None:
         print(f"not predicted: {problem}")
     rest = f", {len(bad)} not (column `problem` says why)" if len(bad) else ""
     print(f"{output}: {len(table) - len(bad)} of {len(table)} images predicted{rest}")
+    print(_certainty(table[table["problem"].isna()], paths))
 
 
-def predictions(model: Model, card: Mapping[str, Any], folder: Path) -> Iterator[pd.DataFrame]:
+def _output(path: Path, replace: bool) -> Path:
+    """Refuse what cannot be written before the images are read."""
+    if path.suffix not in FORMATS:
+        raise UserError(f"--output: got {str(path)!r}; accepts a file {' or '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise UserError(f"--output: there is no folder {plain_name(path.parent)}; make it first")
+    if path.exists() and not replace:
+        raise UserError(
+            f"{plain_name(path)}: is there already; name another --output, or add --replace"
+        )
+    return path
+
+
+def _certainty(table: pd.DataFrame, paths: Sequence[Path]) -> str:
+    """Say what the table shows about trust in the answers, and how to see more."""
+    if (networks := len(paths)) > 1:
+        same = int((table[AGREE] == networks).sum())
+        return (
+            f"all {networks} networks agree on {same:,} of {len(table):,} images; look at the "
+            f"others yourself (column `{AGREE}`)"
+        )
+    seeds = plain_name(re.sub(r"seed\d+(?=\.safetensors$)", "seed*", str(paths[0])))
+    more = f"to see which answers depend on the training, give all seeds of the cell: {seeds}"
+    if (table["highest"] - table["lowest"]).max() > INVARIANT:
+        return f"`agreement`, `lowest` and `highest` are over the turns of an image; {more}"
+    return (
+        "every turn of an image has the same answer, as the network is invariant: `agreement`, "
+        f"`lowest` and `highest` say nothing about how certain it is; {more}"
+    )
+
+
+def predictions(
+    models: Sequence[Model], card: Mapping[str, Any], folder: Path
+) -> Iterator[pd.DataFrame]:
     """Yield one row an image, in the order of their names, a batch at a time.
 
-    The orbit has 4 or 8 elements, so a prediction costs as many forward passes.
+    The orbit has 4 or 8 elements, so a prediction costs as many forward passes of each network.
     Columns: ``file``, ``label`` (a number), ``class`` (its name), ``probability``, ``agreement``
-    (share of the orbit with the same label), ``lowest`` and ``highest`` (probability of the label
-    on the orbit), ``problem`` (why an image has no prediction; else null).
+    (share of networks and turns with the same label), ``lowest`` and ``highest`` (probability of
+    the label among them), ``networks_agree`` (networks with the same label, if there are several),
+    ``problem`` (why an image has no prediction; else null).
     """
     paths = list(_images(folder))
     if not paths:
@@ -91,37 +133,46 @@ def predictions(model: Model, card: Mapping[str, Any], folder: Path) -> Iterator
         stop = min(start + BATCH, len(paths))
         chunk = reader.read(start, stop)
         good = [at - start for at in range(start, stop) if at not in chunk.problems]
-        rows = _predicted(model, chunk.images[good], classes).set_index(pd.Index(good))
-        rows = rows.reindex(range(stop - start)).astype({"label": "Int64"})
+        rows = _predicted(models, chunk.images[good], classes).set_index(pd.Index(good))
+        whole = {name: "Int64" for name in ("label", AGREE) if name in rows}
+        rows = rows.reindex(range(stop - start)).astype(whole)
         rows.insert(0, "file", names[start:stop])
         rows["problem"] = [chunk.problems.get(at) for at in range(start, stop)]
         yield rows
 
 
-def _predicted(model: Model, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def _predicted(models: Sequence[Model], images: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """One row a prepared image, without its name."""
+    columns = [*_COLUMNS, AGREE] if len(models) > 1 else _COLUMNS
     if not len(images):
-        return pd.DataFrame(columns=_COLUMNS)
+        return pd.DataFrame(columns=columns)
     import torch
 
     from gsa_core import act_on_image, point_group
     from pipeline.training.inference import logits_of, to_pixels
 
-    orbit = point_group("D4" if str(model.config["group"]).startswith("D") else "C4")
+    mirrored = any(str(model.config["group"]).startswith("D") for model in models)
+    orbit = point_group("D4" if mirrored else "C4")
     pixels = to_pixels(images)
-    turned = (act_on_image(orbit, element, pixels) for element in range(orbit.order))
-    chances = torch.stack([logits_of(model, images).softmax(1) for images in turned])
-    labels = chances[0].argmax(1)
-    of_label = chances.gather(2, labels.expand(len(chances), -1)[..., None])[..., 0].numpy()
+    turned = [act_on_image(orbit, element, pixels) for element in range(orbit.order)]
+    # (networks, turns, images, classes)
+    chances = torch.stack(
+        [torch.stack([logits_of(model, one).softmax(1) for one in turned]) for model in models]
+    )
+    mean = chances[:, 0].mean(0)
+    labels = mean.argmax(1)
+    same = chances.argmax(3) == labels
+    of_label = chances.gather(3, labels.expand(*chances.shape[:2], -1)[..., None])[..., 0]
     values = (
         labels.numpy(),
         [classes[label] for label in labels.tolist()],
-        of_label[0],
-        (chances.argmax(2) == labels).double().mean(0).numpy(),
-        of_label.min(0),
-        of_label.max(0),
+        mean.amax(1).numpy(),
+        same.double().mean((0, 1)).numpy(),
+        of_label.amin((0, 1)).numpy(),
+        of_label.amax((0, 1)).numpy(),
+        same[:, 0].sum(0).numpy(),
     )
-    return pd.DataFrame(dict(zip(_COLUMNS, values, strict=True)))
+    return pd.DataFrame(dict(zip(columns, values, strict=False)))
 
 
 def _images(folder: Path) -> Iterator[Path]:
@@ -147,6 +198,20 @@ def _model(path: Path) -> Model:
         raise UserError(f"{plain_name(path)}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def _card_of_all(
+    paths: Sequence[Path], named: Path | None, models: Sequence[Model]
+) -> Mapping[str, Any]:
+    """The card of the data set that all networks were trained on."""
+    cards = [_card(path, named, model) for path, model in zip(paths, models, strict=True)]
+    for path, card in zip(paths, cards, strict=True):
+        if card != cards[0]:
+            raise UserError(
+                f"{plain_name(path)}: was trained on other data than {plain_name(paths[0])}; name "
+                "networks of one data set"
+            )
+    return cards[0]
 
 
 def _card(path: Path, named: Path | None, model: Model) -> Mapping[str, Any]:

@@ -37,23 +37,24 @@ def prepare(settings: Any) -> dict[str, Any]:
     return json.loads(Path("data/prepare/mine/card.json").read_text())
 
 
-def network(group: str = "C4", **options: Any) -> Path:
+def network(group: str = "C4", seed: int = 3, **options: Any) -> Path:
     """A saved network with random weights, where confirm keeps those of the data set `mine`."""
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     model = build_model(
         model="gsa", group=group, positional="relative", depth=1, channels=4, num_heads=1,
         in_channels=3, num_classes=2, image_size=8, tokens="patch", patch_size=2, **options,
     )  # fmt: skip
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    path = Path("data/confirm/mine/weights/network.safetensors")
+    path = Path(f"data/confirm/mine/weights/network-seed{seed}.safetensors")
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
     return path
 
 
-def run(model: Path, images: Path | str, *options: str) -> pd.DataFrame:
-    given = parse(["predict", str(model), str(images), *options])
+def run(model: Path | list[Path], images: Path | str, *options: str) -> pd.DataFrame:
+    models = model if isinstance(model, list) else [model]
+    given = parse(["predict", *map(str, models), str(images), *options])
     predict.main(given)
     if Path(given.output).suffix == ".csv":
         return pd.read_csv(given.output)
@@ -108,21 +109,73 @@ def test_an_image_of_another_kind_is_no_guess(change: Any, what: str, folder: Pa
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_an_equivariant_network_is_sure_of_the_whole_orbit(suffix: str, folder: Path) -> None:
+def test_an_equivariant_network_is_sure_of_the_whole_orbit(
+    suffix: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     card = prepare(own(folder))
     path = network()
-    table = run(path, folder, "--output", f"out/table.{suffix}")
+    table = run(path, folder, "--output", f"table.{suffix}")
     assert list(table["file"]) == [str(file) for file in sorted(folder.rglob("*.png"))]
     assert set(table["class"]) <= set(CLASSES) and table["problem"].isna().all()
     assert [CLASSES[label] for label in table["label"]] == list(table["class"])
     assert (table["agreement"] == 1).all()
     assert np.allclose(table["lowest"], table["highest"], atol=1e-5)
+    assert "networks_agree" not in table
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert "say nothing about how certain it is; to see which answers depend" in said
+    assert said.endswith(": data/confirm/mine/weights/network-seed*.safetensors")
     first = decode(Path(table["file"][0]), target_of(card))[0]
     from gsa_core import load
 
     with torch.no_grad():
         chances = load(path)(torch.from_numpy(first)[None] / 255).softmax(1)[0]
     assert table["probability"][0] == pytest.approx(chances.max().item(), abs=1e-6)
+
+
+def test_several_networks_give_their_mean_and_say_how_many_agree(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(own(folder))
+    paths = [network("C4", seed) for seed in range(3, 8)] + [network("D4", 8)]
+    alone = [run(path, folder, "--output", f"{path.stem}.csv") for path in paths]
+    capsys.readouterr()
+    table = run(paths, folder)
+    said = capsys.readouterr().out.splitlines()[-1]
+    # Of two classes: the probability of the first by each network.
+    first = np.array([np.where(a["label"] == 0, a["probability"], 1 - a["probability"])
+                      for a in alone])  # fmt: skip
+    mean = first.mean(0)
+    assert (table["label"] == (mean < 0.5)).all()
+    assert np.allclose(table["probability"], np.maximum(mean, 1 - mean), atol=1e-5)
+    votes = np.sum([a["label"] == table["label"] for a in alone], axis=0)
+    assert (table["networks_agree"] == votes).all() and votes.min() < 6
+    assert f"all 6 networks agree on {(votes == 6).sum()} of 24 images" in said
+    assert (table["lowest"] <= table["probability"]).all() and table["highest"].max() <= 1
+    assert list(table) == ["file", *predict._COLUMNS, "networks_agree", "problem"]
+
+
+def test_networks_of_other_data_are_not_averaged(folder: Path) -> None:
+    card, path = prepare(own(folder)), network()
+    other = Path("data/confirm/other/weights/network.safetensors")
+    other.parent.mkdir(parents=True)
+    other.write_bytes(path.read_bytes())
+    Path("data/prepare/other").mkdir()
+    Path("data/prepare/other/card.json").write_text(json.dumps(card | {"name": "other"}))
+    with pytest.raises(UserError, match="was trained on other data than"):
+        run([path, other], folder)
+
+
+def test_nothing_is_replaced_or_made_without_being_asked(folder: Path) -> None:
+    prepare(own(folder))
+    path = network()
+    with pytest.raises(UserError, match=r"--output: there is no folder no/such; make it first"):
+        run(path, folder, "--output", "no/such/table.csv")
+    assert not Path("no").exists()
+    Path("predictions.csv").write_text("mine")
+    with pytest.raises(UserError, match=r"predictions\.csv: is there already; name another"):
+        run(path, folder)
+    assert Path("predictions.csv").read_text() == "mine"
+    assert len(run(path, folder, "--replace")) == 24
 
 
 def test_another_network_is_not(folder: Path) -> None:
