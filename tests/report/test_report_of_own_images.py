@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.text import Text
+from partial import Partial
 from synthetic import PROVENANCE, Shape, write_study
 from synthetic_predictions import write_predictions
 
@@ -18,15 +19,19 @@ from pipeline.report.files import markdown, tables
 from pipeline.report.load import Settings, load_study
 from pipeline.report.page import page
 from pipeline.report.plotting import style
+from pipeline.report.text import few_groups, method
+from pipeline.report.text.verdict import sentence
 from pipeline.results.provenance import provenance
 
 SHAPE = Shape(datasets=("cells",), groups=("C1", "C4"), encodings=("relative",), depths=(1,),
               trials=1, epochs=1)  # fmt: skip
 
 
+BASELINE = {"group": "C1", "positional": "relative", "augment": "none"}
+
+
 def analysed(data: Path) -> Analysis:
-    baseline = {"group": "C1", "positional": "relative", "augment": "none"}
-    return analyse(load_study(Settings("digits", baseline=baseline), data))
+    return analyse(load_study(Settings("digits", baseline=BASELINE), data))
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,55 @@ def test_classes_have_the_names_of_the_card(named: Analysis) -> None:
     said = confusion.caption(confusion.table(named), named)
     assert "over all cells and seeds of a group: eosinophil with C1 on cells" in said
     assert "turned: eosinophil as monocyte" in said
+
+
+SLIDES = tuple(f"slide{i:02d}" for i in range(12))
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "one group of images (slide00): intervals and verdicts are for other images of this "
+         "group, and say nothing of other groups."),
+        (2, "only 2 groups of images (slide00 and slide01): intervals and verdicts are for other "
+         "images of these 2 groups, and say nothing of other groups."),
+        (6, "only 6 groups of images (slide00, slide01, slide02, slide03 and 2 more): intervals "
+         "and verdicts are for other groups too, but so few say little of them."),
+        (12, ""),
+    ],
+)  # fmt: skip
+def test_the_first_screen_says_that_a_test_has_few_groups(
+    tmp_path: Path, count: int, said: str
+) -> None:
+    data = write_study(tmp_path, SHAPE)
+    write_predictions(data, SLIDES[:count])
+    analysis = Partial.of(data, baseline=BASELINE)
+    assert few_groups.limits(analysis) == ([f"The test of cells has {said}"] if said else [])
+    intervals = dict(method.entries(analysis))["Intervals"]
+    assert ("other test images of the same kind" in intervals) == (count > 3)
+    alone = {1: " of 1 group of images alone", 2: " of 2 groups of images alone"}
+    assert few_groups.units(analysis) == alone.get(count, "")
+
+
+def test_few_groups_are_on_the_first_screen(named: Analysis) -> None:
+    (said,) = few_groups.limits(named)
+    whole, document = page.page(named, []), markdown.report(named, [])
+    assert said in whole[: whole.index("<nav")]
+    assert markdown.escape(said) in document[: document.index("## Results")]
+
+
+def test_too_few_groups_or_no_difference_decide_nothing(named: Analysis, cells: Analysis) -> None:
+    verdicts = [*named.comparisons["verdict"], *named.subgroups["verdict"].dropna()]
+    assert any("no claim beyond these 2 groups" in one for one in verdicts)
+    assert not any("would decide" in one for one in verdicts)
+    by_group = named.subgroups[named.subgroups["by"] == "group"]["verdict"].dropna()
+    assert by_group.str.contains("; no claim beyond this group").all()
+    row = cells.comparisons.iloc[0].copy()
+    row["word"], row["images_needed"] = "undecided", 900.0
+    assert "900 test images" in sentence(row, 0.01)
+    row["difference"] = 0.0001
+    assert "undecided: 0.0 points" in sentence(row, 0.01) and "decide" not in sentence(
+        row, 0.01).replace("undecided", "")  # fmt: skip
 
 
 def test_without_names_classes_have_numbers(cells: Analysis) -> None:

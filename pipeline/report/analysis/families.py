@@ -20,7 +20,7 @@ from pipeline.report.analysis.measures import Measure
 from pipeline.report.analysis.samples import Row, Source
 from pipeline.report.analysis.verdicts import NOT_COMPARED, Standard
 from pipeline.report.text.formatting import counted
-from pipeline.report.text.verdict import sentence
+from pipeline.report.text.verdict import NO_CLAIM, sentence
 from pipeline.study.source import FEWEST_GROUPS
 
 FEWEST_SPLITS = 5  # with fewer there is an interval and no word
@@ -101,7 +101,9 @@ def basis(sample: Sample, used: np.ndarray, seeds_known: bool) -> str:
     if not seeds_known:
         parts.append("of these trained networks alone")
     if 0 < sample.group_count < FEWEST_GROUPS:
-        parts.append(f"no claim beyond these {sample.group_count} groups")
+        one = sample.group_count == 1
+        these = "this group" if one else f"these {sample.group_count} groups"
+        parts.append(f"{NO_CLAIM} {these}")
     if sample.right is None or np.isnan(sample.right[used]).any():
         parts.append("images not kept: binomial variance, as if each cell had its own")
     return "; ".join(parts)

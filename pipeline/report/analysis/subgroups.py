@@ -21,6 +21,7 @@ from pipeline.report.analysis.verdicts import Standard
 from pipeline.report.load import Settings
 from pipeline.report.predictions import TestImages
 from pipeline.report.text.names import AXES
+from pipeline.report.text.verdict import NO_CLAIM
 
 FEWEST_IMAGES, MOST_GROUPS = 5, 50  # of a group, of a data set: the largest
 ORIENTATIONS = {"upright": "0°", "quarter_90": "90°", "quarter_180": "180°", "quarter_270": "270°"}
@@ -158,11 +159,14 @@ def _estimated(
             "accuracy_low": max(low[i], 0.0), "accuracy_high": min(high[i], 1.0),
         }))  # fmt: skip
     found = estimate(sample, weights)
+    beyond = f"{NO_CLAIM} this group" if subgroup.by == "group" else ""
     counts = pd.DataFrame({
         "seeds": np.where(weights != 0, sample.seeds, 0).max(axis=1), "images": sample.images,
         "groups": sample.group_count, "datasets": 1, "splits": 0, "excluded": 0,
-        "basis": [basis(sample, row != 0, bool(ok))
-                  for row, ok in zip(weights, found.seeds_known, strict=True)],
+        "basis": [
+            "; ".join(filter(None, [beyond, basis(sample, row != 0, bool(ok))]))
+            for row, ok in zip(weights, found.seeds_known, strict=True)
+        ],
     })  # fmt: skip
     return Estimated(contrasts, [], found, counts)
 

@@ -19,7 +19,7 @@ from pipeline.report.page import svg
 from pipeline.report.page.page_data import page_data
 from pipeline.report.page.templates import render
 from pipeline.report.plotting import style
-from pipeline.report.text import choices, method, provenance, published, summary
+from pipeline.report.text import choices, few_groups, method, provenance, published, summary
 from pipeline.report.text.names import AUGMENT_NAMES, AXES, chance
 
 # Inks and dark colours of the figures, lightened for a dark page.
@@ -51,6 +51,7 @@ def page(analysis: Analysis, pictures: list[Picture]) -> str:
         data=page_data(analysis, documents),
         study=analysis.settings.study,
         summary=summary.sentence(analysis),
+        limits=few_groups.limits(analysis),
         key_numbers=summary.key_numbers(analysis),
         commit=provenance.commit(analysis),
         warnings=provenance.warnings(analysis),
@@ -84,7 +85,8 @@ def _tables(analysis: Analysis) -> dict[str, Any]:
         "data_sets": tables.data_sets(analysis),
         "results": tables.results(analysis),
         "results_caption": f"Every cell: mean test accuracy in per cent with its {level} interval "
-        f"over {chance(analysis.cells)}; errors are geometric means, seconds medians.",
+        f"over {chance(analysis.cells)}{few_groups.units(analysis)}; errors are "
+        "geometric means, seconds medians.",
         "results_order": {
             name: analysis.cells[measure.column] for name, measure in tables.RESULTS.items()
         },

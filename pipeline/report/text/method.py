@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.comparisons import baseline_matched, baseline_name
 from pipeline.report.load import Settings
+from pipeline.report.text.few_groups import kind_of_images, too_few
 from pipeline.report.text.formatting import counted, listed, plain, small
 from pipeline.report.text.names import ROUNDING
 from pipeline.study.source import FEWEST_GROUPS
@@ -45,7 +46,8 @@ def entries(analysis: Analysis) -> list[tuple[str, str]]:
          f"difference exceeds the margin of {100 * settings.margin:g} points with probability "
          f"{(1 + settings.confidence) / 2:g}; `the same` that the "
          f"{100 * (2 * settings.confidence - 1):g} % interval lies within the margin. Else it is "
-         f"undecided, with the seeds or test images that would decide{_not_kept(analysis)}."),
+         "undecided, with the seeds or test images that would decide"
+         f"{_unless(analysis)}{_not_kept(analysis)}."),
         ("Failures", "A run that failed, diverged or ran out of time is in no mean and is counted "
          "below its cell; values that are not finite are left out likewise."),
     ]  # fmt: skip
@@ -73,7 +75,7 @@ def _intervals(analysis: Analysis) -> str:
             "for all cells alike. None covers another search."
         )
     return (
-        "of test accuracies are for other seeds and for other test images of the same kind, cut "
+        f"of test accuracies are for other seeds and for {kind_of_images(analysis)}, cut "
         "off at 0 and 1: the variance over seeds, moderated across cells, and that over "
         f"{_units(analysis)}. Other measures have Student t intervals of the mean over seeds, "
         f"{errors} None covers another split or another search."
@@ -96,6 +98,12 @@ def _units(analysis: Analysis) -> str:
     """The units of chance among the test images."""
     groups = int(analysis.comparisons["groups"].max() or 0) if len(analysis.comparisons) else 0
     return "groups of test images" if groups >= FEWEST_GROUPS else "test images"
+
+
+def _unless(analysis: Analysis) -> str:
+    if not too_few(analysis):
+        return ""
+    return f", unless the test has fewer than {FEWEST_GROUPS} groups or the difference is 0.0"
 
 
 def _not_kept(analysis: Analysis) -> str:

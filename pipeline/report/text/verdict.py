@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.report.text.formatting import counted, p_value, signed_points
 
 WITHIN_MARGIN = "within the margin"
+NO_CLAIM = "no claim beyond"  # begins the basis of a verdict on too few groups of test images
 
 
 def sentence(row: pd.Series, margin: float) -> str:
@@ -51,7 +52,9 @@ def _facts(row: pd.Series) -> str:
 
 
 def _needed(row: pd.Series) -> str:
-    if row["word"] != "undecided" or "split" in row["basis"]:
+    if row["word"] != "undecided" or "split" in row["basis"] or NO_CLAIM in row["basis"]:
+        return ""
+    if signed_points(row["difference"]) == "0.0":  # there is nothing to decide
         return ""
     what = "groups of test images" if row["groups"] > 3 else "test images"
     ways = [
