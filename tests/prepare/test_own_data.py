@@ -149,7 +149,10 @@ def test_a_bad_image_ends_the_preparation_or_is_listed(kind: str, tmp_path: Path
 
 
 def test_folders_that_are_none(tmp_path: Path) -> None:
-    assert "there is no such folder" in refusal(own(tmp_path / "none"), tmp_path)
+    for kind, what in (("folder", "folder"), ("arrays", "file or folder"), ("parquet", "file or")):
+        problem = refusal(own(tmp_path / "none", kind), tmp_path)
+        assert f"none: there is no such {what}" in problem
+        assert problem.endswith("bring the images there, or correct the path in prepare.sources")
     (tmp_path / "empty").mkdir()
     assert "holds no image" in refusal(own(tmp_path / "empty"), tmp_path)
     fill(tmp_path / "one", 5, ["only"])

@@ -133,7 +133,7 @@ def _list_arrays(path: Path) -> tuple[set[str], Callable[[str], np.ndarray]]:
     if path.is_dir():
         return {file.stem for file in path.glob("*.npy")}, lambda name: _array(path / f"{name}.npy")
     if not path.is_file():
-        raise UserError(f"{shown}: there is no such file or folder: fix the path in its source")
+        raise UserError(f"{shown}: is neither a file nor a folder")
     try:
         with open(path, "rb") as file:
             check_directory(file)

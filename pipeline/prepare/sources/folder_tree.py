@@ -40,9 +40,7 @@ def _entries(path: Path) -> list[Path]:
     try:
         return list(path.iterdir())
     except FileNotFoundError:
-        raise UserError(
-            f"{plain_name(path)}: there is no such folder: correct the path in prepare.sources"
-        ) from None
+        raise UserError(f"{plain_name(path)}: there is no such folder") from None
     except OSError as error:
         raise UserError(f"{plain_name(path)}: cannot be read: {error.strerror}") from error
 

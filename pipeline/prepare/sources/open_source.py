@@ -86,6 +86,12 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> OpenedSource:
         return OpenedSource(source, read(scratch) if source.unpacks else read())
     own = settings.sources[known]
     path = _location(own.path)
+    if not path.exists():  # a clone of a colleague's study has no images
+        what = "folder" if own.kind == "folder" else "file or folder"
+        raise UserError(
+            f"{plain_name(path)}: there is no such {what}: bring the images there, or correct the "
+            "path in prepare.sources"
+        )
     survey = Survey(scratch / "survey.json", name, own.value_range)
     labelled = _labelled(own, path, survey)
     if "auto" in (own.value_range, own.background):
