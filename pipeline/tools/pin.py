@@ -29,7 +29,11 @@ def main(given: Namespace) -> None:
         f"compare with now:   python -m pipeline compare {given.name} workspace"
     )
     if not run_dvc("remote", "list"):
-        print("no remote yet:      dvc remote add --default store FOLDER-OR-ADDRESS")
+        print(
+            "no remote yet:      a clone of this version does not know where its results are; to "
+            "share it, run `dvc remote add --default store FOLDER-OR-ADDRESS`, commit .dvc/config "
+            "and pin under another name"
+        )
 
 
 def pin(name: str, message: str) -> str:

@@ -144,6 +144,16 @@ def test_a_pin_is_an_annotated_tag_of_a_commit_with_the_results(inside: Scratch)
     assert inside.run("git", "status", "--porcelain") == ""
 
 
+def test_a_pin_without_a_remote_says_what_a_clone_lacks(
+    inside: Scratch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pin, "pin", lambda *_: "0" * 40)
+    pin.main(parse(["pin", "third", "-m", "text"]))
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert "a clone of this version does not know where its results are" in said
+    assert said.endswith("commit .dvc/config and pin under another name")
+
+
 def test_compare_says_what_changed_and_whether_it_matters(inside: Scratch) -> None:
     text = compared("first", "second")
     assert "sweep.epochs: 2 -> 1" in text
