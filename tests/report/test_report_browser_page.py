@@ -51,6 +51,29 @@ def test_a_heading_that_the_contents_link_to_is_in_sight(
         assert seen, f"#{aim} at {width} px"
 
 
+@pytest.mark.parametrize("width", [1440, 820, 390])
+def test_captions_of_tables_are_as_wide_as_their_box(
+    browser: Browser, hostile: Path, width: int
+) -> None:
+    browser.open(hostile / "reports" / "index.html", width)
+    wide = browser.value("""(() => {
+      for (const part of document.querySelectorAll("details")) part.open = true;
+      return Array.from(document.querySelectorAll(".scroll")).filter((box) =>
+        box.querySelector("caption").getBoundingClientRect().width > box.clientWidth + 1
+      ).map((box) => box.querySelector("caption").textContent.slice(0, 60));
+    })()""")
+    assert wide == []
+
+
+def test_the_contents_end_above_the_footer(browser: Browser) -> None:
+    browser.value("scrollTo(0, document.documentElement.scrollHeight)")
+    end, footer = browser.value("""[
+      document.querySelector(".side").getBoundingClientRect().bottom,
+      document.querySelector("footer").getBoundingClientRect().top,
+    ]""")
+    assert end <= footer
+
+
 def test_buttons_of_the_card_can_be_pressed(browser: Browser) -> None:
     browser.value("""document.querySelector('[data-figure=tradeoff]').dispatchEvent(
       new KeyboardEvent("keydown", { key: "ArrowRight" }))""")

@@ -184,11 +184,25 @@ def test_names_of_marks_lie_in_the_panel_and_not_over_each_other(
         marks.name(axes, [(x, y, "C4 + turns, mirrors", "black", 0) for x, y in places])
         figure.canvas.draw()
         boxes = [text.get_window_extent() for text in axes.texts]
+        dots = [axes.transData.transform(place) for place in places]
         panel = axes.bbox.padded(2)
     assert len(boxes) == 4
     assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
+    assert not any(box.contains(*dot) for box in boxes for dot in dots)
     assert all(panel.x0 <= box.x0 and box.x1 <= panel.x1 for box in boxes)
     assert all(panel.y0 <= box.y0 and box.y1 <= panel.y1 for box in boxes)
+
+
+def test_names_of_marks_lie_beside_lines() -> None:
+    with style.report_style():
+        figure, ((axes,),) = panels.grid(1, 1, 3.0)
+        axes.plot([0, 1], [0.5, 0.5])
+        axes.plot([0.6, 0.6], [0, 1])
+        figure.draw_without_rendering()
+        marks.name(axes, [(0.55, 0.5, "canonical", "black", 0)])
+        box = axes.texts[0].get_window_extent()
+    x, y = axes.transData.transform((0.6, 0.5))
+    assert not box.y0 < y < box.y1 and not box.x0 < x < box.x1
 
 
 @pytest.mark.parametrize("study", ["glyphs", "digits"])

@@ -60,7 +60,14 @@ def test_captions_of_many_panels_stay_short(module: ModuleType, large: Analysis)
 
 @pytest.mark.parametrize(
     "module",
-    [calibration, confusion, cost, heatmap, pytest.param(transformations, marks=pytest.mark.deep)],
+    [
+        calibration,
+        confusion,
+        cost,
+        heatmap,
+        subgroups,
+        pytest.param(transformations, marks=pytest.mark.deep),
+    ],
 )
 def test_figures_of_many_cells_fit(module: ModuleType, large: Analysis) -> None:
     figure = drawn(module, large)

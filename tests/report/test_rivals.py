@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -165,6 +166,22 @@ def test_rivals_are_named_beside_the_model_in_the_tradeoff(with_models: Analysis
     with report_style():
         (axes,) = tradeoff.draw(rows, with_models).axes
     assert {"canonical", "soft", "penalised"} <= {text.get_text() for text in axes.texts}
+
+
+@pytest.mark.parametrize("figure", ["asymmetry", "curves", "turn"])
+def test_rivals_have_markers_on_lines_in_the_panel_of_their_model(
+    figure: str, with_models: Analysis
+) -> None:
+    from pipeline.report.plotting.style import report_style
+
+    module = importlib.import_module(f"pipeline.report.figures.{figure}")
+    with report_style():
+        drawn = module.draw(module.table(with_models), with_models)
+    (axes,) = drawn.axes
+    assert {line.get_marker() for line in axes.lines} >= {"x", "|", "v"}
+    (legend,) = drawn.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said[said.index("Model") :] == ["Model", "gsa", "canonical", "penalised", "soft"]
 
 
 def test_names_of_rivals_that_lie_close_together_do_not_overlap(with_models: Analysis) -> None:

@@ -17,7 +17,7 @@ from pipeline.report.analysis.samples import sources_of, with_intervals
 from pipeline.report.analysis.size_curve import size_curves
 from pipeline.report.analysis.subgroups import subgroups
 from pipeline.report.load import Settings, Study
-from pipeline.report.plotting.style import Palette
+from pipeline.report.plotting.palette import Palette
 from pipeline.report.text.names import images_order
 
 # Resampling in the report always starts here: same rows, same report.

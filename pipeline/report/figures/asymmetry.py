@@ -42,13 +42,13 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     figure, axes, tiles = panels.tiled(panels.settings(rows), 1.9, sharex=True, sharey=True)
     for axis, part in tiles:
         for cell, line in part.groupby("id", sort=False):
-            look = analysis.palette.line(line.iloc[0])
+            look = analysis.palette.rival_line(line.iloc[0])
             (drawn,) = axis.plot(line["epoch"], line[COLUMN], linewidth=1.2, **look)
             style.tag(drawn, int(cell))
     percent_axis(axes[0][0].yaxis)
     whole_axis(axes[0][0].xaxis)
     panels.label_outer(axes, "Epoch", "Share of the loss")
-    style.legend(figure, *analysis.palette.sections(lines=True))
+    style.legend(figure, *analysis.palette.sections(lines=True), *analysis.palette.rivals())
     style.note(figure, [
         *panels.failure_notes(analysis.cells),
         "Loss of the predictions less that of their mean over four turns of the image, over the "

@@ -10,8 +10,9 @@ from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import percent_axis
+from pipeline.report.plotting.palette import Palette
 from pipeline.report.text.formatting import listed, percent, plain, signed_points
-from pipeline.report.text.names import SETTING, group_order
+from pipeline.report.text.names import LINE, SETTING, group_order, of_line
 
 PART, ORDER = "details", 50
 TITLE = "Calibration"
@@ -58,12 +59,12 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     ]  # fmt: skip
     figure, axes, tiles = panels.tiled(
         parts, 2.0 if len(parts) == 2 or style.is_narrow() else 1.75,
-        most=2 if len(parts) == 2 else 4,
+        columns=4,
     )  # fmt: skip
     for axis, part in tiles:
         _lines(axis, part, analysis.palette)
     panels.label_outer(axes, "Confidence", "Accuracy")
-    style.legend(figure, *analysis.palette.sections(lines=True))
+    style.legend(figure, *analysis.palette.sections(lines=True), *analysis.palette.rivals())
     style.note(figure, [
         *panels.failure_notes(analysis.cells),
         "15 bins of equal width, all encodings, depths and seeds together; dots are larger from 5 "
@@ -73,7 +74,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _lines(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
+def _lines(axes: Axes, rows: pd.DataFrame, palette: Palette) -> None:
     axes.set_xlim(0, 1.03)
     axes.set_ylim(0, 1.03)
     axes.set_xticks([0, 0.5, 1])
@@ -82,14 +83,13 @@ def _lines(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
     percent_axis(axes.yaxis)
     axes.set_box_aspect(1)
     axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
-    for _, line in rows[rows["share"] >= MIN_SHARE].groupby(["group", "augment"], sort=False):
+    for _, line in rows[rows["share"] >= MIN_SHARE].groupby(LINE, sort=False):
         look = palette.line(line.iloc[0])
         artists = axes.plot(line["confidence"], line["accuracy"], linewidth=1.1, **look)
         for least, most, size in SIZES:
             seen = line[(line["share"] >= least) & (line["share"] < most)]
-            artists += axes.plot(seen["confidence"], seen["accuracy"], "o", color=look["color"],
-                                 markersize=size, markeredgecolor=style.INK, markeredgewidth=0.4,
-                                 zorder=3)  # fmt: skip
+            artists += axes.plot(seen["confidence"], seen["accuracy"], zorder=3,
+                                 **palette.dots(line.iloc[0], size))  # fmt: skip
         for artist in artists:
             style.tag_mean(artist, line["cells"].iloc[0], _says(line))
 
@@ -99,7 +99,7 @@ def _says(line: pd.DataFrame) -> str:
     confidence, accuracy = (float((line[name] * weights).sum()) for name in (
         "confidence", "accuracy"))  # fmt: skip
     return (
-        f"{plain(line['group'].iloc[0], 16)}, {line['images'].iloc[0]}: mean confidence "
+        f"{of_line(line)}, {line['images'].iloc[0]}: mean confidence "
         f"{percent(confidence)}, accuracy {percent(accuracy)}"
     )
 

@@ -12,6 +12,7 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.statistics import pareto_front
 from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import amount_axis, fit_percent
+from pipeline.report.plotting.palette import Palette
 from pipeline.report.text.formatting import percent, plain, said_of_panels
 from pipeline.report.text.names import SETTING
 from pipeline.study.models import reference_of
@@ -94,12 +95,12 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
         figure.draw_without_rendering()  # panels have their places
         for line, (_, part) in zip(axes, parts, strict=True):
             for axis, cost in zip(line, costs, strict=True):
-                here = part[(part["cost"] == cost) & part.index.isin(rivals.index)]
+                here = part[part["cost"] == cost]
                 marks.name_models(axis, here, "price", "accuracy", analysis.palette)
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, palette: Palette) -> None:
     if rows.empty:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center",
                   color=style.MUTED)  # fmt: skip

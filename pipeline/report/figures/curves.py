@@ -11,6 +11,7 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.vectorised import mean_intervals
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import fit_percent, whole_axis
+from pipeline.report.plotting.palette import Palette
 from pipeline.report.text.formatting import counted, listed, percent, plain
 from pipeline.report.text.names import SETTING
 
@@ -46,7 +47,7 @@ def _number(curves: pd.DataFrame) -> np.ndarray:
 
 def draw(curves: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one panel per data set and number of training images."""
-    parts = panels.split(curves, [*SETTING, "training_images"])
+    parts = panels.settings(curves, "training_images")
     figure, axes, tiles = panels.tiled(parts, 1.9, sharex=True, sharey=True)
     for axis, part in tiles:
         _panel(axis, part, analysis.palette)
@@ -54,17 +55,17 @@ def draw(curves: pd.DataFrame, analysis: Analysis) -> Figure:
     fit_percent(axes[0][0], float(low.min()), float(high.fillna(1.0).max()))
     whole_axis(axes[0][0].xaxis)
     panels.label_outer(axes, "Epoch", "Validation accuracy")
-    style.legend(figure, *analysis.palette.sections(lines=True))
+    style.legend(figure, *analysis.palette.sections(lines=True), *analysis.palette.rivals())
     style.note(figure, _notes(curves, analysis))
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, palette: Palette) -> None:
     for cell, line in rows.groupby("id", sort=False):
-        look = palette.line(line.iloc[0])
+        look = palette.rival_line(line.iloc[0])
         (drawn,) = axes.plot(line["epoch"], line["validation_accuracy"], linewidth=1.2, **look)
         style.tag(drawn, cell)
-        if len(line) == 1:  # a line of one point is invisible
+        if len(line) == 1 and "marker" not in look:  # a line of one point is invisible
             drawn.set_marker(".")
         if np.isfinite(line["low"]).any():
             band = axes.fill_between(line["epoch"], line["low"], line["high"], linewidth=0,
@@ -83,9 +84,9 @@ def caption(curves: pd.DataFrame, analysis: Analysis) -> str:
     sentences = [
         f"After {counted(curves['epoch'].nunique(), 'epoch')} the means lie between "
         f"{percent(last['validation_accuracy'].min())} "
-        f"({plain(last.loc[last['validation_accuracy'].idxmin(), 'label'], 30)}) and "
+        f"({plain(last.loc[last['validation_accuracy'].idxmin(), 'label'], 44)}) and "
         f"{percent(last['validation_accuracy'].max())} "
-        f"({plain(last.loc[last['validation_accuracy'].idxmax(), 'label'], 30)})."
+        f"({plain(last.loc[last['validation_accuracy'].idxmax(), 'label'], 44)})."
     ]
     climbing = [plain(label, 30) for label in _still_climbing(curves)]
     if climbing:

@@ -51,18 +51,16 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one map per group."""
-    parts = panels.split(rows.assign(order=rows["group"].map(group_order)).sort_values(
-        "order", kind="stable").drop(columns="order"), ["tokens", "group"])  # fmt: skip
+    ordered = rows.sort_values("group", key=lambda names: names.map(group_order), kind="stable")
+    parts = [
+        (title or plain(part["group"].iloc[0]), part)
+        for title, part in panels.split(ordered, ["tokens", "group"])
+    ]
     encodings = sorted(rows["positional"].unique(), key=encoding_order)
     moves = [t for t in TRANSFORMATIONS if t in set(rows["transformation"])]
     moves += sorted(set(rows["transformation"]) - set(moves))
-    columns = min(3, len(parts))
-    lines = -(-len(parts) // columns)
-    figure, axes = panels.grid(lines, columns, 0.85 + 0.3 * len(encodings), sharey=True)
-    flat = [axis for row in axes for axis in row]
-    for axis in flat[len(parts) :]:
-        axis.set_visible(False)
-    for axis, (title, part) in zip(flat, parts, strict=False):
+    figure, _, tiles = panels.tiled(parts, 0.85 + 0.3 * len(encodings), sharey=True)
+    for axis, part in tiles:
         maps.frame(axis, encodings, [NAMES.get(move, move) for move in moves])
         axis.tick_params(axis="x", labelrotation=40)
         for label in axis.get_xticklabels():
@@ -73,7 +71,6 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
             place = moves.index(row["transformation"]), encodings.index(row["positional"])
             for artist in _square(axis, row, *place):
                 style.tag_mean(artist, style.cells_where(analysis.cells, of))
-        style.panel_title(axis, title or plain(part["group"].iloc[0]), columns)
     style.note(figure, [
         "Number: invariance error of the logits, the worst of the random networks: the largest "
         "where theory says symmetric (framed), the smallest elsewhere.",

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.analysis.analysis import Analysis
-from pipeline.report.plotting import panels, style
+from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import ErrorScale
 from pipeline.report.text.formatting import plain, small
-from pipeline.report.text.names import ROUNDING, SETTING
+from pipeline.report.text.names import RIVALS, ROUNDING, SETTING
 
 PART, ORDER = "exact", 10
 TITLE = "Equivariance error by layer"
@@ -56,13 +56,25 @@ def draw(layers: pd.DataFrame, analysis: Analysis) -> Figure:
     for row in axes:
         row[0].set_ylabel("Relative equivariance error")
     style.legend(figure, *palette.sections())
+    rivals = layers["model"].isin(RIVALS)
     style.note(figure, [
         *panels.failure_notes(analysis.cells),
         "Every layer alone, fed the upright features; largest error over the elements of the "
         "cell's group and over seeds. C1 is measured under quarter turns of space. Shaded: "
         "float32 rounding.",
+        *([marks.RIVALS] if rivals.any() else []),
     ])  # fmt: skip
+    if rivals.any():
+        figure.draw_without_rendering()  # panels have their places
+        for axis, part in tiles:
+            marks.name_models(axis, _ends(part, scale), "place", "end", palette)
     return figure
+
+
+def _ends(layers: pd.DataFrame, scale: ErrorScale) -> pd.DataFrame:
+    """Return the last point of each line, as it is drawn."""
+    last, order = layers.groupby("id", sort=False).tail(1), layer_order(layers)
+    return last.assign(place=last["layer"].map(order.index), end=scale.place(last["error"]))
 
 
 def layer_order(layers: pd.DataFrame) -> list[str]:

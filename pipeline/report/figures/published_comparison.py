@@ -13,6 +13,7 @@ from pipeline.report.analysis import measures
 from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import percent_axis
+from pipeline.report.plotting.palette import Palette
 from pipeline.report.text import published
 from pipeline.report.text.formatting import percent, percent_interval, plain
 from pipeline.report.text.summary import interval_of
@@ -83,7 +84,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, palette: style.Palette) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, palette: Palette) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)), [plain(label, 40) for label in rows["label"]])
     axes.tick_params(axis="y", length=0)

@@ -45,16 +45,16 @@ def table(analysis: Analysis) -> pd.DataFrame:
 
 def draw(trials: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one panel per data set and number of training images."""
-    parts = panels.split(trials, [*SETTING, "training_images"])
+    parts = panels.settings(trials, "training_images")
     figure, axes, tiles = panels.tiled(parts, 1.9, sharex=True, sharey=True)
     for axis, part in tiles:
         for cell, line in part.groupby("id", sort=False):
-            _steps(axis, cell, line, analysis.palette.line(line.iloc[0]))
+            _steps(axis, cell, line, analysis.palette.rival_line(line.iloc[0]))
     fit_percent(axes[0][0], trials["validation_accuracy"].min(), trials["best"].max())
     whole_axis(axes[0][0].xaxis)
     axes[0][0].set_xlim(0.6, trials["trial"].max() + 1.4)
     panels.label_outer(axes, "Trial", "Validation accuracy")
-    style.legend(figure, *analysis.palette.sections(lines=True))
+    style.legend(figure, *analysis.palette.sections(lines=True), *analysis.palette.rivals())
     most = trials.groupby("id").size().max()
     some = [f"Dots: {MAX_TRIALS} trials a cell, evenly chosen; the lines use all of them."]
     style.note(figure, [

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.report.analysis import label_symmetry
 from pipeline.report.analysis.analysis import Analysis
@@ -58,7 +59,7 @@ def draw(rows: pd.DataFrame, analysis: Analysis) -> Figure:
     """Draw one panel per data set, kind of subgroup and kind of test images."""
     parts = shown(rows, analysis)
     most = max(part["place"].max() + 1 for _, part in parts)
-    figure, axes, drawn = panels.tiled(parts, 0.7 + forest.ROW_HEIGHT * most, most=2)
+    figure, axes, drawn = panels.tiled(parts, 0.7 + forest.ROW_HEIGHT * most, columns=2)
     for axis, part in drawn:
         _panel(axis, part, analysis)
     panels.label_outer(axes, "Accuracy", "")
@@ -99,6 +100,7 @@ def _panel(axes: Axes, part: pd.DataFrame, analysis: Analysis) -> None:
     low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
     margin = 0.07 * max(high - low, 0.01)
     axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     percent_axis(axes.xaxis)
 
 

@@ -15,6 +15,7 @@ from pipeline.report.analysis.statistics import pareto_front
 from pipeline.report.analysis.vectorised import evenly
 from pipeline.report.plotting import marks, panels, style
 from pipeline.report.plotting.axes import ErrorScale, fit_percent
+from pipeline.report.plotting.palette import Palette
 from pipeline.report.text.formatting import counted, percent, plain, small
 from pipeline.report.text.names import ROUNDING
 from pipeline.study.models import reference_of
@@ -71,7 +72,8 @@ def draw(cells: pd.DataFrame, analysis: Analysis) -> Figure:
     if rivals.any():
         figure.draw_without_rendering()  # panels have their places
         for axis, part in parts:
-            _names(axis, part[rivals[part.index]], analysis.palette, scale)
+            placed = part.assign(place=scale.place(part[X]))
+            marks.name_models(axis, placed, "place", Y, analysis.palette)
     return figure
 
 
@@ -88,7 +90,7 @@ def _averaged(cells: pd.DataFrame) -> pd.Series:
 
 
 def _panel(
-    axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, palette: style.Palette, scale: ErrorScale
+    axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, palette: Palette, scale: ErrorScale
 ) -> None:
     scale.apply(axes, "x")
     front = cells[cells["pareto"]].sort_values(X)
@@ -119,12 +121,6 @@ def _panel(
     fit_percent(axes, float(lowest), float(np.nanmax([high, single.max()])))
     axes.text(scale.start * 1.3, 0.02, "float32 rounding", fontsize=6, color=style.MUTED,
               transform=axes.get_xaxis_transform())  # fmt: skip
-
-
-def _names(axes: Axes, rivals: pd.DataFrame, palette: style.Palette, scale: ErrorScale) -> None:
-    """Write the names of rivals next to their marks."""
-    placed = rivals.assign(place=scale.place(rivals[X]))
-    marks.name_models(axes, placed, "place", Y, palette)
 
 
 def caption(cells: pd.DataFrame, analysis: Analysis) -> str:

@@ -26,7 +26,7 @@ ALT = (
 )
 SOURCES = ("confirm/*/moves.parquet",)
 ABSENT = "it was not measured"
-PANEL, LABEL = ["dataset", "tokens"], ["model", "group", "positional", "augment"]
+PANEL, LABEL = ["dataset", "tokens"], ["group", "positional", "augment", "model"]
 KEYS = [*PANEL, *LABEL, "kind", "transformation"]
 ROW_HEIGHT, MANY_ROWS = 0.17, 12  # inches; from so many rows on columns are named above, too
 # Rotations, then mirrors, as `PointGroup.element_name` calls them.

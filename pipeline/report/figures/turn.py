@@ -12,8 +12,9 @@ from pipeline.report.analysis.analysis import Analysis
 from pipeline.report.analysis.vectorised import mean_intervals
 from pipeline.report.plotting import panels, style
 from pipeline.report.plotting.axes import percent_axis
-from pipeline.report.text.formatting import counted, listed, percent, plain, said_of_panels
-from pipeline.report.text.names import AUGMENT_NAMES, SETTING, augment_order, group_order
+from pipeline.report.plotting.palette import Palette
+from pipeline.report.text.formatting import counted, listed, percent, said_of_panels
+from pipeline.report.text.names import LINE, SETTING, augment_order, group_order, of_line
 
 PART, ORDER = "results", 60
 TITLE = "Accuracy by angle"
@@ -63,15 +64,15 @@ def draw(turn: pd.DataFrame, analysis: Analysis) -> Figure:
         axis.set_xticks(range(0, 361, 90))
         axis.set_ylim(-0.02, 1.03)
         percent_axis(axis.yaxis)
-        for _, line in part.groupby(["group", "augment"], sort=False):
+        for _, line in part.groupby(LINE, sort=False):
             _line(axis, line, analysis.palette)
     panels.label_outer(axes, "Turned by (degrees)", "Accuracy")
-    style.legend(figure, *analysis.palette.sections(lines=True))
+    style.legend(figure, *analysis.palette.sections(lines=True), *analysis.palette.rivals())
     style.note(figure, _notes(turn, analysis))
     return figure
 
 
-def _line(axes: Axes, line: pd.DataFrame, palette: style.Palette) -> None:
+def _line(axes: Axes, line: pd.DataFrame, palette: Palette) -> None:
     angle, value, low, high = closed(line)
     look = palette.line(line.iloc[0])
     artists: list = axes.plot(angle, value, linewidth=1.3, **look)
@@ -79,16 +80,10 @@ def _line(axes: Axes, line: pd.DataFrame, palette: style.Palette) -> None:
         artists.append(axes.fill_between(angle, low, high, color=look["color"], alpha=0.15,
                                          linewidth=0))  # fmt: skip
     exact = line[line["exact"]]
-    artists += axes.plot(exact["angle_degrees"], exact["accuracy"], "o", color=look["color"],
-                         markersize=3.5, markeredgecolor=style.INK, markeredgewidth=0.4,
-                         clip_on=False)  # fmt: skip
+    artists += axes.plot(exact["angle_degrees"], exact["accuracy"], clip_on=False,
+                         **palette.dots(line.iloc[0], 3.5))  # fmt: skip
     for artist in artists:
-        style.tag_mean(artist, line["cells"].iloc[0], f"{_name(line)}: {_by_angle(line)}")
-
-
-def _name(line: pd.DataFrame) -> str:
-    group, augment = plain(line["group"].iloc[0], 16), line["augment"].iloc[0]
-    return group if augment == "none" else f"{group} + {AUGMENT_NAMES.get(augment, augment)}"
+        style.tag_mean(artist, line["cells"].iloc[0], f"{of_line(line)}: {_by_angle(line)}")
 
 
 def _by_angle(line: pd.DataFrame) -> str:
@@ -152,7 +147,7 @@ def caption(turn: pd.DataFrame, analysis: Analysis) -> str:
             sentences.append(f"{title + ': ' if title else ''}a turn changes labels; right is the "
                              "label before it.")  # fmt: skip
             continue
-        lines = [line for _, line in part.groupby(["group", "augment"], sort=False)]
+        lines = [line for _, line in part.groupby(LINE, sort=False)]
         worst = [float(line["accuracy"].min()) for line in lines]
         best, least = lines[int(np.argmax(worst))], lines[int(np.argmin(worst))]
         text = f"{title + ': ' if title else ''}{_at_worst(best)} at its worst angle"
@@ -164,4 +159,4 @@ def caption(turn: pd.DataFrame, analysis: Analysis) -> str:
 
 def _at_worst(line: pd.DataFrame) -> str:
     row = line.loc[line["accuracy"].idxmin()]
-    return f"{_name(line)} {percent(row['accuracy'])} ({row['angle_degrees']:g}°)"
+    return f"{of_line(line)} {percent(row['accuracy'])} ({row['angle_degrees']:g}°)"

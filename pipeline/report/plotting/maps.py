@@ -37,17 +37,17 @@ def error_colour(error: float, rounding: float) -> float:
     return float(0.1 + 0.9 * place)
 
 
-def frame(axes: Axes, rows: list[str], columns: list[str], longest: int = 11) -> None:
+def frame(axes: Axes, rows: list[str], columns: list[str], longest: int | None = None) -> None:
     """Prepare empty axes with one unit square for every row and column name.
 
-    Names of rows have at most `longest` letters.
+    Names of rows have at most `longest` letters; few on a phone, unless it is given.
     """
     axes.grid(False)
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)
     axes.set_xticks(np.arange(len(columns)) + 0.5, [plain(name, 13) for name in columns])
-    limit = 16 if style.is_narrow() else 26
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [plain(name, limit) for name in rows])
+    longest = longest or (16 if style.is_narrow() else 26)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [plain(name, longest) for name in rows])
     axes.tick_params(length=0)
     if len(columns) > 4 or any(len(name) > 9 for name in columns):
         axes.tick_params(axis="x", labelrotation=30)

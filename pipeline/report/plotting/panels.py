@@ -11,14 +11,19 @@ from matplotlib.figure import Figure
 from pipeline.report.analysis import measures
 from pipeline.report.plotting import style
 from pipeline.report.text.formatting import counted, listed, plain
-from pipeline.report.text.names import SETTING
+from pipeline.study.models import reference_of
 
 Part = TypeVar("Part")
+MOST_COLUMNS = 3
 
 
-def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Split by the axes of a setting: a title naming those that vary, and the rows."""
-    return split(table, SETTING)
+def settings(table: pd.DataFrame, *more: str) -> list[tuple[str, pd.DataFrame]]:
+    """Split by data set, model, tokens and `more`: a title naming those that vary, and the rows.
+
+    Rivals of a model are in its panel.
+    """
+    known = table.assign(reference=table["model"].map(reference_of))
+    return split(known, ["dataset", "reference", "tokens", *more])
 
 
 def split(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, pd.DataFrame]]:
@@ -79,13 +84,15 @@ def grid(
 
 
 def tiled(
-    parts: list[tuple[str, Part]], height: float, *, most: int = 3, **options: Any
+    parts: list[tuple[str, Part]], height: float, *, columns: int | None = None, **options: Any
 ) -> tuple[Figure, list[list[Axes]], list[tuple[Axes, Part]]]:
-    """Make a titled panel a part, at most `most` in a row and one on a phone.
+    """Make a titled panel a part, in so many columns or up to three; in one on a phone.
 
     Returns the figure, its axes, and of each part its axes and rows.
     """
-    columns = 1 if style.is_narrow() else min(most, len(parts))
+    if columns is None:
+        columns = -(-len(parts) // -(-len(parts) // MOST_COLUMNS))  # in rows of equal lengths
+    columns = 1 if style.is_narrow() else min(columns, len(parts))
     figure, axes = grid(-(-len(parts) // columns), columns, height, **options)
     flat = [axis for row in axes for axis in row]
     for axis in flat[len(parts) :]:

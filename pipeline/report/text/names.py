@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 
+from pipeline.report.text.formatting import plain
 from pipeline.study.models import MODEL_KINDS, POSITIONAL
 
 # The axes by which cells differ, and those that split a figure into panels: colour, shape, fill
@@ -15,6 +16,7 @@ AXES = [
 ]  # fmt: skip
 KEYS = ["study", "dataset", "cell", *AXES[1:]]
 SETTING = ["dataset", "model", "tokens"]
+LINE = ["model", "group", "augment"]  # of a panel
 ALL_IMAGES = "all"
 
 # How training images are turned, and what figures and labels call it.
@@ -92,6 +94,12 @@ def condition(group: str, augment: str, averaged: bool = False, model: str = "")
     if augment != "none":
         name += f" + {AUGMENT_NAMES.get(augment, augment)}"
     return f"{name}, averaged" if averaged else name
+
+
+def of_line(line: pd.DataFrame) -> str:
+    """Name the condition of a line: that of its first row, with the model of a rival."""
+    model, group, augment = line[LINE].iloc[0]
+    return condition(plain(group, 16), augment, model=model if model in RIVALS else "")
 
 
 BUILT_IN = {
