@@ -69,6 +69,7 @@ def new(name: str, folder: Path) -> None:
             print(f"{name}: images with the same beginning are not kept in one split: {error}")
     for line in names_say(settings.sources[name], beginnings):
         print(f"{name}: {line}")
+    print(f"{name}: look at {scratch / 'samples.png'}: images of each class as networks get them")
     card = read_json(scratch / "card.json", "run the same command again")
     if place != folder:
         link_files(folder, place)

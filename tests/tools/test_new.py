@@ -86,7 +86,10 @@ def test_comments_say_when_they_were_made_and_name_a_bad_image(
     text = " ".join(Path("params.yaml").read_text().replace("#", " ").split())
     assert text.count("Found by `new` at size 8; ") == 2
     assert "Images that cannot be read and are left out: 1, for example " in text
-    assert "pets is here: 24 image files, readable or not, in 2 classes" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "pets is here: 24 image files, readable or not, in 2 classes" in said
+    assert "look at .state/new/pets/samples.png" in said
+    assert Path(".state/new/pets/samples.png").is_file()
 
 
 def grey(folder: Path) -> None:
