@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pipeline.common.errors import UserError
 from pipeline.common.files import json_text
 from pipeline.results.schemas import SCHEMA_VERSION
-from pipeline.study.symmetry import findings, recommendation
+from pipeline.study.symmetry import findings, recommendation, recommended_group
 
 # Packages that results and proposals depend on.
 LIBRARIES = ("torch", "numpy", "optuna", "cmaes", "scipy")
@@ -53,8 +53,8 @@ def provenance(
         and the versions of the packages that shape a result. Unknown values (no git,
         no repository, no GSA_COMMIT) are None. ``data_notes`` where the card has notes, and
         ``data_symmetry`` where it says something of the symmetry: the known one of the labels,
-        the number of classes, and what was found and is recommended, in words. ``class_names``
-        where the card has names of at most `MOST_NAMES` classes.
+        the number of classes, and what was found and is recommended, in words and as a group.
+        ``class_names`` where the card has names of at most `MOST_NAMES` classes.
     """
     values = params.model_dump(mode="json") if isinstance(params, BaseModel) else dict(params)
     values.pop("resources", None)
@@ -96,6 +96,7 @@ def _symmetry(card: Mapping[str, Any]) -> dict[str, Any] | None:
         "classes": card["classes"],
         "findings": list(findings(symmetry)),
         "recommendation": recommendation(symmetry),
+        "group": recommended_group(symmetry),
     }
 
 

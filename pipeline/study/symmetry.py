@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["FEW_IMAGES", "compared_groups", "findings", "recommendation"]
+__all__ = ["FEW_IMAGES", "compared_groups", "findings", "recommendation", "recommended_group"]
 
 FEW_IMAGES = 1000  # with fewer, only large effects are found
 ALPHA = 0.005  # of each test, the least that 199 permutations can say
@@ -103,6 +103,20 @@ def compared_groups(symmetry: Mapping[str, Any]) -> tuple[list[str], str]:
     if group == "C1":  # alone it would be no comparison
         return ["C1", "C4"], augment
     return list(dict.fromkeys(["C1", f"C{group[1:]}", group])), augment
+
+
+def recommended_group(symmetry: Mapping[str, Any]) -> str | None:
+    """Return the group that `recommendation` says to try first, None where it names none.
+
+    Parameters
+    ----------
+    symmetry
+        Of a card.
+    """
+    measured = symmetry.get("measured")
+    if measured is None or not _labels_learned(measured["tests"]):
+        return None
+    return _first_group(measured["tests"])[0]
 
 
 def _labels_learned(tests: Mapping[str, Any]) -> bool:

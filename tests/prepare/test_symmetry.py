@@ -166,6 +166,7 @@ def test_card_and_provenance_say_it(
     known = provenance({}, dataset.card)["data_symmetry"]
     assert known["labels"] == "C" and known["classes"] == 2
     assert known["recommendation"] == recommendation(symmetry)
+    assert (known["group"] is None) != (f"try {known['group']} first" in known["recommendation"])
     assert json.loads(json.dumps(known)) == known
     assert data_digest(dataset.card) == data_digest({**dataset.card, "symmetry": None})
     files = {name: one for name, one in dataset.card["files"].items() if not name.endswith(".png")}

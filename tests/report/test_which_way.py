@@ -151,7 +151,7 @@ def test_the_choice_follows_from_the_verdicts(
     built, others = pd.Series(BUILT, dtype=object), pd.DataFrame(rows)
     if words == ("clearly worse", "worse"):
         others["accuracy"] = [0.99, 0.97]
-    assert choices._choice(built, others, 0.01) == chosen
+    assert choices.choice(built, others, 0.01) == chosen
 
 
 def test_every_rival_is_named_as_a_way_and_as_a_network() -> None:

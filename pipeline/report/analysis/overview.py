@@ -101,7 +101,8 @@ def _condition(
 
 
 def _compared(rows: pd.DataFrame, test: Measure, study: Study, source: Source) -> pd.DataFrame:
-    reference = _reference(rows)
+    found = label_symmetry.data_symmetry(study, str(rows["dataset"].iloc[0]))
+    reference = _reference(rows, str(found.get("group")))
     rows = rows.assign(
         reference=rows.index == reference, best=rows["accuracy"] == rows["accuracy"].max()
     )
@@ -122,11 +123,11 @@ def _compared(rows: pd.DataFrame, test: Measure, study: Study, source: Source) -
     return rows[COLUMNS]
 
 
-def _reference(rows: pd.DataFrame) -> int | None:
+def _reference(rows: pd.DataFrame, recommended: str) -> int | None:
     """The group that fits, built in: without augmentation or averaging.
 
     That is the largest group of the labels' symmetry; where this is unknown, the group with quarter
-    turns of best validation accuracy.
+    turns of best validation accuracy; of several, the one that preparation recommends.
     """
     known = rows["symmetry"].iloc[0] != ""
     turns = rows["group"].map(lambda name: (parse_group(name) or ("", 0))[1])
@@ -138,8 +139,12 @@ def _reference(rows: pd.DataFrame) -> int | None:
     usable = tied if tied.any() else usable  # rivals stand for it only alone
     if not usable.any():
         return None
-    ranked = rows["group"].map(_size) if known else rows["validation"].astype(float)
-    return int(ranked[usable].idxmax())
+    if known:
+        return int(rows["group"].map(_size)[usable].idxmax())
+    validation = rows["validation"].astype(float).round(9)[usable]  # means of seeds in any order
+    best = validation[validation == validation.max()].index
+    wanted = [place for place in best if rows["group"][place] == recommended]
+    return int([*wanted, *best][0]) if len(best) else int(rows.index[usable][0])
 
 
 def _row(row: pd.Series, test: Measure) -> Row:

@@ -12,7 +12,7 @@ from pipeline.report.analysis.comparisons import no_comparison
 from pipeline.report.figures import PARTS
 from pipeline.report.files import tables
 from pipeline.report.files.pictures import Picture
-from pipeline.report.text import choices, few_groups, method, provenance, published, summary
+from pipeline.report.text import advice, choices, few_groups, method, provenance, published, summary
 from pipeline.report.text.formatting import entry, plain
 
 # Characters with a meaning in Markdown; a name made of them must stay a name.
@@ -39,6 +39,7 @@ def report(analysis: Analysis, pictures: list[Picture]) -> str:
     parts = [
         f"# {escape(analysis.settings.study)}: what exact symmetry brings, and what it costs",
         escape(summary.sentence(analysis)),
+        escape(advice.which_network(analysis)),
         *map(escape, few_groups.limits(analysis)),
         "\n".join(f"> **Warning:** {escape(line)}" for line in provenance.warnings(analysis)),
         "\n".join(

@@ -19,7 +19,7 @@ from pipeline.report.page import svg
 from pipeline.report.page.page_data import page_data
 from pipeline.report.page.templates import render
 from pipeline.report.plotting import style
-from pipeline.report.text import choices, few_groups, method, provenance, published, summary
+from pipeline.report.text import advice, choices, few_groups, method, provenance, published, summary
 from pipeline.report.text.names import AUGMENT_NAMES, AXES, chance
 
 # Inks and dark colours of the figures, lightened for a dark page.
@@ -51,6 +51,7 @@ def page(analysis: Analysis, pictures: list[Picture]) -> str:
         data=page_data(analysis, documents),
         study=analysis.settings.study,
         summary=summary.sentence(analysis),
+        which_network=advice.which_network(analysis),
         limits=few_groups.limits(analysis),
         key_numbers=summary.key_numbers(analysis),
         commit=provenance.commit(analysis),

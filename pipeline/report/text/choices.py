@@ -30,7 +30,7 @@ def table(analysis: Analysis) -> pd.DataFrame:
         rows.append({
             **({"data set": plain(name, 30)} if several else {}),
             "training images": f"{images:,} images",
-            "choose": _choice(built, others, analysis.settings.margin),
+            "choose": choice(built, others, analysis.settings.margin),
             "because": _because(built, others, analysis.settings.margin),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -51,8 +51,11 @@ def caption(analysis: Analysis) -> str:
     )
 
 
-def _choice(built: pd.Series, others: pd.DataFrame, margin: float) -> str:
-    """Name the way to choose; and a cheaper one that is as good, or not shown to be worse."""
+def choice(built: pd.Series, others: pd.DataFrame, margin: float) -> str:
+    """Name the way to choose; and a cheaper one that is as good, or not shown to be worse.
+
+    `built` is the symmetry built in, `others` are compared with it.
+    """
     lost = others[others["word"].isin(WORSE) & ~others["word"].isin(ALIKE)]
     if len(lost):
         return _begun(_named(lost.loc[lost["accuracy"].idxmax()]))
@@ -61,7 +64,9 @@ def _choice(built: pd.Series, others: pd.DataFrame, margin: float) -> str:
                         ((UNDECIDED,), "not shown to be worse")):  # fmt: skip
         cheap = others[others["word"].isin(words) & (others[FLOPS] < least)]
         if len(cheap):
-            other = cheap.sort_values([FLOPS, "accuracy"], ascending=[True, False]).iloc[0]
+            other = cheap.sort_values(
+                [FLOPS, "averaged", "accuracy"], ascending=[True, True, False]
+            ).iloc[0]
             text += f"; or {_named(other)}, {said}, at {_times(other, built, ' times the ')}"
             least = other[FLOPS]
     return _begun(text)

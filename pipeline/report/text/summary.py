@@ -13,6 +13,16 @@ from pipeline.report.analysis.checks import FAILS
 from pipeline.report.analysis.overview import main_test
 from pipeline.report.analysis.statistics import Interval
 from pipeline.report.analysis.verdicts import WORSE
+from pipeline.report.text.advice import (
+    EXPLAINED,
+    FLOPS,
+    SECONDS,
+    all_alike,
+    cheapest,
+    conditions,
+    in_words,
+    nothing_is_decided,
+)
 from pipeline.report.text.formatting import (
     amount,
     counted,
@@ -21,7 +31,7 @@ from pipeline.report.text.formatting import (
     plain,
     signed_points,
 )
-from pipeline.report.text.names import condition, described, group_order
+from pipeline.report.text.names import condition, group_order
 from pipeline.report.text.verdict import word
 
 AT_THE_CEILING = 0.05  # an accuracy up to so much above it is the ceiling, within chance
@@ -71,7 +81,10 @@ def finding(analysis: Analysis) -> str:
         return "No test image was classified, so there is no finding"
     known = rows[rows["symmetry"] != ""]
     parts = [_fits(known)] if known["dataset"].nunique() > 1 else []
-    parts.append(_against_rivals(main_test(rows), analysis.settings.margin, short=bool(parts)))
+    parts.append(
+        all_alike(analysis) if nothing_is_decided(analysis)
+        else _against_rivals(main_test(rows), analysis.settings.margin, short=bool(parts))
+    )  # fmt: skip
     return ". ".join(text[:1].upper() + text[1:] for text in parts)
 
 
@@ -103,9 +116,9 @@ def _against_rivals(rows: pd.DataFrame, margin: float, short: bool) -> str:
     if reference.empty or len(rows) == 1:
         best = rows.loc[rows["accuracy"].idxmax()]
         accuracy = percent(best["accuracy"])
-        return f"{where} {_said(best)} classifies {accuracy} correctly, the most of all"
+        return f"{where} {in_words(best)} classifies {accuracy} correctly, the most of all"
     built = reference.iloc[0]
-    text = f"{where} {_said(built)} classifies {percent(built['accuracy'])} correctly"
+    text = f"{where} {in_words(built)} classifies {percent(built['accuracy'])} correctly"
     rivals = _rivals(rows)
     if rivals.empty:
         return text
@@ -113,7 +126,7 @@ def _against_rivals(rows: pd.DataFrame, margin: float, short: bool) -> str:
     text += f", {_verdict(best, margin)}"
     other = rivals[~rivals["averaged"] & (rivals["augment"] == "none")]
     if not short and len(other) and len(rivals) > 1 and other.index[0] != best.name:
-        text += f", the best of those without it; {_said(other.iloc[0])} alone classifies "
+        text += f", the best of those without it; {in_words(other.iloc[0])} alone classifies "
         text += f"{percent(other['accuracy'].iloc[0])} correctly"
     return text
 
@@ -124,14 +137,7 @@ def _verdict(row: pd.Series, margin: float) -> str:
     last = said.split(",")[0].split()[-1] if said else ""
     than = joined.get(last, "as")
     said = {"undecided": "neither shown better nor worse"}.get(said, said)
-    return f"{said} {than} {_said(row)}: {percent(row['accuracy'])}"
-
-
-def _said(row: pd.Series) -> str:
-    """Describe the condition of a row for a reader who knows none of the names."""
-    group, augment = plain(row["group"], 20), plain(row["augment"], 20)
-    name = plain(row["condition"], 40)
-    return described(group, augment, bool(row["averaged"]), name, str(row["model"]))
+    return f"{said} {than} {in_words(row)}: {percent(row['accuracy'])}"
 
 
 def _rivals(rows: pd.DataFrame) -> pd.DataFrame:
@@ -151,11 +157,15 @@ def key_numbers(analysis: Analysis) -> list[KeyNumber]:
     numbers = []
     if len(built):
         one = built.iloc[0]
-        numbers.append(KeyNumber(with_interval(one), f"{_said(one)}, on {where}"))
-    if rivals.empty:
+        numbers.append(KeyNumber(with_interval(one), f"{in_words(one)}, on {where}"))
+    least = cheapest(conditions(analysis)) if nothing_is_decided(analysis) else None
+    if least is not None and len(built) and not least["reference"]:
+        rival, why = least, "the cheapest, not shown to be worse"
+    elif rivals.empty:
         return numbers
-    rival = rivals.loc[rivals["accuracy"].idxmax()]
-    numbers.append(KeyNumber(with_interval(rival), f"{_said(rival)}, the best without it"))
+    else:
+        rival, why = rivals.loc[rivals["accuracy"].idxmax()], "the best without it"
+    numbers.append(KeyNumber(with_interval(rival), f"{in_words(rival)}, {why}"))
     if pd.notna(rival["difference"]):
         ends = [signed_points(rival[f"difference_{end}"]) for end in ("low", "high")]
         value = f"{signed_points(rival['difference'])} points [{', '.join(ends)}]"
@@ -207,9 +217,17 @@ def _images(row: pd.Series, name: str) -> str:
 
 
 def _times(analysis: Analysis, first: int, second: int) -> str:
-    cells = analysis.cells.set_index("id")[measures.TRAINING_FLOPS.column]
-    ratio = cells[first] / cells[second] if cells[second] > 0 else float("nan")
-    return f", for {ratio:.2g} times the FLOPs of training" if pd.notna(ratio) else ""
+    """Compare the cost of one training: FLOPs, and seconds where they are known."""
+    cells = analysis.cells.set_index("id")
+    flops, seconds = (
+        [cells[name][one] for one in (first, second)] for name in (FLOPS, SECONDS)
+    )  # fmt: skip
+    if not flops[1] > 0 or pd.isna(flops[0]):
+        return ""
+    text = f", for {flops[0] / flops[1]:.2g} times the {EXPLAINED} of training"
+    if any(map(pd.isna, seconds)):
+        return text
+    return f"{text} ({duration(seconds[0])} a run against {duration(seconds[1])})"
 
 
 def extent(analysis: Analysis) -> str:
