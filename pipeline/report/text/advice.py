@@ -75,11 +75,11 @@ def all_alike(analysis: Analysis) -> str:
         return text
     enough = ", so that the cheapest is enough" if is_close(rows, margin) else "; the cheapest is"
     joined = ": " if is_close(rows, margin) else " "
-    dearest = rows.loc[rows[FLOPS].idxmax()]
-    times = f"{least[FLOPS] / dearest[FLOPS]:.2g} times the {EXPLAINED}"
+    costliest = rows.loc[rows[FLOPS].idxmax()]
+    times = f"{least[FLOPS] / costliest[FLOPS]:.2g} times the {EXPLAINED}"
     return (
         f"{text}{enough}{joined}{in_words(least)}, at {times} of training of "
-        f"{plain(dearest['condition'], 40)}"
+        f"{plain(costliest['condition'], 40)}"
     )
 
 
@@ -114,7 +114,7 @@ def _undecided(rows: pd.DataFrame, margin: float) -> str:
 
 
 def _seconds(rows: pd.DataFrame) -> str:
-    """Say how long one training takes, with the cheapest and the dearest of some networks."""
+    """Say how long one training takes, with the cheapest and the costliest of some networks."""
     known = rows[rows[SECONDS].notna() & ~rows["averaged"].astype(bool)].sort_values(SECONDS)
     if known.empty:
         return ""
