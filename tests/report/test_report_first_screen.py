@@ -193,18 +193,6 @@ def test_names_of_marks_lie_in_the_panel_and_not_over_each_other(
     assert all(panel.y0 <= box.y0 and box.y1 <= panel.y1 for box in boxes)
 
 
-def test_names_of_marks_lie_beside_lines() -> None:
-    with style.report_style():
-        figure, ((axes,),) = panels.grid(1, 1, 3.0)
-        axes.plot([0, 1], [0.5, 0.5])
-        axes.plot([0.6, 0.6], [0, 1])
-        figure.draw_without_rendering()
-        marks.name(axes, [(0.55, 0.5, "canonical", "black", 0)])
-        box = axes.texts[0].get_window_extent()
-    x, y = axes.transData.transform((0.6, 0.5))
-    assert not box.y0 < y < box.y1 and not box.x0 < x < box.x1
-
-
 @pytest.mark.parametrize("study", ["glyphs", "digits"])
 def test_the_caption_begins_with_the_finding(study: str, request: pytest.FixtureRequest) -> None:
     analysis = request.getfixturevalue(study)

@@ -25,7 +25,7 @@ from pipeline.report.figures import (
     winner,
 )
 from pipeline.report.load import Settings, load_study
-from pipeline.report.plotting import forest, style
+from pipeline.report.plotting import forest, marks, panels, style
 
 LONG_CAPTION = 1000  # letters
 HIGHEST = 22.0  # inches, of a figure 7.2 inches wide
@@ -116,3 +116,15 @@ def test_of_many_confusion_matrices_two_groups_of_each_data_set(large: Analysis)
     assert all(f"{name}, C1: upright" in titles for name in SHAPE.datasets)
     assert confusion.FEW.split(",")[0] in figure._supxlabel.get_text()
     assert set(confusion.table(large)["group"]) == set(SHAPE.groups), "all are in the CSV"
+
+
+def test_names_of_marks_lie_beside_lines() -> None:
+    with style.report_style():
+        figure, ((axes,),) = panels.grid(1, 1, 3.0)
+        axes.plot([0, 1], [0.5, 0.5])
+        axes.plot([0.6, 0.6], [0, 1])
+        figure.draw_without_rendering()
+        marks.name(axes, [(0.55, 0.5, "canonical", "black", 0)])
+        box = axes.texts[0].get_window_extent()
+    x, y = axes.transData.transform((0.6, 0.5))
+    assert not box.y0 < y < box.y1 and not box.x0 < x < box.x1
