@@ -85,13 +85,7 @@ def open_source(name: str, settings: Prepare, scratch: Path) -> OpenedSource:
             return OpenedSource(source, read(source, settings.seed))
         return OpenedSource(source, read(scratch) if source.unpacks else read())
     own = settings.sources[known]
-    path = _location(own.path)
-    if not path.exists():  # a clone of a colleague's study has no images
-        what = "folder" if own.kind == "folder" else "file or folder"
-        raise UserError(
-            f"{plain_name(path)}: there is no such {what}: bring the images there, or correct the "
-            "path in prepare.sources"
-        )
+    path = _location(own)
     survey = Survey(scratch / "survey.json", name, own.value_range)
     labelled = _labelled(own, path, survey)
     if "auto" in (own.value_range, own.background):
@@ -139,16 +133,22 @@ def _frame(own: OwnSource) -> float | str | None:
     return float(own.pad_value) / 255 if whole else own.pad_value
 
 
-def _location(text: str) -> Path:
+def _location(own: OwnSource) -> Path:
     """Return the path that a parameter file names; environment variables are not replaced."""
     try:
-        path = Path(text).expanduser()
-        path.exists()
+        path = Path(own.path).expanduser()
+        found = path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"{plain_name(text)}: cannot be read ({getattr(error, 'strerror', None) or error}): "
+            f"{plain_name(own.path)}: cannot be read ({getattr(error, 'strerror', None) or error}): "
             "fix the path in prepare.sources"
         ) from None
+    if not found:  # a clone of a colleague's study has no images
+        what = "folder" if own.kind == "folder" else "file or folder"
+        raise UserError(
+            f"{plain_name(path)}: there is no such {what}: bring the images there, or correct the "
+            "path in prepare.sources"
+        )
     return path
 
 
