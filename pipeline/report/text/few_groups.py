@@ -58,7 +58,7 @@ def kind_of_images(analysis: Analysis) -> str:
     few = too_few(analysis)
     if not few:
         return "other test images of the same kind"
-    same = f"of the same groups of images, as a test of fewer than {FEWEST_GROUPS} says nothing of "
+    same = f"of the same groups, as a test of fewer than {FEWEST_GROUPS} groups says nothing of "
     if len(few) == analysis.runs["dataset"].nunique():
         return f"other test images {same}others"
     return f"other test images of the same kind (of {listed(few)}: {same}others)"
