@@ -139,9 +139,9 @@ def _location(own: OwnSource) -> Path:
         path = Path(own.path).expanduser()
         found = path.exists()
     except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{plain_name(own.path)}: cannot be read ({getattr(error, 'strerror', None) or error}): "
-            "fix the path in prepare.sources"
+            f"{plain_name(own.path)}: cannot be read ({reason}): fix the path in prepare.sources"
         ) from None
     if not found:  # a clone of a colleague's study has no images
         what = "folder" if own.kind == "folder" else "file or folder"
