@@ -20,6 +20,7 @@ from pipeline.execution.engine import InProcess
 from pipeline.execution.state_folder import stage_lock
 from pipeline.sweep import stage as sweep
 from pipeline.tools import check, status
+from pipeline.tools.support.stage_running import stage_running
 
 
 @pytest.fixture(autouse=True)
@@ -106,21 +107,19 @@ def test_status_names_who_runs_the_stage() -> None:
     assert state_folder.holder("sweep") is None
 
 
-@pytest.mark.parametrize(
-    ("writer", "said"), [(os.getpid(), "starting or ending (DVC, pid "), (0, "")]
-)
-def test_status_knows_a_stage_that_dvc_starts(writer: int, said: str, folder: Path) -> None:
+@pytest.mark.parametrize("alive", [True, False])
+def test_status_knows_a_stage_that_dvc_starts(alive: bool, folder: Path) -> None:
     """A stage holds its lock only after its imports."""
-    if not writer:  # a process that has ended
-        ended = subprocess.Popen(["true"])
-        ended.wait()
-        writer = ended.pid
-    Path(".dvc/tmp").mkdir(parents=True)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    writer = os.getpid() if alive else ended.pid
     entry = {"pid": writer, "cmd": "dvc repro"}
-    where = {str(folder / "data/sweep"): entry}
-    Path(".dvc/tmp/rwlock").write_text(json.dumps({"write": where, "read": {}}))
-    head = status.status(fake_study.study())[0]
-    assert head.startswith(f"sweep of digits: {said or 'not running'}")
+    written = {str(folder / path): entry for path in ("data/sweep", "reports/index.html")}
+    Path(".dvc/tmp").mkdir(parents=True)
+    Path(".dvc/tmp/rwlock").write_text(json.dumps({"write": written, "read": {}}))
+    running = f"running (DVC, pid {writer})" if alive else None
+    assert status.status(fake_study.study())[0] == f"sweep of digits: {running or 'not running'}"
+    assert stage_running("report") == running and stage_running("prepare") is None
     Path(".dvc/tmp/rwlock").write_text("[]")
     assert status.status(fake_study.study())[0] == "sweep of digits: not running"
 

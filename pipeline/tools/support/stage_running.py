@@ -1,4 +1,4 @@
-"""Say whether a stage runs here now, the seconds included in which DVC starts and ends it."""
+"""Say whether a stage runs here now, by its lock or by what DVC notes of itself."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ __all__ = ["stage_running"]
 
 # DVC notes here who reads and writes which folders.
 RWLOCK = Path(".dvc/tmp/rwlock")
+OUTPUTS = {"report": "reports/index.html"}  # of stages that write elsewhere than into data/STAGE
 
 
 def stage_running(stage: str) -> str | None:
-    """Return how far a stage is and which process runs it; None where none does.
+    """Say that a stage runs and in which process; None where it does not.
 
-    A stage takes its lock after some seconds of imports, and DVC reads all files of its output
-    after it.
+    `sweep` and `confirm` take their locks after some seconds of imports, the other stages take
+    none, and DVC reads all files of an output after its stage.
     """
     if (who := holder(stage)) is not None:
         return f"running ({who})"
-    if (number := _writer(Path("data", stage).absolute())) is not None:
-        return f"starting or ending (DVC, pid {number})"
+    if (number := _writer(Path(OUTPUTS.get(stage, f"data/{stage}")).absolute())) is not None:
+        return f"running (DVC, pid {number})"
     return None
 
 
