@@ -67,8 +67,8 @@ class Model(SavedNetwork):
 
     def _forward_masked(self, image: Tensor, mask: Tensor) -> Tensor:
         raise ValueError(
-            f"mask: got one with a {type(self).__name__} of convolutions, which see beyond it; "
-            "accepts it with tokens 'pixel' or 'patch' of a transformer"
+            f"mask: got one, but this {type(self).__name__} has convolutions, which mix masked "
+            "pixels into the others; a mask needs a network built with tokens='patch' or 'pixel'"
         )
 
     def forward_features(self, image: Float[Tensor, "batch channels height width"]) -> Tensor:

@@ -244,7 +244,7 @@ def test_symmetrized_networks_move_the_mask(noise, image_mask):
 )
 def test_networks_of_convolutions_refuse_masks_by_name(model, options, image_mask):
     network = build_model(model, image_size=8, **options)
-    with pytest.raises(ValueError, match=r"mask: got one with .*; accepts it with tokens 'pixel'"):
+    with pytest.raises(ValueError, match=r"has convolutions.* with tokens='patch' or 'pixel'"):
         network(torch.zeros(2, 1, 8, 8), image_mask)
 
 
