@@ -158,8 +158,9 @@ def build_model(
         published networks).
     channels, num_heads, feedforward_ratio
         Channels a frame (24 by default), heads (2), hidden width of the feed-forward layers over
-        that of their blocks (2). Of staged networks `channels` is the width of the first stage
-        (16); attention has twice as many, and 4 heads.
+        that of their blocks (2). Each head has ``ceil(channels / num_heads)`` channels: with 24
+        channels and 5 heads, queries, keys and values have 25. Of staged networks `channels` is
+        the width of the first stage (16); attention has twice as many, and 4 heads.
     window, window_shape
         Odd side of the local neighbourhood in tokens, ``None`` (by default) for global attention;
         its shape, ``"auto"`` (by default), ``"square"``, ``"disc"`` or ``"soft_disc"``.
@@ -195,7 +196,9 @@ def build_model(
     -------
     Model
         Its logits are invariant under the elements of `group` that keep the pixel grid. Its
-        `config` are the arguments that build it, and `save` writes it into a file.
+        `config` are the arguments that build it, and `save` writes it into a file. What is
+        ``None`` is not in `config`: without `window`, attention is global; without `patch_size`,
+        it is the default of `tokens`.
 
     Raises
     ------
