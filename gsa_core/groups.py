@@ -232,6 +232,7 @@ def act_on_image(
     """Left action on images, ``(L_s f)(p) = f(s^-1 p)``, on the last two axes.
 
     Exact: pixels are permuted, nothing is interpolated. A quarter turn swaps height and width.
+    Element ``k`` turns counterclockwise by ``k / n`` of a turn, ``n + k`` mirrors left-right first.
 
     Raises
     ------
