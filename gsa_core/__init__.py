@@ -6,7 +6,8 @@ Imports torch, and nothing of the study.
 
 from gsa_core.attention.backends.kernel_calls import build_kernel
 from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
-from gsa_core.check.measure import SymmetryReport, check_equivariance
+from gsa_core.check.measure import check_equivariance
+from gsa_core.check.report import SymmetryReport
 from gsa_core.cost import (
     count_activations,
     count_flops,

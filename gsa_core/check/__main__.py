@@ -12,7 +12,8 @@ import sys
 import torch
 from torch import nn
 
-from gsa_core.check.measure import SymmetryReport, check_equivariance
+from gsa_core.check.measure import check_equivariance
+from gsa_core.check.report import SymmetryReport
 
 __all__ = ["main"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from gsa_core.check.causes import causes_in_forward, causes_of, one_tensor
+from gsa_core.check.report import LayerSymmetry, SymmetryReport
 from gsa_core.check.representations import (
     permutation_of_channels,
     relative_error,
@@ -18,48 +19,7 @@ from gsa_core.check.representations import (
 )
 from gsa_core.groups import PointGroup, act_on_image, point_group
 
-__all__ = ["LayerSymmetry", "SymmetryReport", "check_equivariance"]
-
-
-@dataclass(frozen=True)
-class LayerSymmetry:
-    """How the output of a sub-module transforms, and the largest relative error over elements."""
-
-    name: str
-    module: str
-    shape: tuple[int, ...]
-    transforms: str
-    error: float
-
-
-@dataclass(frozen=True)
-class SymmetryReport:
-    """What `check_equivariance` found."""
-
-    group: str
-    tolerance: float
-    layers: list[LayerSymmetry]
-    broken: str | None = None
-    causes: list[str] = field(default_factory=list)
-
-    @property
-    def equivariant(self) -> bool:
-        """Whether the output of the whole module transforms."""
-        return self.layers[-1].error <= self.tolerance
-
-    def __str__(self) -> str:
-        width = max(len(row.name) for row in self.layers)
-        lines = [
-            f"{row.name:{width}}  {row.error:8.1e}  {row.transforms}  "
-            f"({row.module}, {'x'.join(map(str, row.shape))})"
-            for row in self.layers
-        ]
-        if self.broken is None:
-            lines.append(f"the output transforms under {self.group}")
-        else:
-            lines.append(f"breaks the symmetry under {self.group} first: {self.broken}")
-            lines += [f"  {cause}" for cause in self.causes]
-        return "\n".join(lines)
+__all__ = ["check_equivariance"]
 
 
 @dataclass(eq=False)

@@ -91,6 +91,18 @@ def test_networks_of_this_library_are_equivariant_in_every_layer(group, options,
     assert report.broken is None
 
 
+@pytest.mark.parametrize(("group", "tested"), [("D8", "8 of 16"), ("D5", "2 of 10")])
+def test_the_verdict_names_the_elements_that_were_tested(group, tested, noise, capsys):
+    model = randomised(build_model(group="D4", channels=4, image_size=8, in_channels=2))
+    verdict = (
+        f"transforms under the {tested} elements of {group} that keep the pixel grid; the others "
+        "were not tested\n"
+    )
+    assert verdict in f"{check_equivariance(model, noise(2, 2, 8, 8), group)}\n"
+    main(["check_networks:torch_invariant", "--group", group, "--input", "1,2,8,8"])
+    assert verdict in capsys.readouterr().out
+
+
 def test_a_larger_group_is_found_broken_and_a_pooled_orbit_is_not(noise):
     model = randomised(build_model(group="C4", channels=4, image_size=8))
     assert not check_equivariance(model, noise(1, 1, 8, 8), "D4").equivariant
