@@ -81,13 +81,11 @@ def refuse_while_running() -> None:
     UserError
         Naming the stage and its process.
     """
-    from pipeline.execution.state_folder import holder
+    from pipeline.tools.support.stage_running import stage_running
 
     for stage in STAGES:
-        if (who := holder(stage)) is not None:
-            raise UserError(
-                f"{PARAMS}: {stage} is running here ({who}): wait for the study, or end it"
-            )
+        if (how := stage_running(stage)) is not None:
+            raise UserError(f"{PARAMS}: {stage} is {how}: wait for the study, or end it")
 
 
 def make_current(name: str, known: Mapping[str, Path]) -> None:

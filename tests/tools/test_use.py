@@ -256,7 +256,7 @@ def test_params_are_not_changed_under_a_stage(
     before = Path("params.yaml").read_bytes()
     with (
         stage_lock(stage),
-        pytest.raises(UserError, match=rf"params.yaml: {stage} is running here \(pid "),
+        pytest.raises(UserError, match=rf"params.yaml: {stage} is running \(pid "),
     ):
         command()
     assert Path("params.yaml").read_bytes() == before
