@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gsa_core.check.causes import causes_in_forward, causes_of, one_tensor
+from gsa_core.check.inputs import check_image, check_module
 from gsa_core.check.report import LayerSymmetry, SymmetryReport
 from gsa_core.check.representations import (
     permutation_of_channels,
@@ -53,7 +54,8 @@ def check_equivariance(
     module
         Any module that maps images; of any library.
     image
-        Images ``(batch, channels, height, width)``, random ones for a start.
+        Images ``(batch, channels, height, width)`` that every element changes, such as random
+        ones.
     group
         The point group H or its name.
     tolerance
@@ -67,6 +69,7 @@ def check_equivariance(
     >>> report.equivariant, report.causes
     (False, ['an ordinary convolution, whose kernel is not turned: lift it to the group'])
     """
+    check_module(module)
     group = point_group(group)
     elements = [s for s in group.exact_elements if s != 0]
     if not elements:
@@ -74,8 +77,7 @@ def check_equivariance(
             f"group: got {group.name}, of which no element but the identity keeps the pixel grid; "
             "accepts a group with mirrors, half or quarter turns"
         )
-    if image.ndim != 4:
-        raise ValueError(f"image: got {image.ndim} axes; accepts (batch, channels, height, width)")
+    check_image(image, group, elements)
     module = copy.deepcopy(module).double().eval()
     image = image.double()
     calls = _run(module, image)
@@ -150,8 +152,14 @@ class _Judge:
             how, errors[call] = self._transforms(index, "given")
             kind, shape = type(call.module).__name__, tuple(call.given.shape)
             rows.append(LayerSymmetry(call.name, kind, shape, how, errors[call]))
-        if self.calls[-1] not in errors:
+        output = self.calls[-1].given
+        if output is None:
             raise ValueError("module: got one that returns no tensor; accepts one that does")
+        if not output.isfinite().all():
+            raise ValueError(
+                "module: got one whose output for this image has NaN or infinite values; accepts "
+                "one with finite outputs"
+            )
         if rows[-1].error <= self.tolerance:
             return SymmetryReport(self.group.name, self.tolerance, rows)
         self.broken = [call for call, error in errors.items() if error > self.tolerance]

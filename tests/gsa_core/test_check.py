@@ -140,6 +140,34 @@ def test_wrong_arguments_are_named(group, shape, message):
         check_equivariance(nn.Identity(), torch.zeros(shape), group)
 
 
+NOISE = torch.rand(1, 2, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.zeros(1, 2, 8, 8), r"r90 of C4 does not change.*such as torch.rand\(1, 2, 8, 8\)"),
+        (torch.full((1, 2, 8, 8), 0.5), "r90 of C4 does not change, which tests nothing"),
+        (NOISE + NOISE.rot90(2, (2, 3)), "r180 of C4 does not change, which tests nothing"),
+        (NOISE * float("nan"), r"NaN or infinite; accepts finite ones, such as torch.rand"),
+        (torch.rand(1, 2, 4, 8, 8), "image: got 5 axes.*assert_equivariant takes feature maps"),
+    ],
+)
+def test_an_image_that_tests_nothing_is_refused(image, message):
+    with pytest.raises(ValueError, match=message):
+        check_equivariance(nn.Conv2d(2, 4, 3), image, "C4")
+
+
+def test_a_function_is_refused_in_a_sentence():
+    with pytest.raises(TypeError, match="module: got a function; accepts a"):
+        check_equivariance(lambda x: x, NOISE)
+
+
+def test_an_output_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="output for this image has NaN or infinite values"):
+        check_equivariance(nn.Sequential(nn.ReLU(), nn.Threshold(9.0, float("nan"))), NOISE)
+
+
 @pytest.mark.parametrize(
     ("name", "code", "text"),
     [
