@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from gsa_core.attention.backends.registry import METHODS, choose_backend
 from gsa_core.attention.dropout import OrbitDropout
-from gsa_core.attention.encodings.absolute import AbsoluteEncoding
 from gsa_core.attention.encodings.registry import (
     ENCODINGS,
     POSITIONAL,
@@ -20,9 +19,8 @@ from gsa_core.attention.encodings.registry import (
     check_setting,
     make_encoding,
 )
-from gsa_core.attention.encodings.relative import FrameOffsets
 from gsa_core.attention.encodings.rotary import RotaryEncoding
-from gsa_core.attention.encodings.tables import OffsetTables
+from gsa_core.attention.encodings.tables import OffsetEncoding, OffsetTables
 from gsa_core.attention.forms import PUBLISHED, STANDARD, Form
 from gsa_core.attention.masks import attention_weights, check_mask, hide_keys
 from gsa_core.attention.neighbourhood import WINDOW_SHAPES, Tiling
@@ -103,8 +101,8 @@ class SelfAttention(Identified):
             kind, self.form.frame_offsets(self.group),
         )  # fmt: skip
         self.reach = setting.reach or (0 if kind == "published" else int(setting.scale))
-        self.absolute: AbsoluteEncoding | None = None
-        self.relative: FrameOffsets | None = None
+        self.absolute: nn.Module | None = None
+        self.relative: OffsetEncoding | None = None
         self.rotary: RotaryEncoding | None = None
         for name, module in make_encoding(self.positional, setting).items():
             setattr(self, name, module)

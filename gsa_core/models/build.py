@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gsa_core.attention.encodings.registry import POSITIONAL
 from gsa_core.common.arguments import check_choice, check_sides, plain
 from gsa_core.common.factory import Device, made_with
 from gsa_core.common.names import named
@@ -246,5 +247,6 @@ def build_model(
 
 def _only_lifts(arguments: dict[str, Any]) -> bool:
     """Whether no attention of the network is from feature map to feature map."""
-    pixels = arguments.get("tokens") == "pixel" and arguments["positional"] != "absolute"
-    return pixels and arguments["depth"] == 1
+    encoding = POSITIONAL.get(str(arguments.get("positional")))
+    added = encoding is not None and encoding.on_tokens
+    return arguments.get("tokens") == "pixel" and not added and arguments["depth"] == 1

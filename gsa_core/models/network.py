@@ -16,8 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from gsa_core.attention.encodings.absolute import AbsoluteEncoding
-from gsa_core.attention.encodings.relative import FrameOffsets
 from gsa_core.attention.encodings.rotary import RotaryEncoding
+from gsa_core.attention.encodings.tables import OffsetEncoding
 from gsa_core.attention.masks import check_mask
 from gsa_core.common.arguments import check_flag, check_whole
 from gsa_core.groups import PointGroup
@@ -169,7 +169,7 @@ class Model(SavedNetwork):
         return {
             f"{place}.{name}"
             for place, module in self.named_modules()
-            if isinstance(module, AbsoluteEncoding | FrameOffsets | RotaryEncoding)
+            if isinstance(module, AbsoluteEncoding | OffsetEncoding | RotaryEncoding)
             for name, _ in module.named_parameters(recurse=False)
         }
 

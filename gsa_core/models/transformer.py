@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core.attention.encodings.absolute import AbsoluteEncoding
-from gsa_core.attention.encodings.registry import ENCODINGS, POSITIONAL
+from gsa_core.attention.encodings.registry import ENCODINGS, POSITIONAL, Setting, make_encoding
 from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
 from gsa_core.common.arguments import (
     check_choice,
@@ -76,9 +75,9 @@ class Standardise(nn.Module):
 
 
 class Position(nn.Module):
-    """Adds an `AbsoluteEncoding` to the tokens of a network; lifts an image."""
+    """Adds an absolute encoding to the tokens of a network; lifts an image."""
 
-    def __init__(self, encoding: AbsoluteEncoding) -> None:
+    def __init__(self, encoding: nn.Module) -> None:
         super().__init__()
         self.encoding = encoding
 
@@ -164,7 +163,10 @@ def attention_blocks(
     check_choice("encoding", encoding, ENCODINGS)
     position: Position | None = None
     if POSITIONAL[positional].on_tokens:
-        position = Position(AbsoluteEncoding(group, channels, grid, encoding))
+        heads = check_whole("num_heads", num_heads)
+        head_dim = -(-channels // heads)  # as in layers
+        of = Setting(group, channels, heads, head_dim, grid, window, encoding, None)
+        position = Position(make_encoding(positional, of)["absolute"])
         positional, lifted = "none", True
         encoding = encoding if encoding == "published" else "auto"
     options: dict[str, Any] = {

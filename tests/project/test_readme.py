@@ -6,11 +6,13 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
 
 import gsa_core
+from gsa_core.attention.encodings.registry import POSITIONAL
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -70,7 +72,8 @@ def test_snippets_of_the_library_run(
         if words in snippet:
             pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
-    exec(compile(snippet, "docs/library.md", "exec"), {})
+    with mock.patch.dict(POSITIONAL):  # one snippet adds an encoding
+        exec(compile(snippet, "docs/library.md", "exec"), {})
 
 
 @pytest.mark.parametrize(

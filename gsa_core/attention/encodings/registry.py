@@ -1,4 +1,7 @@
-"""Positional encodings by the names that users have: a new one is a module and an entry here."""
+"""Positional encodings by the names that users have: a new one is a module and an entry here.
+
+An entry can be added at run time: `docs/library.md` has an example.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from gsa_core.attention.encodings.relative import (
     RelativeTable,
 )
 from gsa_core.attention.encodings.rotary import RotaryEncoding
+from gsa_core.attention.encodings.tables import OffsetEncoding
 from gsa_core.groups import PointGroup
 
 __all__ = ["ENCODINGS", "POSITIONAL", "Encoding", "Setting", "check_setting", "make_encoding"]
@@ -74,12 +78,14 @@ class Encoding:
     Parameters
     ----------
     make
-        The modules of a layer by their names: ``absolute`` is added to tokens, ``relative`` gives
-        the tables of offsets that queries meet, ``rotary`` rotates queries and keys.
+        The modules of a layer by their names: ``absolute`` is added to tokens, ``relative``, an
+        `OffsetEncoding`, gives the tables of offsets that queries meet, ``rotary``, a
+        `RotaryEncoding`, rotates queries and keys.
     kinds
         The values of ``encoding`` that it takes, in addition to ``auto`` and ``published``.
     on_tokens, on_scores
-        Whether it is added to tokens, and needs the size of the image; whether it enters scores.
+        Whether it is added to tokens, in a network once and before all layers, and needs the size
+        of the image; whether it enters scores.
     least_head_dim
         Channels that a head needs.
     """
@@ -131,7 +137,7 @@ def _rotary(setting: Setting) -> dict[str, nn.Module]:
     }
 
 
-POSITIONAL = {
+POSITIONAL: dict[str, Encoding] = {
     "none": Encoding(lambda setting: {}, on_scores=False),
     "absolute": Encoding(_absolute, kinds=("table", "continuous"), on_tokens=True, on_scores=False),
     "relative": Encoding(_relative, kinds=("table", "continuous")),
@@ -148,7 +154,29 @@ def make_encoding(positional: str, setting: Setting) -> dict[str, nn.Module]:
             f"encoding: got {setting.kind!r} without window or image_size, to size it; accepts "
             "'auto', 'continuous', or either of these with it"
         )
-    return encoding.make(setting)
+    made = encoding.make(setting)
+    _check_made(positional, encoding, made)
+    return made
+
+
+_MADE = {"absolute": nn.Module, "relative": OffsetEncoding, "rotary": RotaryEncoding}
+
+
+def _check_made(positional: str, encoding: Encoding, made: dict[str, nn.Module]) -> None:
+    """The modules of an encoding of one's own are such that layers can use them."""
+    place = f"make of POSITIONAL[{positional!r}]"
+    for name, module in made.items():
+        if name not in _MADE:
+            raise ValueError(
+                f"{place}: got a module {name!r}; accepts {', '.join(map(repr, _MADE))}"
+            )
+        if not isinstance(module, _MADE[name]):
+            raise TypeError(
+                f"{place}: got a {type(module).__name__} as {name!r}; accepts a subclass of "
+                f"{_MADE[name].__name__} of {_MADE[name].__module__}"
+            )
+    if encoding.on_tokens and "absolute" not in made:
+        raise ValueError(f"{place}: got no module 'absolute' with on_tokens=True; accepts one")
 
 
 def check_setting(positional: str, window: int | None, image_size: object, kind: str) -> None:

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.attention.encodings.absolute import PositionNetwork
-from gsa_core.attention.encodings.tables import OffsetTables
+from gsa_core.attention.encodings.tables import OffsetEncoding, OffsetTables
 from gsa_core.common.constants import WithConstants
 from gsa_core.groups import PointGroup
 
 __all__ = ["FrameOffsets", "RadialFunction", "RelativeFunction", "RelativeTable"]
 
 
-class FrameOffsets(WithConstants):
+class FrameOffsets(OffsetEncoding, WithConstants):
     """A learned table of group offsets alone: ``p(d, h) = P(h)``.
 
     Parameters
@@ -29,8 +29,6 @@ class FrameOffsets(WithConstants):
         frame m of its own, ``(g, m, h)``; ``None`` where keys lie in the query's frame.
     """
 
-    kind: str | None = None  # how the spatial part is held
-    scaled = False  # whether the largest offset decides more than the size of a table
     relative: Tensor
 
     def __init__(

@@ -12,13 +12,19 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from gsa_core.attention.encodings.rotary import RotaryEncoding
 from gsa_core.attention.neighbourhood import Offsets
 
-__all__ = ["OffsetTables", "PositionalScores", "positional_scores", "products_with_frames"]
+__all__ = [
+    "OffsetEncoding",
+    "OffsetTables",
+    "PositionalScores",
+    "positional_scores",
+    "products_with_frames",
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,27 @@ class OffsetTables:
     pairs: Tensor | None = None
     frames: Tensor | None = None
     rotation: RotaryEncoding | None = None
+
+
+class OffsetEncoding(nn.Module):
+    """An encoding of offsets: a subclass gives the tables, as `docs/library.md` shows.
+
+    Attributes
+    ----------
+    kind
+        How it is held, a name that is kept with the weights: a layer refuses those of another
+        kind. ``None`` if there is one kind alone.
+    scaled
+        Whether its values at an offset depend on the largest offset of the layer; this is then
+        kept with the weights, too.
+    """
+
+    kind: str | None = None
+    scaled = False
+
+    def forward(self, reaches: tuple[int, int]) -> OffsetTables:
+        """Values at every offset from ``-reaches[0]`` to ``reaches[0]`` rows, so for columns."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
