@@ -1,6 +1,7 @@
 """``python -m gsa_core.check module:factory --group D4 --input 2,3,64,64``.
 
-Exit codes: 0 equivariant, 1 not, 2 a mistake in the command or a network that cannot be run.
+Exit codes: 0 equivariant, 1 not, 2 a mistake in the command or a network that cannot be run,
+3 not decided.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--input", default="2,3,64,64", help="batch,channels,height,width (default: 2,3,64,64)"
     )
     parser.add_argument(
-        "--tolerance", type=float, default=1e-6, help="largest relative error (default: 1e-6)"
+        "--tolerance",
+        type=float,
+        help="largest relative error (default: 1e-11, and not decided up to 1e-6)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of weights and image (default: 0)")
     asked = parser.parse_args(arguments)
@@ -40,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     print(report)
+    if not report.decided:
+        return 3
     return 0 if report.equivariant else 1
 
 

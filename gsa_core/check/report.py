@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 from gsa_core.groups import point_group
 
-__all__ = ["LayerSymmetry", "SymmetryReport"]
+__all__ = ["ROUNDING", "TOLERANCE", "LayerSymmetry", "SymmetryReport"]
+
+ROUNDING = 1e-11  # exact layers are at about 1e-15 in float64, deep networks a little above
+TOLERANCE = 1e-6  # weights that were made symmetric in float32 are so to 1e-7
 
 
 @dataclass(frozen=True)
@@ -22,18 +25,31 @@ class LayerSymmetry:
 
 @dataclass(frozen=True)
 class SymmetryReport:
-    """What `check_equivariance` found."""
+    """What `check_equivariance` found.
+
+    An error up to `rounding` is equivariant, one above `tolerance` is not. Between them nothing is
+    decided: near-zero weights hide a broken layer, and float32 made symmetric weights inexact.
+    """
 
     group: str
     tolerance: float
     layers: list[LayerSymmetry]
     broken: str | None = None
     causes: list[str] = field(default_factory=list)
+    rounding: float = ROUNDING
 
     @property
     def equivariant(self) -> bool:
-        """Whether the output of the whole module transforms."""
-        return self.layers[-1].error <= self.tolerance
+        """Whether the output of the whole module transforms; false where it is not decided."""
+        return self.decided and self.layers[-1].error <= self.tolerance
+
+    @property
+    def decided(self) -> bool:
+        """Whether the errors say that the module is equivariant, or that it is not."""
+        return self.layers[-1].error > self.tolerance or not self._doubtful()
+
+    def _doubtful(self) -> list[LayerSymmetry]:
+        return [row for row in self.layers if self.rounding < row.error <= self.tolerance]
 
     def __str__(self) -> str:
         width = max(len(row.name) for row in self.layers)
@@ -42,12 +58,26 @@ class SymmetryReport:
             f"({row.module}, {'x'.join(map(str, row.shape))})"
             for row in self.layers
         ]
-        if self.broken is None:
+        if not self.decided:
+            lines += self._doubts()
+        elif self.broken is None:
             lines.append(f"the output transforms under {self._tested()}")
         else:
             lines.append(f"breaks the symmetry under {self.group} first: {self.broken}")
             lines += [f"  {cause}" for cause in self.causes]
         return "\n".join(lines)
+
+    def _doubts(self) -> list[str]:
+        worst = max(self._doubtful(), key=lambda row: row.error)
+        return [
+            f"not decided whether the output transforms under {self._tested()}",
+            f"  the error {worst.error:.1e} of {worst.name} ({worst.module}) is above rounding in "
+            f"float64 ({self.rounding:.0e}) and not above {self.tolerance:.0e}",
+            "  near-zero weights can hide a broken layer: give every parameter random values, such "
+            "as nn.init.normal_(parameter, std=0.5), and check again",
+            "  weights that were made symmetric in float32 have such errors: if yours are, state "
+            f"the tolerance {self.tolerance:.0e}",
+        ]
 
     def _tested(self) -> str:
         """The group, or which of its elements are measured: those that keep the pixel grid."""
