@@ -154,6 +154,7 @@ def build_model(
         default for ``hybrid``) or ``"pixel"`` (costly).
     patch_size
         Pixels to a token along each side, of a patch (4 by default) or a stem (2 by default).
+        Raise it for images above about 20 pixels, or set `window`: `docs/library.md` has the costs.
     form
         ``"framewise"`` (by default), ``"joint"`` or ``"published"`` attention (by default for the
         published networks).

@@ -76,6 +76,27 @@ def test_snippets_of_the_library_run(
         exec(compile(snippet, "docs/library.md", "exec"), {})
 
 
+COSTS = re.findall(
+    r"^\| (?:defaults|`([a-z_]+=[^`]*)`)[^|]*\| ([\d,]+) \| (\d+) \|",
+    PAGES["docs/library.md"],
+    flags=re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("arguments", "parameters", "flops"), COSTS)
+def test_costs_of_the_library_are_those_of_its_networks(
+    arguments: str, parameters: str, flops: str
+) -> None:
+    chosen = eval(f"dict({arguments})")
+    model = gsa_core.build_model(group="D4", in_channels=3, image_size=32, **chosen)
+    assert f"{gsa_core.count_parameters(model):,}" == parameters
+    assert str(round(gsa_core.count_flops(model, (3, 32, 32)) / 1e6)) == flops
+
+
+def test_the_library_shows_costs() -> None:
+    assert len(COSTS) == 5
+
+
 @pytest.mark.parametrize(
     ("page", "target"),
     [(name, link) for name, text in PAGES.items() for link in re.findall(r"\]\(([^)#:]+)\)", text)],
