@@ -51,7 +51,7 @@ def ceiling(tmp_path_factory: pytest.TempPathFactory) -> Partial:
 
 def test_near_the_ceiling_the_finding_is_that_the_cheapest_is_enough(ceiling: Partial) -> None:
     assert summary.finding(ceiling) == (
-        "On quarter-turned test images of cells, the networks are not distinguishable: they "
+        "On quarter-turned test images of cells, the networks are not shown to differ: they "
         "classify 99.6 % to 99.9 % correctly, so that the cheapest is enough: a network without "
         "symmetry (C1), at 0.12 times the FLOPs (arithmetic operations) of training of D4"
     )
@@ -91,7 +91,7 @@ def test_a_better_validation_accuracy_comes_before_the_recommendation(tmp_path: 
 def test_few_images_far_from_the_ceiling_do_not_say_which_network_to_use(tmp_path: Path) -> None:
     found = of(tmp_path, accuracies({"C1": 0.7, "C4": 0.75, "D4": 0.74}, 60))
     said = summary.finding(found)
-    assert "not distinguishable: they classify 70.0 % to 75.0 %" in said and "enough" not in said
+    assert "not shown to differ: they classify 70.0 % to 75.0 %" in said and "enough" not in said
     assert "; the cheapest is a network without symmetry (C1), at 0.12 times" in said
     answer = advice.which_network(found)
     assert answer.startswith("Which network to use: this test does not say. The cheapest is a ")

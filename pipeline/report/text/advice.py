@@ -59,26 +59,29 @@ def cheapest(rows: pd.DataFrame) -> pd.Series | None:
 
 
 def all_alike(analysis: Analysis) -> str:
-    """Say that the networks are not distinguishable, and which of them is the cheapest."""
+    """Say that no network is shown to be better, and which is the cheapest, or the best."""
     rows, margin = conditions(analysis), analysis.settings.margin
     first = rows.iloc[0]
     low, high = (percent(value) for value in (rows["accuracy"].min(), rows["accuracy"].max()))
     same = set(rows["word"].dropna()) <= {SAME}
     text = (
         f"on {measures.SHORT[first['test']]} test images of {plain(first['dataset'], 30)}, the "
-        f"networks are {word(SAME, margin) if same else 'not distinguishable'}: "
+        f"networks are {word(SAME, margin) if same else 'not shown to differ'}: "
         + (f"all classify {low} correctly" if low == high else
            f"they classify {low} to {high} correctly")
     )  # fmt: skip
     least = cheapest(rows)
     if least is None:
         return text
-    enough = ", so that the cheapest is enough" if is_close(rows, margin) else "; the cheapest is"
-    joined = ": " if is_close(rows, margin) else " "
+    if is_close(rows, margin):
+        begun = ", so that the cheapest is enough: "
+    else:
+        best = plain(rows.loc[rows["accuracy"].idxmax(), "condition"], 40)
+        begun = f", the most with {best}; the cheapest is "
     costliest = rows.loc[rows[FLOPS].idxmax()]
     times = f"{least[FLOPS] / costliest[FLOPS]:.2g} times the {EXPLAINED}"
     return (
-        f"{text}{enough}{joined}{in_words(least)}, at {times} of training of "
+        f"{text}{begun}{in_words(least)}, at {times} of training of "
         f"{plain(costliest['condition'], 40)}"
     )
 
