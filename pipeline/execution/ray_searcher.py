@@ -23,7 +23,14 @@ from pipeline.execution.tasks import CannotWork
 __all__ = ["DispatcherSearcher", "DriverCallback", "DroppingScheduler"]
 
 
-class DispatcherSearcher(Searcher):
+class _Unsaved:
+    """What Tune saves nothing of: it holds a terminal, and a restart is a fresh run."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class DispatcherSearcher(_Unsaved, Searcher):
     """Asks the dispatcher for tasks: a Tune trial is one task on one worker.
 
     Tune logs and swallows what a searcher raises when a trial ends, so an error is kept here
@@ -92,7 +99,7 @@ class DispatcherSearcher(Searcher):
         """Restore nothing: a restart is a fresh run over what is left."""
 
 
-class DriverCallback(TrialProgressCallback):
+class DriverCallback(_Unsaved, TrialProgressCallback):
     """Calls back at every turn of the driver's loop, ten times a second or more.
 
     It replaces the reporter that Tune would add, which keeps every trial of the study.
