@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from gsa_core.check.representations import relative_error
+from gsa_core.check.representations import IN_BATCH, relative_error
 from gsa_core.groups import PointGroup, act_on_features, act_on_image
 
 __all__ = ["causes_in_forward", "causes_of", "one_tensor"]
@@ -31,19 +31,41 @@ def causes_of(
     return found
 
 
-def causes_in_forward(parent: nn.Module, features: Tensor) -> list[str]:
-    """Sentences about a symmetry that the code of a module's own ``forward`` breaks."""
-    sides = set(features.shape[1:])
-    names = [
-        name
-        for name, parameter in [*parent.named_parameters(recurse=False),
-                                *parent.named_buffers(recurse=False)]
-        if parameter.ndim >= 2 and parameter.shape != (1, 1)
-        and sides & (set(parameter.shape) - {1})
-    ]  # fmt: skip
-    if names:
-        return [f"it may add {' or '.join(names)}, which has a value for each position"]
-    return ["an operation between these layers depends on position (padding, slicing, reshaping)"]
+def causes_in_forward(parent: nn.Module, layer: nn.Module, features: Tensor) -> list[str]:
+    """Sentences about a symmetry that the code of a module's own ``forward`` breaks.
+
+    `features` are the input of `layer`, the first thing in it that does not transform.
+    """
+    own = [*parent.named_parameters(recurse=False), *parent.named_buffers(recurse=False)]
+    added = {name: _varies_along(parameter, features) for name, parameter in own}
+    found = []
+    for axis in ("position", "frame"):
+        names = [name for name, along in added.items() if along == axis]
+        if names:
+            found.append(f"it may add {' or '.join(names)}, which has a value for each {axis}")
+    if found:
+        return found
+    found = [
+        "an operation between these layers depends on position or on the order of frames "
+        "(padding, slicing, shifting), or gives a layout that this check does not know"
+    ]
+    if isinstance(layer, nn.Conv2d | nn.Conv3d) and max(layer.kernel_size[-2:]) > 1:
+        found.append("if the layout is right, the kernel of this layer, which is not turned")
+    return found
+
+
+def _varies_along(parameter: Tensor, features: Tensor) -> str | None:
+    """Whether a parameter that is added to features has values for positions, or for frames."""
+    missing = features.ndim - parameter.ndim
+    if missing < 0 or features.ndim < 3:
+        return None
+    shape = (1,) * missing + tuple(parameter.shape)
+    if any(x not in (1, y) for x, y in zip(shape[1:], features.shape[1:], strict=True)):
+        return None
+    places = shape[-2:] if features.ndim > 3 else shape[1:2]  # tokens are (batch, tokens, channels)
+    if max(places) > 1:
+        return "position"
+    return "frame" if features.ndim == 5 and shape[2] > 1 else None
 
 
 def _pair(value: object) -> tuple[int, int] | None:
@@ -86,20 +108,30 @@ def _of_stride(module: nn.Module, inputs: Tensor) -> Iterator[str]:
 
 
 def _of_weights(module: nn.Module, group: PointGroup, how: str) -> Iterator[str]:
-    if isinstance(module, nn.Conv2d) and how == "image":
-        kernel = module.weight
-        square = kernel.shape[-1] == kernel.shape[-2]
-        moved = [act_on_image(group, s, kernel) for s in group.exact_elements] if square else []
-        if moved and max(relative_error(x, kernel) for x in moved) < 1e-6:
-            return
-        if _pair(module.stride) == _pair(module.kernel_size) != (1, 1):
-            yield "each patch is flattened: its pixels have weights that are not turned"
-        else:
-            yield "an ordinary convolution, whose kernel is not turned: lift it to the group"
+    if isinstance(module, nn.Conv2d | nn.Conv3d):
+        yield from _of_kernel(module, group, how)
     if isinstance(module, nn.Linear) and how == "flattened image":
         yield "a linear map of flattened positions: pool over positions before it"
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1:
         yield "a layer norm over positions, with a scale and a shift for each position"
+
+
+def _of_kernel(module: nn.Conv2d | nn.Conv3d, group: PointGroup, how: str) -> Iterator[str]:
+    volume = isinstance(module, nn.Conv3d)
+    of_frames = how == "regular" if volume else how.startswith(IN_BATCH)
+    if not of_frames and (volume or how != "image"):
+        return
+    kernel = module.weight
+    square = kernel.shape[-1] == kernel.shape[-2]
+    moved = [act_on_image(group, s, kernel) for s in group.exact_elements] if square else []
+    if moved and max(relative_error(x, kernel) for x in moved) < 1e-6:
+        return
+    if of_frames:
+        yield "an ordinary convolution of frames, whose kernel is not turned: use GroupConv2d"
+    elif _pair(module.stride) == _pair(module.kernel_size) != (1, 1):
+        yield "each patch is flattened: its pixels have weights that are not turned"
+    else:
+        yield "an ordinary convolution, whose kernel is not turned: lift it to the group"
 
 
 def _turns_the_other_way(

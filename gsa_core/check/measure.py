@@ -183,14 +183,14 @@ class _Judge:
             assert call.taken is not None
             found = causes_of(call.module, call.taken, how, self.group, self.tolerance)
             if not found and any(call.module.children()):
-                found = causes_in_forward(call.module, call.taken)
+                found = causes_in_forward(call.module, call.module, call.taken)
             return named, found
         if within.taken is not None:
             _, error = self._transforms(self.calls.index(within), "taken")
             if error > self.tolerance:
                 named = f"{within.name} ({type(within.module).__name__})"
                 where = f"the forward of {type(call.module).__name__}, before {named}"
-                return where, causes_in_forward(call.module, within.taken)
+                return where, causes_in_forward(call.module, within.module, within.taken)
         return self._explained(within)
 
     def _transforms(self, index: int, what: str) -> tuple[str, float]:

@@ -10,8 +10,15 @@ from torch import Tensor
 
 from gsa_core.groups import PointGroup, act_on_features, act_on_image
 
-__all__ = ["Representation", "permutation_of_channels", "relative_error", "representations"]
+__all__ = [
+    "IN_BATCH",
+    "Representation",
+    "permutation_of_channels",
+    "relative_error",
+    "representations",
+]
 
+IN_BATCH = "frames within the batch"  # how names of these representations begin
 PREFIXES = 9  # class and register tokens before those of the grid
 CHANNELS = 512  # of which a permutation is looked for
 
@@ -50,6 +57,9 @@ def representations(
     if tensor.ndim == 4 and order > 1 and shape[1] % order == 0:
         yield Representation("regular, |H| innermost", _in_channels(group, inner=True))
         yield Representation("regular, |H| outermost", _in_channels(group, inner=False))
+    if tensor.ndim == 4 and order > 1 and shape[0] == order * image.shape[0]:
+        yield Representation(f"{IN_BATCH}, |H| innermost", _in_batch(group, inner=True))
+        yield Representation(f"{IN_BATCH}, |H| outermost", _in_batch(group, inner=False))
     if tensor.ndim >= 4:
         yield from _maps(group, shape)
     for axes, name in (((-2, -1), "scores of pairs of tokens"), ((1,), "tokens"), ((2,), "tokens")):
@@ -100,6 +110,16 @@ def _in_channels(group: PointGroup, *, inner: bool) -> Callable[[int, Tensor], T
         split = split if inner else split.transpose(1, 2)
         moved = act_on_features(group, s, split)
         return (moved if inner else moved.transpose(1, 2)).flatten(1, 2)
+
+    return act
+
+
+def _in_batch(group: PointGroup, *, inner: bool) -> Callable[[int, Tensor], Tensor]:
+    sizes, axis = ((-1, group.order), 1) if inner else ((group.order, -1), 0)
+
+    def act(s: int, x: Tensor) -> Tensor:
+        split = x.unflatten(0, sizes).movedim(axis, 2)  # (batch, channels, |H|, height, width)
+        return act_on_features(group, s, split).movedim(2, axis).flatten(0, 1)
 
     return act
 

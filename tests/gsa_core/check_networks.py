@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gsa_core import cyclic_group
+from gsa_core import LiftingConv2d, cyclic_group
 
 
 def symmetric_convolution(in_channels, out_channels, size=3, **options):
@@ -154,6 +154,50 @@ def escnn_another_order():
 
 def escnn_one_hot():
     return nn.Sequential(RegularConvolution(2, 3, lift=True, one_hot=True), GroupPooling())
+
+
+class ByFrame(nn.Module):
+    """A convolution of every frame, between a lifting and a pooling; or a parameter is added."""
+
+    def __init__(self, layer, fold="", own=None):
+        super().__init__()
+        self.lift = LiftingConv2d(cyclic_group(4), 2, 3, 3)
+        self.fold, self.own, self.layer = fold, own, layer
+
+    def forward(self, x):
+        x = self.lift(x)
+        if self.own is not None:
+            x = x + self.own
+        if not self.fold:
+            return self.layer(x).mean((2, 3, 4))
+        axis = {"inner": 1, "outer": 0}[self.fold]
+        folded = x.movedim(2, axis)
+        sizes = folded.shape[:2]
+        return self.layer(folded.flatten(0, 1)).unflatten(0, sizes).mean((axis, -2, -1))
+
+
+def own_folded_inner():
+    return ByFrame(nn.Conv2d(3, 5, 3), "inner")
+
+
+def own_folded_outer():
+    return ByFrame(nn.Conv2d(3, 5, 3), "outer")
+
+
+def own_volume():
+    return ByFrame(nn.Conv3d(3, 5, (1, 3, 3)))
+
+
+def own_values_of_frames():
+    return ByFrame(nn.GELU(), own=nn.Parameter(torch.randn(1, 3, 4, 1, 1)))
+
+
+def own_values_of_positions():
+    return ByFrame(nn.GELU(), own=nn.Parameter(torch.randn(1, 3, 1, 8, 8)))
+
+
+def own_folded_pointwise():
+    return ByFrame(nn.Conv2d(3, 5, 1), "inner")
 
 
 def failing():

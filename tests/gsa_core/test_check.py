@@ -18,6 +18,7 @@ from gsa_core import (
 )
 from gsa_core.check.__main__ import main
 
+OWN = "the forward of ByFrame, before layer (GELU)"
 SINGLE = 1e-6  # of kernels that were made symmetric in float32
 
 
@@ -27,7 +28,9 @@ def checked(name, group="C4", tolerance=SINGLE):
     return check_equivariance(network, torch.rand(2, 2, 8, 8), group, tolerance=tolerance)
 
 
-@pytest.mark.parametrize("name", ["torch_invariant", "timm_invariant", "escnn_invariant"])
+@pytest.mark.parametrize(
+    "name", ["torch_invariant", "timm_invariant", "escnn_invariant", "own_folded_pointwise"]
+)
 def test_a_symmetric_network_transforms_in_every_layer(name):
     report = checked(name)
     assert report.equivariant
@@ -49,6 +52,11 @@ def test_a_symmetric_network_transforms_in_every_layer(name):
         ("timm_positions", "the forward of TimmLike, before norm1 (LayerNorm)", "pos_embed"),
         ("escnn_inverse", "1 (RegularConvolution)", "in the order of the inverse elements"),
         ("escnn_another_order", "2 (RegularConvolution)", "in another order than that of"),
+        ("own_folded_inner", "layer (Conv2d)", "frames, whose kernel is not turned"),
+        ("own_folded_outer", "layer (Conv2d)", "frames, whose kernel is not turned"),
+        ("own_volume", "layer (Conv3d)", "frames, whose kernel is not turned"),
+        ("own_values_of_frames", OWN, "it may add own, which has a value for each frame"),
+        ("own_values_of_positions", OWN, "it may add own, which has a value for each position"),
         ("escnn_one_hot", "0 (RegularConvolution)", ""),
     ],
 )
