@@ -15,8 +15,8 @@ from gsa_core.check.inputs import check_image, check_module
 from gsa_core.check.report import ROUNDING, TOLERANCE, LayerSymmetry, SymmetryReport
 from gsa_core.check.representations import (
     permutation_of_channels,
-    relative_error,
     representations,
+    visible_error,
 )
 from gsa_core.groups import PointGroup, act_on_image, point_group
 
@@ -59,10 +59,11 @@ def check_equivariance(
     group
         The point group H or its name.
     tolerance
-        Largest relative L2 error of a layer that is equivariant. By default an error up to 1e-11
-        is equivariant, one above 1e-6 is not, and between them the report is not `decided`:
-        near-zero weights may hide a broken layer. For weights that were made symmetric in float32,
-        which are so to 1e-7, state 1e-6.
+        Largest relative L2 error of a layer that is equivariant; of vectors that are wrong by 1 %
+        of their difference between images or more, relative to this difference. By default an
+        error up to 1e-11 is equivariant, one above 1e-6 is not, and between them the report is not
+        `decided`: near-zero weights may hide a broken layer. For weights that were made symmetric
+        in float32, which are so to 1e-7, state 1e-6.
 
     Examples
     --------
@@ -201,7 +202,7 @@ class _Judge:
             return "constant", 0.0
         best = ("nothing known", float("inf"))
         for candidate in representations(tensor, self.group, self.image, self.maps, self.tokens):
-            error = max(relative_error(x, candidate.act(s, tensor)) for s, x in pairs)
+            error = max(visible_error(x, candidate.act(s, tensor), ROUNDING) for s, x in pairs)
             if error <= self.rounding:
                 return candidate.name, error
             best = min(best, (candidate.name, error), key=lambda x: x[1])

@@ -16,11 +16,13 @@ __all__ = [
     "permutation_of_channels",
     "relative_error",
     "representations",
+    "visible_error",
 ]
 
 IN_BATCH = "frames within the batch"  # how names of these representations begin
 PREFIXES = 9  # class and register tokens before those of the grid
 CHANNELS = 512  # of which a permutation is looked for
+VISIBLE = 0.01  # of how much the vectors of different images differ
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,22 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
         return float("inf")
     distance, size = (found - expected).norm(), expected.norm()
     return (distance / size).item() if size > 0 else distance.item()
+
+
+def visible_error(found: Tensor, expected: Tensor, rounding: float) -> float:
+    """`relative_error`, unless an offset that all vectors ``(images, channels)`` share hides it.
+
+    An error above `rounding` is then relative to how much the vectors of different images differ,
+    if it is at least `VISIBLE` of that.
+    """
+    error = relative_error(found, expected)
+    if found.ndim != 2 or not rounding < error < float("inf"):
+        return error
+    spread = (expected - expected.mean(0)).norm()
+    if not spread > rounding * expected.norm():  # one image, or always the same one
+        return error
+    visible = ((found - expected).norm() / spread).item()
+    return max(error, visible) if visible >= VISIBLE else error
 
 
 def permutation_of_channels(

@@ -92,6 +92,22 @@ def test_initial_weights_that_hide_a_broken_forward_leave_it_undecided(noise):
     assert report.decided and not report.equivariant
 
 
+@pytest.mark.parametrize("tolerance", [None, SINGLE])
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
+def test_an_offset_of_all_logits_hides_no_broken_network(offset, tolerance, noise):
+    head = nn.Linear(4, 5).double()
+    head.bias.data += offset
+    broken = nn.Conv2d(1, 4, 3, padding=1).double()
+    symmetric = nn.Conv2d(1, 4, 1).double()
+    for convolution, fits in ((broken, False), (symmetric, True)):
+        pooled = (nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        network = nn.Sequential(convolution, *pooled, head)
+        report = check_equivariance(network, noise(4, 1, 8, 8), "C4", tolerance=tolerance)
+        assert report.decided
+        assert report.equivariant == fits
+        assert (report.layers[-1].error > 0.1) != fits
+
+
 def test_what_was_made_symmetric_in_single_precision_is_undecided_unless_told():
     assert not checked("torch_invariant", tolerance=None).decided
     assert checked("torch_invariant").decided
