@@ -14,11 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsa_core.common.arguments import check_shape, check_whole
-from gsa_core.groups import PointGroup, act, act_on_image
+from gsa_core.groups import PointGroup, act, act_on_image, point_group
 from gsa_core.resample import rotate_image
 
 __all__ = [
     "assert_equivariant",
+    "check_changes",
     "equivariance_error",
     "full_turn",
     "invariance_error",
@@ -35,7 +36,7 @@ Action = Callable[[PointGroup, int, Tensor], Tensor]
 def equivariance_error(
     function: Callable[[Tensor], Tensor],
     x: Tensor,
-    group: PointGroup,
+    group: PointGroup | str,
     element: int,
     action: Action = act,
 ) -> float:
@@ -48,7 +49,7 @@ def equivariance_error(
     x
         Its input ``f``, a batch.
     group, element
-        The transformation ``s``; it must keep the pixel grid.
+        The group or its name, and the transformation ``s``, which must keep the pixel grid.
     action
         How ``s`` acts on input and output; by default as `gsa_core.groups.act` does, judging by
         the number of axes.
@@ -67,6 +68,7 @@ def equivariance_error(
     >>> equivariance_error(layer, torch.randn(1, 1, 5, 5, dtype=torch.float64), group, 1) < 1e-12
     True
     """
+    group = point_group(group)
     return _relative(function(action(group, element, x)), action(group, element, function(x)))
 
 
@@ -77,7 +79,7 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 def assert_equivariant(
     function: Callable[[Tensor], Tensor],
     x: Tensor,
-    group: PointGroup,
+    group: PointGroup | str,
     elements: Iterable[int] | None = None,
     tolerance: float | None = None,
 ) -> None:
@@ -86,7 +88,7 @@ def assert_equivariant(
     Parameters
     ----------
     function, x, group
-        As in `equivariance_error`.
+        As in `equivariance_error`; every element but the identity must change `x`.
     elements
         By default every element that keeps the pixel grid.
     tolerance
@@ -100,9 +102,11 @@ def assert_equivariant(
     """
     if tolerance is None:
         tolerance = 1e-12 if x.dtype == torch.float64 else 1e-5
+    group = point_group(group)
     chosen = list(group.exact_elements if elements is None else elements)
     if not chosen:
         raise ValueError("elements: got none; accepts one element of the group or more")
+    check_changes("x", x, group, chosen)
     for element in chosen:
         error = equivariance_error(function, x, group, element)
         if not error <= tolerance:  # NaN fails too
@@ -112,11 +116,30 @@ def assert_equivariant(
             )
 
 
+def check_changes(name: str, x: Tensor, group: PointGroup, elements: Iterable[int]) -> None:
+    """Images or feature maps of finite values that each element but the identity changes.
+
+    Vectors are what nothing changes.
+    """
+    random = f"torch.rand({', '.join(map(str, x.shape))})"
+    if not x.isfinite().all():
+        raise ValueError(
+            f"{name}: got values that are NaN or infinite; accepts finite ones, such as {random}"
+        )
+    for element in elements if x.ndim > 2 else ():
+        if element != 0 and torch.equal(act(group, element, x), x):
+            raise ValueError(
+                f"{name}: got one that {group.element_name(element)} of {group.name} does not "
+                "change, which tests nothing; accepts one that every element changes, such as "
+                f"{random}"
+            )
+
+
 @torch.no_grad()
 def layer_errors(
     layers: Mapping[str, Callable[[Tensor], Tensor]],
     image: Float[Tensor, "batch channels height width"],
-    group: PointGroup,
+    group: PointGroup | str,
     elements: Iterable[int],
 ) -> dict[tuple[str, int], float]:
     """Equivariance error of every layer alone, on the features that reach it.
@@ -144,6 +167,7 @@ def layer_errors(
     >>> errors["lift", 1] < 1e-5
     True
     """
+    group = point_group(group)
     errors, x = {}, image
     for name, layer in layers.items():
         y = layer(x)

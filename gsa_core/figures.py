@@ -94,6 +94,11 @@ def draw_turned(model: Model, image: Tensor, element: int = 1, *, layer: int = -
     ImportError
         matplotlib is not installed: ``pip install 'gsa-core[figures]'``.
     """
+    if not isinstance(model, Model):
+        raise TypeError(
+            f"model: got a {type(model).__name__}; accepts a network of build_model "
+            "(attention_maps takes any module with attention layers of this library)"
+        )
     check_shape("image", image, "channels", "height", "width")
     group = model.group
     element = check_whole("element", element, 0)

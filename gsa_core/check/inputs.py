@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
 
-from gsa_core.groups import PointGroup, act_on_image
+from gsa_core.equivariance import check_changes
+from gsa_core.groups import PointGroup
 
 __all__ = ["check_image", "check_module"]
 
@@ -24,6 +24,7 @@ def check_module(module: object) -> None:
 def check_image(image: Tensor, group: PointGroup, elements: Iterable[int]) -> None:
     """Images with finite values that each of the elements changes.
 
+    >>> import torch
     >>> from gsa_core.groups import cyclic_group
     >>> check_image(torch.zeros(2, 3, 8, 8), cyclic_group(4), [1])
     Traceback (most recent call last):
@@ -34,15 +35,4 @@ def check_image(image: Tensor, group: PointGroup, elements: Iterable[int]) -> No
         raise ValueError(
             f"image: got {image.ndim} axes; accepts (batch, channels, height, width){other}"
         )
-    random = f"torch.rand({', '.join(map(str, image.shape))})"
-    if not image.isfinite().all():
-        raise ValueError(
-            f"image: got values that are NaN or infinite; accepts finite ones, such as {random}"
-        )
-    for element in elements:
-        if torch.equal(act_on_image(group, element, image), image):
-            raise ValueError(
-                f"image: got one that {group.element_name(element)} of {group.name} does not "
-                "change, which tests nothing; accepts one that every element changes, such as "
-                f"{random}"
-            )
+    check_changes("image", image, group, elements)

@@ -40,6 +40,29 @@ def test_assertion_names_the_element(noise):
         assert_equivariant(lambda x: x * float("nan"), noise(1, 1, 4, 4), cyclic_group(4))
 
 
+def test_a_group_may_be_named(noise):
+    x, group = noise(1, 1, 4, 4), cyclic_group(4)
+    assert_equivariant(torch.sin, x, "D4")
+    with pytest.raises(ValueError, match="group: got 'E4'"):
+        assert_equivariant(torch.sin, x, "E4")
+    layers = {"bad": lambda y: y.cumsum(-1)}
+    assert layer_errors(layers, x, "C4", [1]) == layer_errors(layers, x, group, [1])
+    assert equivariance_error(torch.sin, x, "C4", 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.ones(1, 1, 4, 4), "x: got one that r90 of C4 does not change, which tests nothing"),
+        (torch.zeros(1, 1, 4, 4, 4), "x: got one that r90 of C4 does not change"),
+        (torch.full((1, 1, 4, 4), float("nan")), "x: got values that are NaN or infinite"),
+    ],
+)
+def test_an_input_that_tests_nothing_is_refused(x, message):
+    with pytest.raises(ValueError, match=message):
+        assert_equivariant(lambda y: y, x, "C4")
+
+
 def test_layer_errors_judge_each_layer_alone(noise):
     group = cyclic_group(4)
     layers = {"good": torch.sin, "bad": lambda x: x.cumsum(-1), "after": torch.cos}

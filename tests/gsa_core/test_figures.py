@@ -98,3 +98,8 @@ def test_what_cannot_be_drawn_is_one_sentence(call, message):
     model = network(group="C4", tokens="patch", patch_size=2)
     with pytest.raises(ValueError, match=message):
         call(model, torch.rand(1, 8, 8, dtype=torch.float64))
+
+
+def test_another_module_cannot_be_drawn():
+    with pytest.raises(TypeError, match="model: got a Conv2d; accepts a network of build_model"):
+        draw_turned(torch.nn.Conv2d(1, 2, 3), torch.rand(1, 8, 8))

@@ -205,7 +205,7 @@ WRONG = {
     "num_classes none": lambda: network(num_classes=None),
     "group of an action": lambda: g.act_on_image("C4", 1, zeros(2, 2)),
     "group of an action on features": lambda: g.act_on_features("C4", 1, zeros(4, 2, 2)),
-    "group of an error": lambda: g.equivariance_error(nn.Identity(), zeros(1, 1, 2, 2), "C4", 1),
+    "group of an error": lambda: g.equivariance_error(nn.Identity(), zeros(1, 1, 2, 2), "E4", 1),
     "encoding published with narrow heads": lambda: lift(
         C4, 3, 8, 8, encoding="published", window=3
     ),
