@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import os
@@ -35,6 +36,10 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Mo
     OSError
         The file cannot be read.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR, "path: got a folder; accepts a file that `save` wrote", os.fspath(path)
+        )
     return from_bytes(Path(path).read_bytes(), os.fspath(path), device)
 
 
@@ -56,6 +61,11 @@ def _network(content: bytes) -> Model:
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
     except (SafetensorError, ValueError, KeyError) as error:
+        if content[:2] in (b"PK", b"\x80\x02"):  # a zip, or a pickle of protocol 2
+            raise ValueError(
+                "is no safetensors file, but one of torch.save or a zip; accepts what `save` of a "
+                "network of build_model wrote"
+            ) from None
         raise ValueError(f"is no whole safetensors file ({error})") from None
     with torch.device("meta"):  # nothing is drawn, and no memory taken
         model = build_model(**_arguments(metadata, len(tensors)))

@@ -8,6 +8,7 @@ network gives the same bytes.
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import tempfile
@@ -56,8 +57,11 @@ class SavedNetwork(nn.Module):
         ------
         ValueError
             The network is not of `build_model`, or its layers were exchanged since.
+        OSError
+            The path is a folder, is in none, or cannot be written.
         """
         content, path = to_bytes(self), Path(path)
+        _check_place(path)
         try:
             handle, aside = tempfile.mkstemp(
                 dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
@@ -114,6 +118,21 @@ def to_bytes(model: nn.Module) -> bytes:
     about = {"format": FORMAT, "version": VERSION, "arguments": config}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     return safetensors.torch.save(tensors, {KEY: json.dumps(about, sort_keys=True)})
+
+
+def _check_place(path: Path) -> None:
+    """A path at which a file can be written: no folder, and in one that exists."""
+    if path.is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR, "path: got a folder; accepts the name of a file in it", os.fspath(path)
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "path: got a file in a folder that does not exist; accepts one in a folder that does, "
+            "so make it first",
+            os.fspath(path),
+        )
 
 
 def _umask() -> int:

@@ -143,9 +143,27 @@ def test_a_network_without_values_is_not_saved(tmp_path):
 
 def test_a_folder_that_is_missing_is_named_by_the_path_asked_for(tmp_path):
     path = tmp_path / "missing" / "x.safetensors"
-    with pytest.raises(FileNotFoundError) as error:
+    with pytest.raises(FileNotFoundError, match="a folder that does not exist") as error:
         network().save(path)
     assert error.value.filename == str(path)
+
+
+def test_a_folder_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path, "."):
+        with pytest.raises(IsADirectoryError, match="path: got a folder; accepts the name"):
+            network().save(path)
+        with pytest.raises(IsADirectoryError, match="path: got a folder; accepts a file that"):
+            load(path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_of_torch_is_known(zipped, tmp_path):
+    path = tmp_path / "x.pt"
+    torch.save(nn.Linear(2, 2).state_dict(), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match=r"is no safetensors file, but one of torch\.save"):
+        load(path)
 
 
 @pytest.mark.parametrize("change", [exchanged_head, fewer_blocks, other_window])
