@@ -65,6 +65,12 @@ class Standardise(nn.Module):
                 f"image: got {image.dtype}; accepts floating-point values, as a rule from 0 to 1: "
                 "image / 255 of bytes"
             )
+        wider = torch.promote_types(image.dtype, self.mean.dtype) != self.mean.dtype
+        if wider and not torch.is_autocast_enabled(image.device.type):
+            raise ValueError(
+                f"image: got {image.dtype} with a network of {self.mean.dtype}; accepts one type: "
+                f"image.to({self.mean.dtype}), or network.to({image.dtype})"
+            )
         if self.image_size is not None and image.shape[2:] != self.image_size:
             got, accepts = ("x".join(map(str, x)) for x in (image.shape[2:], self.image_size))
             raise ValueError(

@@ -240,3 +240,20 @@ def test_published_networks_say_which_images_their_crops_leave_nothing_of(size, 
     model = build_model("published_rotmnist", image_size=28, window=3)
     with pytest.raises(ValueError, match=r"image: got a feature map of .* accepts larger images"):
         model(noise(1, 1, size, size).float())
+
+
+@pytest.mark.parametrize("model", ["gsa", "gcnn", "canonical", "symmetrized"])
+@pytest.mark.parametrize(
+    ("of_image", "of_network"),
+    [(torch.float64, torch.float32), (torch.float32, torch.bfloat16)],
+)
+def test_an_image_of_a_wider_type_than_the_network_is_refused(model, of_image, of_network):
+    network = build_model(model, group="C4", image_size=8, channels=4).to(of_network)
+    with pytest.raises(ValueError, match=f"got {of_image} with a network of {of_network}; accepts"):
+        network(torch.rand(1, 1, 8, 8, dtype=of_image))
+
+
+def test_autocast_takes_an_image_of_a_wider_type():
+    network = build_model(group="C4", image_size=8, channels=4).to(torch.bfloat16).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(torch.rand(1, 1, 8, 8)).isfinite().all()
