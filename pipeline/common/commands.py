@@ -100,7 +100,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         got = f"got {' '.join(unknown)!r} after {given.command!r}"
         if not known[given.command].arguments:
-            raise errors.UserError(f"{got}; params.yaml defines the study")
+            study = "; params.yaml defines the study" if given.command in STAGES else ""
+            raise errors.UserError(f"{got}; {given.command} takes no arguments{study}")
         if not any(word.startswith("-") for word in unknown):
             got += " (a path with spaces needs quotes)"
         parsers[given.command].error(got)

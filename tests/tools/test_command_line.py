@@ -67,8 +67,10 @@ def test_version_is_printed(capsys: Any) -> None:
     ("arguments", "sentence"),
     [
         (["statsu"], "got 'statsu'; accepts prepare, .*; did you mean 'status'"),
-        (["sweep", "--epochs", "3"], "got '--epochs 3' after 'sweep'; params.yaml defines the"),
-        (["status", "now"], "got 'now' after 'status'; params.yaml defines the study"),
+        (["sweep", "--epochs", "3"], "got '--epochs 3' after 'sweep'; sweep takes no arguments; "),
+        (["status", "now"], "got 'now' after 'status'; status takes no arguments$"),
+        (["status", "--watch"], "got '--watch' after 'status'; status takes no arguments$"),
+        (["sweep", "x"], "sweep takes no arguments; params.yaml defines the study"),
         (["new", "pets", "../My", "pets"], r"got 'pets' after 'new' \(a path with spaces needs"),
         (["prepare", "--lok"], "got '--lok' after 'prepare'; `python -m pipeline prepare --help`"),
         (["log", "--cell", "x"], "one of the arguments --number --seed is required; `python"),
