@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.common.errors import UserError
 __all__ = ["answers", "check_address", "check_asked", "is_here", "named_address"]
 
 TOKEN_FILE = Path(".ray/auth_token")
+HOST_PORT = re.compile(r"(?:[^\s:/\[\]@]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
 
 def named_address(environment: Mapping[str, str] = os.environ) -> str:
@@ -25,10 +27,19 @@ def named_address(environment: Mapping[str, str] = os.environ) -> str:
     Raises
     ------
     UserError
-        It is "auto", and what that stands for is not known or was said by somebody else.
+        It is no HOST:PORT, or "auto", and what that stands for is not known or was said by
+        somebody else.
     """
     address = environment.get("RAY_ADDRESS", "").strip() or "local"
-    return _started_here(environment) if address == "auto" else address
+    if address == "auto":
+        return _started_here(environment)
+    found = HOST_PORT.fullmatch(address)
+    if address != "local" and (found is None or not 0 < int(found[1]) < 65536):
+        raise UserError(
+            f"RAY_ADDRESS: got {address!r}; accepts HOST:PORT, such as 10.0.0.7:6379, of a cluster "
+            "that this machine is part of, or auto"
+        )
+    return address
 
 
 def _started_here(environment: Mapping[str, str]) -> str:
@@ -112,9 +123,9 @@ def is_here(address: str) -> bool:
 
     Examples
     --------
-    >>> [is_here(a) for a in ("local", "127.0.0.1:6379", "ray://[::1]:10001", "localhost:6379")]
+    >>> [is_here(a) for a in ("local", "127.0.0.1:6379", "[::1]:6379", "localhost:6379")]
     [True, True, True, True]
-    >>> [is_here(a) for a in ("10.0.0.7:6379", "ray://head:10001", "auto", "127.0.0.1.evil:1")]
+    >>> [is_here(a) for a in ("10.0.0.7:6379", "head:6379", "auto", "127.0.0.1.evil:1")]
     [False, False, False, False]
     """
     if address == "local":

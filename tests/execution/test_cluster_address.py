@@ -20,7 +20,7 @@ from pipeline.study.schema import Params, Resources
 AWAY = {"RAY_ADDRESS": "10.0.0.7:6379"}
 
 
-@pytest.mark.parametrize("address", ["10.0.0.7:6379", "ray://head:10001"])
+@pytest.mark.parametrize("address", ["10.0.0.7:6379", "head:6379", "[fd00::7]:6379"])
 def test_another_machine_without_a_token_is_refused(address: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no token"):
         check_address({"RAY_ADDRESS": address}, tmp_path)
@@ -48,6 +48,16 @@ def test_whether_somebody_answers() -> None:
         assert answers(f"127.0.0.1:{port}") and answers(f"ray://localhost:{port}")
     assert not answers(f"127.0.0.1:{port}", 1)
     assert answers("auto") and not answers("127.0.0.1:99999999999", 1)
+
+
+OTHER = ["127.0.0.1", "head", "ray://head:10001", "http://127.0.0.1:8265", "127.0.0.1:99999",
+         "head:", ":6379", "::1", "127.0.0.1:0", "head:port"]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", OTHER)
+def test_an_address_that_is_no_host_and_port_is_refused_at_once(address: str) -> None:
+    with pytest.raises(UserError, match=r"^RAY_ADDRESS: got .*; accepts HOST:PORT"):
+        check_address({"RAY_ADDRESS": address, "RAY_AUTH_TOKEN": "x"})
 
 
 @pytest.fixture
