@@ -46,7 +46,7 @@ def export(params: Params, tool: str, folder: Path) -> None:
     if folder.exists() and not (folder / MARK).is_file():
         raise UserError(f"{folder}: is there and no earlier export: name another --output")
     make = store_class(tool)
-    found = [entry for entry in entries(params, DATA) if entry.stage in TOOLS[tool].stages]
+    found = list(entries(params, DATA, TOOLS[tool].stages))
     with replacing_folder(folder) as aside:
         (aside / MARK).write_text("Written by `python -m pipeline export`, replaced by the next.\n")
         store = make(params, aside, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -148,9 +148,10 @@ def read_tables(params: Params, data: Path, stage: str) -> tuple[pd.DataFrame, p
     return table, pd.concat(epochs, ignore_index=True)
 
 
-def entries(params: Params, data: Path) -> Iterator[Entry]:
-    """Yield every trial and every run of a finished study, in the order of its tables."""
-    for stage, number in NUMBER.items():
+def entries(params: Params, data: Path, stages: Sequence[str] = tuple(NUMBER)) -> Iterator[Entry]:
+    """Yield every trial and every run of these finished stages, in the order of their tables."""
+    for stage in stages:
+        number = NUMBER[stage]
         rows, epochs = read_tables(params, data, stage)
         keys = ["dataset", "cell", number]
         curves = {key: part.to_dict("records") for key, part in epochs.groupby(keys)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -142,7 +143,6 @@ def test_an_export_is_replaced_and_nothing_else_is(params: Params) -> None:
     ("change", "message"),
     [
         (lambda: Path("data/sweep/digits/trials.parquet").unlink(), "run `make study` first"),
-        (lambda: Path("data/confirm/digits/runs.parquet").unlink(), "run `make study` first"),
         (lambda: write_study(Path.cwd(), Shape(study="other")), "of the study 'other'"),
     ],
 )
@@ -154,6 +154,14 @@ def test_a_study_that_has_not_run_is_refused(
     with pytest.raises(UserError, match=message):
         export(params, tool, Path("out"))
     assert not Path("out").exists()
+
+
+def test_a_tool_needs_only_the_stages_that_it_takes(params: Params) -> None:
+    shutil.rmtree("data/confirm")
+    export(params, "optuna", Path("out"))
+    assert len(opened()["digits all cells"].trials) == CELLS * TRIALS
+    with pytest.raises(UserError, match=r"no runs\.parquet: run `make study` first"):
+        export(params, "csv", Path("runs"))
 
 
 @pytest.mark.parametrize("tool", [name for name, one in registry.TOOLS.items() if one.package])
