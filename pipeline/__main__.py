@@ -24,13 +24,16 @@ def main() -> None:
     importlib.import_module(commands()[given.command].module).main(given)
 
 
-def after_failure() -> str | None:
-    """Say of a stage that has failed that the report, if there is one, is an earlier one."""
+def after_failure(interrupted: bool = False) -> str | None:
+    """Say of a stage that has not finished that the report, if there is one, is an earlier one."""
     if sys.argv[1:] and sys.argv[1] in STAGES and len(sys.argv) == 2:
         with suppress(ImportError):  # which the stage may have failed by
-            from pipeline.tools.summary import note_after_failure
+            from pipeline.tools.summary import note_after_failure, other_study
 
-            return note_after_failure()
+            if not interrupted:
+                return note_after_failure()
+            other = other_study()
+            return None if other is None else f"note: {other}"
     return None
 
 

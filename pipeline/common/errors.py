@@ -18,6 +18,7 @@ __all__ = ["CLOSED", "REFUSALS", "UserError", "first_line", "main"]
 
 # How a command ends whose reader has gone: as if by SIGPIPE, which Python ignores.
 CLOSED = 128 + signal.SIGPIPE
+SIGNALLED = 128  # an exit code above it: ended by a signal
 # What a file system refuses that is no defect of the project.
 REFUSALS = {
     errno.ENOSPC: "the disk is full",
@@ -61,11 +62,12 @@ def first_line(error: BaseException, most: int = 160) -> str:
 
 
 def main(
-    function: Callable[[], None], after_failure: Callable[[], str | None] = lambda: None
+    function: Callable[[], None], after_failure: Callable[[bool], str | None] = lambda _: None
 ) -> None:
     """Run an entry point: exit 2 without a traceback on a `UserError`, 130 when interrupted.
 
-    What `after_failure` returns, if anything, is printed after the reason of a failure.
+    What `after_failure` returns, if anything, is printed after the reason of a failure; it is
+    given whether a signal ended the function.
 
     When nobody reads the output any more it ends silently, with the exit code of a process
     that SIGPIPE has ended. Any other exception is a defect of the project: its traceback stays,
@@ -74,7 +76,7 @@ def main(
     _prepare_streams()
     try:
         code = _code_of(function)
-        if code not in (0, CLOSED) and (note := after_failure()) is not None:
+        if code not in (0, CLOSED) and (note := after_failure(code > SIGNALLED)) is not None:
             print(note, file=sys.stderr)
         sys.stdout.flush()  # not at the end of the interpreter, which would print a traceback
         sys.stderr.flush()

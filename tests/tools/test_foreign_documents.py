@@ -169,3 +169,25 @@ def test_after_a_failed_stage_an_earlier_report_is_named(
     lines = capsys.readouterr().err.splitlines()
     assert "card.json: not there" in lines[0] and len(lines) == 1 + said
     assert "before this failure; it is the report of the study symmetry" in lines[-1] or not said
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), SystemExit(143)])
+@pytest.mark.parametrize(("reported", "noted"), [("pets", True), ("digits", False)])
+def test_an_interruption_is_no_failure(
+    reported: str, noted: bool, ending: BaseException, tmp_path: Path, root: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: Any,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(root / "studies/digits.yaml", tmp_path / "params.yaml")
+    Path("reports").mkdir()
+    Path("reports/index.html").write_text(f"<title>{reported}: report</title>")
+    monkeypatch.setattr(sys, "argv", ["pipeline", "sweep"])
+
+    def interrupted() -> None:
+        raise ending
+
+    with pytest.raises(SystemExit) as ended:
+        errors.main(interrupted, command_line.after_failure)
+    said = capsys.readouterr().err
+    assert ended.value.code in (130, 143) and "failure" not in said
+    assert ("is still the report of the study pets; `make study` replaces" in said) == noted
