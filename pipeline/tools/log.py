@@ -20,6 +20,7 @@ from pipeline.confirm.result_store import read_record
 from pipeline.execution.stage_inputs import read_card
 from pipeline.execution.state_folder import state_path
 from pipeline.results import records, schemas
+from pipeline.study.cells import cells
 from pipeline.study.params import load_params
 from pipeline.study.schema import Params
 from pipeline.sweep import stage as sweep
@@ -67,14 +68,16 @@ def log(
     if number is None:
         assert seed is not None
         kept = _kept_run(params, dataset, card, cell, seed)
-        return _text(kept or _of(_table(confirm.CONFIRMED / dataset), cell, "seed", seed))
+        if kept is None:
+            kept = _of(_table(confirm.CONFIRMED / dataset), cell, "seed", seed, params)
+        return _text(kept)
     journal = state_path("sweep", sweep.definition(params, card)) / "journal.log"
     trials = (
         pd.DataFrame(_trials(journal), columns=COLUMNS)
         if journal.exists()
         else _table(sweep.SWEPT / dataset)
     )
-    return _text(_of(trials, cell, "trial", number))
+    return _text(_of(trials, cell, "trial", number, params))
 
 
 def _text(row: dict[str, Any]) -> str:
@@ -85,8 +88,9 @@ def _text(row: dict[str, Any]) -> str:
     return harmless("\n".join(filter(None, [said, why])) or "nothing was said")
 
 
-def _of(table: pd.DataFrame, cell: str, column: str, value: int) -> dict[str, Any]:
-    return {str(key): kept for key, kept in row_of(table, cell, column, value).iloc[0].items()}
+def _of(table: pd.DataFrame, cell: str, column: str, value: int, params: Params) -> dict[str, Any]:
+    found = row_of(table, cell, column, value, [one.name for one in cells(params)])
+    return {str(key): kept for key, kept in found.iloc[0].items()}
 
 
 def _table(folder: Path) -> pd.DataFrame:

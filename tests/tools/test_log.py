@@ -126,3 +126,19 @@ def test_a_log_is_found_from_its_row(study: Any, capsys: pytest.CaptureFixture[s
     assert set(table["stage"]) == {"confirm"} and len(table) == len(study.confirm.seeds) * 3
     with pytest.raises(UserError, match=f"--seed: got 9; {CELL} has {seed}"):
         command.main(parse(["log", "--cell", CELL, "--seed", "9"]))
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        ("C4", f"--cell: got 'C4'; accepts .*{CELL}"),
+        (CELL, f"--cell: no trial of {CELL} has ended"),
+    ],
+)
+def test_before_a_trial_has_ended_the_cells_of_the_study_are_named(
+    study: Any, cell: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.sweep(study, InProcess(), fake_study.fake_trial)
+    monkeypatch.setattr(command, "_trials", lambda journal: iter(()))  # none has ended
+    with pytest.raises(UserError, match=sentence):
+        command.main(parse(["log", "--cell", cell, "--number", "0"]))

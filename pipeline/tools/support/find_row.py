@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -23,8 +23,17 @@ def dataset_named(name: str | None, known: Sequence[str]) -> str:
     return name or known[0]
 
 
-def row_of(table: pd.DataFrame, cell: str, column: str, value: int) -> pd.DataFrame:
+def row_of(
+    table: pd.DataFrame, cell: str, column: str, value: int, cells: Iterable[str] = ()
+) -> pd.DataFrame:
     """Return the one row of a cell whose `column`, trial or seed, has a value.
+
+    Parameters
+    ----------
+    table
+        Has a row for each trial or run that has ended.
+    cells
+        The cells of the study, of which some may have no row yet.
 
     Raises
     ------
@@ -32,8 +41,11 @@ def row_of(table: pd.DataFrame, cell: str, column: str, value: int) -> pd.DataFr
         There is no such cell or no such row; it says which there are.
     """
     mine = table[table["cell"] == cell]
+    known = sorted({*table["cell"], *cells})
+    if mine.empty and cell in known:
+        kind = {"trial": "trial", "seed": "run"}[column]
+        raise UserError(f"--cell: no {kind} of {cell} has ended yet")
     if mine.empty:
-        known = sorted(set(table["cell"]))
         if not known:
             raise UserError(f"--cell: got {cell!r}; the table has no rows yet")
         guess = did_you_mean(cell, known)
