@@ -195,10 +195,10 @@ class RayTune:
         """Say in a sentence why there is no Ray."""
         first = brief(str(error).strip() or type(error).__name__)
         if not self.local:
-            return (
-                f"cannot connect to Ray at {self.address} ({first}); is the cluster up, "
-                "with this token?"
-            )
+            hint = "with this token?"
+            if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+                hint = "and does it ask for a token (set RAY_AUTH_MODE=token)?"
+            return f"cannot connect to Ray at {self.address} ({first}); is the cluster up, {hint}"
         return (
             f"Ray did not start on this machine ({first}); if other work crowds it, wait and give "
             "the same command again, or set GSA_ENGINE=in-process to do without Ray"

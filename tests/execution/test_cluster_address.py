@@ -7,6 +7,7 @@ import socket
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -162,3 +163,20 @@ def test_it_is_refused_before_ray_is_imported(
     monkeypatch.setitem(__import__("sys").modules, "pipeline.execution.ray_engine", None)
     with pytest.raises(UserError, match="there is no token"):
         make_engine(SimpleNamespace(trial_timeout_seconds=1), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked"),
+    [(None, "ask for a token (set RAY_AUTH_MODE=token)?"), ("token", "with this token?")],
+)
+def test_a_cluster_that_refuses_names_the_token_that_is_missing(
+    mode: str | None, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.execution.ray_engine import RayTune
+
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    engine = SimpleNamespace(local=False, address="127.0.0.1:6379")
+    said = RayTune.why_not(cast("RayTune", engine), RuntimeError("no"))
+    assert said.startswith("cannot connect to Ray at 127.0.0.1:6379 (no)") and said.endswith(asked)
