@@ -10,6 +10,7 @@ from pipeline.prepare.sources.location import check_locations
 from pipeline.study.cells import pairs, runs_of
 from pipeline.study.params import load_params
 from pipeline.study.tuning import chosen, searched
+from pipeline.tools.support.room_warnings import room_warnings
 from pipeline.tools.support.stage_running import stage_running
 
 __all__ = ["main"]
@@ -34,7 +35,7 @@ def main(given: Namespace | None = None) -> None:
     trials = searches * params.sweep.trials_per_cell
     runs = sum(runs_of(params, name) for name in params.prepare.datasets)
     print(f"params.yaml is a valid study: {number} cells, {trials} trials, {runs} runs")
-    for line in chosen(params):
+    for line in (*chosen(params), *room_warnings(params.resources)):
         print(line)
     if given is not None and given.time:
         from pipeline.tools.support.study_time import sentence  # seconds to import
