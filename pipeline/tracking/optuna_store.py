@@ -5,14 +5,17 @@ from __future__ import annotations
 import sqlite3
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pyarrow as pa
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from pipeline.results.schemas import TRIALS
 from pipeline.search.objectives import directions, values_of, violations
 from pipeline.search.space import distributions
 from pipeline.study.cells import Cell, cells
@@ -105,12 +108,12 @@ def _trial(entry: Entry, space: Space, params: Params) -> FrozenTrial:
     values = values_of(row, params.sweep.objectives)
     failed = TrialState.PRUNED if entry.status == "stopped" else TrialState.FAIL
     known = {key: entry.parameters[key] for key in space if key in entry.parameters}
-    return create_trial(
+    trial = create_trial(
         state=failed if values is None else TrialState.COMPLETE,
         values=values,
         params=known,
         distributions={key: space[key] for key in known},
-        user_attrs={"trial": entry.number, **entry.tags, **entry.metrics},
+        user_attrs=_attributes(entry, known),
         intermediate_values={
             int(epoch["epoch"]): epoch["validation_accuracy"]
             for epoch in entry.curves
@@ -118,3 +121,16 @@ def _trial(entry: Entry, space: Space, params: Params) -> FrozenTrial:
         },
         constraints=violations(row, params.sweep.constraints) if values is not None else None,
     )
+    # Tables have no time of day: the end is that of the export, the duration that of the trial.
+    assert trial.datetime_complete is not None
+    seconds = timedelta(seconds=entry.metrics.get("seconds", 0.0))
+    trial.datetime_start = trial.datetime_complete - seconds
+    return trial
+
+
+def _attributes(entry: Entry, searched: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration that is not searched, words to filter by, and what it came to."""
+    fixed = {key: value for key, value in entry.parameters.items() if key not in searched}
+    whole = {field.name for field in TRIALS if pa.types.is_integer(field.type)}
+    found = {key: int(value) if key in whole else value for key, value in entry.metrics.items()}
+    return {**fixed, "trial": entry.number, **entry.tags, **found}

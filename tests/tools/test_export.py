@@ -94,6 +94,12 @@ def test_optuna_opens_a_study_a_cell_and_one_of_all(params: Params, trials: pd.D
     one = studies[f"digits {trials['cell'][0]}"].trials[0]
     assert one.params["learning_rate"] == trials["learning_rate"][0]
     assert sorted(one.intermediate_values) == list(range(EPOCHS))
+    row, attributes = trials.iloc[0], one.user_attrs
+    assert one.duration is not None
+    assert one.duration.total_seconds() == pytest.approx(row["seconds"], abs=1e-3)
+    assert attributes["flops"] == row["flops"] and isinstance(attributes["flops"], int)
+    fixed = set(json.loads(row["configuration"])) - set(one.params)
+    assert fixed and fixed <= set(attributes)
     bad = studies[f"digits {BAD}"].trials
     assert {trial.state for trial in bad} == {optuna.trial.TrialState.FAIL}
     importance = optuna.importance.get_param_importances(whole)
