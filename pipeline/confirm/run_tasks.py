@@ -98,7 +98,8 @@ class ConfirmSource(EngineNotes):
             self.tracking.finished(dataset, cell, config["seed"], config, value)
         name, label, status = self.names[task.key], task.payload["label"], value["row"]["status"]
         failure = failure_of(value["row"], self.log_command[task.key])
-        self.progress.finish(name, label, status, accuracy(value), result.seconds, failure)
+        whole = value["row"].get("seconds")
+        self.progress.finish(name, label, status, accuracy(value), result.seconds, failure, whole)
 
     def failures(self) -> list[Failure]:
         """List the runs that have failed, those of earlier starts too."""

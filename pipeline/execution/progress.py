@@ -148,9 +148,11 @@ class Progress:
         score: float | None,
         seconds: float,
         failure: Failure | None = None,
+        whole: float | None = None,
     ) -> None:
         """Note that a task is finished, and say so where there is no table.
 
+        `seconds` are those since its last start, `whole` those of its row, earlier starts included.
         Each distinct reason is printed once, with the command that shows the whole traceback.
         """
         cell = self.cells[name]
@@ -167,9 +169,12 @@ class Progress:
             ending = f"{status}: {brief(failure[1], 80)}"
         best = "" if cell.best is None else f", best {100 * cell.best:.1f} %"
         width = max(len(name) for name in self.cells)
+        time = f"{seconds:.1f} s"
+        if whole is not None and whole > seconds + 1:
+            time = f"{whole:.1f} s, {time} of it since it resumed"
         self._write(
             f"{self.stage} {self.done:>{len(str(self.total))}}/{self.total}  "
-            f"{cell.name:{width}}  {label}: {ending}{best}, {seconds:.1f} s; {self.left()}\n"
+            f"{cell.name:{width}}  {label}: {ending}{best}, {time}; {self.left()}\n"
         )
 
     def summarise(self, failures: Sequence[Failure], what: str) -> None:

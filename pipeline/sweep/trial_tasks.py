@@ -136,6 +136,7 @@ class SweepSource(EngineNotes):
             score(row),
             result.seconds,
             self._failure(search, number, row),
+            row["seconds"],
         )
 
     def failures(self) -> list[Failure]:

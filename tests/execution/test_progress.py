@@ -115,3 +115,12 @@ def test_a_table_larger_than_the_terminal_shows_what_runs(monkeypatch: pytest.Mo
     work(stream)
     last = stream.last_frame()
     assert len(last) == 3 and last[-1].startswith("  C4 ")
+
+
+def test_a_resumed_trial_shows_its_whole_time() -> None:
+    stream = io.StringIO()
+    with Progress("sweep", {"C1": 2}, 1, stream) as progress:
+        progress.finish("C1", "trial 0", "completed", 0.9, 32.3, whole=57.7)
+        progress.finish("C1", "trial 1", "completed", 0.9, 40.2, whole=40.0)
+    assert "best 90.0 %, 57.7 s, 32.3 s of it since it resumed; " in stream.getvalue()
+    assert "best 90.0 %, 40.2 s; " in stream.getvalue()
