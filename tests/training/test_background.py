@@ -56,7 +56,8 @@ def drawings(folder: Path, mode: str) -> Path:
         ("LA", {}, 1),  # background: auto chooses white
         ("LA", {"background": "black"}, 0),
         ("LA", {"fit": "pad"}, 0),  # its frame is black
-        ("L", {}, 0),
+        ("L", {}, 1),  # as the borders are
+        ("L", {"background": "black"}, 0),
     ],
 )
 def test_turned_images_of_your_own_get_the_ground_from_outside(
