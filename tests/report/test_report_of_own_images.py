@@ -78,12 +78,12 @@ SLIDES = tuple(f"slide{i:02d}" for i in range(12))
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (1, "one group of images (slide00): intervals and verdicts are for other images of this "
+        (1, "one group (slide00): intervals and verdicts are for other images of this "
          "group, and say nothing of other groups."),
-        (2, "only 2 groups of images (slide00 and slide01): intervals and verdicts are for other "
+        (2, "2 groups (slide00 and slide01): intervals and verdicts are for other "
          "images of these 2 groups, and say nothing of other groups."),
-        (6, "only 6 groups of images (slide00, slide01, slide02, slide03 and 2 more): intervals "
-         "and verdicts are for other groups too, but so few say little of them."),
+        (6, "6 groups (slide00, slide01, slide02, slide03 and 2 more): intervals "
+         "and verdicts are for other groups too, and wide because there are so few."),
         (12, ""),
     ],
 )  # fmt: skip
@@ -93,7 +93,9 @@ def test_the_first_screen_says_that_a_test_has_few_groups(
     data = write_study(tmp_path, SHAPE)
     write_predictions(data, SLIDES[:count])
     analysis = Partial.of(data, baseline=BASELINE)
-    assert few_groups.limits(analysis) == ([f"The test of cells has {said}"] if said else [])
+    assert few_groups.limits(analysis) == (
+        [f"The test images of cells are of {said}"] if said else []
+    )
     intervals = dict(method.entries(analysis))["Intervals"]
     assert ("other test images of the same kind" in intervals) == (count > 3)
     alone = {1: " of 1 group of images alone", 2: " of 2 groups of images alone"}

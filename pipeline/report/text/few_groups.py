@@ -45,12 +45,14 @@ def limits(analysis: Analysis) -> list[str]:
 
 def _limit(groups: list[str], datasets: list[str]) -> str:
     names = listed([plain(group, 24) for group in groups])
-    only = "one group of images" if len(groups) == 1 else f"only {len(groups)} groups of images"
-    text = f"The test of {listed(datasets)} has {only} ({names}): intervals and verdicts are for "
+    count = "one group" if len(groups) == 1 else f"{len(groups)} groups"
+    text = (
+        f"The test images of {listed(datasets)} are of {count} ({names}): intervals and verdicts "
+    )
     if len(groups) < FEWEST_GROUPS:
         these = "this group" if len(groups) == 1 else f"these {len(groups)} groups"
-        return f"{text}other images of {these}, and say nothing of other groups."
-    return f"{text}other groups too, but so few say little of them."
+        return f"{text}are for other images of {these}, and say nothing of other groups."
+    return f"{text}are for other groups too, and wide because there are so few."
 
 
 def kind_of_images(analysis: Analysis) -> str:
