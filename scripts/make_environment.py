@@ -95,6 +95,11 @@ def check_machine(folder: Path) -> None:
     """Refuse early and in a sentence what would otherwise fail late and in tracebacks."""
     if shutil.which("git") is None:
         stop("needs git (DVC keeps a study's history in it); install git and run this again")
+    if folder.is_symlink():  # it would be emptied, and may be somebody else's
+        stop(
+            f"{folder} is a link to {os.readlink(folder)}: remove it, or use that environment as "
+            f"it is: make VENV={os.readlink(folder)}"
+        )
     free = shutil.disk_usage(folder.parent).free / 2**30
     if free < NEEDED_GIB:
         stop(

@@ -74,6 +74,18 @@ def test_full_disk_is_said_before_anything_is_made(
         make_environment.check_machine(tmp_path / ".venv")
 
 
+def test_an_environment_behind_a_link_is_left_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / ".venv").rename(project / "shared")
+    (project / ".venv").symlink_to("shared")
+    (project / "shared" / ".stamp").unlink()
+    monkeypatch.setattr(sys, "argv", ["make_environment.py"])
+    with pytest.raises(SystemExit, match=r"\.venv is a link to shared: .* make VENV=shared"):
+        make_environment.main()
+    assert (project / "shared" / "bin" / "python").exists()
+
+
 @pytest.mark.parametrize("version", [(3, 10, 9), (3, 14, 0)])
 def test_other_python_is_refused_in_a_sentence(
     version: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
