@@ -112,7 +112,7 @@ def progress_of(params: Params, tasks: list[tuple[str, Task]]) -> Progress:
     """Make the progress display: a line for each cell and one for the hierarchy."""
     names = [name for name, _ in tasks]
     totals = {name: names.count(name) for name in names}
-    return Progress("confirm", totals, params.resources.workers)
+    return Progress("confirm", totals, params.resources.workers, noted=True)
 
 
 def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirmation) -> None:

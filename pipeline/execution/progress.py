@@ -18,9 +18,10 @@ from pipeline.common.progress import LINES, bar, is_capable
 from pipeline.common.signals import end_unread
 from pipeline.common.units import duration
 from pipeline.execution.live_table import live_display, table_of
+from pipeline.execution.running_tasks import note_running
 
-# Seconds between two drawings of the table.
-INTERVAL = 0.5
+# Seconds between two drawings of the table, and between two notes for other terminals.
+INTERVAL, NOTES = 0.5, 2.0
 # Columns of the table; one more, without a head, says what runs.
 HEAD = ("", "done", "running", "failed", "best", "since")
 
@@ -72,6 +73,8 @@ class Progress:
         Tasks of each cell, in order.
     slots : int or str
         Tasks in parallel, for the time that is left; "auto" is what a cluster has room for.
+    noted : bool
+        Whether the stage writes down what it runs, for `status` in another terminal.
     stream, clock
         Where to write, and seconds that never step back.
     """
@@ -83,8 +86,10 @@ class Progress:
         slots: int | str,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        noted: bool = False,
     ) -> None:
         self.stage, self.slots = stage, slots if isinstance(slots, int) else 1
+        self.noted = float("-inf" if noted else "inf")  # when a note was written last
         self.parallel = (
             ("one at a time" if slots == 1 else f"{slots} in parallel")
             if isinstance(slots, int)
@@ -207,6 +212,10 @@ class Progress:
 
     def tick(self) -> None:
         """Draw the table again if it is time to; in a log, say what runs after a silent minute."""
+        if self.started is not None and self.clock() - self.noted > NOTES:
+            cells = {key: [*one.running.values()] for key, one in self.cells.items() if one.running}
+            note_running(self.stage, cells, self.left())
+            self.noted = self.clock()
         if self.live is None and self.started is not None and self.clock() - self.said > LINES:
             running = sum(len(cell.running) for cell in self.cells.values())
             self.say(f"{self.done} of {self.total} done, {running} running; {self.left()}")

@@ -122,6 +122,8 @@ def _train(
     place = None if checkpoint is None else Checkpoint(checkpoint)
     resume = None if place is None else load(place, config, context)
     told_before = len(resume.values["epochs"]) if resume else 0
+    if resume:
+        context.log.add(f"resumed after epoch {told_before} of {config['epochs']}")
     due = float("-inf")
 
     def keep(snapshot: Callable[[], TrainingState]) -> None:

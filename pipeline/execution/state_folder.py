@@ -117,9 +117,14 @@ def stage_lock(stage: str) -> Iterator[None]:
                 )
             time.sleep(PAUSE)
         file.truncate(0)
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+        file.write(f"{this_process()}\n")
         file.flush()
         yield
+
+
+def this_process() -> str:
+    """Name this process, as it signs its lock."""
+    return f"pid {os.getpid()} on {socket.gethostname()}"
 
 
 def holder(stage: str) -> str | None:

@@ -179,7 +179,7 @@ def sweep(
     }
     every = [search for name in names for search in searches[name]]
     trials, slots = params.sweep.trials_per_cell, params.resources.workers
-    progress = Progress("sweep", {search.name: trials for search in every}, slots)
+    progress = Progress("sweep", {search.name: trials for search in every}, slots, noted=True)
     places = {name: checkpoints(params, cards[name]) for name in names}
     limits, gpus = params.sweep.budget, float(params.resources.gpus_per_trial)
     budget = Budget(limits.hours, limits.gpu_hours, gpus)

@@ -20,6 +20,7 @@ from pipeline.confirm.result_store import read_record
 from pipeline.execution.dispatcher import DASHBOARD
 from pipeline.execution.live_table import aligned
 from pipeline.execution.progress import CellProgress
+from pipeline.execution.running_tasks import running_tasks
 from pipeline.execution.stage_inputs import read_cards, read_trials
 from pipeline.execution.state_folder import ROOT, state_path
 from pipeline.results import records, schemas
@@ -37,6 +38,7 @@ from pipeline.tools.support.stage_running import stage_running
 __all__ = ["main", "status"]
 
 HEAD = ("cell", "done", "running", "failed", "best", "since")
+MOST = 12  # running tasks that are listed with their epochs
 
 
 def main(given: object = None) -> None:
@@ -95,6 +97,7 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
     return [
         head,
         *aligned(rows),
+        *_running("sweep", f"{name} "),
         f"  {HEAD[-1]}: trials that ended after the best one (new: the best is the latest)",
         *(f"  {line}" for line in tally(lost)),
         f"  {len(journal.records)} whole records in {path}",
@@ -102,6 +105,21 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
         f"  to look closer: cp {path} look.log && optuna-dashboard look.log",
         *_dashboard(),
     ]
+
+
+def _running(stage: str, prefix: str = "") -> Iterator[str]:
+    """List the running tasks with the epoch that each has finished, as the stage noted them."""
+    cells, left = running_tasks(stage)
+    found = [
+        f"{name.removeprefix(prefix)} {label}"
+        for name, labels in cells.items()
+        if name.startswith(prefix)
+        for label in labels
+    ]
+    if found:
+        more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
+        yield f"  running now: {'; '.join(found[:MOST])}{more}"
+        yield f"  {left}"
 
 
 def _kept_trials(params: Params, name: str, card: bytes) -> str | None:
@@ -165,7 +183,7 @@ def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
     lost = [failure for failure in failures if failure is not None]
     done = f"  {len(found)} of {len(runs)} runs done" + (f", {len(lost)} failed" if lost else "")
     done += f", {len(missing)} cannot be made" if missing else ""
-    lines = [f"  {line}" for line in tally([*lost, *missing])]
+    lines = [*_running("confirm"), *(f"  {line}" for line in tally([*lost, *missing]))]
     if (kept_rows := _kept_runs(params, runs, cards)) > len(found):
         lines.append(
             f"  finished in another clone or before: {kept_rows} of {len(runs)} runs are in "

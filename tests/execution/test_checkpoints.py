@@ -92,9 +92,11 @@ def test_cut_off_after_any_epoch_it_goes_on_to_the_last_bit(
         train_resumably(config, small_data(), Notes(after).context(), place)
     torch.manual_seed(after)  # another process, in another state
     notes = Notes()
-    assert_equal(train_resumably(config, small_data(), notes.context(), place), whole)
+    context = notes.context()
+    assert_equal(train_resumably(config, small_data(), context, place), whole)
     assert notes.done == EPOCHS, "an epoch is missing or told twice"
     assert not notes
+    assert f"resumed after epoch {after} of {EPOCHS}" in str(context.log)
 
 
 def test_epochs_before_the_break_are_not_done_again(

@@ -15,7 +15,7 @@ import pytest
 from pipeline.common.commands import parse
 from pipeline.common.errors import UserError
 from pipeline.confirm import stage as confirm
-from pipeline.execution import state_folder
+from pipeline.execution import progress, state_folder
 from pipeline.execution.engine import InProcess
 from pipeline.execution.state_folder import stage_lock
 from pipeline.sweep import stage as sweep
@@ -105,6 +105,32 @@ def test_status_names_who_runs_the_stage() -> None:
             f"sweep of digits: running (pid {os.getpid()} on {os.uname().nodename})"
         )
     assert state_folder.holder("sweep") is None
+
+
+def test_status_shows_the_epochs_of_running_tasks_and_none_of_a_killed_stage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "NOTES", -1.0)
+    params, seen = fake_study.study(), list[str]()
+
+    def look(task: Any, data: Any, context: Any) -> dict[str, Any]:
+        found = fake_study.fake_trial(task, data, context)
+        seen[:] = [line for line in status.status(params) if "running now" in line]
+        if task.key.endswith("C4-relative-d1-stem 1"):
+            raise Crash
+        return found
+
+    with stage_lock("sweep"), pytest.raises(Crash):
+        sweep.sweep(params, InProcess(), look)
+    assert seen == ["  running now: gsa-C4-relative-d1-stem trial 1 epoch 2/2"]
+    assert "running now" not in "\n".join(status.status(params))
+    note = Path(".state/sweep/running.json")
+    with stage_lock("sweep"):
+        assert "running now" in "\n".join(status.status(params))
+        note.write_text(note.read_text().replace("pid ", "pid 1"))
+        assert "running now" not in "\n".join(status.status(params))
+        note.write_text("[torn")
+        assert "running now" not in "\n".join(status.status(params))
 
 
 @pytest.mark.parametrize("alive", [True, False])
