@@ -48,8 +48,11 @@ def state_folder(stage: str, definition: Mapping[str, Any]) -> Path:
     """
     folder = state_path(stage, definition)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "definition.json").exists():
-        write_text(folder / "definition.json", _text(definition) + "\n")
+    described = folder / "definition.json"
+    if described.exists():
+        described.touch()  # its time is that of the last run, for `superseded`
+    else:
+        write_text(described, _text(definition) + "\n")
     return folder
 
 

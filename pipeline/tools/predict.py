@@ -29,6 +29,8 @@ from pipeline.prepare.sources.folder_tree import is_system_file
 from pipeline.prepare.sources.image_files import EncodedImages, plain_name
 
 if TYPE_CHECKING:
+    import torch
+
     from gsa_core.models.network import Model
 
 __all__ = ["main", "predictions"]
@@ -56,7 +58,9 @@ ARGUMENTS = {
 BATCH = 256  # images
 FORMATS = (".csv", ".parquet")
 INVARIANT = 1e-4  # differences of probability up to here are rounding
+UNLIKE = 0.5  # standard deviations of a pixel by which the mean of new images is noticed
 AGREE = "networks_agree"
+MEANS = "means"  # of each image and channel, an attribute of a table
 _COLUMNS = ["label", "class", "probability", "agreement", "lowest", "highest"]
 
 
@@ -66,7 +70,9 @@ def main(given: Namespace) -> None:
     paths = [Path(path) for path in given.model]
     models = [_model(path) for path in paths]
     card = _card_of_all(paths, None if given.card is None else Path(given.card), models)
-    table = pd.concat(list(predictions(models, card, Path(given.folder))), ignore_index=True)
+    parts = list(predictions(models, card, Path(given.folder)))
+    means = np.concatenate([part.attrs.pop(MEANS) for part in parts])
+    table = pd.concat(parts, ignore_index=True)
     write_bytes(output, _content(table, output.suffix))
     bad = table["problem"].dropna()
     if len(bad) == len(table):
@@ -79,6 +85,8 @@ def main(given: Namespace) -> None:
     rest = f", {len(bad)} not (column `problem` says why)" if len(bad) else ""
     print(f"{output}: {len(table) - len(bad)} of {len(table)} images predicted{rest}")
     print(_certainty(table[table["problem"].isna()], paths))
+    for line in _unlike(means, card):
+        print(line)
 
 
 def _output(path: Path, replace: bool) -> Path:
@@ -112,6 +120,21 @@ def _certainty(table: pd.DataFrame, paths: Sequence[Path]) -> str:
     )
 
 
+def _unlike(means: np.ndarray, card: Mapping[str, Any]) -> Iterator[str]:
+    """Say where the new images are on the whole brighter or darker than those of training.
+
+    It finds another microscope, stain or exposure, not every difference that matters.
+    """
+    for channel, (was, spread) in enumerate(zip(card["mean"], card["std"], strict=True)):
+        now = float(means[:, channel].mean())
+        if abs(now - was) > UNLIKE * spread:
+            name = ("red", "green", "blue")[channel] if len(card["mean"]) == 3 else "pixel"
+            yield (
+                f"warning: these images are unlike those of training: mean {name} value {now:.2f}, "
+                f"there {was:.2f} (of 0 to 1); the accuracy of the report need not hold for them"
+            )
+
+
 def predictions(
     models: Sequence[Model], card: Mapping[str, Any], folder: Path
 ) -> Iterator[pd.DataFrame]:
@@ -121,8 +144,11 @@ def predictions(
     Columns: ``file``, ``label`` (a number), ``class`` (its name), ``probability``, ``agreement``
     (share of networks and turns with the same label), ``lowest`` and ``highest`` (probability of
     the label among them), ``networks_agree`` (networks with the same label, if there are several),
-    ``problem`` (why an image has no prediction; else null).
+    ``problem`` (why an image has no prediction; else null). Attribute ``means``: the mean of each
+    image that could be read, by channel, shape (images, channels).
     """
+    from pipeline.training.inference import to_pixels
+
     paths = list(_images(folder))
     if not paths:
         raise UserError(f"{plain_name(folder)}: holds no image ({', '.join(SUFFIXES)})")
@@ -133,27 +159,28 @@ def predictions(
         stop = min(start + BATCH, len(paths))
         chunk = reader.read(start, stop)
         good = [at - start for at in range(start, stop) if at not in chunk.problems]
-        rows = _predicted(models, chunk.images[good], classes).set_index(pd.Index(good))
+        pixels = to_pixels(chunk.images[good])
+        rows = _predicted(models, pixels, classes).set_index(pd.Index(good))
         whole = {name: "Int64" for name in ("label", AGREE) if name in rows}
         rows = rows.reindex(range(stop - start)).astype(whole)
         rows.insert(0, "file", names[start:stop])
         rows["problem"] = [chunk.problems.get(at) for at in range(start, stop)]
+        rows.attrs[MEANS] = pixels.mean((2, 3)).numpy()
         yield rows
 
 
-def _predicted(models: Sequence[Model], images: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def _predicted(models: Sequence[Model], pixels: torch.Tensor, classes: list[str]) -> pd.DataFrame:
     """One row a prepared image, without its name."""
     columns = [*_COLUMNS, AGREE] if len(models) > 1 else _COLUMNS
-    if not len(images):
+    if not len(pixels):
         return pd.DataFrame(columns=columns)
     import torch
 
     from gsa_core import act_on_image, point_group
-    from pipeline.training.inference import logits_of, to_pixels
+    from pipeline.training.inference import logits_of
 
     mirrored = any(str(model.config["group"]).startswith("D") for model in models)
     orbit = point_group("D4" if mirrored else "C4")
-    pixels = to_pixels(images)
     turned = [act_on_image(orbit, element, pixels) for element in range(orbit.order)]
     # (networks, turns, images, classes)
     chances = torch.stack(

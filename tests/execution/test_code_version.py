@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import os
 import fake_study
 import pytest
 
@@ -106,6 +107,17 @@ def test_a_start_at_nothing_says_why_and_where_the_earlier_work_is(
     assert named in told[0] and str(kept["sweep"]) in told[0] and "count again" in told[0]
     assert len(told) == (1 if what == "epochs" else 2), "one line a stage"
     assert (kept["sweep"] / "journal.log").exists()
+
+
+def test_the_last_study_that_ran_is_what_a_change_is_told_against(folder: Path) -> None:
+    for at, text in enumerate(["first", "second", "first"]):
+        place = state_folder.state_folder("sweep", {"data": "one", "epochs": text})
+        stamp = 1e9 + at if at < 2 else None  # the clock of files may be coarse
+        if stamp is not None:
+            os.utime(place / "definition.json", (stamp, stamp))
+    first = state_folder.state_path("sweep", {"data": "one", "epochs": "first"})
+    told = state_folder.superseded("sweep", {"data": "one", "epochs": "third"})
+    assert told is not None and str(first) in told
 
 
 def test_a_second_data_set_is_not_a_change(folder: Path) -> None:

@@ -198,6 +198,17 @@ def test_a_bad_image_is_a_row(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert "24 of 25 images predicted, 1 not" in said and "broken.png" in said
 
 
+def test_much_darker_images_are_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(own(folder, size=8))
+    model = network()
+    run(model, folder)
+    assert "warning" not in capsys.readouterr().out
+    for file in folder.rglob("*.png"):
+        Image.fromarray(np.asarray(Image.open(file)) // 8).save(file)
+    run(model, folder, "--replace")
+    assert "unlike those of training: mean red value 0.0" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
