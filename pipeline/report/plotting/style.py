@@ -41,6 +41,8 @@ STYLE = {
     "lines.linewidth": 1.4, "lines.markersize": 5.5, "patch.linewidth": 0.6,
     "figure.facecolor": PAPER, "axes.facecolor": "none", "legend.frameon": False,
     "figure.constrained_layout.use": True, "svg.fonttype": "none", "svg.hashsalt": "report",
+    # The PNG has more dots than the layout was made for: hinted letters would be wider there.
+    "text.hinting": "no_hinting",
     # Names come from users: a dollar sign in one is a dollar sign, not mathematics.
     "text.parse_math": False, "text.usetex": False, "axes.unicode_minus": True,
 }  # fmt: skip
@@ -163,9 +165,10 @@ def title(figure: Figure, text: str) -> None:
 
 def panel_title(axes: Axes, text: str, columns: int, lines: int = 2) -> None:
     """Title one of several panels in a row, in so many lines where the name is too long for one."""
-    # Of a row of many panels the legend and the labels of ticks take more than of a few.
-    width = 45 if is_narrow() else (78 if columns < 4 else 64) // columns
-    axes.set_title("\n".join(textwrap.wrap(plain(text, lines * width), width)[:lines]))
+    # The legend and the labels of ticks take their part.
+    width = 45 if is_narrow() else {1: 78, 2: 30, 3: 26}.get(columns, 64 // columns)
+    wrapped = textwrap.wrap(plain(text, lines * width), width, break_on_hyphens=False)
+    axes.set_title("\n".join(wrapped[:lines]))
 
 
 def name_row(first: Axes, title: str) -> None:
