@@ -16,29 +16,31 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.schedulers import FIFOScheduler
 
 from pipeline.common.failures import brief
-from pipeline.common.signals import rearm, signals_held
+from pipeline.common.signals import raise_pending, rearm, signals_held
 from pipeline.execution.cluster_address import answers
 from pipeline.execution.code_version import code_for
 from pipeline.execution.dispatcher import DASHBOARD, Dispatcher, nothing
 from pipeline.execution.local_ray import interpreter
-from pipeline.execution.nodes import NodeWatch, runtime_env
+from pipeline.execution.nodes import NodeWatch, nodes_in_use, runtime_env
 from pipeline.execution.orphan_cleanup import orphan_cleanup
 from pipeline.execution.parallel_trials import AHEAD, idle, room, room_here
 from pipeline.execution.ray_private import (
     ENVIRONMENT,
+    drop_finished,
     keep_signal_handlers,
     quiet_worker_deaths,
     raylet_pid,
     start_workers_together,
 )
-from pipeline.execution.ray_searcher import DispatcherSearcher, DriverCallback, DroppingScheduler
-from pipeline.execution.ray_worker import run_task
+from pipeline.execution.ray_tasks import DispatcherSearcher, Unsaved, run_task
 from pipeline.execution.shared_data import share
 from pipeline.execution.tasks import CannotWork, WorkFunction, WorkSource
 
-__all__ = ["RayTune"]
+__all__ = ["DriverCallback", "DroppingScheduler", "RayTune"]
 
 
 @dataclass
@@ -203,6 +205,57 @@ class RayTune:
             f"Ray did not start on this machine ({first}); if other work crowds it, wait and give "
             "the same command again, or set GSA_ENGINE=in-process to do without Ray"
         )
+
+
+class DriverCallback(Unsaved, TrialProgressCallback):
+    """Calls back at every turn of the driver's loop, ten times a second or more.
+
+    It replaces the reporter that Tune would add, which keeps every trial of the study.
+    """
+
+    def __init__(
+        self,
+        searcher: DispatcherSearcher,
+        watch: NodeWatch,
+        tick: Callable[[], None],
+        room: Callable[[list[dict[str, Any]]], int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.searcher, self.watch, self.tick, self.room = searcher, watch, tick, room
+
+    def on_trial_result(self, *arguments: Any, **info: Any) -> None:
+        """Report nothing: the dispatcher has the messages."""
+
+    on_trial_error = on_trial_complete = on_trial_result
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that the worker of a task runs, perhaps long after the task was taken."""
+        self.searcher.dispatcher.begin(trial.trial_id)
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Raise a signal or a kept error, where Tune lets it through, else tick."""
+        raise_pending()
+        self.searcher.raise_error()
+        nodes = self.watch.look()
+        if nodes is not None:
+            dispatcher = self.searcher.dispatcher
+            if self.room is not None:
+                dispatcher.slots = self.room(nodes) + AHEAD
+            dispatcher.source.machines(nodes_in_use(nodes, ray.available_resources()))
+        self.tick()
+
+
+class DroppingScheduler(FIFOScheduler):
+    """First in, first out; trials that have ended are dropped from Tune's own collections.
+
+    Tune keeps them all, looks through them at every step and writes them out at the end: time and
+    memory that grow with the study, for what the journal has already.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Choose the next trial, of those that have not ended."""
+        drop_finished(tune_controller)
+        return super().choose_trial_to_run(tune_controller)
 
 
 def size_of(data: Mapping[str, Any]) -> int:

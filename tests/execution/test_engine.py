@@ -123,7 +123,7 @@ def test_the_limit_is_looked_at_with_each_epoch() -> None:
 
 
 def test_workers_that_cannot_load_the_work_end_the_stage(dispatcher: Dispatcher) -> None:
-    from pipeline.execution.ray_searcher import MESSAGE, DispatcherSearcher
+    from pipeline.execution.ray_tasks import MESSAGE, DispatcherSearcher
 
     searcher = DispatcherSearcher(dispatcher)
     searcher.suggest("a")

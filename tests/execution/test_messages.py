@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.execution import large_results as parts
+from pipeline.execution import ray_tasks
 from pipeline.execution.dispatcher import Dispatcher
 from pipeline.execution.epoch_batches import LEAST, MESSAGES, EpochBatches, interval
-from pipeline.execution.large_results import PartBuffer, split
+from pipeline.execution.ray_tasks import MESSAGE, DispatcherSearcher, PartBuffer, split
 from pipeline.execution.tasks import Context, Result, Task, perform
 
 Row = dict[str, Any]
@@ -135,8 +135,8 @@ def test_results_and_decisions_do_not_depend_on_when_epochs_are_sent(seconds: fl
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "PART", 4)
-    monkeypatch.setattr(parts, "MOST", 100)
+    monkeypatch.setattr(ray_tasks, "PART", 4)
+    monkeypatch.setattr(ray_tasks, "MOST", 100)
 
 
 VALUES = [
@@ -187,8 +187,6 @@ def test_parts_of_a_worker_that_ended_are_not_taken_for_anothers(small_parts: No
 
 @pytest.mark.ray
 def test_the_searcher_takes_epochs_and_parts(dispatcher: Dispatcher, small_parts: None) -> None:
-    from pipeline.execution.ray_searcher import MESSAGE, DispatcherSearcher
-
     searcher = DispatcherSearcher(dispatcher)
     for kind, content in (("epochs", rows(1, 2)), ("part", b"0123"), ("part", b"4")):
         searcher.on_trial_result("w", {MESSAGE: (kind, content)})

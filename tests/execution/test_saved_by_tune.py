@@ -14,7 +14,8 @@ from ray import cloudpickle
 from pipeline.execution.dispatcher import Dispatcher
 from pipeline.execution.nodes import NodeWatch
 from pipeline.execution.progress import Progress
-from pipeline.execution.ray_searcher import DispatcherSearcher, DriverCallback, DroppingScheduler
+from pipeline.execution.ray_engine import DriverCallback, DroppingScheduler
+from pipeline.execution.ray_tasks import DispatcherSearcher
 
 
 def test_a_table_on_a_terminal_does_not_keep_tune_from_saving(

@@ -125,10 +125,10 @@ class Steps:
 def test_nodes_that_join_are_used_and_those_that_leave_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from pipeline.execution import ray_searcher
+    from pipeline.execution import ray_engine
 
-    monkeypatch.setattr(ray_searcher.ray, "available_resources", dict)
-    steps = Steps(ray_searcher.DriverCallback)
+    monkeypatch.setattr(ray_engine.ray, "available_resources", dict)
+    steps = Steps(ray_engine.DriverCallback)
     for count in (1, 3, 2, 0):
         steps.nodes = [node(4)] * count
         steps.ticker.on_step_begin(0, [])
