@@ -1,4 +1,4 @@
-"""Write files and folders so that what stands under its final name is always whole."""
+"""Write files and folders whole or not at all, and records as lines whose damage is noticed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 from pipeline.common.errors import REFUSALS, UserError
 
 __all__ = [
+    "decode_record",
+    "encode_record",
     "explaining",
     "file_sha256",
     "json_text",
@@ -29,6 +32,8 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+CHECKSUM = "crc32"
 
 
 @contextmanager
@@ -150,6 +155,21 @@ def write_array(path: Path | str, array: np.ndarray) -> None:
 def json_text(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces. It is what gets hashed."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def encode_record(record: dict[str, Any]) -> bytes:
+    """Write a record as one line of JSON that ends in a checksum."""
+    body = json.dumps(record, separators=(",", ":"))
+    return f'{body[:-1]},"{CHECKSUM}":{zlib.crc32(body.encode())}}}\n'.encode()
+
+
+def decode_record(line: bytes) -> dict[str, Any] | None:
+    """Read a line back; None when it is not exactly what was written."""
+    head, _, tail = line.rpartition(f',"{CHECKSUM}":'.encode())
+    body = head + b"}"
+    if tail != f"{zlib.crc32(body)}}}\n".encode():
+        return None
+    return dict(json.loads(body))
 
 
 def file_sha256(path: Path | str) -> str:

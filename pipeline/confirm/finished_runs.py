@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.common.checksummed import decode, encode
-from pipeline.common.files import write_bytes
+from pipeline.common.files import decode_record, encode_record, write_bytes
 from pipeline.confirm.result_store import BINARY
 from pipeline.execution.tasks import Task
 
@@ -64,7 +63,7 @@ class FinishedRuns:
             "sizes": {name: len(content) for name, content in contents.items()},
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        body = encode(record) + b"".join(contents.values())
+        body = encode_record(record) + b"".join(contents.values())
         write_bytes(self._path(task), lzma.compress(body))
 
     def take(self, task: Task) -> dict[str, Any] | None:
@@ -103,7 +102,7 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes] | None:
         line, end, body = lzma.decompress(path.read_bytes()).partition(b"\n")
     except (lzma.LZMAError, EOFError):
         return None
-    record = decode(line + end)
+    record = decode_record(line + end)
     whole = record is not None and sum(record["sizes"].values()) == len(body)
     return (record, body) if record is not None and whole else None
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.common.checksummed import decode, encode
-from pipeline.common.files import file_sha256, json_text, write_bytes
+from pipeline.common.files import decode_record, encode_record, file_sha256, json_text, write_bytes
 from pipeline.common.signals import signals_held
 
 # Contents of a result that are stored as bytes, and the endings of their files.
@@ -34,7 +33,7 @@ class RunStore:
         with signals_held():
             for name, content in contents.items():
                 write_bytes(self._path(key, BINARY[name]), content)
-            write_bytes(self._path(key, "json"), encode({**record, "sha256": digests}))
+            write_bytes(self._path(key, "json"), encode_record({**record, "sha256": digests}))
         return {**record, **{name: self._path(key, BINARY[name]) for name in contents}}
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -42,7 +41,7 @@ class RunStore:
         path = self._path(key, "json")
         if not path.exists():
             return None
-        record = decode(path.read_bytes())
+        record = decode_record(path.read_bytes())
         if record is None:
             set_aside(path)
             return None
@@ -61,7 +60,7 @@ class RunStore:
 def read_record(folder: Path, key: str) -> dict[str, Any] | None:
     """Read a result without its bytes, changing nothing; None if there is none."""
     try:
-        return decode((folder / f"{key}.json").read_bytes())
+        return decode_record((folder / f"{key}.json").read_bytes())
     except FileNotFoundError:
         return None
 

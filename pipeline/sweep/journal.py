@@ -16,8 +16,8 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
-from pipeline.common.checksummed import decode, encode
 from pipeline.common.errors import UserError
+from pipeline.common.files import decode_record, encode_record
 from pipeline.common.locks import lock
 from pipeline.common.signals import signals_held
 
@@ -59,7 +59,7 @@ class CheckedJournal(BaseJournalBackend):
             for line in file:
                 if not line.endswith(b"\n"):
                     return
-                record = decode(line)
+                record = decode_record(line)
                 if record is None and is_foreign(line):
                     self.read_bytes += len(line)
                     continue
@@ -75,7 +75,7 @@ class CheckedJournal(BaseJournalBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append records, all of them or none; a result is flushed to the disk."""
-        content = b"".join(encode(log) for log in logs)
+        content = b"".join(encode_record(log) for log in logs)
         with signals_held(), locked(self.path) as file:
             end = os.fstat(file).st_size
             try:
@@ -100,7 +100,7 @@ class ReadOnlyJournal(BaseJournalBackend):
     def __init__(self, path: Path) -> None:
         self.records = []
         for line in path.read_bytes().splitlines(keepends=True):
-            if (record := decode(line)) is not None:
+            if (record := decode_record(line)) is not None:
                 self.records.append(record)
             elif not is_foreign(line):
                 break
@@ -149,7 +149,7 @@ def repair(path: Path) -> None:
     with locked(path) as file:
         content, good = path.read_bytes(), 0
         for line in content.splitlines(keepends=True):
-            if decode(line) is None and not is_foreign(line):
+            if decode_record(line) is None and not is_foreign(line):
                 break
             good += len(line)
         if good == len(content):

@@ -22,7 +22,7 @@ import yaml
 from driver_processes import at_risk
 from nodes import ROOT, Nodes, permitted
 
-from pipeline.common.checksummed import decode
+from pipeline.common.files import decode_record
 from pipeline.results import records, schemas
 
 # Results between two faults, from and to, and how often each kind of fault is drawn.
@@ -70,7 +70,7 @@ class Soak:
         found = 0
         for path in self.folder.glob(".state/sweep/*/journal.log"):
             for line in path.read_bytes().splitlines(keepends=True):
-                record = decode(line) or {}
+                record = decode_record(line) or {}
                 found += "result" in record.get("user_attr", {})
         return found
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from pipeline.common.checksummed import decode, encode
 from pipeline.common.errors import UserError
+from pipeline.common.files import decode_record, encode_record
 from pipeline.sweep.journal import CheckedJournal, ReadOnlyJournal, is_foreign, open_journal
 
 TRIALS = 6
@@ -106,9 +106,9 @@ def test_records_of_many_writers_are_all_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [1.1, float("nan"), "käse\u2028\n", None, [1, {"a": "}"}]])
 def test_a_record_comes_back_as_it_was(value: object) -> None:
-    line = encode({"key": value})
+    line = encode_record({"key": value})
     assert line.count(b"\n") == 1
-    assert repr(decode(line)) == repr({"key": value})
+    assert repr(decode_record(line)) == repr({"key": value})
 
 
 def appended(path: Path, kind: str) -> None:
