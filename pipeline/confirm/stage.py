@@ -23,9 +23,10 @@ from pipeline.dataset import Dataset, load_dataset
 from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.execution.code_dependencies import code_of
 from pipeline.execution.engine import Engine
+from pipeline.execution.gpu_share import auto_share
 from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.progress import Progress
-from pipeline.execution.run_stage import StageFailed, run_stage
+from pipeline.execution.run_stage import StageFailed, running_stage
 from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials
 from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import Task, WorkFunction
@@ -252,4 +253,5 @@ def write_hierarchy(params: Params, found: dict[str, Any], folder: Path) -> None
 def main(params: Params) -> None:
     """Run the stage as `params.yaml` states it."""
     plan(params, read_cards(params.prepare))  # refuses what is missing, before Ray is imported
-    run_stage("confirm", params, confirm)
+    with running_stage("confirm", params.resources, partial(auto_share, params)) as (given, engine):
+        confirm(params.model_copy(update={"resources": given}), engine)

@@ -28,7 +28,7 @@ from pipeline.study.schema import Params
 from pipeline.training.cost import trial_bytes
 from pipeline.training.image_feed import SHARE
 
-__all__ = ["Gpu", "Largest", "gpu_here", "largest_trial", "share_of", "shared"]
+__all__ = ["Gpu", "Largest", "auto_share", "gpu_here", "largest_trial", "share_of"]
 
 PREPARED = Path("data/prepare")
 FILE = "gpu_probe.json"  # of what was measured, in the state folder
@@ -68,20 +68,14 @@ class Largest:
     images: int
 
 
-def shared(
+def auto_share(
     params: Params, measure: Callable[[int, Case], Measured | None] = measure_together
-) -> Params:
-    """Replace `auto` by a number: a share of the GPU here, a whole one of a cluster's, or none."""
-    resources = params.resources
-    if resources.gpus_per_trial != "auto":
-        return params
-    gpu, share = gpu_here(), 0.0
+) -> float:
+    """Return what of a GPU a trial gets: a share of the one here, a whole of a cluster's, or 0."""
+    gpu = gpu_here()
     if gpu is not None:
-        share = _share_here(params, gpu, measure)
-    elif named_address() != "local":
-        share = 1.0
-    update = {"resources": resources.model_copy(update={"gpus_per_trial": share})}
-    return params.model_copy(update=update)
+        return _share_here(params, gpu, measure)
+    return 1.0 if named_address() != "local" else 0.0
 
 
 def _share_here(params: Params, gpu: Gpu, measure: Callable[[int, Case], Measured | None]) -> float:

@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.errors import UserError
@@ -19,7 +20,7 @@ from pipeline.execution.parallel_trials import with_workers
 from pipeline.execution.state_folder import ROOT, stage_lock
 from pipeline.execution.tasks import CannotWork
 from pipeline.results.provenance import given_commit
-from pipeline.study.schema import Params
+from pipeline.study.schema import Resources
 
 NEEDED = 20_000_000  # bytes on the disk; the smallest study writes about as much
 
@@ -38,22 +39,39 @@ def check_room(folder: Path) -> None:
         )
 
 
-def run_stage(stage: str, params: Params, function: Callable[[Params, Engine], None]) -> None:
-    """Run a stage; exit 1 when all of it failed, 128 + the signal that ended it."""
+@contextmanager
+def running_stage(
+    stage: str, resources: Resources, auto_share: Callable[[], float]
+) -> Iterator[tuple[Resources, Engine]]:
+    """Check and lock a stage; exit 1 when all of it failed, 128 + the signal that ended it.
+
+    Parameters
+    ----------
+    stage
+        Its name.
+    resources
+        As the study states them.
+    auto_share
+        Finds the share of a GPU that a trial gets where `gpus_per_trial` is `auto`.
+
+    Yields
+    ------
+    resources
+        The same with numbers for what is `auto` and depends on this machine alone.
+    engine
+        Runs the tasks of the stage on them.
+    """
     given_commit()
     check_room(Path())
     if os.environ.get("GSA_ENGINE") != "in-process":
-        check_asked(params.resources.address)
+        check_asked(resources.address)
     print(f"{stage}: starting", flush=True)
     try:
         with explaining(), ending_on_signals(), stage_lock(stage):
-            if params.resources.gpus_per_trial == "auto":
-                from pipeline.execution.gpu_share import shared
-
-                params = shared(params)
-            resources = with_workers(params.resources)
-            params = params.model_copy(update={"resources": resources})
-            function(params, make_engine(resources, ROOT / stage / "ray"))
+            if resources.gpus_per_trial == "auto":
+                resources = resources.model_copy(update={"gpus_per_trial": auto_share()})
+            resources = with_workers(resources)
+            yield resources, make_engine(resources, ROOT / stage / "ray")
     except Interrupted as stopped:
         if stopped.number != signal.SIGPIPE:  # which ends a command silently
             print(

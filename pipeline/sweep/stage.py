@@ -15,9 +15,10 @@ from pipeline.dataset import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of, storage_named
 from pipeline.execution.code_dependencies import code_of
 from pipeline.execution.engine import Engine
+from pipeline.execution.gpu_share import auto_share
 from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.progress import Progress
-from pipeline.execution.run_stage import StageFailed, run_stage
+from pipeline.execution.run_stage import StageFailed, running_stage
 from pipeline.execution.stage_inputs import PREPARED, SWEPT, read_cards, search_digest
 from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import WorkFunction
@@ -36,9 +37,11 @@ from pipeline.sweep.cell_search import CellSearch, Rules
 from pipeline.sweep.early_stopping import SuccessiveHalving
 from pipeline.sweep.journal import open_journal
 from pipeline.sweep.proposals import Proposer
+from pipeline.sweep.smoke_test import broken_cells
 from pipeline.sweep.step_times import check_one_epoch, measured_step_seconds
 from pipeline.sweep.trial import run_trial
 from pipeline.sweep.trial_tasks import SweepSource
+from pipeline.training import cost
 
 SmokeTest = Callable[[Sequence[CellSearch], Mapping[str, Any]], Iterable[tuple[str, str]]]
 StepTimer = Callable[[dict[str, Any], Any], float]
@@ -261,13 +264,7 @@ def check_any_completed(searches: Sequence[CellSearch]) -> None:
 
 def main(params: Params) -> None:
     """Run the stage as `params.yaml` states it."""
-
-    def searched(params: Params, engine: Engine) -> None:
-        # Imports torch, after what is quick to refuse.
-        from pipeline.sweep.smoke_test import broken_cells
-        from pipeline.training.cost import step_seconds
-
-        sweep(params, engine, smoke_test=broken_cells, measure=step_seconds)
-
     read_cards(params.prepare)  # refuses what is missing, before Ray is imported
-    run_stage("sweep", params, searched)
+    with running_stage("sweep", params.resources, partial(auto_share, params)) as (given, engine):
+        params = params.model_copy(update={"resources": given})
+        sweep(params, engine, smoke_test=broken_cells, measure=cost.step_seconds)

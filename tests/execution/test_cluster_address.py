@@ -7,8 +7,9 @@ import socket
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+import fake_study
 import pytest
 
 from pipeline.common.errors import UserError
@@ -16,7 +17,7 @@ from pipeline.execution import run_stage as stage
 from pipeline.execution.cluster_address import answers, check_address
 from pipeline.execution.engine import make_engine
 from pipeline.study.params import load_params
-from pipeline.study.schema import Params, Resources
+from pipeline.study.schema import Resources
 
 AWAY = {"RAY_ADDRESS": "10.0.0.7:6379"}
 
@@ -77,9 +78,9 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 def run_stage(address: str | None) -> None:
     """Run a stage of a study whose file says so."""
-    resources = {"address": address, "gpus_per_trial": 0, "workers": 1}
-    study = Params.model_construct(resources=Resources.model_construct(**resources))
-    stage.run_stage("sweep", study, lambda *_: None)
+    resources: dict[str, Any] = {"address": address, "gpus_per_trial": 0, "workers": 1}
+    with stage.running_stage("sweep", Resources.model_construct(**resources), fake_study.no_share):
+        pass
 
 
 def test_a_study_that_asks_for_a_cluster_runs_only_on_that_of_the_environment(

@@ -22,7 +22,8 @@ from pipeline.execution.gpu_probe import (
     measure_together,
     work,
 )
-from pipeline.execution.gpu_share import PROCESS, Gpu, largest_trial, share_of, shared
+from pipeline.execution.gpu_share import PROCESS, Gpu, auto_share, largest_trial, share_of
+from pipeline.execution.run_stage import running_stage
 from pipeline.search.space import configuration
 from pipeline.study.cells import Cell
 from pipeline.study.schema import Params
@@ -98,12 +99,12 @@ def test_auto_is_what_the_probe_finds_and_measured_once(
     machine: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake = device([3541, 6724, 13342, 20980])
-    assert shared(auto(), fake).resources.gpus_per_trial == 1 / 8
+    assert auto_share(auto(), fake) == 1 / 8
     assert "8 trials at once on each GPU (a GPU" in capsys.readouterr().out
-    assert shared(auto(), fake).resources.gpus_per_trial == 1 / 8
+    assert auto_share(auto(), fake) == 1 / 8
     assert fake.measured == [1, 2, 4, 8]  # type: ignore[attr-defined]
     other = device([100, 100])
-    assert shared(auto(batch_size=16), other).resources.gpus_per_trial == 1
+    assert auto_share(auto(batch_size=16), other) == 1
     assert other.measured == [1, 2]  # type: ignore[attr-defined]
 
 
@@ -116,23 +117,40 @@ def test_without_a_probe_memory_is_counted(
 
     needed = largest_trial(auto(), "digits").counted
     images = 2 * small_data().train.images.nbytes
-    assert shared(auto(), fails).resources.gpus_per_trial == share_of(needed, GPU.total, images)
+    assert auto_share(auto(), fails) == share_of(needed, GPU.total, images)
     assert f"the probe failed ({error})" in capsys.readouterr().out
 
 
 def test_a_trial_that_does_not_fit_alone_gets_a_whole_gpu(machine: None) -> None:
-    assert shared(auto(), device([1.0], 90e9)).resources.gpus_per_trial == 1
+    assert auto_share(auto(), device([1.0], 90e9)) == 1
 
 
 def test_without_a_gpu_here_auto_is_none_or_one_of_a_cluster(
     machine: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu_share, "gpu_here", lambda: None)
-    assert shared(auto(), device([])).resources.gpus_per_trial == 0
+    assert auto_share(auto(), device([])) == 0
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
-    assert shared(auto(), device([])).resources.gpus_per_trial == 1
-    plain = fake_study.study()
-    assert shared(plain, device([])) is plain
+    assert auto_share(auto(), device([])) == 1
+
+
+@pytest.mark.parametrize(("stated", "given"), [("auto", 0.25), (1.0, 1.0), (0.0, 0.0)])
+def test_a_stage_finds_the_share_only_where_the_study_leaves_it_open(
+    stated: Any, given: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GSA_ENGINE", "in-process")
+    asked: list[None] = []
+
+    def found() -> float:
+        asked.append(None)
+        return 0.25
+
+    study = fake_study.study().resources.model_copy(update={"gpus_per_trial": stated})
+    with running_stage("sweep", study, found) as (resources, engine):
+        assert resources == study.model_copy(update={"gpus_per_trial": given, "workers": 1})
+        assert engine.device == ("cuda" if given else "cpu")  # type: ignore[attr-defined]
+    assert len(asked) == (stated == "auto")
 
 
 def test_the_largest_trial_is_that_of_the_largest_values(machine: None) -> None:

@@ -253,7 +253,13 @@ def run_stage(name: str, function: WorkFunction, params: Params) -> None:
     prepare_folder()
     module.load_dataset = fake_load
     run = getattr(module, name)
-    stage.run_stage(name, params, lambda params, engine: run(params, engine, function))
+    with stage.running_stage(name, params.resources, no_share) as (given, engine):
+        run(params.model_copy(update={"resources": given}), engine, function)
+
+
+def no_share() -> float:
+    """Stand in for the probe of a GPU, which a fake study does not ask for."""
+    raise AssertionError("a GPU was to be shared")
 
 
 if __name__ == "__main__":

@@ -82,8 +82,12 @@ def test_what_is_no_hash_is_refused_before_the_stage_begins(
 ) -> None:
     monkeypatch.setenv(COMMIT, given)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"GSA_COMMIT: got '.*; accepts the 40 hexadecimal digits"):
-        stage.run_stage("sweep", fake_study.study(), lambda *_: pytest.fail("the stage began"))
+    study = fake_study.study()
+    with (
+        pytest.raises(UserError, match=r"GSA_COMMIT: got '.*; accepts the 40 hexadecimal digits"),
+        stage.running_stage("sweep", study.resources, fake_study.no_share),
+    ):
+        pytest.fail("the stage began")
     assert capsys.readouterr().out == ""
 
 
