@@ -14,9 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.study.suggestions import candidates, nearest, written
 from pipeline.study.values import REPEATED
-from pipeline.study.yaml_reader import Document, KeyPath
 
-__all__ = ["Problem", "explain"]
+__all__ = ["Document", "KeyPath", "Problem", "explain"]
+
+KeyPath = tuple[str | int, ...]
 
 MOST_CHARACTERS = 60
 MOST_GUESSES = 100  # so that a long list of wrong values is refused as fast as one
@@ -27,6 +28,21 @@ Node = Mapping[str, Any]
 RENAMED: dict[KeyPath, str] = {
     ("sweep", "match_parameters"): "match: {{of: parameters, at: {}}}",
 }
+
+
+@dataclass(frozen=True)
+class Document:
+    """The values of a file and the line, counted from 1, on which each of them stands."""
+
+    name: str
+    values: Any
+    lines: dict[KeyPath, int]
+
+    def line(self, path: KeyPath) -> int:
+        """Line of a key path, or of the nearest ancestor that is in the file."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines[path]
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,8 @@ from pipeline.common.units import size
 from pipeline.confirm import stage as confirm
 from pipeline.execution.stage_inputs import read_cards
 from pipeline.execution.state_folder import ROOT, holder, stage_lock, state_path
-from pipeline.study.params import load_params
+from pipeline.study.params import load_params, parse_yaml
 from pipeline.study.schema import Params
-from pipeline.study.yaml_reader import parse_yaml
 from pipeline.sweep import stage as sweep
 from pipeline.tools.support.history import LOCK_BYTES, LOCK_DEPTH, git, run_dvc
 

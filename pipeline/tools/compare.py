@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.common.documents import read_json
 from pipeline.common.errors import UserError
-from pipeline.study.yaml_reader import parse_yaml
+from pipeline.study.params import parse_yaml
 from pipeline.tools.support.history import FETCH, Version, Workspace, git, open_version
 from pipeline.tools.support.version_results import Results, results_differences
 

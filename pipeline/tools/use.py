@@ -19,10 +19,9 @@ from pipeline.common.units import duration, size
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.study.cells import runs_of
 from pipeline.study.datasets import SOURCES, sized
-from pipeline.study.params import load_params
+from pipeline.study.params import load_params, read_text, read_yaml
 from pipeline.study.schema import Params
 from pipeline.study.tuning import searched
-from pipeline.study.yaml_reader import read_text, read_yaml
 from pipeline.tools.summary import other_study
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from study_texts import DEFAULT, read, refused, study
 
 from pipeline.study import models
 from pipeline.study.cells import Cell, cells
-from pipeline.study.params import load_params
+from pipeline.study.params import load_params, parse_yaml
 from pipeline.study.schema import SCHEMA_FILE, schema_text
-from pipeline.study.yaml_reader import parse_yaml
 
 
 def test_study_of_the_project_is_valid(root: Path) -> None:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from study_texts import DEFAULT, SECONDS, read, refused, study
 
 from pipeline.common.errors import UserError
-from pipeline.study.params import load_params
-from pipeline.study.yaml_reader import KeyPath, parse_yaml
+from pipeline.study.messages import KeyPath
+from pipeline.study.params import load_params, parse_yaml
 
 MEBIBYTES = 200
 

@@ -9,12 +9,11 @@ from typing import Any
 from pipeline.common.spelling import nearest
 from pipeline.study.cells import Block, block_text, cells, networks, same_but
 from pipeline.study.hyperparameters import HYPERPARAMETERS
-from pipeline.study.messages import Problem
+from pipeline.study.messages import KeyPath, Problem
 from pipeline.study.models import DATASET, MODEL_KINDS
 from pipeline.study.schema import Params
 from pipeline.study.suggestions import written
 from pipeline.study.tuning import searches
-from pipeline.study.yaml_reader import KeyPath
 
 __all__ = ["CELL_RULES"]
 

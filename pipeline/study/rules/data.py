@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pipeline.common.spelling import nearest
 from pipeline.study.cells import pairs
 from pipeline.study.datasets import SOURCES, sized
-from pipeline.study.messages import Problem
+from pipeline.study.messages import KeyPath, Problem
 from pipeline.study.schema import OwnSource, Params
-from pipeline.study.yaml_reader import KeyPath
 
 __all__ = ["DATA_RULES"]
 

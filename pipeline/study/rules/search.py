@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.study.hyperparameters import HYPERPARAMETERS
-from pipeline.study.messages import Problem, explain
+from pipeline.study.messages import KeyPath, Problem, explain
 from pipeline.study.models import MODEL_KINDS
 from pipeline.study.objectives import CHOOSING
 from pipeline.study.schema import GENERATION, Choices, Interval, Params
-from pipeline.study.yaml_reader import KeyPath
 
 __all__ = ["SEARCH_RULES"]
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from pipeline.common.spelling import nearest
 from pipeline.study.cells import cells, pairs, seed_of_split
-from pipeline.study.messages import Problem
+from pipeline.study.messages import KeyPath, Problem
 from pipeline.study.schema import Params
-from pipeline.study.yaml_reader import KeyPath
 
 __all__ = ["STUDY_RULES"]
 

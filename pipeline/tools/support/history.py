@@ -14,7 +14,7 @@ from pipeline.common.documents import read_json
 from pipeline.common.errors import UserError
 from pipeline.common.failures import brief
 from pipeline.results.provenance import git_environment
-from pipeline.study.yaml_reader import parse_yaml
+from pipeline.study.params import parse_yaml
 
 __all__ = ["WORKSPACE", "Version", "Workspace", "git", "open_version", "run_dvc"]
 
