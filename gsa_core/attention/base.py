@@ -14,13 +14,13 @@ from gsa_core.attention.backends.registry import METHODS, choose_backend
 from gsa_core.attention.dropout import OrbitDropout
 from gsa_core.attention.encodings.registry import (
     ENCODINGS,
-    POSITIONAL,
     Setting,
+    check_positional,
     check_setting,
     make_encoding,
 )
 from gsa_core.attention.encodings.rotary import RotaryEncoding
-from gsa_core.attention.encodings.tables import OffsetEncoding, OffsetTables
+from gsa_core.attention.encodings.tables import OffsetEncoding, OffsetTables, check_tables
 from gsa_core.attention.forms import PUBLISHED, STANDARD, Form
 from gsa_core.attention.masks import attention_weights, check_mask, hide_keys
 from gsa_core.attention.neighbourhood import WINDOW_SHAPES, Tiling
@@ -53,8 +53,8 @@ class SelfAttention(Identified):
         qk_norm: bool,
     ) -> None:
         super().__init__()
+        check_positional(positional)
         for name, got, accepted in (
-            ("positional", positional, POSITIONAL),
             ("encoding", encoding, ENCODINGS),
             ("window_shape", window_shape, WINDOW_SHAPES),
             ("method", method, METHODS),
@@ -190,7 +190,12 @@ class SelfAttention(Identified):
         tiling = Tiling(query.shape[1], query.shape[2], self.window, self.window_shape)
         query = self.form.queries(query, self.group.order)
         key, value = self.form.keys(key), self.dropout(self.form.keys(value))
-        tables = OffsetTables() if self.relative is None else self.relative(tiling.reaches)
+        tables = OffsetTables()
+        if self.relative is not None:
+            tables = self.relative(tiling.reaches)
+            if not torch.compiler.is_compiling():
+                name = f"positional {self.positional!r}"
+                check_tables(name, tables, tiling.reaches, query, key)
         if self.rotary is not None:
             tables = replace(tables, rotation=self.rotary)
         width = value.shape[-1]

@@ -10,7 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gsa_core.attention.encodings.registry import ENCODINGS, POSITIONAL, Setting, make_encoding
+from gsa_core.attention.encodings.registry import (
+    ENCODINGS,
+    POSITIONAL,
+    Setting,
+    check_positional,
+    make_encoding,
+)
 from gsa_core.attention.layers import GroupSelfAttention, LiftingSelfAttention
 from gsa_core.common.arguments import (
     check_choice,
@@ -165,7 +171,7 @@ def attention_blocks(
         Of the last block; that of block i of n is i / n of it.
     """
     depth = check_whole("depth", depth)
-    check_choice("positional", positional, POSITIONAL)
+    check_positional(positional)
     check_choice("encoding", encoding, ENCODINGS)
     position: Position | None = None
     if POSITIONAL[positional].on_tokens:

@@ -32,6 +32,7 @@ __all__ = ["main", "old_state", "referenced", "unreferenced"]
 ARGUMENTS = {"--yes": {"action": "store_true", "help": "remove without asking"}}
 STAGES = ("sweep", "confirm")  # those that keep unfinished work
 CHECKSUM = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
+REMOTE = "refs/remotes/"  # how git's names of branches elsewhere begin
 LISTED = 8  # of a kind; the largest
 
 
@@ -95,7 +96,7 @@ def unreferenced() -> list[Unneeded]:
         print(f"{cache} is a cache outside of this project, perhaps of others too: left as it is")
         return []
     store = cache / "files" / "md5"
-    known = set().union(*(referenced(text, where, store) for where, text in _lock_files()))
+    known = set().union(*(referenced(*lock, store) for lock in _lock_files()))
     files = (path for path in sorted(store.glob("??/*")) if path.is_file())
     return [
         Unneeded(path, path.stat().st_size)
@@ -104,10 +105,16 @@ def unreferenced() -> list[Unneeded]:
     ]
 
 
-def referenced(text: str, where: str, store: Path) -> set[str]:
-    """Checksums that a `dvc.lock` or `.dvc` file names, and those of the files in its folders."""
+def referenced(where: str, text: str, store: Path) -> set[str]:
+    """Checksums that a `dvc.lock` or `.dvc` file names, and those of the files in its folders.
+
+    Of a branch of a remote, such as the one that was cloned, the results may never have been here;
+    they are where that branch was pushed from.
+    """
     found = set(CHECKSUM.findall(text))
     outputs = set(_outputs(parse_yaml(text, where, LOCK_BYTES, LOCK_DEPTH).values))
+    if where.startswith(REMOTE):
+        outputs = set()
     for checksum in [one for one in found if one.endswith(".dir")]:
         listing = store / checksum[:2] / checksum[2:]
         if listing.is_file():
@@ -115,7 +122,8 @@ def referenced(text: str, where: str, store: Path) -> set[str]:
         elif checksum in outputs:
             raise UserError(
                 f"{where}: the list of the files of an output is not in DVC's cache, so nothing "
-                "says which of them it needs: run `dvc fetch --all-tags` or `dvc repro` first"
+                "says which of them this version needs: run `dvc fetch --all-tags`, or for the "
+                "files in the folders now `dvc repro`, first"
             )
     return found
 
@@ -139,8 +147,9 @@ def _lock_files() -> Iterator[tuple[str, str]]:
     for path in filter(_is_of_dvc, tracked):
         if Path(path).is_file():
             yield path, Path(path).read_text(encoding="utf-8")
-    named = git("for-each-ref", "--format=%(objectname) %(refname:short)").splitlines()
-    for commit, _, name in (line.partition(" ") for line in [*named, "HEAD HEAD"]):
+    named = git("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
+    for commit, _, reference in (line.partition(" ") for line in [*named, "HEAD HEAD"]):
+        name = re.sub("^refs/(heads|tags)/", "", reference)
         for path in git("ls-tree", "-r", "--full-tree", "--name-only", commit).splitlines():
             if _is_of_dvc(path):
                 yield f"{name}: {path}", git("show", f"{commit}:{path}")

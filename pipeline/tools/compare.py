@@ -56,8 +56,24 @@ def compare(first: AnyVersion, other: AnyVersion) -> Iterator[str]:
 
 
 def parameter_differences(first: AnyVersion, other: AnyVersion) -> list[str]:
-    """Return the parameters that differ, as `sweep.epochs: 8 -> 12`."""
-    before, after = (_flat(_params(version)) for version in (first, other))
+    """Return the parameters of the results that differ, as `sweep.epochs: 8 -> 12`.
+
+    They are those of `dvc.lock`: `params.yaml` may be of a study that was not run yet, which is
+    said after them.
+    """
+    lines = _changes(_made_with(first), _made_with(other))
+    for version in (first, other):
+        now = _flat(_params(version))
+        if later := _changes(_made_with(version), now):
+            rest = f", and {len(later) - 3} more" if len(later) > 3 else ""
+            lines.append(
+                f"{version.name}: its params.yaml is of a study that was not run: "
+                f"{', '.join(later[:3])}{rest}"
+            )
+    return lines
+
+
+def _changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
     lines = []
     for key in dict.fromkeys([*before, *after]):
         if before.get(key) != after.get(key) or (key in before) != (key in after):
@@ -110,6 +126,16 @@ def _params(version: AnyVersion) -> Any:
     if text is None:
         raise UserError(f"{version.name}: has no params.yaml, so it is no version of a study")
     return parse_yaml(text, f"{version.name}: params.yaml").values
+
+
+def _made_with(version: AnyVersion) -> dict[str, str]:
+    """Parameters of the results of a version; of what no stage depends on, as they are now."""
+    found = _flat(_params(version))
+    for section, value in version.made_with().items():
+        for key in [key for key in found if key == section or key.startswith(f"{section}.")]:
+            del found[key]
+        found |= _flat(value, section)
+    return found
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:

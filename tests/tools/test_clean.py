@@ -160,6 +160,17 @@ def test_nothing_is_removed_where_a_version_does_not_say_what_it_needs(
     assert rows() == before and older() == ["confirm", "sweep"]
 
 
+def test_results_of_a_cloned_branch_that_were_never_here_stop_nothing(project: Path) -> None:
+    now = Path("dvc.lock").read_text()
+    lock("0" * 32 + ".dir")
+    commit("theirs")
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+    git("reset", "--soft", "HEAD~1")
+    Path("dvc.lock").write_text(now)
+    run("--yes")
+    assert "now" in rows() and "a tag" in rows() and "nobody" not in rows()
+
+
 @pytest.mark.parametrize("stage", ["sweep", "confirm"])
 def test_work_of_a_running_stage_is_left(
     project: Path, stage: str, capsys: pytest.CaptureFixture[str]

@@ -166,6 +166,17 @@ def test_compare_says_what_changed_and_whether_it_matters(inside: Scratch) -> No
     assert inside.run("git", "status", "--porcelain") == "", "nothing is checked out"
 
 
+def test_results_are_compared_by_the_parameters_that_made_them(inside: Scratch) -> None:
+    inside.params(3, workers=1)
+    inside.commit()
+    try:
+        text = compared("first", "HEAD")
+    finally:
+        inside.run("git", "reset", "-q", "--hard", "HEAD~1")
+    assert "sweep.epochs: 2 -> 1" in text
+    assert "HEAD: its params.yaml is of a study that was not run: sweep.epochs: 1 -> 3" in text
+
+
 def test_a_version_equals_itself(inside: Scratch) -> None:
     text = compared("second", "workspace")
     assert text.splitlines()[1:] == [

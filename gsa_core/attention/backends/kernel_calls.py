@@ -17,6 +17,7 @@ from torch.autograd import forward_ad
 from gsa_core.attention.backends.build_kernel import load_library
 from gsa_core.attention.backends.kernel_structures import PROBLEMS, Number, Rotation, call
 from gsa_core.attention.backends.selftest import library_problem
+from gsa_core.attention.encodings.tables import OffsetTables, check_tables
 from gsa_core.attention.neighbourhood import Tiling
 from gsa_core.common.arguments import check_whole
 
@@ -118,6 +119,8 @@ def _call(
     query, key, value, *tables, window, shape, scale = arguments
     batch, rows, cols, frames, own, heads, d = query.shape
     tiling = Tiling(rows, cols, window, shape)
+    # Compiled programs have not checked them, and the kernel reads beyond the end of a small table.
+    check_tables("gsa_core::attention", OffsetTables(*tables), tiling.reaches, query, key)
     near, weights = tiling.neighbourhood(query)
     reaches = (ctypes.c_int64 * len(near))(*near)
     kept = [None if x is None else x.contiguous() for x in (*tables, weights)]

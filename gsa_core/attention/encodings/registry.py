@@ -22,7 +22,15 @@ from gsa_core.attention.encodings.rotary import RotaryEncoding
 from gsa_core.attention.encodings.tables import OffsetEncoding
 from gsa_core.groups import PointGroup
 
-__all__ = ["ENCODINGS", "POSITIONAL", "Encoding", "Setting", "check_setting", "make_encoding"]
+__all__ = [
+    "ENCODINGS",
+    "POSITIONAL",
+    "Encoding",
+    "Setting",
+    "check_positional",
+    "check_setting",
+    "make_encoding",
+]
 
 ENCODINGS = ("auto", "table", "continuous", "published")  # ways to hold one, see `Encoding.kinds`
 _SCALE = 8  # pixels, where neither a window nor an image says more
@@ -137,13 +145,38 @@ def _rotary(setting: Setting) -> dict[str, nn.Module]:
     }
 
 
-POSITIONAL: dict[str, Encoding] = {
+class _Registry(dict[str, Encoding]):
+    """Encodings by name; those of the library cannot be replaced, as saved networks name them."""
+
+    def __setitem__(self, name: str, encoding: Encoding) -> None:
+        if name in _OWN:
+            raise ValueError(
+                f"POSITIONAL: {name!r} is an encoding of the library, which saved networks name; "
+                "take another name"
+            )
+        if not isinstance(encoding, Encoding):
+            raise TypeError(f"POSITIONAL[{name!r}]: got {encoding!r}; accepts an Encoding(make)")
+        super().__setitem__(name, encoding)
+
+
+_OWN = {
     "none": Encoding(lambda setting: {}, on_scores=False),
     "absolute": Encoding(_absolute, kinds=("table", "continuous"), on_tokens=True, on_scores=False),
     "relative": Encoding(_relative, kinds=("table", "continuous")),
     "radial": Encoding(_radial, kinds=("continuous",)),
     "rotary": Encoding(_rotary, least_head_dim=2),
 }
+POSITIONAL: dict[str, Encoding] = _Registry(_OWN)
+
+
+def check_positional(name: object) -> None:
+    """The name of an encoding."""
+    if not isinstance(name, str) or name not in POSITIONAL:
+        accepted = ", ".join(map(repr, POSITIONAL))
+        raise ValueError(
+            f"positional: got {name!r}; accepts {accepted}, or one of your own that "
+            "was entered in POSITIONAL before"
+        )
 
 
 def make_encoding(positional: str, setting: Setting) -> dict[str, nn.Module]:
@@ -165,6 +198,11 @@ _MADE = {"absolute": nn.Module, "relative": OffsetEncoding, "rotary": RotaryEnco
 def _check_made(positional: str, encoding: Encoding, made: dict[str, nn.Module]) -> None:
     """The modules of an encoding of one's own are such that layers can use them."""
     place = f"make of POSITIONAL[{positional!r}]"
+    if not isinstance(made, dict):
+        raise TypeError(
+            f"{place}: returned a {type(made).__name__}; accepts modules by their names, such as "
+            "{'relative': module}"
+        )
     for name, module in made.items():
         if name not in _MADE:
             raise ValueError(

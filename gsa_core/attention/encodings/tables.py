@@ -22,6 +22,7 @@ __all__ = [
     "OffsetEncoding",
     "OffsetTables",
     "PositionalScores",
+    "check_tables",
     "positional_scores",
     "products_with_frames",
 ]
@@ -62,7 +63,55 @@ class OffsetEncoding(nn.Module):
 
     def forward(self, reaches: tuple[int, int]) -> OffsetTables:
         """Values at every offset from ``-reaches[0]`` to ``reaches[0]`` rows, so for columns."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__}: has no forward(reaches), which returns OffsetTables"
+        )
+
+
+def check_tables(
+    name: str,
+    tables: object,
+    reaches: tuple[int, int],
+    query: Float[Tensor, "batch rows cols group own heads head_dim"],
+    key: Float[Tensor, "batch rows cols sets members heads head_dim"],
+) -> OffsetTables:
+    """The tables of an encoding, of the shapes that every implementation of attention reads.
+
+    Parameters
+    ----------
+    name
+        What gave them, for messages.
+    tables, reaches
+        What an `OffsetEncoding` returned for these reaches.
+    query, key
+        What they are to meet.
+    """
+    if not isinstance(tables, OffsetTables):
+        raise TypeError(f"{name}: forward returned a {type(tables).__name__}; accepts OffsetTables")
+    if (tables.rows is None) != (tables.cols is None):
+        raise ValueError(f"{name}: got rows or cols alone; accepts both or neither")
+    (group, own, heads, width), members = query.shape[3:], key.shape[4]
+    rows, cols = (2 * reach + 1 for reach in reaches)
+    for term, axes in (
+        ("rows", (group, rows, heads, width)),
+        ("cols", (group, cols, heads, width)),
+        ("pairs", (group, rows, cols, heads, width)),
+        ("frames", (group, own, members, heads, width)),
+    ):
+        table = getattr(tables, term)
+        if table is None:
+            continue
+        if tuple(table.shape) != axes:
+            raise ValueError(
+                f"{name}: {term} of its OffsetTables: got {tuple(table.shape)}; "
+                f"accepts {axes} for reaches {tuple(reaches)}"
+            )
+        if table.dtype != query.dtype and not torch.is_autocast_enabled(query.device.type):
+            raise TypeError(
+                f"{name}: {term} of its OffsetTables: got {table.dtype}; accepts {query.dtype}, "
+                "the type of the queries"
+            )
+    return tables
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,10 @@ class Version:
         """The stages of `dvc.lock`: what every stage read and wrote, with checksums."""
         return _stages(self.text("dvc.lock"), self.name)
 
+    def made_with(self) -> dict[str, Any]:
+        """The parameters of the results."""
+        return _parameters(self.text("dvc.lock"), self.name)
+
     def text(self, path: str) -> str | None:
         """Return a file that git holds, None where this version has none."""
         try:
@@ -124,6 +128,10 @@ class Workspace:
         """The stages of `dvc.lock`."""
         return _stages(self.text("dvc.lock"), self.name)
 
+    def made_with(self) -> dict[str, Any]:
+        """The parameters of the results."""
+        return _parameters(self.text("dvc.lock"), self.name)
+
     def text(self, path: str) -> str | None:
         """Return a file, None where there is none."""
         file = Path(path)
@@ -156,7 +164,8 @@ def open_version(name: str) -> Version | Workspace:
     return Version(name, commit, Path(run_dvc("cache", "dir")))
 
 
-def _stages(text: str | None, name: str) -> Stages:
+def _parsed(text: str | None, name: str) -> dict[str, dict[str, Any]]:
+    """The stages of a `dvc.lock` as DVC wrote them."""
     if text is None:
         raise UserError(f"{name}: has no dvc.lock, so it holds no results: run `dvc repro` there")
     where = f"{name}: dvc.lock"
@@ -164,12 +173,27 @@ def _stages(text: str | None, name: str) -> Stages:
     stages = values.get("stages") if isinstance(values, dict) else None
     if not isinstance(stages, dict) or not all(isinstance(s, dict) for s in stages.values()):
         raise UserError(f"{where}: holds no stages; restore the file that DVC wrote")
+    return stages
+
+
+def _parameters(text: str | None, name: str) -> dict[str, Any]:
+    """Values of `params.yaml` that the stages of a `dvc.lock` read, by key or section."""
+    found: dict[str, Any] = {}
+    for stage in _parsed(text, name).values():
+        files = stage.get("params")
+        read = files.get("params.yaml") if isinstance(files, dict) else None
+        found |= read if isinstance(read, dict) else {}
+    return {str(key): value for key, value in found.items()}
+
+
+def _stages(text: str | None, name: str) -> Stages:
+    where = f"{name}: dvc.lock"
     return {
         stage: (
             _entries(entry.get("deps", []), "path", f"{where}: {stage}"),
             _entries(entry.get("outs", []), "path", f"{where}: {stage}"),
         )
-        for stage, entry in stages.items()
+        for stage, entry in _parsed(text, name).items()
     }
 
 
