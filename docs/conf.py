@@ -16,7 +16,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 highlight_language = "none"  # of blocks that name none: commands and their outputs
 html_copy_source = False
-html_show_sphinx = False
+html_show_copyright = html_show_sphinx = False
 html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
