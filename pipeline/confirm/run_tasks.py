@@ -12,7 +12,7 @@ from pipeline.confirm.result_store import RunStore
 from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.progress import EngineNotes, Progress
-from pipeline.execution.tasks import Result, Task, outcome
+from pipeline.execution.tasks import Result, Task
 
 
 class ConfirmSource(EngineNotes):
@@ -86,7 +86,7 @@ class ConfirmSource(EngineNotes):
 
     def finish(self, task: Task, result: Result) -> None:
         """Store the result of a run."""
-        value = self.store.put(task.key, outcome(result))
+        value = self.store.put(task.key, {**result.value, "log": result.log})
         if self.finished is not None:
             self.finished.keep(task, value)
         self.checkpoints.remove(task.key)

@@ -13,6 +13,7 @@ from pipeline.execution.tasks import (
     Result,
     Task,
     WorkSource,
+    failed_result,
     timeout_reason,
 )
 
@@ -114,11 +115,11 @@ class Dispatcher:
         self.logs[task.key].add(f"the worker process ended after {seconds:.1f} s; {hint}")
         if seconds > self.limit:
             reason = timeout_reason(self.limit)
-            self.finish(worker, Result("timeout", None, reason, seconds, epochs))
+            self.finish(worker, failed_result("timeout", reason, seconds, epochs))
         elif deaths.count > self.restarts:
             reason = f"{DIED}: the worker process ended {deaths.count} times in this task, "
             reason += f"which got no further than epoch {deaths.epoch}; {hint}"
-            self.finish(worker, Result("failed", None, reason, seconds, epochs))
+            self.finish(worker, failed_result("failed", reason, seconds, epochs))
         else:
             del self.out[worker], self.epochs[worker]
             self.again.append(task)

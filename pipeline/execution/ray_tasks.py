@@ -24,7 +24,7 @@ from pipeline.execution.dispatcher import GRACE, Dispatcher
 from pipeline.execution.epoch_batches import EpochBatches, interval
 from pipeline.execution.ray_private import log_folder
 from pipeline.execution.shared_data import open_shared
-from pipeline.execution.tasks import CannotWork, Context, Result, Task, perform
+from pipeline.execution.tasks import CannotWork, Context, Result, Task, failed_result, perform
 from pipeline.training.devices import use_threads
 
 __all__ = [
@@ -187,14 +187,15 @@ def split(result: Result, send: Callable[[bytes], None]) -> Result:
 
     Where they are too many the result is a failure that says so.
     """
-    value = result.value if isinstance(result.value, dict) else {}
+    value = result.value
     large = {k: v for k, v in value.items() if isinstance(v, bytes) and len(v) > PART}
     if not large:
         return result
     total = sum(map(len, large.values()))
     if total > MOST:
         reason = f"its {', '.join(large)} of {size(total)} are more than the {size(MOST)} that a "
-        return replace(result, status="failed", value=None, reason=reason + "task may bring")
+        reason += "task may bring"
+        return failed_result("failed", reason, result.seconds, value["epochs"], result.log)
     for content in large.values():
         view = memoryview(content)
         for start in range(0, len(content), PART):
@@ -226,7 +227,7 @@ class PartBuffer:
             There are more or fewer bytes than the result says.
         """
         content = memoryview(bytes(self.kept.pop(worker, b"")))
-        value = dict(result.value) if isinstance(result.value, dict) else {}
+        value = dict(result.value)
         start = 0
         for name, placeholder in value.items():
             if isinstance(placeholder, Placeholder):

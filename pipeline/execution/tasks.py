@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -30,32 +30,45 @@ class Task:
 class Result:
     """What became of a task.
 
-    `status` is "finished" (`value` is what the function returned), "failed" (`reason` holds the
-    error and its traceback) or "timeout". `epochs` are those reported before the end, `log` is
-    what was said meanwhile.
+    Attributes
+    ----------
+    value : dict
+        What the work function returned: a "row" with its status, "epochs", and what else it found.
+        Of a task that failed or ran out of time, the row says why, and the epochs are those
+        reported before the end.
+    seconds : float
+        How long the task took.
+    log : str
+        What was said meanwhile.
     """
 
-    status: Literal["finished", "failed", "timeout"]
-    value: Any = None
-    reason: str | None = None
+    value: dict[str, Any]
     seconds: float = 0.0
-    epochs: list[dict[str, Any]] = field(default_factory=list)
     log: str = ""
 
 
-def outcome(result: Result) -> dict[str, Any]:
-    """Turn a result into a row and its epochs: a failure is a row too, NaN never a score."""
-    if result.status != "finished":
-        row = {"status": result.status, "reason": result.reason, "seconds": result.seconds}
-        return {"row": row, "epochs": result.epochs, "log": result.log}
-    value = {**result.value, "row": dict(result.value["row"]), "log": result.log}
+def failed_result(
+    status: Literal["failed", "timeout"],
+    reason: str,
+    seconds: float = 0.0,
+    epochs: Sequence[dict[str, Any]] = (),
+    log: str = "",
+) -> Result:
+    """Return the result of a task that did not come to its own end: a row like any other."""
+    row = {"status": status, "reason": reason, "seconds": seconds}
+    return Result({"row": row, "epochs": list(epochs)}, seconds, log)
+
+
+def checked(value: dict[str, Any]) -> dict[str, Any]:
+    """Return what a work function returned; a row whose score is not a number has diverged."""
     row, measures = value["row"], value.get("measures", {}).get("run", {})
     found = {**{name: row.get(name) for name in NUMBERS},
              **{name: measures.get(name) for name in MEASURED}}  # fmt: skip
     wrong = [name for name, x in found.items() if x is not None and not math.isfinite(x)]
-    if row["status"] == "completed" and wrong:
-        row.update(status="diverged", reason=f"the {wrong[0].replace('_', ' ')} is not a number")
-    return value
+    if row["status"] != "completed" or not wrong:
+        return value
+    reason = f"the {wrong[0].replace('_', ' ')} is not a number"
+    return {**value, "row": {**row, "status": "diverged", "reason": reason}}
 
 
 class OverTime(Exception):
@@ -112,7 +125,7 @@ class Context:
             self.send_note(text)
 
 
-WorkFunction = Callable[[Task, Mapping[str, Any], Context], Any]
+WorkFunction = Callable[[Task, Mapping[str, Any], Context], dict[str, Any]]
 
 
 class WorkSource(Protocol):
@@ -143,10 +156,11 @@ def perform(
 ) -> Result:
     """Run one task to a result; an error of the function is a result, not an exception."""
     status: Literal["finished", "failed", "timeout"] = "finished"
-    value, reason = None, None
+    value: dict[str, Any] = {}
+    reason = ""
     try:
         with context.log.listening(context.device):
-            value = function(task, data, context)
+            value = checked(function(task, data, context))
     except OverTime:
         status, reason = "timeout", timeout_reason(context.limit)
     except (Exception, SystemExit) as error:
@@ -154,7 +168,9 @@ def perform(
         status, reason = "failed", describe(error)
     seconds = time.monotonic() - context.start
     context.log.add(f"{status} after {seconds:.1f} s")
-    return Result(status, value, reason, seconds, context.epochs, str(context.log))
+    if status == "finished":
+        return Result(value, seconds, str(context.log))
+    return failed_result(status, reason, seconds, context.epochs, str(context.log))
 
 
 def timeout_reason(limit: float) -> str:

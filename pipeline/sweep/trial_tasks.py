@@ -9,7 +9,7 @@ from pipeline.common.failures import GOOD, Failure, command, describe, failure_o
 from pipeline.execution.checkpoints import Checkpoints
 from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.progress import EngineNotes, Progress
-from pipeline.execution.tasks import Result, Task, outcome
+from pipeline.execution.tasks import Result, Task, failed_result
 from pipeline.search.objectives import score
 from pipeline.sweep.budget import Budget
 from pipeline.sweep.cell_search import CellSearch
@@ -80,12 +80,12 @@ class SweepSource(EngineNotes):
             sampled = search.start()
             self.progress.start(search.name, f"trial {number}")
             if (reason := search.repeated_error) is not None:
-                self.finish(task, Result("failed", reason=reason))
+                self.finish(task, failed_result("failed", reason))
                 continue
             try:
                 config = search.configure(sampled)
             except Exception as error:
-                self.finish(task, Result("failed", reason=describe(error)))
+                self.finish(task, failed_result("failed", describe(error)))
                 continue
             return Task(task.key, self._payload(task.key, search, number, config))
 
@@ -118,11 +118,10 @@ class SweepSource(EngineNotes):
     def finish(self, task: Task, result: Result) -> None:
         """Commit a trial's row and epochs to the journal."""
         search, number = self.running[task.key]
-        value = outcome(result)
-        row = value["row"]
-        row.setdefault("configuration", task.payload.get("configuration"))
+        row = {"configuration": task.payload.get("configuration"), **result.value["row"]}
+        value = {**result.value, "row": row}
         search.elapsed = self.budget.elapsed
-        search.finish(number, row, value["epochs"], value["log"])
+        search.finish(number, row, value["epochs"], result.log)
         if self.tracking is not None:
             name, config = search.cell.name, row["configuration"]
             self.tracking.finished(search.dataset, name, number, config, value)

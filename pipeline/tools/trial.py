@@ -17,7 +17,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.failures import brief, harmless
 from pipeline.dataset import load_dataset
 from pipeline.execution.stage_inputs import read_card, read_trials
-from pipeline.execution.tasks import Context, Task, WorkFunction, outcome, perform
+from pipeline.execution.tasks import Context, Task, WorkFunction, perform
 from pipeline.results import records, schemas
 from pipeline.results.provenance import ENVIRONMENT, provenance
 from pipeline.study.hyperparameters import DEFAULTS
@@ -110,7 +110,7 @@ def main(given: Namespace, function: WorkFunction = run_trial) -> None:
     task = Task(f"{given.cell} {given.number}", payload)
     print(f"trial {given.number} of {given.cell} on {dataset}, in this process, on {device}")
     print("  " + ", ".join(f"{name} {value}" for name, value in config.items()), flush=True)
-    value = outcome(perform(function, task, data, Context(device, send=_show)))
+    value = perform(function, task, data, Context(device, send=_show)).value
     if value["row"].get("reason"):
         print(harmless(value["row"]["reason"]))
     differ = report(compare(row, epochs, value))

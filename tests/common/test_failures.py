@@ -181,10 +181,14 @@ def test_endlessly_many_reasons_are_counted() -> None:
 
 
 def test_a_task_that_leaves_the_process_is_a_failed_row() -> None:
-    def leave(task: Any, data: Any, context: Any) -> None:
+    def leave(task: Any, data: Any, context: Any) -> dict[str, Any]:
         raise SystemExit(3)
 
-    assert perform(leave, Task("0", {}), {}, Context()).reason.startswith("SystemExit: 3")
+    assert (
+        perform(leave, Task("0", {}), {}, Context())
+        .value["row"]["reason"]
+        .startswith("SystemExit: 3")
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,8 +211,8 @@ def test_lost_workers_are_told_with_their_reason(
             return Task("0", {})
 
         def finish(self, task: Task, result: Any) -> None:
-            progress.finish("cell", "trial 0", result.status, None, 0.0,
-                            (result.status, result.reason, "WHERE"))  # fmt: skip
+            status, reason = result.value["row"]["status"], result.value["row"]["reason"]
+            progress.finish("cell", "trial 0", status, None, 0.0, (status, reason, "WHERE"))
 
     dispatcher = Dispatcher(Source(), slots=1, limit=limit, restarts=0)  # type: ignore[arg-type]
     dispatcher.take("first")

@@ -15,8 +15,11 @@ from pipeline.execution.tasks import (
     Result,
     Task,
     describe,
+    failed_result,
     perform,
 )
+
+COMPLETED = Result({"row": {"status": "completed"}, "epochs": []})
 
 
 class Source:
@@ -51,17 +54,17 @@ def dispatcher() -> Dispatcher:
 
 def test_no_more_tasks_are_out_than_there_are_slots(dispatcher: Dispatcher) -> None:
     assert [dispatcher.take(worker) is not None for worker in "abc"] == [True, True, False]
-    dispatcher.finish("a", Result("finished"))
+    dispatcher.finish("a", COMPLETED)
     assert dispatcher.take("c") == Task("2", {})
 
 
 def test_a_second_telling_changes_nothing(dispatcher: Dispatcher) -> None:
     dispatcher.take("a")
-    dispatcher.finish("a", Result("finished"))
-    dispatcher.finish("a", Result("failed"))
+    dispatcher.finish("a", COMPLETED)
+    dispatcher.finish("a", failed_result("failed", "told later"))
     dispatcher.lost("a", "")
     [(key, result)] = dispatcher.source.results
-    assert (key, result.status) == ("0", "finished")
+    assert (key, result) == ("0", COMPLETED)
 
 
 def test_a_task_that_outlives_no_worker_fails_in_the_end(dispatcher: Dispatcher) -> None:
@@ -72,8 +75,8 @@ def test_a_task_that_outlives_no_worker_fails_in_the_end(dispatcher: Dispatcher)
         assert not dispatcher.finished
         dispatcher.lost(f"worker {death}", "Ray's logs: somewhere")
     [(key, result)] = dispatcher.source.results
-    assert (key, result.status) == ("0", "failed")
-    assert result.reason.endswith("Ray's logs: somewhere")
+    assert (key, result.value["row"]["status"]) == ("0", "failed")
+    assert result.value["row"]["reason"].endswith("Ray's logs: somewhere")
     assert len(dispatcher.source.notes) == RESTARTS
 
 
@@ -87,8 +90,8 @@ def test_a_task_that_gets_further_may_lose_any_number_of_workers(dispatcher: Dis
     dispatcher.take("a")
     dispatcher.lost("a", "")
     [(_, result)] = dispatcher.source.results
-    assert f"ended {RESTARTS + 1} times" in result.reason
-    assert "no further than epoch 9" in result.reason
+    assert f"ended {RESTARTS + 1} times" in result.value["row"]["reason"]
+    assert "no further than epoch 9" in result.value["row"]["reason"]
     assert not dispatcher.deaths
 
 
@@ -99,21 +102,27 @@ def test_a_worker_ended_over_the_limit_is_a_timeout_with_its_epochs(dispatcher: 
     dispatcher.epoch("a", {"epoch": 1})
     dispatcher.lost("a", "")
     [(_, result)] = dispatcher.source.results
-    assert result.status == "timeout"
-    assert result.epochs == [{"epoch": 1}]
+    assert result.value["row"]["status"] == "timeout"
+    assert result.value["epochs"] == [{"epoch": 1}]
 
 
 def test_an_error_is_a_result_that_names_its_place() -> None:
-    def function(task: Task, data: Any, context: Context) -> None:
+    def function(task: Task, data: Any, context: Context) -> dict[str, Any]:
         context.report({"epoch": 1})
         raise KeyError("missing")
 
     result = perform(function, Task("0", {}), {}, Context())
-    assert result.status == "failed"
-    assert result.epochs == [{"epoch": 1}]
-    first, *frames = result.reason.splitlines()
+    assert result.value["row"]["status"] == "failed"
+    assert result.value["epochs"] == [{"epoch": 1}]
+    first, *frames = result.value["row"]["reason"].splitlines()
     assert first == "KeyError: 'missing'"
     assert frames[-1].strip().startswith("execution/test_engine.py:")
+
+
+@pytest.mark.parametrize("value", [None, {}, {"row": {}, "epochs": []}])
+def test_a_function_that_returns_no_row_fails_its_own_task_only(value: Any) -> None:
+    result = perform(lambda *_: value, Task("0", {}), {}, Context())
+    assert result.value["row"]["status"] == "failed"
 
 
 def test_the_limit_is_looked_at_with_each_epoch() -> None:

@@ -10,7 +10,7 @@ from pipeline.execution import ray_tasks
 from pipeline.execution.dispatcher import Dispatcher
 from pipeline.execution.epoch_batches import LEAST, MESSAGES, EpochBatches, interval
 from pipeline.execution.ray_tasks import MESSAGE, DispatcherSearcher, PartBuffer, split
-from pipeline.execution.tasks import Context, Result, Task, perform
+from pipeline.execution.tasks import Context, Result, Task, failed_result, perform
 
 Row = dict[str, Any]
 
@@ -119,18 +119,17 @@ def test_the_driver_keeps_each_epoch_once(
 def test_results_and_decisions_do_not_depend_on_when_epochs_are_sent(seconds: float) -> None:
     """Early stopping is decided where the epochs are made, from what the task says."""
 
-    def function(task: Task, data: Any, context: Context) -> Any:
+    def function(task: Task, data: Any, context: Context) -> dict[str, Any]:
         for epoch in range(1, 10):
             context.report({"epoch": epoch, "accuracy": epoch / 10})
             if epoch == task.payload["stop"]:
                 break
-        return {"epochs": context.epochs}
+        return {"row": {"status": "completed"}, "epochs": context.epochs}
 
     batches = EpochBatches(lambda rows: None, seconds)
     context = Context(send=batches.add, flush=batches.flush)
     result = perform(function, Task("a", {"stop": 4}), {}, context)
-    assert [row["epoch"] for row in result.epochs] == [1, 2, 3, 4]
-    assert result.value["epochs"] == result.epochs
+    assert [row["epoch"] for row in result.value["epochs"]] == [1, 2, 3, 4]
 
 
 @pytest.fixture
@@ -144,8 +143,6 @@ VALUES = [
     {"weights": b"0123", "row": {}},
     {"a": b"01234", "b": b"x" * 16, "c": b"", "row": {}},
     {"row": {}},
-    None,
-    3,
 ]
 
 
@@ -157,32 +154,31 @@ def test_large_results_come_whole_in_small_parts(value: Any, small_parts: None) 
         sent.append(len(part))
         driver.add("w", part)
 
-    light = split(Result("finished", value, seconds=2.0), send)
+    light = split(Result(value, seconds=2.0), send)
     assert all(length <= 4 for length in sent)
-    if isinstance(value, dict):
-        assert not [v for v in light.value.values() if isinstance(v, bytes) and len(v) > 4]
-    assert driver.join("w", light) == Result("finished", value, seconds=2.0)
+    assert not [v for v in light.value.values() if isinstance(v, bytes) and len(v) > 4]
+    assert driver.join("w", light) == Result(value, seconds=2.0)
     assert not driver.kept
 
 
 def test_what_is_too_large_is_a_failure_that_says_so(small_parts: None) -> None:
-    result = split(Result("finished", {"weights": bytes(101)}), pytest.fail)
-    assert (result.status, result.value) == ("failed", None)
-    assert (
-        result.reason
-        == "its weights of 101 bytes are more than the 100 bytes that a task may bring"
+    result = split(
+        Result({"weights": bytes(101), "row": {"status": "completed"}, "epochs": rows(1)}, 2.0),
+        lambda part: pytest.fail("a part was sent"),
     )
+    reason = "its weights of 101 bytes are more than the 100 bytes that a task may bring"
+    assert result == failed_result("failed", reason, 2.0, rows(1))
 
 
 def test_parts_of_a_worker_that_ended_are_not_taken_for_anothers(small_parts: None) -> None:
     driver = PartBuffer()
     driver.add("w", b"left")
     driver.drop("w")
-    light = split(Result("finished", {"weights": b"01234"}), lambda part: driver.add("w", part))
+    light = split(Result({"weights": b"01234"}), lambda part: driver.add("w", part))
     assert driver.join("w", light).value == {"weights": b"01234"}
     driver.add("v", b"more")
     with pytest.raises(ValueError, match="4 bytes came for a result of 0"):
-        driver.join("v", Result("finished", {}))
+        driver.join("v", Result({}))
 
 
 @pytest.mark.ray
@@ -190,7 +186,7 @@ def test_the_searcher_takes_epochs_and_parts(dispatcher: Dispatcher, small_parts
     searcher = DispatcherSearcher(dispatcher)
     for kind, content in (("epochs", rows(1, 2)), ("part", b"0123"), ("part", b"4")):
         searcher.on_trial_result("w", {MESSAGE: (kind, content)})
-    light = split(Result("finished", {"weights": b"01234"}), lambda part: None)
+    light = split(Result({"weights": b"01234"}), lambda part: None)
     searcher.on_trial_result("w", {MESSAGE: ("result", light)})
     searcher.raise_error()
     [result] = dispatcher.source.results  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import pytest
 from fake_study import small_data
 from sweeps import TABLE, learning, run, runs_of
 
-from pipeline.execution.tasks import Context, outcome
+from pipeline.execution.tasks import Context, checked
 from pipeline.results import records, schemas
 from pipeline.search import objectives
 from pipeline.search.objectives import front
@@ -64,10 +64,8 @@ def test_a_cell_without_a_feasible_trial_says_so() -> None:
 @pytest.mark.parametrize("name", ["validation_accuracy", "validation_invariance_error"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_is_a_diverged_row(name: str, value: float) -> None:
-    from pipeline.execution.tasks import Result
-
     row = {**row_of(0.9, 1), "validation_invariance_error": 0.1, name: value}
-    found = outcome(Result("finished", {"row": row, "epochs": []}))["row"]
+    found = checked({"row": row, "epochs": []})["row"]
     assert found["status"] == "diverged"
     assert found["reason"] == f"the {name.replace('_', ' ')} is not a number"
     assert objectives.score(found) is None
@@ -75,11 +73,9 @@ def test_what_is_no_number_is_a_diverged_row(name: str, value: float) -> None:
 
 
 def test_a_run_whose_measure_is_no_number_has_diverged() -> None:
-    from pipeline.execution.tasks import Result
-
     measures = {"run": {"test_accuracy": 0.5, "invariance_error": float("nan")}}
     value = {"row": row_of(0.9, 1), "epochs": [], "measures": measures}
-    assert outcome(Result("finished", value))["row"]["status"] == "diverged"
+    assert checked(value)["row"]["status"] == "diverged"
 
 
 def test_objectives_have_columns() -> None:
