@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from gsa_core.groups import act_on_image
-from pipeline.confirm.measures.measured_network import Probe
-from pipeline.confirm.measures.orbits import QUARTER_TURNS, SQUARE, Orbit
+from pipeline.confirm.measures.measured_network import QUARTER_TURNS, SQUARE, Orbit, Probe
 from pipeline.confirm.measures.predictions import image_order
 from pipeline.dataset import Dataset
 

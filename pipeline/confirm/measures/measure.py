@@ -15,9 +15,8 @@ from pipeline.confirm.measures.encodings import encoding_rows
 from pipeline.confirm.measures.feature_maps import feature_rows
 from pipeline.confirm.measures.layers import layer_rows
 from pipeline.confirm.measures.lie_derivative import lie_errors
-from pipeline.confirm.measures.measured_network import Probe
+from pipeline.confirm.measures.measured_network import MIRRORS, QUARTER_TURNS, SQUARE, Orbit, Probe
 from pipeline.confirm.measures.movements import move_rows, turn_rows
-from pipeline.confirm.measures.orbits import MIRRORS, QUARTER_TURNS, SQUARE, Orbit
 from pipeline.confirm.measures.predictions import image_order
 from pipeline.confirm.measures.scores import calibration_error, calibration_rows, confusion_rows
 from pipeline.dataset import Split

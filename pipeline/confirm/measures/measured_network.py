@@ -1,8 +1,8 @@
-"""A network, images, and its logits of them: what is compared when the images are moved."""
+"""A network's logits of images, of the same images moved, and of their orbits under D4."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,13 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gsa_core import prediction_consistency
+from gsa_core import dihedral_group, prediction_consistency
 from gsa_core.equivariance import logit_distance
 from gsa_core.models.canonical import Canonical
 from pipeline.confirm.measures.scores import spread
 from pipeline.dataset import Split
 from pipeline.training.inference import INFERENCE_BATCH, logits_of, to_pixels
+from pipeline.training.orbit_average import asymmetry_share, mean_probabilities
 from pipeline.training.scores import share_right
+
+__all__ = ["MIRRORS", "QUARTER_TURNS", "SQUARE", "MovedImages", "Orbit", "Probe"]
+
+SQUARE = dihedral_group(4)
+QUARTER_TURNS, MIRRORS = range(1, 4), range(4, 8)  # elements of D4; 0 is the identity
 
 Row = dict[str, Any]
 Move = Callable[[Tensor], Tensor]
@@ -110,3 +116,40 @@ class MovedImages:
     def __getitem__(self, some: slice) -> Tensor:
         """Return some of the moved images."""
         return self.move(self.probe.pixels(some.start, some.stop))
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """Logits of images under the first elements of D4: the four of C4, or all eight.
+
+    Attributes
+    ----------
+    logits
+        ``(images, classes)`` for each element, in the order of the group.
+    labels
+        ``(images,)``.
+    """
+
+    logits: tuple[Tensor, ...]
+    labels: Tensor
+
+    @classmethod
+    def of(cls, logits: Iterable[Tensor], labels: Tensor) -> Orbit:
+        """Join the logits under each element."""
+        return cls(tuple(logits), labels)
+
+    def first(self, images: Tensor) -> Orbit:
+        """Return the orbit of some of the images, given by their numbers."""
+        return Orbit(tuple(logits[images] for logits in self.logits), self.labels[images])
+
+    def probabilities(self, order: int) -> Tensor:
+        """Return the mean probabilities over C4 (order 4) or D4 (order 8)."""
+        return mean_probabilities(self.logits[:order])
+
+    def accuracy(self, order: int) -> float:
+        """Return the accuracy of the mean probabilities."""
+        return share_right(self.probabilities(order), self.labels)
+
+    def asymmetry_share(self) -> float:
+        """Return the share of the loss that is due to asymmetry under C4."""
+        return asymmetry_share(self.logits[:4], self.labels)

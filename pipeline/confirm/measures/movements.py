@@ -6,8 +6,7 @@ from functools import partial
 from typing import Any
 
 from gsa_core import rotate_image, shift_image
-from pipeline.confirm.measures.measured_network import Probe
-from pipeline.confirm.measures.orbits import SQUARE
+from pipeline.confirm.measures.measured_network import SQUARE, Probe
 
 __all__ = ["move_rows", "passes", "turn_rows"]
 
