@@ -9,7 +9,7 @@ import statistics
 import time
 from dataclasses import replace
 
-from pipeline.prepare.labelled_images import read_chunk
+from pipeline.prepare.reading import read_chunk
 from pipeline.prepare.sources import glyphs
 from pipeline.study.datasets import SOURCES
 

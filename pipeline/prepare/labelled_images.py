@@ -93,13 +93,6 @@ GivenSplits = dict[str, LabelledImages]
 _FIXED = ({"all"}, {"train", "test"}, {"train", "validation", "test"})
 
 
-def read_chunk(images: np.ndarray | ImageReader, start: int, stop: int) -> ImageChunk:
-    """Read some images, from memory or with their reader."""
-    if isinstance(images, np.ndarray):
-        return ImageChunk(images[start:stop])
-    return images.read(start, stop)
-
-
 def check_given(given: GivenSplits, source: Source) -> None:
     """Refuse images and labels whose shapes, types or labels their source does not have.
 

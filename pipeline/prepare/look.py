@@ -19,7 +19,8 @@ from pipeline.common.files import write_bytes
 from pipeline.dataset.store import SPLITS
 from pipeline.dataset.stratified import ImageKeys
 from pipeline.prepare.contact_sheet import class_examples
-from pipeline.prepare.labelled_images import LabelledImages, read_chunk
+from pipeline.prepare.labelled_images import LabelledImages
+from pipeline.prepare.reading import read_chunk
 from pipeline.prepare.sources.location import check_locations
 from pipeline.prepare.sources.open_source import OpenedSource, open_source
 from pipeline.prepare.splits.splitting import make_splits

@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.common.files import explaining, json_text, replacing
 from pipeline.common.progress import StepProgress
 from pipeline.dataset.stratified import ImageKeys, image_hashes
-from pipeline.prepare.labelled_images import LabelledImages, check_values, read_chunk
+from pipeline.prepare.labelled_images import ImageChunk, ImageReader, LabelledImages, check_values
 from pipeline.prepare.splits.near_duplicates import perceptual_hashes
 from pipeline.study.source import Source
 
@@ -62,6 +62,13 @@ def chunk_length(shape: tuple[int, ...], itemsize: int) -> int:
 def cores() -> int:
     """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_chunk(images: np.ndarray | ImageReader, start: int, stop: int) -> ImageChunk:
+    """Read some images, from memory or with their reader."""
+    if isinstance(images, np.ndarray):
+        return ImageChunk(images[start:stop])
+    return images.read(start, stop)
 
 
 def store_split(given: LabelledImages, name: str, source: Source, folder: Path) -> StoredSplit:

@@ -15,7 +15,8 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import replacing_folder
-from pipeline.prepare.labelled_images import LabelledImages, read_chunk
+from pipeline.prepare.labelled_images import LabelledImages
+from pipeline.prepare.reading import read_chunk
 from pipeline.prepare.sources.folder_tree import is_system_file
 from pipeline.prepare.sources.image_files import plain_name
 from pipeline.prepare.sources.open_source import OpenedSource, open_source
