@@ -84,9 +84,9 @@ class Confirm(Section):
     The seeds of split j are 1,000 j higher."""
     keep_runs: Annotated[bool, Field(strict=True)] = False
     """Whether finished runs are kept in `results/<study>/runs`, for git, and taken from there."""
-    angles: Annotated[int, Field(strict=True, ge=4, le=3600, multiple_of=4)]
+    angles: Annotated[int, Field(strict=True, ge=4, le=3600, multiple_of=4)] = 8
     """Steps of a full turn."""
-    layer_images: Annotated[int, Field(strict=True, ge=1, le=100_000)]
+    layer_images: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 32
     """Test images on which the error of each layer is measured."""
     measured_images: (
         Annotated[int, Field(strict=True, ge=2)] | Annotated[None, Field(description="all")]
@@ -96,7 +96,7 @@ class Confirm(Section):
     keep: Literal["auto", "logits", "predictions", "none"] = "auto"
     """Of every test image: logits (one number a class, before the softmax), or predictions (the
     class); `auto` is logits unless they are many."""
-    hierarchy_seeds: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    hierarchy_seeds: Annotated[int, Field(strict=True, ge=1, le=1000)] = 3
     """Random networks of each group and encoding, for the table of untrained symmetries."""
 
 
@@ -126,7 +126,7 @@ class Baseline(Section):
 class Report(Section):
     """What the report says of the numbers."""
 
-    confidence: Annotated[float, Field(ge=0.5, lt=1), FINITE]
+    confidence: Annotated[float, Field(ge=0.5, lt=1), FINITE] = 0.95
     """Of intervals: 0.95 is 95 %."""
     margin: Annotated[float, Field(gt=0, lt=1), FINITE] = 0.01
     """Differences of accuracy up to here are called the same; fix it before the study runs."""
@@ -137,11 +137,11 @@ class Report(Section):
 class Resources(Section):
     """Where and how fast, never what: no stage depends on it."""
 
-    workers: Literal["auto"] | Annotated[int, Field(strict=True, ge=1, le=100_000)]
+    workers: Literal["auto"] | Annotated[int, Field(strict=True, ge=1, le=100_000)] = "auto"
     """Trials in parallel; `auto` is as many as the machine or the cluster has room for."""
-    cpus_per_trial: Annotated[float, Field(gt=0, le=1024), FINITE]
+    cpus_per_trial: Annotated[float, Field(gt=0, le=1024), FINITE] = 1
     """Processor cores that Ray reserves for a trial, and threads that it uses."""
-    gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0, le=64), FINITE]
+    gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0, le=64), FINITE] = 0
     """`auto` is a share of a GPU by measured memory and throughput, where there is a GPU."""
     trial_timeout_seconds: Seconds
     """A trial or run that takes longer is ended, and its row says so."""

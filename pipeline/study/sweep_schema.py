@@ -64,9 +64,9 @@ class Architecture(Section):
     window: (
         Annotated[int, Field(strict=True, ge=1, le=255)]
         | Annotated[None, Field(description="global attention")]
-    )
+    ) = None
     """An odd number of tokens."""
-    encoding: Literal["auto", "table", "continuous"]
+    encoding: Literal["auto", "table", "continuous"] = "auto"
     """How absolute and relative positions are held: a learned table, a network of the coordinates
     (`continuous`), or (`auto`) a table where the group keeps the axes and the extent is known."""
     window_shape: Literal["auto", "square", "disc", "soft_disc"] = "auto"

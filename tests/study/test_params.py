@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from study_texts import DEFAULT, read, refused, study
 
+from pipeline.common.errors import UserError
 from pipeline.study import models
 from pipeline.study.cells import Cell, cells
 from pipeline.study.params import load_params, parse_yaml
@@ -54,6 +56,41 @@ def test_parameters_do_not_change_after_reading(tmp_path: Path) -> None:
     params = read(tmp_path, DEFAULT)
     with pytest.raises(ValueError, match="frozen"):
         params.sweep.epochs = 1
+
+
+def required(root: Path) -> str:
+    """The study of docs/sweep.md that has the required keys alone."""
+    page = (root / "docs/sweep.md").read_text().partition("\n## Required keys\n")[2]
+    return page.partition("```yaml\n")[2].partition("```")[0]
+
+
+def test_the_shortest_study_of_the_page_is_valid(tmp_path: Path, root: Path) -> None:
+    params = read(tmp_path, required(root))
+    assert params.sweep.architecture.encoding == "auto" and params.report.confidence == 0.95
+
+
+def test_every_key_of_the_shortest_study_is_required(tmp_path: Path, root: Path) -> None:
+    whole = yaml.safe_load(required(root))
+    places: list[tuple[str, ...]] = [(name,) for name in whole]
+    places += [
+        (name, key) for name in whole if isinstance(whole[name], dict) for key in whole[name]
+    ]
+    places += [("sweep", "architecture", key) for key in whole["sweep"]["architecture"]]
+    places += [("report", "baseline", key) for key in whole["report"]["baseline"]]
+    accepted = []
+    for place in places:
+        values = copy.deepcopy(whole)
+        inner = values
+        for name in place[:-1]:
+            inner = inner[name]
+        del inner[place[-1]]
+        try:
+            read(tmp_path, yaml.safe_dump(values))
+        except UserError as error:
+            assert f"{'.'.join(place)}: missing" in str(error) or "channels" in str(error)
+        else:
+            accepted.append(place)
+    assert not accepted
 
 
 @st.composite
