@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["duration", "size"]
+__all__ = ["counted", "duration", "size"]
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    >>> counted(1, "cell"), counted(2000, "image")
+    ('1 cell', '2,000 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

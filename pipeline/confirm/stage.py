@@ -27,7 +27,7 @@ from pipeline.execution.gpu_share import auto_share
 from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.progress import Progress
 from pipeline.execution.run_stage import StageFailed, running_stage
-from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials
+from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials, runs_digest
 from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import Task, WorkFunction
 from pipeline.results.provenance import data_digest, provenance
@@ -189,6 +189,7 @@ def write(
             unplanned = {"row": {"status": "failed", "reason": run.reason}, "epochs": []}
             mine.append((run, results[task.key] if task is not None else unplanned))
         described = provenance(params, json.loads(card))
+        described["confirm_sha256"] = runs_digest(params)
         rows = tables.write_confirm(CONFIRMED / name, params.study, mine, described, keep)
         completed += sum(row["status"] == "completed" for row in rows)
     if not completed:

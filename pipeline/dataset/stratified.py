@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.common.errors import UserError
+from pipeline.common.units import counted
 
 # Random orders of groups that are tried, fewer if this many groups have to be placed.
 _ORDERS, _STEPS = 10, 20_000
@@ -169,11 +170,6 @@ def _checked(
                 + _larger(label, groups_left < len(here), classes)
             )
     return {name: np.flatnonzero(split == index) for index, name in enumerate(names)}
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: `2 images`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def class_name(label: int, classes: Sequence[tuple[str, int]]) -> str:

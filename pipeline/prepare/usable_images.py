@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.common.errors import UserError
-from pipeline.dataset.stratified import counted
+from pipeline.common.units import counted
 from pipeline.prepare.labelled_images import LabelledImages
 from pipeline.prepare.reading import StoredSplit
 from pipeline.study.source import Source

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.common.errors import UserError
 from pipeline.common.failures import GOOD, Failure, command, failure_of, tally
+from pipeline.common.units import counted
 from pipeline.confirm import stage as confirm
 from pipeline.confirm.plan import Run
 from pipeline.confirm.result_store import read_record
@@ -21,7 +22,7 @@ from pipeline.execution.dispatcher import DASHBOARD
 from pipeline.execution.live_table import aligned
 from pipeline.execution.progress import CellProgress
 from pipeline.execution.running_tasks import running_tasks
-from pipeline.execution.stage_inputs import read_cards, read_trials
+from pipeline.execution.stage_inputs import read_cards, read_trials, runs_digest, search_digest
 from pipeline.execution.state_folder import ROOT, state_path
 from pipeline.results import records, schemas
 from pipeline.results.provenance import data_digest
@@ -39,6 +40,13 @@ __all__ = ["main", "status"]
 
 HEAD = ("cell", "done", "running", "failed", "best", "since")
 MOST = 12  # running tasks that are listed with their epochs
+# Of rows that this clone's state does not have, though the parameters are those of the study.
+SAME = (
+    "of these parameters, made in another clone or by other code; `dvc status` says whether "
+    "`make study` makes them again"
+)
+OTHERS = "that other parameters made; `make study` replaces them"
+UNKNOWN = "of an earlier version; `dvc status` says whether `make study` makes them again"
 
 
 def main(given: object = None) -> None:
@@ -123,13 +131,14 @@ def _running(stage: str, prefix: str = "") -> Iterator[str]:
 
 
 def _kept_trials(params: Params, name: str, card: bytes) -> str | None:
-    """Say that the sweep's results are here though its state is not, as after `dvc pull`."""
+    """Say that a sweep's results are here though its state is not, and what made them."""
+    table = sweep.SWEPT / name / "trials.parquet"
     try:
-        count = len(read_trials(params, name, card))
+        count = len(read_trials(params, name, card, any_search=True))  # of these data
+        same = records.read_provenance(table).get("sweep_sha256") == search_digest(params)
     except UserError:
         return None
-    table = sweep.SWEPT / name / "trials.parquet"
-    return f"  finished in another clone or before: {count} trials of this study are in {table}"
+    return f"  {table} has {counted(count, 'trial')} {SAME if same else OTHERS}"
 
 
 def _dashboard() -> Iterator[str]:
@@ -184,27 +193,31 @@ def _confirm(params: Params, cards: dict[str, bytes]) -> list[str]:
     done = f"  {len(found)} of {len(runs)} runs done" + (f", {len(lost)} failed" if lost else "")
     done += f", {len(missing)} cannot be made" if missing else ""
     lines = [*_running("confirm"), *(f"  {line}" for line in tally([*lost, *missing]))]
-    if (kept_rows := _kept_runs(params, runs, cards)) > len(found):
-        lines.append(
-            f"  finished in another clone or before: {kept_rows} of {len(runs)} runs are in "
-            f"{confirm.CONFIRMED}; `dvc status` says whether `make study` repeats them"
-        )
+    lines += _kept_runs(params, runs, cards, len(found))
     return [head, done, *lines]
 
 
-def _kept_runs(params: Params, runs: Iterable[Run], cards: Mapping[str, bytes]) -> int:
-    """Count the planned runs that are rows of the results of these data, whatever made them."""
-    rows: set[tuple[str, str, int, int]] = set()
+def _kept_runs(
+    params: Params, runs: Iterable[Run], cards: Mapping[str, bytes], state: int
+) -> Iterator[str]:
+    """Say what made the rows of these data, where the clone's state has fewer runs than they."""
+    planned = {(run.dataset, run.cell.name, run.seed, run.trial) for run in runs}
+    rows: Counter[str] = Counter()
     for name, card in cards.items():
         path = confirm.CONFIRMED / name / "runs.parquet"
         try:
-            if records.read_provenance(path).get("data_sha256") != data_digest(json.loads(card)):
-                continue
+            origin = records.read_provenance(path)
             table = records.read(path, schemas.RUNS)
         except (UserError, OSError):
             continue
-        mine = table[(table["study"] == params.study) & (table["status"] == "completed")]
-        rows |= {
-            (name, *key) for key in zip(mine["cell"], mine["seed"], mine["trial"], strict=True)
-        }
-    return sum((run.dataset, run.cell.name, run.seed, run.trial) in rows for run in runs)
+        if origin.get("data_sha256") != data_digest(json.loads(card)):
+            continue
+        done = table[table["status"] == "completed"]
+        if (made := origin.get("confirm_sha256")) == runs_digest(params):
+            keys = zip(done["cell"], done["seed"], done["trial"], strict=True)
+            rows[SAME] += len({(name, *key) for key in keys} & planned)
+        else:
+            rows[UNKNOWN if made is None else OTHERS] += len(done)
+    for what, count in rows.items():
+        if count > state:
+            yield f"  {confirm.CONFIRMED} has {counted(count, 'run')} {what}"

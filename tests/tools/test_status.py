@@ -19,7 +19,7 @@ from pipeline.execution import progress, state_folder
 from pipeline.execution.engine import InProcess
 from pipeline.execution.state_folder import stage_lock
 from pipeline.sweep import stage as sweep
-from pipeline.tools import check, status
+from pipeline.tools import check, serve, status
 from pipeline.tools.support.stage_running import stage_running
 
 
@@ -112,10 +112,12 @@ def test_status_shows_the_epochs_of_running_tasks_and_none_of_a_killed_stage(
 ) -> None:
     monkeypatch.setattr(progress, "NOTES", -1.0)
     params, seen = fake_study.study(), list[str]()
+    monkeypatch.setattr("pipeline.study.params.load_params", lambda: params)
 
     def look(task: Any, data: Any, context: Any) -> dict[str, Any]:
         found = fake_study.fake_trial(task, data, context)
         seen[:] = [line for line in status.status(params) if "running now" in line]
+        assert seen[0] in serve.current_status()
         if task.key.endswith("C4-relative-d1-stem 1"):
             raise Crash
         return found
@@ -158,13 +160,25 @@ def test_status_says_that_results_are_here_without_the_state_that_made_them() ->
     assert before[-1] == "  6 of 6 runs done"
     shutil.rmtree(".state")
     lines = status.status(params)
-    assert lines[1] == (
-        "  finished in another clone or before: 12 trials of this study are in "
-        "data/sweep/digits/trials.parquet"
-    )
-    assert "6 of 6 runs are in data/confirm; `dvc status` says" in lines[-1]
+    assert lines[1] == f"  data/sweep/digits/trials.parquet has 12 trials {status.SAME}"
+    assert lines[-1] == f"  data/confirm has 6 runs {status.SAME}"
     other = fake_study.study(seed=5)
-    assert "no trial of this study yet" in status.status(other)[1]
+    assert status.status(other)[1] == (
+        "  data/sweep/digits/trials.parquet has 12 trials that other parameters made; "
+        "`make study` replaces them"
+    )
+
+
+def test_status_says_that_other_parameters_made_the_runs() -> None:
+    params = fake_study.study()
+    sweep.sweep(params, InProcess(), fake_study.fake_trial)
+    confirm.confirm(params, InProcess(), fake_study.fake_confirmation)
+    section = params.confirm.model_copy(update={"angles": 12})
+    other = params.model_copy(update={"confirm": section})
+    said = "  data/confirm has 6 runs that other parameters made; `make study` replaces them"
+    assert status.status(other)[-2:] == ["  0 of 6 runs done", said]
+    report = params.report.model_copy(update={"confidence": 0.9})
+    assert status.status(params.model_copy(update={"report": report})) == status.status(params)
 
 
 def test_a_second_study_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

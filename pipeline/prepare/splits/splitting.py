@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.common.errors import UserError
-from pipeline.dataset.stratified import ImageKeys, class_name, counted, draw_fractions
+from pipeline.common.units import counted
+from pipeline.dataset.stratified import ImageKeys, class_name, draw_fractions
 from pipeline.prepare.labelled_images import LabelledImages
 from pipeline.study.source import FEWEST_GROUPS
 

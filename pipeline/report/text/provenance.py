@@ -18,11 +18,13 @@ FIRST = (
     "params_sha256",
     "data_sha256",
     "sweep_sha256",
+    "confirm_sha256",
     "schema_version",
 )
 NAMES = {
     "git_commit": "commit", "git_dirty": "uncommitted changes", "params_sha256": "parameters",
-    "data_sha256": "data", "sweep_sha256": "section `sweep`", "schema_version": "schema version",
+    "data_sha256": "data", "sweep_sha256": "section `sweep`",
+    "confirm_sha256": "sections `sweep` and `confirm`", "schema_version": "schema version",
 }  # fmt: skip
 
 
