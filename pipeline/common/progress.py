@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from threading import Lock
@@ -12,7 +13,7 @@ from typing import TextIO
 
 from pipeline.common.units import duration
 
-__all__ = ["StepProgress", "bar", "is_capable"]
+__all__ = ["StepProgress", "bar", "is_capable", "wrapped"]
 
 LINES = 60.0  # seconds between two lines in a log
 FRAMES = 0.5  # seconds between two drawings in a terminal
@@ -33,6 +34,20 @@ def is_capable(stream: TextIO) -> bool:
     """Whether a stream is a terminal that can redraw, by what it says of itself."""
     plain = os.environ.get("TERM", "") in ("", "dumb", "unknown") or os.environ.get("NO_COLOR")
     return stream.isatty() and not plain
+
+
+def wrapped(text: str, stream: TextIO | None = None) -> str:
+    """Break long lines at blanks where a stream is a terminal; elsewhere a line stays one line."""
+    if not (stream or sys.stdout).isatty():
+        return text
+    width = shutil.get_terminal_size().columns - 1
+    lines = (
+        textwrap.wrap(
+            line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        for line in text.split("\n")
+    )
+    return "\n".join("\n".join(line) for line in lines)
 
 
 class StepProgress:

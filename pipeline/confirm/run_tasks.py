@@ -57,6 +57,7 @@ class ConfirmSource(EngineNotes):
             else:
                 self.results[task.key] = known
                 progress.restore(name, known["row"]["status"] == "completed", accuracy(known))
+        progress.continued = checkpoints.kept(task.key for task in self.waiting)
 
     def _taken(self, task: Task) -> dict[str, Any] | None:
         """Store what another machine found in this run; None if there is no such thing."""

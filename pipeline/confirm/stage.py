@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.failures import Failure, command, harmless, tally
+from pipeline.common.units import counted
 from pipeline.confirm import tables
 from pipeline.confirm.finished_runs import FinishedRuns, finished_folder
 from pipeline.confirm.image_list import list_images
@@ -24,6 +25,7 @@ from pipeline.execution.checkpoints import checkpoints_of, storage_named
 from pipeline.execution.code_dependencies import code_of
 from pipeline.execution.engine import Engine
 from pipeline.execution.gpu_share import auto_share
+from pipeline.execution.live_table import TEST
 from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.progress import Progress
 from pipeline.execution.run_stage import StageFailed, running_stage
@@ -113,7 +115,7 @@ def progress_of(params: Params, tasks: list[tuple[str, Task]]) -> Progress:
     """Make the progress display: a line for each cell and one for the hierarchy."""
     names = [name for name, _ in tasks]
     totals = {name: names.count(name) for name in names}
-    return Progress("confirm", totals, params.resources.workers, noted=True)
+    return Progress("confirm", totals, params.resources.workers, noted=True, scores=TEST)
 
 
 def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirmation) -> None:
@@ -148,7 +150,8 @@ def confirm(params: Params, engine: Engine, function: WorkFunction = run_confirm
     tracking = LiveTracking(params, "confirm", progress.say)
     source = ConfirmSource(tasks, store, progress, checkpoints, finished, tracking)
     progress.say(
-        f"{len(planned)} runs{f' ({len(missing)} more cannot be made)' if missing else ''}, "
+        f"{counted(len(planned), 'run')}"
+        f"{f' ({len(missing)} more cannot be made)' if missing else ''} and the {HIERARCHY}, "
         f"{progress.parallel}; {progress.resumed()}"
     )
     if restart is not None:

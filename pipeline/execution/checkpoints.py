@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -84,8 +84,22 @@ class Checkpoints:
 
     def of(self, key: str) -> Checkpoint:
         """Return the checkpoint of a task."""
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", key)
-        return Checkpoint(f"{self.folder}/{name}.state{self.options}")
+        return Checkpoint(f"{self.folder}/{self._file(key)}{self.options}")
+
+    def _file(self, key: str) -> str:
+        return re.sub(r"[^A-Za-z0-9_.-]+", "-", key) + ".state"
+
+    def kept(self, keys: Iterable[str]) -> int:
+        """Count the tasks among these that have a checkpoint; 0 where nobody can say."""
+        from pyarrow.fs import FileSelector
+
+        try:
+            files, path = _open(self.folder + self.options)
+            found = files.get_file_info(FileSelector(path, allow_not_found=True))
+        except (OSError, ValueError):
+            return 0
+        names = {one.base_name for one in found}
+        return sum(self._file(key) in names for key in keys)
 
     def remove(self, key: str) -> None:
         """Remove the checkpoint of a finished task; one that stays does no harm."""

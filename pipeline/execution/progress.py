@@ -7,7 +7,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TextIO
 
 from rich.console import Group
@@ -17,45 +16,18 @@ from pipeline.common.failures import GOOD, Failure, brief, harmless, tally
 from pipeline.common.progress import LINES, bar, is_capable
 from pipeline.common.signals import end_unread
 from pipeline.common.units import duration
-from pipeline.execution.live_table import live_display, table_of
+from pipeline.execution.live_table import (
+    VALIDATION,
+    CellProgress,
+    Scores,
+    head_of,
+    live_display,
+    table_of,
+)
 from pipeline.execution.running_tasks import note_running
 
 # Seconds between two drawings of the table, and between two notes for other terminals.
 INTERVAL, NOTES = 0.5, 2.0
-# Columns of the table; one more, without a head, says what runs.
-HEAD = ("", "done", "running", "failed", "best", "since")
-
-
-@dataclass
-class CellProgress:
-    """How far one cell is."""
-
-    name: str
-    total: int
-    done: int = 0
-    failed: int = 0
-    best: float | None = None
-    best_at: int = 0  # how many were done when the best was found
-    running: dict[str, str] = field(default_factory=dict)
-
-    def add(self, ok: bool, score: float | None) -> None:
-        """Count a finished task."""
-        self.done += 1
-        self.failed += not ok
-        if score is not None and (self.best is None or score > self.best):
-            self.best, self.best_at = score, self.done
-
-    def columns(self) -> tuple[str, ...]:
-        """Write the cell's line of the table; `since` is how many are done since the best."""
-        return (
-            self.name,
-            f"{self.done}/{self.total}",
-            str(len(self.running) or ""),
-            str(self.failed or ""),
-            "" if self.best is None else f"{100 * self.best:.1f} %",
-            "" if self.best is None else str(self.done - self.best_at or "new"),
-            ", ".join(self.running.values()),
-        )
 
 
 class Progress:
@@ -75,6 +47,8 @@ class Progress:
         Tasks in parallel, for the time that is left; "auto" is what a cluster has room for.
     noted : bool
         Whether the stage writes down what it runs, for `status` in another terminal.
+    scores : Scores
+        What the scores of its tasks are.
     stream, clock
         Where to write, and seconds that never step back.
     """
@@ -87,8 +61,12 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
         noted: bool = False,
+        scores: Scores = VALIDATION,
     ) -> None:
         self.stage, self.slots = stage, slots if isinstance(slots, int) else 1
+        self.scores = scores
+        self.continued = 0  # tasks that an earlier start began, and whose last epoch is kept
+        self.interrupted = False
         self.noted = float("-inf" if noted else "inf")  # when a note was written last
         self.parallel = (
             ("one at a time" if slots == 1 else f"{slots} in parallel")
@@ -130,9 +108,11 @@ class Progress:
 
     def resumed(self) -> str:
         """Say how many tasks an earlier start of the stage has finished."""
+        kept = f", {self.continued} of them from the last epoch" if self.continued else ""
         if not self.done:
-            return f"{self.total} tasks to run"
-        return f"resuming, {self.done} of {self.total} tasks finished"
+            return f"{self.total} tasks to run{kept}"
+        to_run = f", {self.total - self.done} to run{kept}" if kept else ""
+        return f"resuming, {self.done} of {self.total} tasks finished{to_run}"
 
     def start(self, name: str, label: str) -> None:
         """Note that a task runs."""
@@ -169,17 +149,20 @@ class Progress:
             self._fail(f"{name} {label}", failure)
         if self.live or self.quiet:
             return
-        ending = f"{100 * score:.1f} %" if score is not None and status == "completed" else status
+        ending = status
+        if score is not None and status == "completed":
+            ending = f"{self.scores.name} {100 * score:.1f} %"
         if failure is not None:
             ending = f"{status}: {brief(failure[1], 80)}"
-        best = "" if cell.best is None else f", best {100 * cell.best:.1f} %"
+        summed = cell.summed(self.scores)
+        summed = f", {self.scores.summed} {summed}" if summed else ""
         width = max(len(name) for name in self.cells)
         time = f"{seconds:.1f} s"
         if whole is not None and whole > seconds + 1:
             time = f"{whole:.1f} s, {time} of it since it resumed"
         self._write(
             f"{self.stage} {self.done:>{len(str(self.total))}}/{self.total}  "
-            f"{cell.name:{width}}  {label}: {ending}{best}, {time}; {self.left()}\n"
+            f"{cell.name:{width}}  {label}: {ending}{summed}, {time}; {self.left()}\n"
         )
 
     def summarise(self, failures: Sequence[Failure], what: str) -> None:
@@ -228,8 +211,9 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *ending: object) -> None:
+    def __exit__(self, error: object, *rest: object) -> None:
         """Draw a last time and leave the table standing."""
+        self.interrupted = error is not None
         self.last = float("-inf")
         self.tick()
         if self.live is not None:
@@ -244,8 +228,10 @@ class Progress:
         failed = sum(cell.failed for cell in self.cells.values())
         head = f"{self.stage}: {bar(self.done, self.total)} {self.done} of {self.total} done"
         head += f", {failed} failed" if failed else ""
-        head = "; ".join(filter(None, [head, self.left(), self.machines]))
-        table = table_of([HEAD, *(cell.columns() for cell in cells)])
+        left = "interrupted" if self.interrupted else self.left() if self.done < self.total else ""
+        head = "; ".join(filter(None, [head, left, self.machines]))
+        columns = head_of(self.scores, "interrupted" if self.interrupted else "running")
+        table = table_of([columns, *(cell.columns(self.scores) for cell in cells)])
         return Group(Text(head, no_wrap=True, overflow="ellipsis"), table)
 
     def _write(self, text: str) -> None:

@@ -27,7 +27,7 @@ from pipeline.common.files import (
     write_json,
 )
 from pipeline.common.locks import try_lock
-from pipeline.common.progress import StepProgress
+from pipeline.common.progress import StepProgress, wrapped
 from pipeline.common.units import duration
 from pipeline.dataset import load_dataset
 from pipeline.dataset.pixel_statistics import PixelStatistics
@@ -286,4 +286,4 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 
 
 def _say(name: str, text: str) -> None:
-    print(f"prepare: {name}: {text}", flush=True)
+    print(wrapped(f"prepare: {name}: {text}"), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.common.files import replacing_folder, write_bytes
+from pipeline.common.progress import wrapped
 from pipeline.report.analysis.analysis import Analysis, analyse
 from pipeline.report.files import latex, markdown, metrics, tables
 from pipeline.report.files.pictures import make_pictures
@@ -28,7 +29,7 @@ def main(params: Params) -> None:
         baseline=params.report.baseline.model_dump(exclude_none=True),
     )
     analysis = build(settings, DATA, REPORTS)
-    print(f"Report: {REPORTS / 'index.html'}\nFound:  {summary.sentence(analysis)}")
+    print(wrapped(f"Report: {REPORTS / 'index.html'}\nFound:  {summary.sentence(analysis)}"))
 
 
 def build(settings: Settings, data: Path, reports: Path) -> Analysis:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.common.errors import UserError
 from pipeline.common.failures import brief
+from pipeline.common.units import counted
 from pipeline.dataset import load_dataset
 from pipeline.execution.checkpoints import Checkpoints, checkpoints_of, storage_named
 from pipeline.execution.code_dependencies import code_of
@@ -188,7 +189,8 @@ def sweep(
     budget = Budget(limits.hours, limits.gpu_hours, gpus)
     tracking = LiveTracking(params, "sweep", progress.say)
     source = SweepSource(every, progress, places, budget, measures(params), tracking)
-    progress.say(f"{len(every)} cells x {trials} trials, {progress.parallel}; {progress.resumed()}")
+    what = f"{counted(len(every), 'cell')} x {counted(trials, 'trial')}"
+    progress.say(f"{what}, {progress.parallel}; {progress.resumed()}")
     for restart in filter(None, restarts):
         progress.say(restart)
     for broken, reason in smoke_test(every, data) if smoke_test is not None else ():

@@ -56,6 +56,10 @@ class SweepSource(EngineNotes):
                 row, value = result["row"], score(result["row"])
                 progress.restore(search.name, row["status"] in GOOD, value)
                 self.budget.restore(result.get("elapsed", 0.0), row["seconds"])
+        for dataset, places in checkpoints.items():
+            mine = (search for search in self.searches if search.dataset == dataset)
+            begun = [f"{search.name} {number}" for search in mine for number in search.waiting]
+            progress.continued += places.kept(begun) if begun else 0
 
     @property
     def exhausted(self) -> bool:

@@ -6,6 +6,8 @@ from argparse import Namespace
 
 from pipeline.common.commands import STAGES
 from pipeline.common.errors import UserError
+from pipeline.common.progress import wrapped
+from pipeline.common.units import counted
 from pipeline.prepare.sources.location import check_locations
 from pipeline.study.cells import pairs, runs_of
 from pipeline.study.params import load_params
@@ -34,13 +36,14 @@ def main(given: Namespace | None = None) -> None:
     searches = sum(len(searched(params, name)) for name in params.prepare.datasets)
     trials = searches * params.sweep.trials_per_cell
     runs = sum(runs_of(params, name) for name in params.prepare.datasets)
-    print(f"params.yaml is a valid study: {number} cells, {trials} trials, {runs} runs")
+    sizes = counted(number, "cell"), counted(trials, "trial"), counted(runs, "run")
+    print(f"params.yaml is a valid study: {', '.join(sizes)}")
     for line in (*chosen(params), *room_warnings(params.resources)):
-        print(line)
+        print(wrapped(line))
     if given is not None and given.time:
         from pipeline.tools.support.study_time import sentence  # seconds to import
 
-        print(sentence(params), flush=True)
+        print(wrapped(sentence(params)), flush=True)
 
 
 def _refuse_a_second() -> None:

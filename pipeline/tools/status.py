@@ -19,8 +19,7 @@ from pipeline.confirm import stage as confirm
 from pipeline.confirm.plan import Run
 from pipeline.confirm.result_store import read_record
 from pipeline.execution.dispatcher import DASHBOARD
-from pipeline.execution.live_table import aligned
-from pipeline.execution.progress import CellProgress
+from pipeline.execution.live_table import VALIDATION, CellProgress, aligned, head_of
 from pipeline.execution.running_tasks import running_tasks
 from pipeline.execution.stage_inputs import read_cards, read_trials, runs_digest, search_digest
 from pipeline.execution.state_folder import ROOT, state_path
@@ -38,7 +37,6 @@ from pipeline.tools.support.stage_running import stage_running
 
 __all__ = ["main", "status"]
 
-HEAD = ("cell", "done", "running", "failed", "best", "since")
 MOST = 12  # running tasks that are listed with their epochs
 # Of rows that this clone's state does not have, though the parameters are those of the study.
 SAME = (
@@ -92,8 +90,7 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
         for study in storage.get_all_studies()
     }
     # A trial without an end is running only while somebody runs the sweep.
-    open_word = HEAD[2] if running else "interrupted"
-    rows: list[tuple[str, ...]] = [(*HEAD[:2], open_word, *HEAD[3:])]
+    rows = [head_of(VALIDATION, "running" if running else "interrupted", "cell")]
     lost: list[Failure] = []
     for cell in searched(params, name):
         trials = studies.get(cell.name, [])
@@ -106,7 +103,8 @@ def _sweep(params: Params, name: str, card: bytes) -> list[str]:
         head,
         *aligned(rows),
         *_running("sweep", f"{name} "),
-        f"  {HEAD[-1]}: trials that ended after the best one (new: the best is the latest)",
+        "  best validation: accuracy; since: trials that ended after the best one (new: it is the "
+        "latest)",
         *(f"  {line}" for line in tally(lost)),
         f"  {len(journal.records)} whole records in {path}",
         # The dashboard may write, in records without a checksum: so it is given a copy.

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.common.documents import mapping, read_json
 from pipeline.common.errors import UserError
 from pipeline.common.failures import harmless
+from pipeline.common.progress import wrapped
 from pipeline.study.params import load_params
 
 __all__ = ["main", "note_after_failure", "other_study", "reported_study"]
@@ -23,9 +24,9 @@ def main(given: object = None) -> None:
         found = mapping(read_json(METRICS, again), str(METRICS), again)["summary"]
     except (UserError, KeyError):
         raise UserError(f"{METRICS}: no result yet; {again}") from None
-    print(f"Report: {REPORT}\nFound:  {harmless(str(found))}")
+    print(wrapped(f"Report: {REPORT}\nFound:  {harmless(str(found))}"))
     if (other := other_study()) is not None:
-        print(f"Note:   {other}")
+        print(wrapped(f"Note:   {other}"))
 
 
 def other_study() -> str | None:

@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from pipeline.common.progress import wrapped
+from pipeline.execution.live_table import TEST
 from pipeline.execution.progress import Progress
 
 
@@ -54,9 +56,56 @@ def test_a_terminal_has_one_table() -> None:
     assert stream.last_frame() == [
         "sweep: [##########..........] 3 of 6 done, 1 failed; 1.0/min, about 3 min left; "
         "2 nodes, 1 of 4 CPUs taken",
-        "      done  running  failed    best  since",
-        "  C1   2/3                   90.0 %      1",
-        "  C4   1/3        1       1                 trial 3 epoch 2/8",
+        "      done  running  failed  best validation  since",
+        "  C1   2/3                            90.0 %      1",
+        "  C4   1/3        1       1                          trial 3 epoch 2/8",
+    ]
+
+
+def test_runs_have_the_mean_test_accuracy_of_their_seeds() -> None:
+    stream, log = Terminal(), io.StringIO()
+    for shown in (stream, log):
+        with Progress("confirm", {"C1": 2}, 1, shown, scores=TEST) as progress:
+            for seed, accuracy in ((101, 0.9), (102, 0.8)):
+                progress.start("C1", f"seed {seed}")
+                progress.finish("C1", f"seed {seed}", "completed", accuracy, 60)
+    assert stream.last_frame() == [
+        "confirm: [####################] 2 of 2 done",
+        "      done  running  failed  mean test",
+        "  C1   2/2                      85.0 %",
+    ]
+    assert "seed 102: test 80.0 %, mean 85.0 %, 60.0 s; done" in log.getvalue()
+
+
+def test_the_table_of_an_interrupted_stage_says_so() -> None:
+    stream = Terminal()
+    with pytest.raises(KeyboardInterrupt), Progress("sweep", {"C1": 2}, 1, stream) as progress:
+        progress.start("C1", "trial 0")
+        raise KeyboardInterrupt
+    head, columns, row = stream.last_frame()
+    assert head == "sweep: [....................] 0 of 2 done; interrupted"
+    assert columns.split()[1] == "interrupted" and row.split()[2:] == ["1", "trial", "0"]
+
+
+def test_a_resumed_stage_says_how_many_tasks_continue() -> None:
+    progress = Progress("sweep", {"C1": 4}, 1, io.StringIO())
+    assert progress.resumed() == "4 tasks to run"
+    progress.continued = 1
+    assert progress.resumed() == "4 tasks to run, 1 of them from the last epoch"
+    progress.restore("C1", True, 0.9)
+    assert progress.resumed() == (
+        "resuming, 1 of 4 tasks finished, 3 to run, 1 of them from the last epoch"
+    )
+
+
+def test_long_lines_break_at_blanks_of_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    text = "prepare: digits: a sentence of many words\nreports/index.html"
+    assert wrapped(text, io.StringIO()) == text
+    assert wrapped(text, Terminal()).splitlines() == [
+        "prepare: digits: a sentence",
+        "  of many words",
+        "reports/index.html",
     ]
 
 
@@ -65,9 +114,9 @@ def test_a_log_has_a_line_for_each_trial() -> None:
     work(stream)
     assert "\x1b" not in stream.getvalue()
     assert stream.getvalue().splitlines() == [
-        "sweep 1/6  C1  trial 0: 90.0 %, best 90.0 %, 60.0 s; about 2 min left",
+        "sweep 1/6  C1  trial 0: validation 90.0 %, best 90.0 %, 60.0 s; about 2 min left",
         "sweep 2/6  C4  trial 1: failed, 60.0 s; 1.0/min, about 4 min left",
-        "sweep 3/6  C1  trial 2: 80.0 %, best 90.0 %, 60.0 s; 1.0/min, about 3 min left",
+        "sweep 3/6  C1  trial 2: validation 80.0 %, best 90.0 %, 60.0 s; 1.0/min, about 3 min left",
     ]
 
 
@@ -84,7 +133,7 @@ def test_a_log_has_a_line_for_each_silent_minute() -> None:
     assert stream.getvalue().splitlines() == [
         "sweep: 0 of 4 done, 1 running; time left not known yet",
         "sweep: 0 of 4 done, 1 running; time left not known yet",
-        "sweep 1/4  C1  trial 0: 90.0 %, best 90.0 %, 122.0 s; about 3 min left",
+        "sweep 1/4  C1  trial 0: validation 90.0 %, best 90.0 %, 122.0 s; about 3 min left",
         "sweep: 1 of 4 done, 0 running; about 3 min left",
     ]
 

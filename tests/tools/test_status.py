@@ -66,10 +66,10 @@ def test_status_says_what_is_done_failed_and_open_and_changes_nothing() -> None:
     assert files() == before
     assert lines[0] == "sweep of digits: not running"
     cells = {line.split()[0]: line.split()[1:] for line in lines[1:5]}
-    assert cells["cell"] == ["done", "interrupted", "failed", "best", "since"]
+    assert cells["cell"] == ["done", "interrupted", "failed", "best", "validation", "since"]
     assert cells["gsa-C1-relative-d1-stem"] == ["2/4", "2", "failed"]
     whole = "python -m pipeline log --dataset digits --cell gsa-C1-relative-d1-stem --number 0"
-    assert lines[5] == "  since: trials that ended after the best one (new: the best is the latest)"
+    assert lines[5].startswith("  best validation: accuracy; since: trials that ended after the ")
     assert lines[6] == (
         f"  2 failed: ValueError: this cell always fails; the first, whole: {whole}"
     )
