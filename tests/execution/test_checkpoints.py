@@ -195,10 +195,10 @@ def test_bytes_hold_all_of_a_snapshot() -> None:
 
 
 def test_a_sweep_keeps_states_of_unfinished_trials_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GSA_QUIET", "1")
+    monkeypatch.delenv("GSA_QUIET", raising=False)
     monkeypatch.setattr(sweep, "load_dataset", lambda *a, **k: small_data())
     fake_study.prepare_folder()
     params = fake_study.study(group=["C1"], trials_per_cell=2, epochs=EPOCHS)
@@ -220,7 +220,12 @@ def test_a_sweep_keeps_states_of_unfinished_trials_alone(
         sweep.sweep(params, InProcess(), crashing)
     [state] = Path(".state").rglob("*.state")
     assert state.name == "digits-gsa-C1-relative-d1-stem-1.state"
+    capsys.readouterr()
     sweep.sweep(params, InProcess(), crashing)
+    resumed = (
+        "1 cell x 2 trials, 2 in parallel; resuming, 1 of 2 tasks finished, 1 to run, 1 of them"
+    )
+    assert f"sweep: 1 cell x 2 trials, {resumed}\n" in capsys.readouterr().out
     assert epochs == [1, 2, 3, 1, 2, 1, 2, 3], "rows before the break are told again"
     assert not list(Path(".state").rglob("*.state"))
     table = records.read("data/sweep/digits/trials.parquet", schemas.TRIALS)
