@@ -29,10 +29,10 @@ from pipeline.execution.live_table import TEST
 from pipeline.execution.live_tracking import LiveTracking
 from pipeline.execution.progress import Progress
 from pipeline.execution.run_stage import StageFailed, running_stage
-from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials, runs_digest
+from pipeline.execution.stage_inputs import PREPARED, read_cards, read_trials, search_digest
 from pipeline.execution.state_folder import ROOT, state_folder, superseded, versions
 from pipeline.execution.tasks import Task, WorkFunction
-from pipeline.results.provenance import data_digest, provenance
+from pipeline.results.provenance import data_digest, digest, provenance
 from pipeline.study.schema import Params
 
 CONFIRMED = Path("data/confirm")
@@ -43,6 +43,11 @@ HIERARCHY = "symmetry of untrained networks"
 def definition() -> dict[str, Any]:
     """Return what all runs depend on, for the state's hash; their keys name the rest."""
     return {"code": code_of("confirm"), "versions": versions()}
+
+
+def runs_digest(params: Params) -> str:
+    """Return a hash of what was confirmed, and how: the tables of `confirm` carry it."""
+    return digest([search_digest(params), params.confirm.model_dump(mode="json")])
 
 
 def run_task(params: Params, run: Run, card: bytes) -> Task:

@@ -15,7 +15,7 @@ from pipeline.results.provenance import data_digest, digest
 from pipeline.study.datasets import SOURCES, sized
 from pipeline.study.schema import Params, Prepare
 
-__all__ = ["read_card", "read_cards", "read_trials", "runs_digest", "search_digest"]
+__all__ = ["read_card", "read_cards", "read_trials", "search_digest"]
 
 PREPARED, SWEPT = Path("data/prepare"), Path("data/sweep")
 RUN = "run `python -m pipeline {}` first"
@@ -84,11 +84,6 @@ def _expected(prepare: Prepare, name: str) -> dict[str, Any]:
 def search_digest(params: Params) -> str:
     """Return a hash of what was searched: the tables of a sweep carry it."""
     return digest([params.study, params.sweep.model_dump(mode="json")])
-
-
-def runs_digest(params: Params) -> str:
-    """Return a hash of what was confirmed, and how: the tables of `confirm` carry it."""
-    return digest([search_digest(params), params.confirm.model_dump(mode="json")])
 
 
 def read_trials(

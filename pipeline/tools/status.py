@@ -21,7 +21,7 @@ from pipeline.confirm.result_store import read_record
 from pipeline.execution.dispatcher import DASHBOARD
 from pipeline.execution.live_table import VALIDATION, CellProgress, aligned, head_of
 from pipeline.execution.running_tasks import running_tasks
-from pipeline.execution.stage_inputs import read_cards, read_trials, runs_digest, search_digest
+from pipeline.execution.stage_inputs import read_cards, read_trials, search_digest
 from pipeline.execution.state_folder import ROOT, state_path
 from pipeline.results import records, schemas
 from pipeline.results.provenance import data_digest
@@ -211,7 +211,7 @@ def _kept_runs(
         if origin.get("data_sha256") != data_digest(json.loads(card)):
             continue
         done = table[table["status"] == "completed"]
-        if (made := origin.get("confirm_sha256")) == runs_digest(params):
+        if (made := origin.get("confirm_sha256")) == confirm.runs_digest(params):
             keys = zip(done["cell"], done["seed"], done["trial"], strict=True)
             rows[SAME] += len({(name, *key) for key in keys} & planned)
         else:
