@@ -105,7 +105,7 @@ def test_with_many_images_the_networks_are_the_same_within_the_margin(tmp_path: 
 
 def test_a_decided_verdict_names_the_symmetry_built_in(tmp_path: Path) -> None:
     found = of(tmp_path, accuracies({"C1": 0.7, "C4": 0.9, "D4": 0.9}, 2000))
-    assert "classifies 90.0 % correctly, clearly better than a network" in summary.finding(found)
+    assert "classifies 90.0 % correctly, clearly better than the best" in summary.finding(found)
     assert advice.which_network(found) == (
         "Which network to use: symmetry built in (C4). One training takes 2.7 s with C1, 9.0 s "
         "with D4."

@@ -123,21 +123,26 @@ def _against_rivals(rows: pd.DataFrame, margin: float, short: bool) -> str:
     if rivals.empty:
         return text
     best = rivals.loc[rivals["accuracy"].idxmax()]
-    text += f", {_verdict(best, margin)}"
+    text += f"{_verdict(best, margin, several=len(rivals) > 1)}"
     other = rivals[~rivals["averaged"] & (rivals["augment"] == "none")]
     if not short and len(other) and len(rivals) > 1 and other.index[0] != best.name:
-        text += f", the best of those without it; {in_words(other.iloc[0])} alone classifies "
-        text += f"{percent(other['accuracy'].iloc[0])} correctly"
+        name, accuracy = in_words(other.iloc[0]), percent(other["accuracy"].iloc[0])
+        text += f". {name[:1].upper()}{name[1:]} alone reaches {accuracy}"
     return text
 
 
-def _verdict(row: pd.Series, margin: float) -> str:
-    said = "not compared with" if pd.isna(row["word"]) else word(str(row["word"]), margin)
-    joined = {"better": "than", "worse": "than", "undecided": "than", "compared": "with"}
-    last = said.split(",")[0].split()[-1] if said else ""
-    than = joined.get(last, "as")
-    said = {"undecided": "neither shown better nor worse"}.get(said, said)
-    return f"{said} {than} {in_words(row)}: {percent(row['accuracy'])}"
+def _verdict(row: pd.Series, margin: float, several: bool) -> str:
+    """Go on with the verdict against the best without built-in symmetry, of `several` or alone."""
+    name, accuracy = in_words(row), percent(row["accuracy"])
+    rival = "the best without built-in symmetry" if several else name
+    number = f"{name}, reaches {accuracy}" if several else accuracy
+    if pd.isna(row["word"]):
+        return f"; it was not compared with {rival}: {number}"
+    said = word(str(row["word"]), margin)
+    if said == "undecided":
+        return f"; whether this is better than {rival} is undecided: {number}"
+    than = "than" if said.split(",")[0].split()[-1] in ("better", "worse") else "as"
+    return f", {said} {than} {rival}: {number}"
 
 
 def _rivals(rows: pd.DataFrame) -> pd.DataFrame:
