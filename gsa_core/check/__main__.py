@@ -25,7 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("network", help="module:factory, a function or class without arguments")
     parser.add_argument("--group", default="D4", help="C4, D4, D1, ... (default: D4)")
     parser.add_argument(
-        "--input", default="2,3,64,64", help="batch,channels,height,width (default: 2,3,64,64)"
+        "--input",
+        default="2,3,64,64",
+        help="batch,channels,height,width (default: 2,3,64,64); of a layer that takes feature "
+        "maps batch,channels,|H|,height,width",
     )
     parser.add_argument(
         "--tolerance",
@@ -50,8 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _shape(text: str) -> tuple[int, ...]:
     sizes = text.split(",")
-    if len(sizes) != 4 or not all(x.strip().isdecimal() and int(x) > 0 for x in sizes):
-        raise ValueError(f"--input: got {text!r}; accepts batch,channels,height,width: 2,3,64,64")
+    if len(sizes) not in (4, 5) or not all(x.strip().isdecimal() and int(x) > 0 for x in sizes):
+        raise ValueError(
+            f"--input: got {text!r}; accepts batch,channels,height,width: 2,3,64,64, or of feature "
+            "maps batch,channels,|H|,height,width: 2,8,4,16,16"
+        )
     return tuple(map(int, sizes))
 
 

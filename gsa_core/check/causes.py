@@ -1,71 +1,33 @@
-"""Why a layer breaks a symmetry, where the cause is a known one."""
+"""Why a layer of torch breaks a symmetry, judged by its type and the layout of its input."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
-from gsa_core.check.representations import IN_BATCH, relative_error
-from gsa_core.groups import PointGroup, act_on_features, act_on_image
+from gsa_core.check.representations import Representation, relative_error
+from gsa_core.groups import PointGroup, act_on_image
 
-__all__ = ["causes_in_forward", "causes_of", "one_tensor"]
+__all__ = ["causes_of"]
 
 
 def causes_of(
-    module: nn.Module, inputs: Tensor, how: str, group: PointGroup, tolerance: float
+    module: nn.Module, inputs: Tensor, how: Representation, group: PointGroup
 ) -> list[str]:
     """Sentences about a layer that breaks the symmetry of an input that transforms as `how`."""
-    found = [*_of_padding(module), *_of_stride(module, inputs), *_of_weights(module, group, how)]
-    if how == "regular, another order":
-        found.append(
-            "the frames of its input are in another order than that of the group's elements: "
-            "compare the permutation with `group.relative` (a one-hot or an index in a wrong order)"
-        )
-    elif how.startswith("regular") and _turns_the_other_way(module, inputs, how, group, tolerance):
-        found.append(
-            "its frames move as h -> s h instead of s^-1 h: weights or a one-hot are in the order "
-            "of the inverse elements"
-        )
+    found = [*_of_padding(module), *_of_stride(module, inputs)]
+    if isinstance(module, nn.Linear) and how.name == "flattened image":
+        found.append("a linear map of flattened positions: pool over positions before it")
+    mixed = [*_of_axes(module, inputs.ndim, how)]
+    found += mixed
+    if isinstance(module, nn.Conv2d | nn.Conv3d) and not mixed:
+        found += _of_kernel(module, group, how)
     return found
-
-
-def causes_in_forward(parent: nn.Module, layer: nn.Module, features: Tensor) -> list[str]:
-    """Sentences about a symmetry that the code of a module's own ``forward`` breaks.
-
-    `features` are the input of `layer`, the first thing in it that does not transform.
-    """
-    own = [*parent.named_parameters(recurse=False), *parent.named_buffers(recurse=False)]
-    added = {name: _varies_along(parameter, features) for name, parameter in own}
-    found = []
-    for axis in ("position", "frame"):
-        names = [name for name, along in added.items() if along == axis]
-        if names:
-            found.append(f"it may add {' or '.join(names)}, which has a value for each {axis}")
-    if found:
-        return found
-    found = [
-        "an operation between these layers depends on position or on the order of frames "
-        "(padding, slicing, shifting), or gives a layout that this check does not know"
-    ]
-    if isinstance(layer, nn.Conv2d | nn.Conv3d) and max(layer.kernel_size[-2:]) > 1:
-        found.append("if the layout is right, the kernel of this layer, which is not turned")
-    return found
-
-
-def _varies_along(parameter: Tensor, features: Tensor) -> str | None:
-    """Whether a parameter that is added to features has values for positions, or for frames."""
-    missing = features.ndim - parameter.ndim
-    if missing < 0 or features.ndim < 3:
-        return None
-    shape = (1,) * missing + tuple(parameter.shape)
-    if any(x not in (1, y) for x, y in zip(shape[1:], features.shape[1:], strict=True)):
-        return None
-    places = shape[-2:] if features.ndim > 3 else shape[1:2]  # tokens are (batch, tokens, channels)
-    if max(places) > 1:
-        return "position"
-    return "frame" if features.ndim == 5 and shape[2] > 1 else None
 
 
 def _pair(value: object) -> tuple[int, int] | None:
@@ -107,86 +69,62 @@ def _of_stride(module: nn.Module, inputs: Tensor) -> Iterator[str]:
             return
 
 
-def _of_weights(module: nn.Module, group: PointGroup, how: str) -> Iterator[str]:
-    if isinstance(module, nn.Conv2d | nn.Conv3d):
-        yield from _of_kernel(module, group, how)
-    if isinstance(module, nn.Linear) and how == "flattened image":
-        yield "a linear map of flattened positions: pool over positions before it"
-    if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1:
+def _of_axes(module: nn.Module, axes: int, how: Representation) -> Iterator[str]:
+    """About a layer that acts on frames or positions as on ordinary channels or features."""
+    layout = how.layout or ("c",) * axes
+    last = layout[-1]
+    if isinstance(module, nn.Linear):
+        if "g" in last:
+            yield "an ordinary linear map, which mixes the frames: use GroupLinear"
+        elif last in ("h", "w"):
+            yield "a linear map along one of the two axes of positions: map the channels"
+    elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        yield from _of_layer_norm(layout[-len(module.normalized_shape) :])
+    elif isinstance(module, _ConvNd):
+        sides = zip(module.kernel_size, layout[2:], strict=False)
+        if "g" in layout[1] or any(side > 1 and "g" in axis for side, axis in sides):
+            alone = module.groups == module.in_channels > 1
+            does = "has weights of its own for each frame" if alone else "mixes the frames"
+            yield f"an ordinary convolution, which {does}: use GroupConv2d or GroupLinear"
+    elif isinstance(module, _BatchNorm | _InstanceNorm | nn.GroupNorm):
+        if "g" in layout[1]:
+            yield "a norm with weights or statistics of its own for each frame: use ChannelNorm"
+    elif isinstance(module, _AvgPoolNd | _MaxPoolNd):
+        if _pools_neighbours(module.kernel_size, layout[2:]):
+            yield "it pools frames that are neighbours: pool all of them, by GroupPool"
+    elif type(module).__module__.startswith("torch.nn.") and {"cg", "gc"} & {layout[1], last}:
+        yield "its channels hold the frames of a feature map, and it mixes them"
+
+
+def _pools_neighbours(kernel: object, places: tuple[str, ...]) -> bool:
+    """Whether a kernel extends along frames."""
+    sides = kernel if isinstance(kernel, tuple | list) else (kernel,) * len(places)
+    return any(side > 1 and "g" in axis for side, axis in zip(sides, places, strict=False))
+
+
+def _of_layer_norm(normalised: tuple[str, ...]) -> Iterator[str]:
+    letters = "".join(normalised)
+    if "g" in letters:
+        yield "a layer norm with a scale and a shift for each frame: use ChannelNorm"
+    if "h" in letters and "w" in letters:
         yield "a layer norm over positions, with a scale and a shift for each position"
+    elif "h" in letters or "w" in letters:
+        yield "a layer norm over one of the two axes of positions: use ChannelNorm"
 
 
-def _of_kernel(module: nn.Conv2d | nn.Conv3d, group: PointGroup, how: str) -> Iterator[str]:
-    volume = isinstance(module, nn.Conv3d)
-    of_frames = how == "regular" if volume else how.startswith(IN_BATCH)
-    if not of_frames and (volume or how != "image"):
+def _of_kernel(
+    module: nn.Conv2d | nn.Conv3d, group: PointGroup, how: Representation
+) -> Iterator[str]:
+    if how.layout[-2:] != ("h", "w"):
         return
     kernel = module.weight
     square = kernel.shape[-1] == kernel.shape[-2]
     moved = [act_on_image(group, s, kernel) for s in group.exact_elements] if square else []
     if moved and max(relative_error(x, kernel) for x in moved) < 1e-6:
         return
-    if of_frames:
+    if how.regular:
         yield "an ordinary convolution of frames, whose kernel is not turned: use GroupConv2d"
     elif _pair(module.stride) == _pair(module.kernel_size) != (1, 1):
         yield "each patch is flattened: its pixels have weights that are not turned"
     else:
         yield "an ordinary convolution, whose kernel is not turned: lift it to the group"
-
-
-def _turns_the_other_way(
-    module: nn.Module, inputs: Tensor, how: str, group: PointGroup, tolerance: float
-) -> bool:
-    """Whether a layer commutes with ``F(s^-1 p, s h)`` of its input, and perhaps of its output."""
-
-    def usual(s: int, features: Tensor) -> Tensor:
-        return act_on_features(group, s, features)
-
-    def other(s: int, features: Tensor) -> Tensor:
-        moved = usual(s, features)  # F(s^-1 p, s^-1 h)
-        index = group.product[s][group.product[s]].to(features.device)  # h -> s s h
-        return moved.index_select(-3, index)
-
-    try:
-        plain = one_tensor(module(inputs))
-        moved = {
-            s: one_tensor(module(_in_frames(other, how, group, s, inputs)))
-            for s in group.exact_elements
-        }
-        if plain is None:
-            return False
-        return any(
-            all(
-                x is not None
-                and relative_error(x, _in_frames(act, how, group, s, plain)) <= tolerance
-                for s, x in moved.items()
-            )
-            for act in (other, usual)
-        )
-    except (RuntimeError, ValueError, TypeError, AttributeError):
-        return False  # it takes something else than one tensor, or has no such frames
-
-
-def _in_frames(
-    act: Callable[[int, Tensor], Tensor], how: str, group: PointGroup, s: int, x: Tensor
-) -> Tensor:
-    """An action on feature maps, on a tensor that has its frames as `how` says."""
-    if how == "regular":
-        return act(s, x)
-    if how == "regular, |H| innermost":
-        return act(s, x.unflatten(1, (-1, group.order))).flatten(1, 2)
-    frames = x.unflatten(1, (group.order, -1)).transpose(1, 2)
-    return act(s, frames).transpose(1, 2).flatten(1, 2)
-
-
-def one_tensor(value: object) -> Tensor | None:
-    """The first floating-point tensor of what a layer takes or gives."""
-    if isinstance(value, Tensor):
-        return value if value.is_floating_point() else None
-    inner = getattr(value, "tensor", None)  # of a geometric tensor
-    if isinstance(inner, Tensor):
-        return inner
-    items = value.values() if hasattr(value, "values") else value
-    if isinstance(items, torch.Size | str | bytes) or not hasattr(items, "__iter__"):
-        return None
-    return next((x for item in items if (x := one_tensor(item)) is not None), None)

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from gsa_core.check.causes import causes_in_forward, causes_of, one_tensor
-from gsa_core.check.inputs import check_image, check_module
+from gsa_core.check.calls import Call, input_of, one_tensor, run
+from gsa_core.check.causes import causes_of
+from gsa_core.check.forwards import causes_in_code
+from gsa_core.check.inputs import check_image, check_module, check_same_twice
 from gsa_core.check.report import ROUNDING, TOLERANCE, LayerSymmetry, SymmetryReport
-from gsa_core.check.representations import (
-    permutation_of_channels,
-    representations,
-    visible_error,
-)
-from gsa_core.groups import PointGroup, act_on_image, point_group
+from gsa_core.check.representations import ANOTHER_ORDER, UNKNOWN, Reader, Reading
+from gsa_core.check.trials import Trial
+from gsa_core.groups import PointGroup, act, point_group
 
 __all__ = ["check_equivariance"]
-
-
-@dataclass(eq=False)
-class _Call:
-    """One call of a sub-module: its name, the call it is within, and its first tensors."""
-
-    name: str
-    module: nn.Module
-    parent: _Call | None
-    taken: Tensor | None = None
-    given: Tensor | None = None
 
 
 @torch.no_grad()
@@ -52,10 +38,10 @@ def check_equivariance(
     Parameters
     ----------
     module
-        Any module that maps images; of any library.
+        Any module that maps images, or feature maps in the regular representation; of any library.
     image
-        Images ``(batch, channels, height, width)`` that every element changes, such as random
-        ones.
+        Images ``(batch, channels, height, width)`` or feature maps ``(batch, channels, |H|,
+        height, width)`` that every element changes, such as random ones.
     group
         The point group H or its name.
     tolerance
@@ -83,80 +69,32 @@ def check_equivariance(
     check_image(image, group, elements)
     module = copy.deepcopy(module).double().eval()
     image = image.double()
-    calls = _run(module, image)
-    moved = {s: _run(module, act_on_image(group, s, image)) for s in elements}
+    calls = run(module, image)
+    check_same_twice(calls, run(module, image))
+    moved = {s: run(module, act(group, s, image)) for s in elements}
     if any(len(other) != len(calls) for other in moved.values()):
         raise ValueError("module: its layers are called differently for a moved image")
     rounding, tolerance = (ROUNDING, TOLERANCE) if tolerance is None else (tolerance, tolerance)
-    judge = _Judge(group, image, calls, moved, tolerance, rounding)
-    return judge.report()
-
-
-def _run(module: nn.Module, image: Tensor) -> list[_Call]:
-    """Every call of a sub-module in the order in which they end, the whole module last."""
-    calls: list[_Call] = []
-    with _recorded(module, calls):
-        module(image)
-    return calls
-
-
-@contextmanager
-def _recorded(module: nn.Module, calls: list[_Call]) -> Iterator[None]:
-    times: dict[str, int] = {}
-    running: list[_Call] = []
-
-    def begin(name: str, layer: nn.Module) -> None:
-        times[name] = times.get(name, 0) + 1
-        label = name if times[name] == 1 else f"{name}#{times[name]}"
-        running.append(_Call(label or "(output)", layer, running[-1] if running else None))
-
-    def end(taken: object, given: object) -> None:
-        call = running.pop()
-        tensors = [one_tensor(taken), one_tensor(given)]
-        call.taken, call.given = (None if x is None else x.detach().clone() for x in tensors)
-        calls.append(call)
-
-    handles = []
-    for name, layer in module.named_modules():
-        handles += [
-            layer.register_forward_pre_hook(lambda layer, _, name=name: begin(name, layer)),
-            layer.register_forward_hook(lambda _, taken, given: end(taken, given)),
-        ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return _Judge(Reader(group, image, rounding, tolerance), calls, moved).report()
 
 
 class _Judge:
     """Compares the calls for an image with those for the image moved."""
 
-    def __init__(
-        self,
-        group: PointGroup,
-        image: Tensor,
-        calls: list[_Call],
-        moved: dict[int, list[_Call]],
-        tolerance: float,
-        rounding: float,
-    ) -> None:
-        self.group, self.image, self.tolerance, self.rounding = group, image, tolerance, rounding
-        self.calls, self.moved = calls, moved
+    def __init__(self, reader: Reader, calls: list[Call], moved: dict[int, list[Call]]) -> None:
+        self.reader, self.calls, self.moved = reader, calls, moved
         shapes = [tuple(call.given.shape) for call in calls if call.given is not None]
-        self.maps: set[tuple[int, ...]] = {shape[1:] for shape in shapes if len(shape) == 4}
-        self.tokens = {size for shape in shapes if len(shape) == 3 for size in shape[1:]}
+        self.limit, self.broken = reader.tolerance, [*calls[:0]]
+        reader.maps = {shape[1:] for shape in shapes if len(shape) == 4}
+        reader.tokens = {size for shape in shapes if len(shape) == 3 for size in shape[1:]}
+        self.given = {
+            call: self._read(index, "given")
+            for index, call in enumerate(calls)
+            if call.given is not None
+        }
 
     def report(self) -> SymmetryReport:
         """All layers in order, and the first that breaks."""
-        rows: list[LayerSymmetry] = []
-        errors: dict[_Call, float] = {}
-        for index, call in enumerate(self.calls):
-            if call.given is None:
-                continue
-            how, errors[call] = self._transforms(index, "given")
-            kind, shape = type(call.module).__name__, tuple(call.given.shape)
-            rows.append(LayerSymmetry(call.name, kind, shape, how, errors[call]))
         output = self.calls[-1].given
         if output is None:
             raise ValueError("module: got one that returns no tensor; accepts one that does")
@@ -165,52 +103,96 @@ class _Judge:
                 "module: got one whose output for this image has NaN or infinite values; accepts "
                 "one with finite outputs"
             )
-        report = SymmetryReport(self.group.name, self.tolerance, rows, rounding=self.rounding)
-        if rows[-1].error <= self.tolerance:
+        rounding, tolerance = self.reader.rounding, self.reader.tolerance
+        rows = [self._row(call) for call in self.given]
+        report = SymmetryReport(self.reader.group.name, tolerance, rows, rounding=rounding)
+        if not report.decided:
+            clear = any(x.parent is self.calls[-1] for x in self._above(tolerance))
+            self.limit = tolerance if clear else rounding
+            self.broken = self._above(self.limit)
+            place, causes = self._explained(self.calls[-1])
+            return replace(report, suspect=place, causes=causes)
+        if report.equivariant:
             return report
-        self.broken = [call for call, error in errors.items() if error > self.tolerance]
+        self.limit, self.broken = tolerance, self._above(tolerance)
         broken, causes = self._explained(self.calls[-1])
         return replace(report, broken=broken, causes=causes)
 
-    def _explained(self, call: _Call) -> tuple[str, list[str]]:
+    def _above(self, limit: float) -> list[Call]:
+        return [call for call, reading in self.given.items() if reading.error > limit]
+
+    def _row(self, call: Call) -> LayerSymmetry:
+        """A layer's line; its layout is not known where it is within one that transforms."""
+        reading = self.given[call]
+        name, outer = reading.representation.name, call.parent
+        while reading.error > self.reader.tolerance and outer is not None:
+            if outer in self.given and self.given[outer].error <= self.reader.rounding:
+                name = UNKNOWN.name
+            outer = outer.parent
+        assert call.given is not None
+        kind, shape = type(call.module).__name__, tuple(call.given.shape)
+        return LayerSymmetry(
+            call.name, kind, shape, name, reading.error, of_differences=reading.of_differences
+        )
+
+    def _explained(self, call: Call) -> tuple[str, list[str]]:
         """The layer within a call that breaks, or the module whose own code does, and why.
 
         A layer whose output has an unusual layout is not to blame where what contains it is right.
         """
-        named = f"{call.name} ({type(call.module).__name__})"
         within = next((child for child in self.broken if child.parent is call), None)
         if within is None:
-            how, _ = self._transforms(self.calls.index(call), "taken")
-            assert call.taken is not None
-            found = causes_of(call.module, call.taken, how, self.group, self.tolerance)
-            if not found and any(call.module.children()):
-                found = causes_in_forward(call.module, call.module, call.taken)
-            return named, found
+            return str(call), self._causes(call)
         if within.taken is not None:
-            _, error = self._transforms(self.calls.index(within), "taken")
-            if error > self.tolerance:
-                named = f"{within.name} ({type(within.module).__name__})"
-                where = f"the forward of {type(call.module).__name__}, before {named}"
-                return where, causes_in_forward(call.module, within.module, within.taken)
+            reading = self._read(self.calls.index(within), "taken")
+            if reading.error > self.limit:
+                trial = self._trial(call, within, reading)
+                own = f"the forward of {type(call.module).__name__}, before {within}"
+                return own, self._in_code(trial)
         return self._explained(within)
 
-    def _transforms(self, index: int, what: str) -> tuple[str, float]:
-        """The representation of the least error, and this error."""
+    def _causes(self, call: Call) -> list[str]:
+        """Of a call within which no layer breaks."""
+        if call.taken is None:
+            return []
+        how = self._read(self.calls.index(call), "taken").representation
+        if how == ANOTHER_ORDER:
+            return [
+                "the frames of its input are in another order than that of the group's elements: "
+                "compare the permutation with `group.relative` (a one-hot or an index in a wrong "
+                "order)"
+            ]
+        found = causes_of(call.module, call.taken, how, self.reader.group)
+        return found or self._in_code(self._trial(call, None, self.given[call]))
+
+    def _in_code(self, trial: Trial | None) -> list[str]:
+        """By trials, where errors are clear."""
+        clear = self.limit == self.reader.tolerance
+        return causes_in_code(trial) if trial is not None and clear else []
+
+    def _trial(self, call: Call, within: Call | None, broken: Reading) -> Trial | None:
+        """What runs a module again, up to the input of a layer within it, or to its output."""
+        tensor = call.given if within is None else within.taken
+        if call.taken is None or tensor is None:
+            return None
+
+        def again(features: Tensor) -> Tensor | None:
+            if within is None:
+                return one_tensor(call.module(features))
+            return input_of(within.module, call.module, features)
+
+        how = self._read(self.calls.index(call), "taken").representation
+        before = self.calls[: None if within is None else self.calls.index(within)]
+        inner = [x for x in before if x.parent is call and x in self.given]
+        right = [x for x in inner if x not in self.broken]
+        after = str(right[-1]) if right else ""
+        guess = broken.representation
+        return Trial(
+            call.module, again, call.taken, how, tensor, guess, after, self.reader, self.limit
+        )
+
+    def _read(self, index: int, what: str) -> Reading:
+        """How a tensor of a call transforms."""
         tensor: Tensor = getattr(self.calls[index], what)
-        pairs = [(s, getattr(calls[index], what)) for s, calls in self.moved.items()]
-        if all(torch.equal(x, tensor) for _, x in pairs) and tensor.ndim > 2:
-            return "constant", 0.0
-        best = ("nothing known", float("inf"))
-        for candidate in representations(tensor, self.group, self.image, self.maps, self.tokens):
-            error = max(visible_error(x, candidate.act(s, tensor), ROUNDING) for s, x in pairs)
-            if error <= self.rounding:
-                return candidate.name, error
-            best = min(best, (candidate.name, error), key=lambda x: x[1])
-        if best[1] <= self.tolerance:
-            return best
-        found = [
-            permutation_of_channels(x, tensor, self.group, s, self.tolerance) for s, x in pairs
-        ]
-        if all(permutation is not None for permutation in found):
-            return "regular, another order", 0.0
-        return best
+        moved = {s: getattr(calls[index], what) for s, calls in self.moved.items()}
+        return self.reader.read(tensor, moved)

@@ -21,6 +21,7 @@ __all__ = [
     "check_odd",
     "check_shape",
     "check_sides",
+    "check_tensor",
     "check_whole",
     "plain",
 ]
@@ -97,6 +98,15 @@ def check_choice(name: str, got: object, accepted: Collection[str]) -> None:
         raise ValueError(f"{name}: got {got!r}; accepts {', '.join(map(repr, accepted))}")
 
 
+def check_tensor(name: str, got: object) -> None:
+    """A tensor of torch, not an array of numpy."""
+    if not isinstance(got, Tensor):
+        raise TypeError(
+            f"{name}: got a {type(got).__name__}; accepts a torch.Tensor, such as "
+            "torch.from_numpy(array)"
+        )
+
+
 def check_shape(name: str, got: Tensor, *axes: int | str) -> None:
     """A tensor of these axes: a number is a size, a word stands for any from 1, ``batch`` from 0.
 
@@ -105,6 +115,7 @@ def check_shape(name: str, got: Tensor, *axes: int | str) -> None:
     Traceback (most recent call last):
     ValueError: image: got (2, 3, 9, 9); accepts (batch, 1, height, width)
     """
+    check_tensor(name, got)
     sizes = got.shape
     accepted = f"{name}: got {tuple(sizes)}; accepts ({', '.join(map(str, axes))})"
     if len(sizes) != len(axes):
