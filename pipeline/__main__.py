@@ -25,15 +25,14 @@ def main() -> None:
 
 
 def after_failure(interrupted: bool = False) -> str | None:
-    """Say of a stage that has not finished that the report, if there is one, is an earlier one."""
+    """Say of a stage that has not finished which report is there, and where earlier tables are."""
     if sys.argv[1:] and sys.argv[1] in STAGES and len(sys.argv) == 2:
         with suppress(ImportError):  # which the stage may have failed by
-            from pipeline.tools.summary import note_after_failure, other_study
+            from pipeline.tools.summary import earlier_tables, note_after_failure, other_study
 
-            if not interrupted:
-                return note_after_failure()
-            other = other_study()
-            return None if other is None else f"note: {other}"
+            report = other_study() if interrupted else note_after_failure()
+            said = [text for text in (report, earlier_tables(sys.argv[1])) if text is not None]
+            return f"note: {'; '.join(said)}" if said else None
     return None
 
 

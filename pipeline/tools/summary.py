@@ -11,9 +11,11 @@ from pipeline.common.errors import UserError
 from pipeline.common.failures import harmless
 from pipeline.common.progress import wrapped
 from pipeline.study.params import load_params
+from pipeline.tools.support.history import Workspace
 
-__all__ = ["main", "note_after_failure", "other_study", "reported_study"]
+__all__ = ["earlier_tables", "main", "note_after_failure", "other_study", "reported_study"]
 
+CACHE = Path(".dvc/cache/files/md5")
 REPORT, METRICS = Path("reports/index.html"), Path("reports/metrics.json")
 
 
@@ -52,7 +54,26 @@ def note_after_failure() -> str | None:
     reported = reported_study()
     if reported is None:
         return None
-    return f"note: {REPORT} was made before this failure; it is the report of the study {reported}"
+    return f"{REPORT} was made before this failure; it is the report of the study {reported}"
+
+
+def earlier_tables(stage: str) -> str | None:
+    """Say how to read the tables of a stage, whose folder DVC removes before the stage runs.
+
+    None where the folder is there, or DVC's cache has no earlier one.
+    """
+    folder = f"data/{stage}"
+    if Path(folder).exists():
+        return None
+    try:
+        outputs = [outs for _, outs in Workspace().lock.values()]
+    except UserError:
+        return None
+    checksum = next((outs[folder] for outs in outputs if folder in outs), None)
+    if checksum is None or not (CACHE / checksum[:2] / checksum[2:]).is_file():
+        return None
+    copied = f"`dvc get . {folder} -o earlier` copies the last"
+    return f"{folder} is missing until the stage ends ({copied})"
 
 
 def reported_study() -> str | None:

@@ -171,6 +171,25 @@ def test_after_a_failed_stage_an_earlier_report_is_named(
     assert "before this failure; it is the report of the study symmetry" in lines[-1] or not said
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_after_a_failed_stage_its_earlier_tables_are_named(
+    kept: bool, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(root / "studies/digits.yaml", tmp_path / "params.yaml")
+    checksum = f"ab{30 * '0'}.dir"
+    out = {"path": "data/sweep", "md5": checksum}
+    Path("dvc.lock").write_text(json.dumps({"stages": {"sweep": {"outs": [out]}}}))
+    if kept:
+        Path(".dvc/cache/files/md5/ab").mkdir(parents=True)
+        Path(f".dvc/cache/files/md5/ab/{checksum[2:]}").touch()
+    monkeypatch.setattr(sys, "argv", ["pipeline", "sweep"])
+    with pytest.raises(SystemExit):
+        errors.main(command_line.main, command_line.after_failure)
+    said = capsys.readouterr().err
+    assert ("note: data/sweep is missing until the stage ends (`dvc get . " in said) == kept
+
+
 @pytest.mark.parametrize("ending", [KeyboardInterrupt(), SystemExit(143)])
 @pytest.mark.parametrize(("reported", "noted"), [("pets", True), ("digits", False)])
 def test_an_interruption_is_no_failure(
