@@ -17,6 +17,10 @@ from types import FrameType
 DEADLINE = 20.0
 POLL = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GONE = (
+    "the command or shell that started this is gone: ending; what is to outlive its shell is "
+    "started with `nohup`"
+)
 
 
 class Interrupted(BaseException):
@@ -117,7 +121,7 @@ def _watch(alive: list[Callable[[], bool]], stop: threading.Event) -> None:
     while not stop.wait(POLL):
         if not all(caller() for caller in alive):
             with suppress(OSError):  # its terminal may be gone too
-                print("the command that started this is gone: ending", file=sys.stderr, flush=True)
+                print(GONE, file=sys.stderr, flush=True)
             # Where signals are held back a note is enough, and libraries' handlers stay silent.
             if _state.depth:
                 _note(signal.SIGTERM)

@@ -120,7 +120,7 @@ def test_a_command_that_is_gone_before_the_stage_begins_is_missed(stage: Stage) 
     shell.kill()
     shell.wait()
     wait_for_the_end(lambda: [pid])
-    assert "the command that started this is gone" in stage.output()
+    assert "the command or shell that started this is gone" in stage.output()
 
 
 def imported(pid: int) -> bool:
