@@ -66,14 +66,16 @@ def recommendation(symmetry: Mapping[str, Any]) -> str:
     group, augment = _first_group(tests)
     changed = [name for name, test in tests.items() if _labels_change(test)]
     new = [name for name in tests if _oriented(tests[name]) and name not in changed]
-    says = "change with no turn or mirror"
+    says = "No turn or mirror changes the labels"
     if any(map(_few_labels_change, tests.values())):
-        says += f" for {LEAST_CHANGE:.0%} of the images or more"
+        says += (
+            f" of {LEAST_CHANGE:.0%} of the images or more (a few may be the classifier's mistakes)"
+        )
     if changed:
-        says = f"change with a {' and a '.join(changed)}"
+        says = f"A {' and a '.join(changed)} changes the labels"
     others = [name for name in compared_groups(symmetry)[0] if name != group]
     words = [
-        f"The labels {says}: try {group} first"
+        f"{says}: try {group} first"
         + f", compared with {' and '.join(others)}"
         + f", and augment: {augment}."
     ]

@@ -84,9 +84,12 @@ def main(given: Namespace) -> None:
         print(f"not predicted: {problem}")
     rest = f", {len(bad)} not (column `problem` says why)" if len(bad) else ""
     print(f"{output}: {len(table) - len(bad)} of {len(table)} images predicted{rest}")
+    if changed := _unlike(means, card):
+        print(
+            f"warning: on the whole these images are unlike those of training: {changed}; the "
+            "accuracies of the report need not hold for them"
+        )
     print(_certainty(table[table["problem"].isna()], paths))
-    for line in _unlike(means, card):
-        print(line)
 
 
 def _output(path: Path, replace: bool) -> Path:
@@ -106,8 +109,9 @@ def _certainty(table: pd.DataFrame, paths: Sequence[Path]) -> str:
     """Say what the table shows about trust in the answers, and how to see more."""
     if (networks := len(paths)) > 1:
         same = int((table[AGREE] == networks).sum())
+        every = "both" if networks == 2 else f"all {networks}"
         return (
-            f"all {networks} networks agree on {same:,} of {len(table):,} images; look at the "
+            f"{every} networks agree on {same:,} of {len(table):,} images; look at the "
             f"others yourself (column `{AGREE}`)"
         )
     seeds = plain_name(re.sub(r"seed\d+(?=\.safetensors$)", "seed*", str(paths[0])))
@@ -120,19 +124,19 @@ def _certainty(table: pd.DataFrame, paths: Sequence[Path]) -> str:
     )
 
 
-def _unlike(means: np.ndarray, card: Mapping[str, Any]) -> Iterator[str]:
-    """Say where the new images are on the whole brighter or darker than those of training.
+def _unlike(means: np.ndarray, card: Mapping[str, Any]) -> str:
+    """Say in which colours the new images are on the whole brighter or darker than in training.
 
     It finds another microscope, stain or exposure, not every difference that matters.
     """
-    for channel, (was, spread) in enumerate(zip(card["mean"], card["std"], strict=True)):
-        now = float(means[:, channel].mean())
-        if abs(now - was) > UNLIKE * spread:
-            name = ("red", "green", "blue")[channel] if len(card["mean"]) == 3 else "pixel"
-            yield (
-                f"warning: these images are unlike those of training: mean {name} value {now:.2f}, "
-                f"there {was:.2f} (of 0 to 1); the accuracy of the report need not hold for them"
-            )
+    names = ("red", "green", "blue") if len(card["mean"]) == 3 else ("pixel",) * len(card["mean"])
+    return ", ".join(
+        f"mean {name} value {now:.2f}, there {was:.2f}"
+        for name, now, was, spread in zip(
+            names, means.mean(0).tolist(), card["mean"], card["std"], strict=True
+        )
+        if abs(now - was) > UNLIKE * spread
+    )
 
 
 def predictions(
@@ -219,6 +223,16 @@ def _images(folder: Path) -> Iterator[Path]:
 def _model(path: Path) -> Model:
     from gsa_core import load
 
+    if not path.exists():
+        raise UserError(
+            f"{plain_name(path)}: is not there; `make study` writes networks to "
+            "data/confirm/DATASET/weights"
+        )
+    if path.is_dir():
+        raise UserError(
+            f"{plain_name(path)}: is a folder; first come networks, .safetensors files, and the "
+            "folder of images last"
+        )
     try:
         return load(path)
     except OSError as error:

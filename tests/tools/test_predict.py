@@ -212,7 +212,8 @@ def test_much_darker_images_are_noticed(folder: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["weights.safetensors", "raw"], "weights.safetensors: cannot be read"),
+        (["weights.safetensors", "raw"], "weights.safetensors: is not there; `make study`"),
+        (["raw", "weights.safetensors"], "raw: is a folder; first come networks"),
         (["MODEL", "nowhere"], "nowhere: is neither a folder nor an image"),
         (["MODEL", "empty"], "empty: holds no image"),
         (["MODEL", "raw", "--output", "x.xlsx"], "--output: got 'x.xlsx'"),

@@ -72,8 +72,10 @@ def warnings(analysis: Analysis) -> list[str]:
     for key, name in (("git_commit", "commits"), ("params_sha256", "parameters")):
         values = {_text(s.provenance[key]) for s in sources if s.provenance.get(key)}
         if len(values) > 1:
+            short = [value[:10] for value in sorted(values)]
             found.append(
-                f"The files come from {len(values)} different {name}: {listed(sorted(values), 3)}."
+                f"The stages ran with {len(values)} different {name} ({listed(short, 3)}): "
+                "`dvc repro` runs a stage again only after a change that concerns it."
             )
     found += [
         f"The search of {counted(count, 'cell')} ended before all trials had run: {plain(reason)}."
