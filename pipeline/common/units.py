@@ -19,13 +19,15 @@ def duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> duration(0.4), duration(41), duration(600), duration(7300), duration(10**6)
-    ('0.4 s', '41 s', '10 min', '2 h 2 min', '12 days')
+    >>> duration(0.4), duration(41), duration(92), duration(600), duration(7300), duration(10**6)
+    ('0.4 s', '41 s', '1.5 min', '10 min', '2 h 2 min', '12 days')
     """
     if seconds < 10:
         return f"{max(0.0, seconds):.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
+    if seconds < 570:
+        return f"{seconds / 60:.1f}".removesuffix(".0") + " min"
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"

@@ -114,7 +114,7 @@ def test_a_log_has_a_line_for_each_trial() -> None:
     work(stream)
     assert "\x1b" not in stream.getvalue()
     assert stream.getvalue().splitlines() == [
-        "sweep 1/6  C1  trial 0: validation 90.0 %, best 90.0 %, 60.0 s; about 2 min left",
+        "sweep 1/6  C1  trial 0: validation 90.0 %, best 90.0 %, 60.0 s; about 2.5 min left",
         "sweep 2/6  C4  trial 1: failed, 60.0 s; 1.0/min, about 4 min left",
         "sweep 3/6  C1  trial 2: validation 80.0 %, best 90.0 %, 60.0 s; 1.0/min, about 3 min left",
     ]

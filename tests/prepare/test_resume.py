@@ -171,7 +171,7 @@ def test_progress_tells_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -
         progress.add(100)
     assert capsys.readouterr().out.splitlines() == [
         "prepare: mine: reading: resuming after 200 of 1,000 images",
-        "prepare: mine: reading: 500 of 1,000 images, 5 images/s, 2 min left",
+        "prepare: mine: reading: 500 of 1,000 images, 5 images/s, 1.7 min left",
         "prepare: mine: reading: 700 of 1,000 images, 4 images/s, 73 s left",
     ]
 

@@ -78,12 +78,12 @@ SLIDES = tuple(f"slide{i:02d}" for i in range(12))
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (1, "one group (slide00): intervals and verdicts are for other images of this "
+        (1, "one group of images (slide00): intervals and verdicts are for other images of this "
          "group, and say nothing of other groups."),
-        (2, "2 groups (slide00 and slide01): intervals and verdicts are for other "
+        (2, "2 groups of images (slide00 and slide01): intervals and verdicts are for other "
          "images of these 2 groups, and say nothing of other groups."),
-        (6, "6 groups (slide00, slide01, slide02, slide03 and 2 more): intervals "
-         "and verdicts are for other groups too, and wide because there are so few."),
+        (6, "6 groups of images (slide00, slide01, slide02, slide03 and 2 more): intervals and "
+         "verdicts are for all such groups, and wide because there are few of them."),
         (12, ""),
     ],
 )  # fmt: skip
@@ -94,7 +94,7 @@ def test_the_first_screen_says_that_a_test_has_few_groups(
     write_predictions(data, SLIDES[:count])
     analysis = Partial.of(data, baseline=BASELINE)
     assert few_groups.limits(analysis) == (
-        [f"The test images of cells are of {said}"] if said else []
+        [f"The test images of cells come from {said}"] if said else []
     )
     intervals = dict(method.entries(analysis))["Intervals"]
     assert ("other test images of the same kind" in intervals) == (count > 3)

@@ -233,7 +233,7 @@ def test_runs_that_cannot_be_made_are_told_with_the_reason(
         "always fails; the first, whole: python -m pipeline log --dataset digits "
         "--cell gsa-C4-relative-d1-stem --seed 101"
     )
-    assert lines[0].startswith("confirm: 4 runs (2 more cannot be made), ")
+    assert lines[0].startswith("confirm: 4 runs (2 more cannot be made) and ")
     assert lines[-1] == f"confirm: {why}"
     assert status.status(params)[-2:] == ["  4 of 4 runs done, 2 cannot be made", f"  {why}"]
     for table in (True, False):  # before the stage's end there is none

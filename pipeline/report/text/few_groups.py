@@ -47,12 +47,13 @@ def _limit(groups: list[str], datasets: list[str]) -> str:
     names = listed([plain(group, 24) for group in groups])
     count = "one group" if len(groups) == 1 else f"{len(groups)} groups"
     text = (
-        f"The test images of {listed(datasets)} are of {count} ({names}): intervals and verdicts "
+        f"The test images of {listed(datasets)} come from {count} of images ({names}): "
+        "intervals and verdicts "
     )
     if len(groups) < FEWEST_GROUPS:
         these = "this group" if len(groups) == 1 else f"these {len(groups)} groups"
         return f"{text}are for other images of {these}, and say nothing of other groups."
-    return f"{text}are for other groups too, and wide because there are so few."
+    return f"{text}are for all such groups, and wide because there are few of them."
 
 
 def kind_of_images(analysis: Analysis) -> str:
