@@ -37,6 +37,23 @@ LISTED = 8  # of a kind; the largest
 
 
 @dataclass(frozen=True)
+class LockFile:
+    """A `dvc.lock` or `.dvc` file: of a version and its commit, or as it is in the folders now."""
+
+    path: str
+    text: str
+    version: str = ""
+    commit: str = ""
+
+    def git_holds(self, output: str) -> bool:
+        """Whether git has files of an output, which DVC's cache then has not (`cache: false`)."""
+        path = (Path(self.path).parent / output).as_posix()
+        if self.commit:
+            return bool(git("ls-tree", "-r", "--name-only", self.commit, "--", path))
+        return bool(git("ls-files", "--", path))
+
+
+@dataclass(frozen=True)
 class Unneeded:
     """A file or folder that no version needs, and its bytes."""
 
@@ -96,7 +113,7 @@ def unreferenced() -> list[Unneeded]:
         print(f"{cache} is a cache outside of this project, perhaps of others too: left as it is")
         return []
     store = cache / "files" / "md5"
-    known = set().union(*(referenced(*lock, store) for lock in _lock_files()))
+    known = set().union(*(referenced(lock, store) for lock in _lock_files()))
     files = (path for path in sorted(store.glob("??/*")) if path.is_file())
     return [
         Unneeded(path, path.stat().st_size)
@@ -105,21 +122,22 @@ def unreferenced() -> list[Unneeded]:
     ]
 
 
-def referenced(where: str, text: str, store: Path) -> set[str]:
+def referenced(lock: LockFile, store: Path) -> set[str]:
     """Checksums that a `dvc.lock` or `.dvc` file names, and those of the files in its folders.
 
     Of a branch of a remote, such as the one that was cloned, the results may never have been here;
-    they are where that branch was pushed from.
+    they are where that branch was pushed from. Outputs that git holds are not in the cache.
     """
+    text, where = lock.text, f"{lock.version}: {lock.path}" if lock.version else lock.path
     found = set(CHECKSUM.findall(text))
-    outputs = set(_outputs(parse_yaml(text, where, LOCK_BYTES, LOCK_DEPTH).values))
-    if where.startswith(REMOTE):
-        outputs = set()
+    outputs = dict(_outputs(parse_yaml(text, where, LOCK_BYTES, LOCK_DEPTH).values))
+    if lock.version.startswith(REMOTE):
+        outputs = {}
     for checksum in [one for one in found if one.endswith(".dir")]:
         listing = store / checksum[:2] / checksum[2:]
         if listing.is_file():
             found |= set(CHECKSUM.findall(listing.read_text(encoding="utf-8")))
-        elif checksum in outputs:
+        elif checksum in outputs and not lock.git_holds(outputs[checksum]):
             raise UserError(
                 f"{where}: the list of the files of an output is not in DVC's cache, so nothing "
                 "says which of them this version needs: run `dvc fetch --all-tags`, or for the "
@@ -128,31 +146,33 @@ def referenced(where: str, text: str, store: Path) -> set[str]:
     return found
 
 
-def _outputs(values: Any) -> Iterator[str]:
-    """Checksums of outputs, wherever they stand in a file of DVC."""
+def _outputs(values: Any) -> Iterator[tuple[str, str]]:
+    """Checksums of outputs with their paths, wherever they stand in a file of DVC."""
     inner = values.values() if isinstance(values, dict) else values
     if isinstance(values, dict) and isinstance(values.get("outs"), list):
-        yield from (str(out["md5"]) for out in values["outs"] if "md5" in out)
+        yield from (
+            (str(out["md5"]), str(out.get("path"))) for out in values["outs"] if "md5" in out
+        )
     if isinstance(values, dict | list):
         for value in inner:
             yield from _outputs(value)
 
 
-def _lock_files() -> Iterator[tuple[str, str]]:
-    """Name and text of DVC's files in the folders now, and in HEAD and whatever git has names for.
+def _lock_files() -> Iterator[LockFile]:
+    """DVC's files in the folders now, and in HEAD and whatever git has names for.
 
     Those are tags, branches, stashes and experiments of DVC.
     """
     tracked = git("ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for path in filter(_is_of_dvc, tracked):
         if Path(path).is_file():
-            yield path, Path(path).read_text(encoding="utf-8")
+            yield LockFile(path, Path(path).read_text(encoding="utf-8"))
     named = git("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
     for commit, _, reference in (line.partition(" ") for line in [*named, "HEAD HEAD"]):
         name = re.sub("^refs/(heads|tags)/", "", reference)
         for path in git("ls-tree", "-r", "--full-tree", "--name-only", commit).splitlines():
             if _is_of_dvc(path):
-                yield f"{name}: {path}", git("show", f"{commit}:{path}")
+                yield LockFile(path, git("show", f"{commit}:{path}"), name, commit)
 
 
 def _is_of_dvc(path: str) -> bool:

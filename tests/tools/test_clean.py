@@ -160,6 +160,21 @@ def test_nothing_is_removed_where_a_version_does_not_say_what_it_needs(
     assert rows() == before and older() == ["confirm", "sweep"]
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_outputs_that_git_holds_are_not_looked_for_in_the_cache(
+    project: Path, committed: bool
+) -> None:
+    Path("reports").mkdir()
+    Path("reports/page.html").write_text("a page")
+    text = Path("dvc.lock").read_text()
+    Path("dvc.lock").write_text(f"{text}    - path: reports\n      md5: {'1' * 32}.dir\n")
+    git("add", "--force", "reports", "dvc.lock")
+    if committed:
+        commit("report")
+    run("--yes")
+    assert "now" in rows() and "nobody" not in rows()
+
+
 def test_results_of_a_cloned_branch_that_were_never_here_stop_nothing(project: Path) -> None:
     now = Path("dvc.lock").read_text()
     lock("0" * 32 + ".dir")
